@@ -1,0 +1,4 @@
+//! temporary
+/// Unseal key.
+#[derive(Debug)]
+pub struct UnsealKey(());

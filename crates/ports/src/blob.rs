@@ -1,0 +1,103 @@
+//! The blob port: immutable byte streams under random names.
+
+use std::io;
+use std::sync::Arc;
+
+use strongroom_types::BlobId;
+
+/// Immutable blobs.
+///
+/// Contract:
+/// - A blob is visible to [`BlobStore::open`] and [`BlobStore::list`] only after
+///   [`BlobWriter::finish`] returned `Ok`, and then it is durable: bytes, length and name survive
+///   power loss. It never changes afterwards.
+/// - Dropping an unfinished writer leaves nothing behind; a crash leaves at most a file that the
+///   adapter removes when it is opened next.
+/// - A failed sync poisons the store ([`BlobError::Poisoned`] from then on): it is never retried,
+///   because the kernel may have dropped the dirty pages (PostgreSQL's "fsyncgate", 2018).
+/// - Running out of space is [`BlobError::NoSpace`], is not sticky, and leaves nothing behind.
+pub trait BlobStore: Send + Sync {
+    /// Starts a blob under a name that no other blob has. `len_hint_bytes` may be used to reserve
+    /// space; zero means unknown.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    fn create(&self, id: BlobId, len_hint_bytes: u64) -> Result<Box<dyn BlobWriter>, BlobError>;
+
+    /// Opens a finished blob. An opened blob stays readable while it is held, also if it is deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`], or any other.
+    fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, BlobError>;
+
+    /// Removes a blob. Removing one that does not exist succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    fn delete(&self, id: BlobId) -> Result<(), BlobError>;
+
+    /// Up to `limit` finished blobs behind `after`, in ascending order of id.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, BlobError>;
+
+    /// Bytes that can still be written before the floor of free space is reached.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`].
+    fn available_bytes(&self) -> Result<u64, BlobError>;
+}
+
+/// A blob being written, front to back.
+pub trait BlobWriter: Send {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`]; the writer is then only good for dropping.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError>;
+
+    /// Makes the blob durable and visible.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`]; the blob is then not visible.
+    fn finish(self: Box<Self>) -> Result<(), BlobError>;
+}
+
+/// A finished blob.
+pub trait BlobReader: Send + Sync {
+    /// Length, in bytes.
+    fn len_bytes(&self) -> u64;
+
+    /// Fills `out` from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Io`] of kind `UnexpectedEof` when the blob ends before.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), BlobError>;
+}
+
+/// Why a blob operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// No finished blob of that name.
+    #[error("blob {0} does not exist")]
+    NotFound(BlobId),
+    /// The disk is full, or the floor of free space is reached.
+    #[error("no space is left for blobs")]
+    NoSpace,
+    /// A sync failed earlier; nothing can be made durable until the process is restarted.
+    #[error("an earlier sync failed; the blob store refuses writes until the server is restarted")]
+    Poisoned,
+    /// The operating system's error.
+    #[error("blob i/o: {0}")]
+    Io(#[from] io::Error),
+}

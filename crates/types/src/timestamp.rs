@@ -1,0 +1,161 @@
+//! Wall-clock time in milliseconds, and the three text forms that S3 uses.
+
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+/// Milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Takes milliseconds since the epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Takes seconds since the epoch.
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch. HTTP dates, and so conditional requests, know no more.
+    pub const fn as_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// `2026-11-21T02:36:00.000Z`, the form of S3's XML.
+    pub fn to_iso8601(self) -> String {
+        let format = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        self.to_datetime().format(format).unwrap_or_default()
+    }
+
+    /// `Sat, 21 Nov 2026 02:36:00 GMT`, the form of HTTP headers (RFC 9110, 5.6.7).
+    pub fn to_http_date(self) -> String {
+        let format = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        self.to_datetime().format(format).unwrap_or_default()
+    }
+
+    /// `20261121T023600Z`, the form of `x-amz-date`.
+    pub fn to_amz_date(self) -> String {
+        let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+        self.to_datetime().format(format).unwrap_or_default()
+    }
+
+    /// Parses `20261121T023600Z`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimestampError`] for any other form.
+    pub fn parse_amz_date(text: &str) -> Result<Self, TimestampError> {
+        let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+        PrimitiveDateTime::parse(text, format)
+            .map_err(|_| TimestampError)
+            .and_then(|t| t.assume_utc().try_into())
+    }
+
+    /// Parses an HTTP date in its preferred, RFC 850 or asctime form (RFC 9110, 5.6.7).
+    ///
+    /// # Errors
+    ///
+    /// [`TimestampError`] for any other form.
+    pub fn parse_http_date(text: &str) -> Result<Self, TimestampError> {
+        let preferred = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        let asctime = format_description!(
+            "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"
+        );
+        PrimitiveDateTime::parse(text, preferred)
+            .or_else(|_| PrimitiveDateTime::parse(text, asctime))
+            .map_err(|_| TimestampError)
+            .and_then(|t| t.assume_utc().try_into())
+            .or_else(|_| Self::parse_iso8601(text))
+    }
+
+    /// Parses `2026-11-21T02:36:00Z` with any fraction or offset (RFC 3339).
+    ///
+    /// # Errors
+    ///
+    /// [`TimestampError`] for any other form.
+    pub fn parse_iso8601(text: &str) -> Result<Self, TimestampError> {
+        OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|_| TimestampError)
+            .and_then(TryInto::try_into)
+    }
+
+    fn to_datetime(self) -> OffsetDateTime {
+        let nanos = i128::from(self.0).saturating_mul(1_000_000);
+        // Above the year 9999 the text forms end; such a time is only ever the result of a damaged row.
+        OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+impl TryFrom<OffsetDateTime> for Timestamp {
+    type Error = TimestampError;
+
+    fn try_from(time: OffsetDateTime) -> Result<Self, TimestampError> {
+        u64::try_from(time.unix_timestamp_nanos() / 1_000_000)
+            .map(Self)
+            .map_err(|_| TimestampError)
+    }
+}
+
+/// The text is not a date of the expected form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid date")]
+pub struct TimestampError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Timestamp = Timestamp::from_millis(1_369_353_600_123);
+
+    #[test]
+    fn prints_the_forms_of_s3() {
+        assert_eq!(T.to_iso8601(), "2013-05-24T00:00:00.123Z");
+        assert_eq!(T.to_http_date(), "Fri, 24 May 2013 00:00:00 GMT");
+        assert_eq!(T.to_amz_date(), "20130524T000000Z");
+    }
+
+    #[test]
+    fn parses_what_it_prints() {
+        let whole = Timestamp::from_seconds(T.as_seconds());
+        assert_eq!(Timestamp::parse_amz_date("20130524T000000Z"), Ok(whole));
+        assert_eq!(
+            Timestamp::parse_http_date("Fri, 24 May 2013 00:00:00 GMT"),
+            Ok(whole)
+        );
+        assert_eq!(
+            Timestamp::parse_http_date("Fri May 24 00:00:00 2013"),
+            Ok(whole)
+        );
+        assert_eq!(Timestamp::parse_iso8601("2013-05-24T00:00:00.123Z"), Ok(T));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for bad in [
+            "",
+            "20130524",
+            "20131324T000000Z",
+            "Fri, 32 May 2013 00:00:00 GMT",
+            "1960-01-01T00:00:00Z",
+        ] {
+            assert!(
+                Timestamp::parse_amz_date(bad).is_err() && Timestamp::parse_http_date(bad).is_err(),
+                "{bad}"
+            );
+        }
+    }
+}
