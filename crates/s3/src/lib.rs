@@ -1,1 +1,31 @@
-//! strongroom-s3
+//! The S3 service: buckets, objects, versions, multipart uploads, and how each is encrypted.
+//!
+//! Everything that S3 means is here; nothing of how S3 is spoken. HTTP, XML and AWS's error codes
+//! belong to `strongroom-api`; ciphers to `strongroom-crypto`; durability to the adapters behind
+//! `strongroom-ports`.
+//!
+//! ```text
+//!  api -- Entry<A> (who, where, proof) + input --> S3 -- rows, sealed --> MetaStore
+//!                                                  |---- streams, sealed --> BlobStore
+//! ```
+//!
+//! Storage calls block, so every operation hops to a worker thread once (or once per window of a
+//! long body) and is async only around that.
+
+mod body;
+mod custody;
+mod entry;
+mod error;
+mod input;
+mod keys;
+mod output;
+mod rows;
+mod service;
+
+pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
+pub use custody::Custody;
+pub use entry::Entry;
+pub use error::S3Error;
+pub use input::*;
+pub use output::*;
+pub use service::{S3, S3Options, S3Ports};

@@ -1,0 +1,212 @@
+//! The service: its ports, how a request enters, and how sealed rows are read and written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strongroom_policy::{Action, Authorized, Authorizer, Resource};
+use strongroom_ports::{
+    AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row, RowVersion, Table,
+};
+use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Region, RequestContext};
+
+use crate::rows::{BucketRow, Record};
+use crate::{BucketView, Custody, Entry, S3Error, keys};
+
+/// What the service stands on.
+#[derive(Clone)]
+pub struct S3Ports {
+    /// Metadata.
+    pub meta: Arc<dyn MetaStore>,
+    /// Bodies.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Keys.
+    pub custody: Arc<Custody>,
+    /// Decisions.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The trail.
+    pub audit: Arc<dyn AuditSink>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// This server's region.
+    pub region: Region,
+    /// New buckets block SSE-C, as AWS's do since April 2026. Off by default.
+    pub block_sse_c_on_new_buckets: bool,
+    /// TLS ends in front of this server on a trusted network: keys may come over plain HTTP.
+    pub danger_keys_over_plain_http: bool,
+    /// Streams up to this stored length live in the metadata store.
+    pub inline_max_bytes: usize,
+}
+
+/// The S3 service. Cheap to share; all methods take `&self`.
+pub struct S3 {
+    pub(crate) ports: S3Ports,
+    pub(crate) options: S3Options,
+}
+
+impl S3 {
+    /// A service on its ports.
+    pub fn new(ports: S3Ports, options: S3Options) -> Self {
+        Self { ports, options }
+    }
+
+    /// Lets a request in to an account-level operation.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::AccessDenied`].
+    pub fn enter_account<A: Action>(&self, context: Arc<RequestContext>) -> Result<Entry<A>, S3Error> {
+        // Nobody's account is no account: an evaluator denies it before it is looked at.
+        let account = context.principal.account().unwrap_or(self.nobody());
+        let proof = Authorized::check(&*self.ports.authorizer, &context, Resource::Account { account })?;
+        Ok(Entry { context, bucket: None, key: None, proof })
+    }
+
+    /// Lets a request in to a bucket operation: the bucket exists, has the expected owner, and the
+    /// caller may.
+    ///
+    /// Blocks on the metadata store: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NoSuchBucket`], [`S3Error::UnexpectedBucketOwner`], [`S3Error::AccessDenied`].
+    pub fn enter_bucket<A: Action>(
+        &self,
+        context: Arc<RequestContext>,
+        name: &BucketName,
+        expected_owner: Option<AccountId>,
+    ) -> Result<Entry<A>, S3Error> {
+        self.enter(context, name, None, expected_owner)
+    }
+
+    /// Lets a request in to an object operation.
+    ///
+    /// Blocks on the metadata store: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::enter_bucket`]. Whether the object exists is the operation's business.
+    pub fn enter_object<A: Action>(
+        &self,
+        context: Arc<RequestContext>,
+        name: &BucketName,
+        key: &ObjectKey,
+        expected_owner: Option<AccountId>,
+    ) -> Result<Entry<A>, S3Error> {
+        self.enter(context, name, Some(key.clone()), expected_owner)
+    }
+
+    fn enter<A: Action>(
+        &self,
+        context: Arc<RequestContext>,
+        name: &BucketName,
+        key: Option<ObjectKey>,
+        expected_owner: Option<AccountId>,
+    ) -> Result<Entry<A>, S3Error> {
+        let (bucket, _) = self.read_bucket(name)?.ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
+        if let Some(expected) = expected_owner
+            && expected != bucket.owner
+        {
+            return Err(S3Error::UnexpectedBucketOwner(expected));
+        }
+        let (bucket_name, owner) = (bucket.name.clone(), bucket.owner);
+        let resource = match &key {
+            Some(key) => Resource::Object { bucket: bucket_name, owner, key: key.clone() },
+            None => Resource::Bucket { name: bucket_name, owner },
+        };
+        let proof = Authorized::check(&*self.ports.authorizer, &context, resource)?;
+        Ok(Entry { context, bucket: Some(Arc::new(bucket)), key, proof })
+    }
+
+    /// The bucket of that name, and its row's version.
+    pub(crate) fn read_bucket(&self, name: &BucketName) -> Result<Option<(BucketView, RowVersion)>, S3Error> {
+        let Some((row, version)) = self.read_row::<BucketRow>(Table::BUCKETS, &keys::bucket(name))? else {
+            return Ok(None);
+        };
+        let view = row.into_view(name).ok_or(S3Error::Damaged)?;
+        Ok(Some((view, version)))
+    }
+
+    /// Reads, opens and decodes one row.
+    pub(crate) fn read_row<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<(R, RowVersion)>, S3Error> {
+        let Some(stored) = self.ports.meta.read(table, key)? else { return Ok(None) };
+        let record = self.open_row(table, key, &stored.value)?;
+        Ok(Some((record, stored.version)))
+    }
+
+    /// Opens and decodes a row that a scan found.
+    pub(crate) fn open_scanned<R: Record>(&self, table: Table, row: &Row) -> Result<R, S3Error> {
+        self.open_row(table, &row.key, &row.value)
+    }
+
+    /// The value to store for `record` at its place.
+    pub(crate) fn seal_row<R: Record>(&self, table: Table, key: &[u8], record: &R) -> Bytes {
+        let plaintext = Record::encode(record);
+        self.ports.custody.rows().seal(table.0, key, &plaintext, &*self.ports.entropy).into()
+    }
+
+    fn open_row<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, S3Error> {
+        let opened = self.ports.custody.rows().open(table.0, key, value);
+        opened.ok().and_then(|plaintext| R::decode(&plaintext)).ok_or_else(|| {
+            tracing::error!(table = table.0, "metadata row does not verify");
+            metrics::counter!("strongroom_integrity_events_total", "what" => "row").increment(1);
+            S3Error::Damaged
+        })
+    }
+
+    fn nobody(&self) -> AccountId {
+        AccountId::parse("000000000000").unwrap_or_else(|_| unreachable!("twelve digits are an account id"))
+    }
+}
+
+/// The canonical id of an account: a keyed hash would be prettier, but it must be stable for ever
+/// and tell nothing, so it is drawn at random with the account and kept.
+pub(crate) fn owner_of(context: &RequestContext) -> Option<CanonicalId> {
+    context.canonical_id.clone()
+}
+
+impl From<MetaError> for S3Error {
+    fn from(error: MetaError) -> Self {
+        tracing::error!(%error, "metadata read failed");
+        match error {
+            MetaError::Damaged(_) => Self::Damaged,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+impl From<BlobError> for S3Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NoSpace => Self::NoSpace,
+            BlobError::NotFound(_) => {
+                tracing::error!(%error, "blob missing");
+                metrics::counter!("strongroom_integrity_events_total", "what" => "blob").increment(1);
+                Self::Damaged
+            }
+            _ => {
+                tracing::error!(%error, "blob i/o failed");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+impl From<CommitError> for S3Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict => Self::Contention,
+            CommitError::NoSpace => Self::NoSpace,
+            _ => {
+                tracing::error!(%error, "commit failed");
+                Self::Unavailable
+            }
+        }
+    }
+}
