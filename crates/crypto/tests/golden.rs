@@ -83,6 +83,15 @@ fn golden_vectors_are_read_as_ever() {
     assert!(counts.1 > counts.0, "more must be refused than accepted");
 }
 
+#[test]
+fn worked_example_in_format_md_is_the_first_vector() {
+    let format = include_str!("../../../FORMAT.md");
+    let digits: String = format.split_whitespace().collect();
+    let cases: Vec<Value> = serde_json::from_str(FILES[0].1).unwrap();
+    assert_eq!(cases[0]["name"], "single");
+    assert!(digits.contains(cases[0]["stored"].as_str().unwrap()));
+}
+
 /// `FORMAT.md` is enough to write a reader: here is one that shares no code with this crate.
 #[test]
 fn second_reader_agrees() {
