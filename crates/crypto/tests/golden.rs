@@ -62,15 +62,12 @@ fn golden_vectors_are_read_as_ever() {
         assert!(!cases.is_empty(), "{name}");
         for case in cases {
             let got = vectors::read(&case);
-            let expected = match case.get("error") {
-                Some(error) => {
-                    counts.1 += 1;
-                    Err(error.as_str().unwrap().to_owned())
-                }
-                None => {
-                    counts.0 += 1;
-                    Ok(vectors::plaintext(&case))
-                }
+            let expected = if let Some(error) = case.get("error") {
+                counts.1 += 1;
+                Err(error.as_str().unwrap().to_owned())
+            } else {
+                counts.0 += 1;
+                Ok(vectors::plaintext(&case))
             };
             assert!(
                 got == expected,
