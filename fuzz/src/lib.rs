@@ -1,6 +1,8 @@
 //! The bodies of the fuzz targets, as plain functions: a fuzzing engine calls them with inputs of
 //! its own, and `tests/replay.rs` with the committed corpus.
 
+#![forbid(unsafe_code)]
+
 use std::sync::OnceLock;
 
 use strongroom_crypto::{
@@ -42,7 +44,12 @@ pub fn stream_open(data: &[u8]) {
     if let Ok(plaintext) = open_whole(&key, &object, None, data) {
         // The corpus was sealed from bytes 0 to 250, repeated; nobody can make another stream.
         let expected = (0..=250_u8).cycle();
-        assert!(plaintext.iter().zip(expected).all(|(got, want)| *got == want));
+        assert!(
+            plaintext
+                .iter()
+                .zip(expected)
+                .all(|(got, want)| *got == want)
+        );
     }
     if let Ok(opener) = StreamOpener::new(&key, &object, None, data) {
         let mut stored = data.to_vec();
@@ -123,7 +130,12 @@ impl Entropy for Counting {
 fn crc64_nvme(data: &[u8]) -> u64 {
     !data.iter().fold(u64::MAX, |crc, byte| {
         (0..8).fold(crc ^ u64::from(*byte), |crc, _| {
-            crc >> 1 ^ if crc & 1 == 1 { 0x9a6c_9329_ac4b_c9b5 } else { 0 }
+            crc >> 1
+                ^ if crc & 1 == 1 {
+                    0x9a6c_9329_ac4b_c9b5
+                } else {
+                    0
+                }
         })
     })
 }
