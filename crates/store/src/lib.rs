@@ -3,9 +3,23 @@
 //! - [`MemoryMeta`] and [`MemoryBlobs`]: for tests of whatever is built on the ports.
 //! - [`disk`]: the disk as this crate sees it, and one that fails on demand.
 
+mod batch;
 mod bounds;
 pub mod disk;
+mod durable;
+mod error;
+mod frame;
+mod index;
+mod journal;
+mod keys;
 mod memory;
+mod memtable;
+mod snapshot;
 mod splitmix;
+mod standin;
+mod view;
 
+pub use durable::{DurableMeta, MetaOptions};
+pub use error::StoreError;
+pub use keys::StoreKeys;
 pub use memory::{ConflictRule, MemoryBlobs, MemoryMeta};
