@@ -20,7 +20,7 @@ use strongroom_types::Entropy;
 
 use crate::disk::DiskFile;
 use crate::error::StoreError;
-use crate::keys::FrameCipher;
+use strongroom_crypto::FrameCipher;
 
 /// Length of a file's header.
 pub(crate) const FILE_HEADER_LEN_BYTES: usize = 80;
@@ -235,7 +235,8 @@ fn parse_frame_header(bytes: &[u8; FRAME_HEADER_LEN_BYTES]) -> FrameHeader {
     let checked = bytes.split_at(12).0;
     match usize::try_from(len) {
         Ok(len)
-            if header_sum == crc32c(checked) && (TAG_LEN_BYTES..=FRAME_MAX_BYTES).contains(&len) =>
+            if header_sum == crc32c(checked)
+                && (TAG_LEN_BYTES..=FRAME_MAX_BYTES).contains(&len) =>
         {
             FrameHeader::Whole { len, sum, index }
         }
@@ -322,7 +323,9 @@ impl FrameReader {
             return Err(self.damaged("a frame is out of order"));
         }
         let extent = (FRAME_HEADER_LEN_BYTES + len).next_multiple_of(FRAME_HEADER_LEN_BYTES);
-        let present = usize::try_from(left).unwrap_or(usize::MAX).min(FRAME_HEADER_LEN_BYTES + len);
+        let present = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(FRAME_HEADER_LEN_BYTES + len);
         let mut payload = vec![0; present - FRAME_HEADER_LEN_BYTES];
         self.file
             .read_at(self.offset + to_u64(FRAME_HEADER_LEN_BYTES), &mut payload)?;
@@ -388,10 +391,12 @@ impl FrameReader {
         let mut found = false;
         self.each_chunk(self.offset + to_u64(FRAME_HEADER_LEN_BYTES), |chunk| {
             let (headers, _) = chunk.as_chunks::<FRAME_HEADER_LEN_BYTES>();
-            found = headers.iter().any(|header| match parse_frame_header(header) {
-                FrameHeader::Whole { index, .. } => index > self.next_index,
-                FrameHeader::Empty | FrameHeader::Damaged => false,
-            });
+            found = headers
+                .iter()
+                .any(|header| match parse_frame_header(header) {
+                    FrameHeader::Whole { index, .. } => index > self.next_index,
+                    FrameHeader::Empty | FrameHeader::Damaged => false,
+                });
             !found
         })?;
         Ok(found)

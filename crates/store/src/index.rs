@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{
-    AccessGuard, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    StorageError, TableDefinition,
+    AccessGuard, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageError,
+    TableDefinition,
 };
 use strongroom_ports::{MetaError, Row, RowVersion, Stored, Table};
 
@@ -28,8 +28,8 @@ use self::pages::EncryptedFile;
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
 use crate::frame::Fields;
-use crate::keys::PageCipher;
 use crate::memtable::Memtable;
+use strongroom_crypto::PageCipher;
 
 /// The path of the index file.
 pub(crate) const PATH: &str = "index.srx";

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use strongroom_types::Entropy;
 
-pub(crate) use self::replay::replay;
+pub(crate) use self::replay::{Replayed, check, replay};
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::frame::{FILE_HEADER_LEN_BYTES, FileHeader, FileKind, FrameSealer, to_u64};
 use crate::keys::StoreKeys;

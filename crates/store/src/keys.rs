@@ -1,6 +1,6 @@
 //! The ciphers of the durable store.
 
-pub(crate) use crate::standin::{FrameCipher, PageCipher};
+use strongroom_crypto::{FrameCipher, Keyring, PageCipher, ServicePurpose, Unsealed};
 
 /// Where the durable store gets its ciphers from. A key ring is one.
 pub trait StoreKeys: Send + Sync {
@@ -10,4 +10,18 @@ pub trait StoreKeys: Send + Sync {
     fn snapshot(&self, salt: &[u8; 32]) -> FrameCipher;
     /// The cipher of the index file.
     fn index(&self) -> PageCipher;
+}
+
+impl StoreKeys for Keyring<Unsealed> {
+    fn journal(&self, salt: &[u8; 32]) -> FrameCipher {
+        FrameCipher::new(self.service_key(ServicePurpose::Journal), salt)
+    }
+
+    fn snapshot(&self, salt: &[u8; 32]) -> FrameCipher {
+        FrameCipher::new(self.service_key(ServicePurpose::Snapshot), salt)
+    }
+
+    fn index(&self) -> PageCipher {
+        PageCipher::new(self.service_key(ServicePurpose::Index))
+    }
 }

@@ -1,9 +1,12 @@
 //! Adapters of the storage ports.
 //!
 //! - [`MemoryMeta`] and [`MemoryBlobs`]: for tests of whatever is built on the ports.
+//! - [`DurableMeta`]: metadata behind a journal, sealed on disk.
+//! - [`FileBlobs`]: blobs as files.
 //! - [`disk`]: the disk as this crate sees it, and one that fails on demand.
 
 mod batch;
+mod blobs;
 mod bounds;
 pub mod disk;
 mod durable;
@@ -16,9 +19,9 @@ mod memory;
 mod memtable;
 mod snapshot;
 mod splitmix;
-mod standin;
 mod view;
 
+pub use blobs::{BlobOptions, FileBlobs};
 pub use durable::{DurableMeta, MetaOptions};
 pub use error::StoreError;
 pub use keys::StoreKeys;

@@ -119,7 +119,9 @@ fn write_temporary(
     let mut total = 0_u64;
     let mut count = 0_u32;
     begin(&mut frame);
-    let rows = reader.all().map_err(|error| StoreError::Index(error.to_string()))?;
+    let rows = reader
+        .all()
+        .map_err(|error| StoreError::Index(error.to_string()))?;
     for row in rows {
         let row = row.map_err(|error| StoreError::Index(error.to_string()))?;
         encode(&mut frame, &row)

@@ -190,7 +190,9 @@ impl Committer {
         if writes.is_empty() {
             return Ok(self.last_sequence + u64::from(group.written));
         }
-        let puts = writes.iter().any(|write| matches!(write, Write::Put { .. }));
+        let puts = writes
+            .iter()
+            .any(|write| matches!(write, Write::Put { .. }));
         if full && puts {
             return Err(CommitError::NoSpace);
         }
@@ -248,7 +250,10 @@ impl Committer {
             return Err(failed("a group has no room for its count".to_owned()));
         }
         let started = Instant::now();
-        match self.journal.append(self.last_sequence + 1, &mut self.buffer) {
+        match self
+            .journal
+            .append(self.last_sequence + 1, &mut self.buffer)
+        {
             Ok(bytes) => {
                 self.usual_append = (self.usual_append * 7 + started.elapsed()) / 8;
                 self.shared.signal.lock().journal_bytes += bytes;

@@ -35,16 +35,20 @@ pub(super) fn open(
     index::remove_leftovers(disk.as_ref())?;
 
     let newest = snapshot::newest(disk.as_ref())?;
+    let covered = newest.map_or(0, |(sequence, _)| sequence);
     let index = match open_index(disk.as_ref(), keys.as_ref(), &options)? {
-        Some(index) => index,
-        None => rebuild(disk.as_ref(), keys.as_ref(), &options, newest)?,
+        // An index from before the snapshot (put back by hand) has no journal any more.
+        Some(index) if index.position()? >= covered => index,
+        _ => rebuild(disk.as_ref(), keys.as_ref(), &options, newest)?,
     };
-    let mut position = index.position()?;
+    let indexed = index.position()?;
+    let mut position = indexed;
     let mut memtable = Memtable::default();
     let replayed = journal::replay(
         disk.as_ref(),
         keys.as_ref(),
-        position,
+        covered,
+        indexed,
         &mut |sequence, writes| {
             memtable.apply(sequence, writes);
             // A long journal goes into the index in steps: memory is bounded here, too.
@@ -62,7 +66,6 @@ pub(super) fn open(
         last_sequence,
     } = replayed;
 
-    let covered = newest.map_or(0, |(sequence, _)| sequence);
     let behind = segments
         .iter()
         .position(|segment| segment.first_sequence > covered)

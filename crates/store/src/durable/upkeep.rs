@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use super::Shared;
 use super::committer::Job;
@@ -12,6 +13,9 @@ use crate::index::{self, Index, IndexError};
 use crate::journal;
 use crate::snapshot;
 use crate::view::View;
+
+/// How often a waiting checkpoint looks whether the committer waits for it.
+const ANSWER_WAIT: Duration = Duration::from_millis(5);
 
 /// State of the upkeep: who holds it works on the index.
 pub(crate) struct Upkeep {
@@ -54,9 +58,17 @@ impl Shared {
             if !send(Job::Freeze(reply)) {
                 return Err(StoreError::Stopped("the committer has stopped".to_owned()));
             }
-            let all = answer
-                .recv()
-                .map_err(|_| StoreError::Stopped("the committer has stopped".to_owned()))?;
+            let all = loop {
+                match answer.recv_timeout(ANSWER_WAIT) {
+                    Ok(all) => break all,
+                    // The committer may be waiting for room before it gets to us.
+                    Err(RecvTimeoutError::Timeout) => self.flush(&mut upkeep)?,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        let text = "the committer has stopped".to_owned();
+                        return Err(StoreError::Stopped(text));
+                    }
+                }
+            };
             self.flush(&mut upkeep)?;
             if all {
                 return Ok(());
@@ -119,7 +131,9 @@ impl Shared {
         let file = self.disk.open(index::PATH)?;
         let index = Index::open(file, self.keys.index(), self.options.index_cache_bytes)?;
         if index.position()? != upkeep.position {
-            return Err(StoreError::Index("the index is at another commit".to_owned()));
+            return Err(StoreError::Index(
+                "the index is at another commit".to_owned(),
+            ));
         }
         upkeep.index = index;
         Ok(())
@@ -132,7 +146,10 @@ impl Shared {
 
     fn take_snapshot(&self, upkeep: &mut Upkeep) -> Result<(), StoreError> {
         let position = upkeep.position;
-        if upkeep.snapshot.is_none_or(|(sequence, _)| sequence < position) {
+        if upkeep
+            .snapshot
+            .is_none_or(|(sequence, _)| sequence < position)
+        {
             let written = upkeep.index.reader().map_err(StoreError::from);
             let written = written.and_then(|reader| {
                 snapshot::write(

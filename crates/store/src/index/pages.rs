@@ -9,7 +9,7 @@ use redb::StorageBackend;
 
 use crate::disk::DiskFile;
 use crate::frame::to_u64;
-use crate::keys::PageCipher;
+use strongroom_crypto::PageCipher;
 
 /// Length of an encrypted page. The engine's own pages are a multiple of it.
 const PAGE_LEN_BYTES: usize = 4096;
@@ -70,7 +70,11 @@ fn cover(offset: u64, len: usize) -> (u64, usize, usize) {
     let page = to_u64(PAGE_LEN_BYTES);
     let start = offset / page * page;
     let before = usize::try_from(offset - start).unwrap_or(0);
-    (start, (before + len).next_multiple_of(PAGE_LEN_BYTES), before)
+    (
+        start,
+        (before + len).next_multiple_of(PAGE_LEN_BYTES),
+        before,
+    )
 }
 
 impl StorageBackend for EncryptedFile {
