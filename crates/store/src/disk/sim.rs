@@ -61,7 +61,7 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     files: BTreeMap<u64, SimInode>,
     /// What a listing shows.
@@ -82,7 +82,7 @@ struct State {
     capacity_bytes: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct SimInode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -114,6 +114,19 @@ impl SimDisk {
     /// An empty disk without a limit.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A disk of its own that holds the same, synced and not, with no file open.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut state = self.state.lock().clone();
+        state.epoch += 1;
+        for inode in state.files.values_mut() {
+            inode.handles = 0;
+        }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// How many operations that change something have been started. This is the clock of faults.

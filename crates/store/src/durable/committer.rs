@@ -266,11 +266,16 @@ impl Committer {
 
     /// Whether only deletions may be taken.
     fn is_full(&self) -> bool {
+        let options = &self.shared.options;
         match self.shared.disk.available_bytes() {
-            Ok(available) => available < self.shared.options.floor_bytes,
-            // The journal will tell.
-            Err(_) => false,
+            Ok(available) if available < options.floor_bytes => return true,
+            // If it cannot be told, the journal will tell.
+            Ok(_) | Err(_) => {}
         }
+        // Rows that the index has no space for stay in memory, which has a bound as well.
+        self.shared.signal.lock().index_full
+            && self.shared.view().active.read().used_bytes()
+                >= options.memtable_bytes.saturating_mul(BACKLOG_FACTOR)
     }
 
     fn freeze_if_full(&mut self) {
@@ -284,6 +289,7 @@ impl Committer {
         while self.shared.view().frozen.is_some()
             && self.shared.stopped().is_none()
             && !signal.closing
+            && !signal.index_full
         {
             self.shared.changed.wait(&mut signal);
         }
