@@ -57,7 +57,10 @@ fn check_scan(meta: &DurableMeta, model: &Model, scan: &Scan) {
     let page = meta.scan(scan).unwrap();
     let in_range = |key: &&Vec<u8>| {
         key.as_slice() >= scan.start.as_ref()
-            && scan.end.as_ref().is_none_or(|end| key.as_slice() < end.as_ref())
+            && scan
+                .end
+                .as_ref()
+                .is_none_or(|end| key.as_slice() < end.as_ref())
     };
     let mut expected: Vec<&Vec<u8>> = model.keys().filter(in_range).collect();
     if scan.reverse {
@@ -99,9 +102,10 @@ fn play(steps: Vec<Step>, small: bool) {
             }
             Step::PutIfAbsent(number) => {
                 let absent = !model.contains_key(&key(number));
-                let transaction = Transaction::new()
-                    .expect(T, key(number), None)
-                    .put(T, key(number), "new");
+                let transaction =
+                    Transaction::new()
+                        .expect(T, key(number), None)
+                        .put(T, key(number), "new");
                 match meta.commit(transaction).wait() {
                     Ok(_) => assert!(absent),
                     Err(error) => assert!(error == CommitError::Conflict && !absent),

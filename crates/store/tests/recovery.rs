@@ -58,13 +58,18 @@ fn a_deleted_index_is_rebuilt_from_snapshot_and_journal() {
 fn an_unreadable_index_is_rebuilt() {
     let (disk, expected) = store();
     let bytes = disk.bytes(INDEX).unwrap();
-    let noise: Vec<u8> = (0..bytes.len()).map(|at| at.to_le_bytes()[0] ^ 0x5a).collect();
+    let noise: Vec<u8> = (0..bytes.len())
+        .map(|at| at.to_le_bytes()[0] ^ 0x5a)
+        .collect();
     for (what, damaged) in [
         ("noise", noise),
         ("empty", Vec::new()),
         ("short", bytes[..5000].to_vec()),
         ("zeros", vec![0; bytes.len()]),
-        ("no header", [vec![7; 4096], bytes[4096..].to_vec()].concat()),
+        (
+            "no header",
+            [vec![7; 4096], bytes[4096..].to_vec()].concat(),
+        ),
     ] {
         let disk = disk.fork();
         disk.overwrite(INDEX, damaged);
@@ -176,7 +181,10 @@ fn a_missing_or_swapped_journal_file_is_refused() {
         let disk = disk.fork();
         disk.remove(path);
         let outcome = open_meta(&disk, MANUAL);
-        assert!(matches!(outcome.err(), Some(StoreError::Damaged(_))), "{path}");
+        assert!(
+            matches!(outcome.err(), Some(StoreError::Damaged(_))),
+            "{path}"
+        );
     }
     let swapped = disk.fork();
     swapped.overwrite(&files[0], disk.bytes(&files[1]).unwrap());
@@ -223,7 +231,11 @@ fn a_flipped_byte_in_a_snapshot_is_refused() {
         disk.overwrite(&path, damaged);
         noticed += usize::from(open_meta(&disk, MANUAL).is_err());
     }
-    assert!(noticed * 7 + 7 * 8 > bytes.len(), "{noticed} of {}", bytes.len() / 7);
+    assert!(
+        noticed * 7 + 7 * 8 > bytes.len(),
+        "{noticed} of {}",
+        bytes.len() / 7
+    );
 }
 
 #[test]
@@ -258,7 +270,11 @@ fn neither_keys_nor_values_can_be_read_on_the_disk() {
         for number in 0..40 {
             let transaction = Transaction::new()
                 .put(T, format!("canary-in-a-key/{round}/{number}"), "x")
-                .put(T, format!("{round}/{number}"), "canary-in-a-value".repeat(9));
+                .put(
+                    T,
+                    format!("{round}/{number}"),
+                    "canary-in-a-value".repeat(9),
+                );
             meta.commit(transaction).wait().unwrap();
         }
         match round {
