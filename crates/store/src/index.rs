@@ -63,6 +63,10 @@ impl From<IndexError> for StoreError {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's errors are not ours; what is not i/o means that the file is of no use"
+)]
 impl<E: Into<redb::Error>> From<E> for IndexError {
     fn from(error: E) -> Self {
         match error.into() {
@@ -368,6 +372,10 @@ fn checksum(path: &[u8], version: RowVersion, value: &[u8]) -> u32 {
     u32::try_from(digest.finalize() & u64::from(u32::MAX)).unwrap_or(0)
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's errors are not ours; all but damage mean that reading failed"
+)]
 fn read_error(error: StorageError) -> MetaError {
     match error {
         StorageError::Corrupted(text) => MetaError::Damaged(text),

@@ -589,7 +589,7 @@ impl SimFile {
                 Change::Write(offset, bytes)
             }
             Change::SetLen(_) if short => return Err(eio()),
-            whole => whole,
+            whole @ (Change::Write(..) | Change::SetLen(_)) => whole,
         };
         let inode = state.inode(self.file)?;
         apply(&mut inode.bytes, &change);
@@ -645,18 +645,15 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
-        match state.begin(self.epoch, false) {
-            Ok(false) => state.inode(self.file)?.sync(),
-            Ok(true) | Err(_) => {
-                let off = state.off || state.epoch != self.epoch;
-                if !off {
-                    // "fsyncgate": the pages count as clean from now on, and are lost.
-                    state.inode(self.file)?.pending.clear();
-                }
-                return Err(eio());
-            }
+        if let Ok(false) = state.begin(self.epoch, false) {
+            state.inode(self.file)?.sync();
+            return Ok(());
         }
-        Ok(())
+        if !state.off && state.epoch == self.epoch {
+            // "fsyncgate": the pages count as clean from now on, and are lost.
+            state.inode(self.file)?.pending.clear();
+        }
+        Err(eio())
     }
 
     fn len_bytes(&self) -> io::Result<u64> {

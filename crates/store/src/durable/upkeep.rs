@@ -118,12 +118,11 @@ impl Shared {
 
     /// The index, opened again if it was closed.
     fn opened<'a>(&self, upkeep: &'a mut Upkeep) -> Result<&'a Index, IndexError> {
-        let index = match upkeep.index.take() {
-            Some(index) => index,
-            None => {
-                let file = self.disk.open(index::PATH).map_err(IndexError::Io)?;
-                Index::open(file, self.keys.index(), self.options.index_cache_bytes)?
-            }
+        let index = if let Some(index) = upkeep.index.take() {
+            index
+        } else {
+            let file = self.disk.open(index::PATH).map_err(IndexError::Io)?;
+            Index::open(file, self.keys.index(), self.options.index_cache_bytes)?
         };
         Ok(upkeep.index.insert(index))
     }

@@ -1,11 +1,9 @@
 //! Random histories against a map.
 
-mod common;
-
 use std::collections::BTreeMap;
 
+use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use bytes::Bytes;
-use common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use proptest::prelude::*;
 use strongroom_ports::{CommitError, MetaStore, Scan, Table, Transaction};
 use strongroom_store::DurableMeta;

@@ -1,8 +1,6 @@
 //! What is lost or changed on the disk is rebuilt or noticed, and what is there tells nothing.
 
-mod common;
-
-use common::{MANUAL, SMALL, open_blobs, open_meta, rows};
+use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use strongroom_ports::{BlobStore, MetaStore, Table, Transaction};
 use strongroom_store::disk::{Crash, SimDisk};
 use strongroom_store::{DurableMeta, StoreError};
@@ -114,7 +112,7 @@ fn snapshots_bound_the_journal() {
 fn other_keys_open_nothing_and_change_nothing() {
     use std::sync::Arc;
     let (disk, expected) = store();
-    let entropy = Arc::new(common::Counting::from(99));
+    let entropy = Arc::new(crate::common::Counting::from(99));
     let (other, _) = strongroom_crypto::Keyring::create(
         strongroom_types::Timestamp::from_seconds(0),
         entropy.as_ref(),

@@ -1,14 +1,12 @@
 //! What was acknowledged survives; what was not is there whole or not at all.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use bytes::Bytes;
-use common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use strongroom_ports::{BlobError, BlobStore, CommitError, MetaStore, Table, Transaction, Write};
 use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
 use strongroom_store::{DurableMeta, FileBlobs, StoreError};
@@ -173,12 +171,12 @@ fn verify(disk: &SimDisk, knows: &Knowledge, what: &str) {
     assert_eq!(contents(&meta), after, "{what}: a second crash");
 }
 
-fn fault(at_operation: u64, kind: FaultKind, sticky: bool) -> Option<Fault> {
-    Some(Fault {
+fn plan(disk: &SimDisk, at_operation: u64, kind: FaultKind, sticky: bool) {
+    disk.set_fault(Some(Fault {
         at_operation,
         kind,
         sticky,
-    })
+    }));
 }
 
 fn operations_of_the_script() -> u64 {
@@ -199,7 +197,7 @@ fn power_may_go_at_every_operation() {
             Crash::Torn { seed: operation },
         ];
         let disk = SimDisk::new();
-        disk.set_fault(fault(operation, FaultKind::PowerOff, true));
+        plan(&disk, operation, FaultKind::PowerOff, true);
         let knows = run(&disk);
         for crash in crashes {
             let disk = disk.fork();
@@ -218,7 +216,7 @@ fn any_operation_may_fail_with_eio() {
             (FaultKind::ShortWrite, false),
         ] {
             let disk = SimDisk::new();
-            disk.set_fault(fault(operation, kind, sticky));
+            plan(&disk, operation, kind, sticky);
             let knows = run(&disk);
             for crash in [Crash::Killed, Crash::DropUnsynced] {
                 let disk = disk.fork();
@@ -239,7 +237,7 @@ fn a_full_disk_is_survived_without_restart() {
         for sticky in [false, true] {
             let what = format!("ENOSPC {sticky} at {operation}");
             let disk = SimDisk::new();
-            disk.set_fault(fault(operation, FaultKind::Enospc, sticky));
+            plan(&disk, operation, FaultKind::Enospc, sticky);
             let knows = run(&disk);
             assert!(knows.unknown.is_none(), "{what}: a full disk is no failure");
             disk.crash(Crash::DropUnsynced);
@@ -253,7 +251,7 @@ fn commits_go_on_once_there_is_space_again() {
     let disk = SimDisk::new();
     let meta = open_meta(&disk, MANUAL).unwrap();
     meta.commit(transaction(0)).wait().unwrap();
-    disk.set_fault(fault(disk.operations(), FaultKind::Enospc, true));
+    plan(&disk, disk.operations(), FaultKind::Enospc, true);
     let mut refused = 0;
     for step in 1..20 {
         match meta.commit(transaction(step)).wait() {
@@ -302,7 +300,7 @@ fn a_failed_sync_stops_the_store_and_is_not_tried_again() {
     let meta = open_meta(&disk, MANUAL).unwrap();
     meta.commit(transaction(0)).wait().unwrap();
     // The next commit is a write and a sync.
-    disk.set_fault(fault(disk.operations() + 1, FaultKind::Eio, false));
+    plan(&disk, disk.operations() + 1, FaultKind::Eio, false);
     assert!(matches!(
         meta.commit(transaction(1)).wait(),
         Err(CommitError::Failed(_))
@@ -325,7 +323,7 @@ fn a_failed_sync_poisons_the_blobs() {
     let (first, bytes) = blob(1);
     write_blob(&blobs, first, &bytes).unwrap();
     // Create, write, sync.
-    disk.set_fault(fault(disk.operations() + 2, FaultKind::Eio, false));
+    plan(&disk, disk.operations() + 2, FaultKind::Eio, false);
     let (second, bytes) = blob(2);
     assert!(matches!(
         write_blob(&blobs, second, &bytes),
@@ -369,7 +367,7 @@ fn concurrent_clients_survive_random_crashes() {
             }
             // A number in 20..120, spread by the seed.
             let until = 20 + (seed * 7919 + round * 104_729) % 100;
-            disk.set_fault(fault(disk.operations() + until, FaultKind::PowerOff, true));
+            plan(&disk, disk.operations() + until, FaultKind::PowerOff, true);
             let answers: [AtomicU64; CLIENTS] = std::array::from_fn(|client| found[client].into());
             thread::scope(|scope| {
                 for (client, answer) in answers.iter().enumerate() {
@@ -405,14 +403,13 @@ fn count(meta: &DurableMeta, client: usize, number: u64) -> Result<(), CommitErr
 }
 
 fn counter(meta: &DurableMeta, client: usize) -> u64 {
-    let read = |side: &str| {
+    let read = |side: &str| -> u64 {
         meta.read(T, format!("{side}{client}").as_bytes())
             .unwrap()
-            .map(|stored| {
+            .map_or(0, |stored| {
                 let text = String::from_utf8(stored.value.to_vec()).unwrap();
-                text.split('/').next().unwrap().parse::<u64>().unwrap()
+                text.split('/').next().unwrap().parse().unwrap()
             })
-            .unwrap_or(0)
     };
     let (left, right) = (read("left"), read("right"));
     assert_eq!(left, right, "a transaction is there whole or not at all");
@@ -433,11 +430,12 @@ fn concurrent_blobs_survive_random_crashes() {
     for seed in 0..seeds() / 4 {
         let disk = SimDisk::new();
         let blobs = Arc::new(open_blobs(&disk).unwrap());
-        disk.set_fault(fault(
+        plan(
+            &disk,
             disk.operations() + 5 + seed,
             FaultKind::PowerOff,
             true,
-        ));
+        );
         let finished: Vec<Vec<u32>> = thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
                 .map(|client| {
