@@ -44,7 +44,11 @@ mod tests {
         let mut rounds = 0;
         let outcome = until_undisturbed(|| {
             rounds += 1;
-            if rounds < 9 { Err(S3Error::Contention) } else { Ok(rounds) }
+            if rounds < 9 {
+                Err(S3Error::Contention)
+            } else {
+                Ok(rounds)
+            }
         });
         assert_eq!(outcome, Ok(9));
         let mut rounds = 0;

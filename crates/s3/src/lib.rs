@@ -13,11 +13,19 @@
 //! long body) and is async only around that.
 
 mod body;
+mod buckets;
+mod contention;
+mod convert;
 mod custody;
+mod digest;
 mod entry;
 mod error;
 mod input;
 mod keys;
+mod list_objects;
+mod list_versions;
+mod listing;
+mod manifest;
 mod output;
 mod rows;
 mod service;

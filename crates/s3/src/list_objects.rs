@@ -22,7 +22,12 @@ impl S3 {
         input: ListObjectsInput,
     ) -> Result<ListObjectsOutput, S3Error> {
         let bucket = entry.bucket_uid().ok_or(S3Error::Unavailable)?;
-        let ListObjectsInput { prefix, delimiter, after, max_keys } = input;
+        let ListObjectsInput {
+            prefix,
+            delimiter,
+            after,
+            max_keys,
+        } = input;
         let mut output = ListObjectsOutput::default();
         if max_keys == 0 {
             return Ok(output);

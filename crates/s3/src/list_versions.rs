@@ -27,7 +27,13 @@ impl S3 {
         input: ListVersionsInput,
     ) -> Result<ListVersionsOutput, S3Error> {
         let bucket = entry.bucket_uid().ok_or(S3Error::Unavailable)?;
-        let ListVersionsInput { prefix, delimiter, key_marker, version_marker, max_keys } = input;
+        let ListVersionsInput {
+            prefix,
+            delimiter,
+            key_marker,
+            version_marker,
+            max_keys,
+        } = input;
         let mut output = ListVersionsOutput::default();
         if max_keys == 0 {
             return Ok(output);
@@ -35,12 +41,22 @@ impl S3 {
         let position = self.versions_position(bucket, key_marker, version_marker)?;
         let meta = &*self.ports.meta;
         let delimiter = delimiter.as_deref();
-        let mut walk =
-            Walk::new(meta, Listed::Versions, bucket, &prefix, delimiter, &position, max_keys);
+        let mut walk = Walk::new(
+            meta,
+            Listed::Versions,
+            bucket,
+            &prefix,
+            delimiter,
+            &position,
+            max_keys,
+        );
         let mut previous: Option<String> = None;
         for _ in 0..max_keys {
             match walk.step()? {
-                None => return Ok(output),
+                None => {
+                    output.next = None;
+                    return Ok(output);
+                }
                 Some(Met::CommonPrefix(common)) => {
                     output.next = Some((common.clone(), None));
                     output.common_prefixes.push(common);
@@ -79,7 +95,13 @@ impl S3 {
         input: ListUploadsInput,
     ) -> Result<ListUploadsOutput, S3Error> {
         let bucket = entry.bucket_uid().ok_or(S3Error::Unavailable)?;
-        let ListUploadsInput { prefix, delimiter, key_marker, upload_marker, max_uploads } = input;
+        let ListUploadsInput {
+            prefix,
+            delimiter,
+            key_marker,
+            upload_marker,
+            max_uploads,
+        } = input;
         let mut output = ListUploadsOutput::default();
         if max_uploads == 0 {
             return Ok(output);
@@ -87,14 +109,24 @@ impl S3 {
         let position = match (named(key_marker), upload_marker) {
             (None, _) => Position::Start,
             (Some(key), Some(upload)) if let Ok(parsed) = ObjectKey::parse(&key) => {
-                Position::BehindRow { row_key: keys::upload(bucket, &parsed, upload), key }
+                Position::BehindRow {
+                    row_key: keys::upload(bucket, &parsed, upload),
+                    key,
+                }
             }
             (Some(key), _) => Position::BehindKey(key),
         };
         let meta = &*self.ports.meta;
         let delimiter = delimiter.as_deref();
-        let mut walk =
-            Walk::new(meta, Listed::Uploads, bucket, &prefix, delimiter, &position, max_uploads);
+        let mut walk = Walk::new(
+            meta,
+            Listed::Uploads,
+            bucket,
+            &prefix,
+            delimiter,
+            &position,
+            max_uploads,
+        );
         for _ in 0..max_uploads {
             match walk.step()? {
                 None => {
@@ -131,7 +163,9 @@ impl S3 {
         key_marker: Option<String>,
         version_marker: Option<VersionId>,
     ) -> Result<Position, S3Error> {
-        let Some(key) = named(key_marker) else { return Ok(Position::Start) };
+        let Some(key) = named(key_marker) else {
+            return Ok(Position::Start);
+        };
         let (Some(version), Ok(parsed)) = (version_marker, ObjectKey::parse(&key)) else {
             return Ok(Position::BehindKey(key));
         };
@@ -140,9 +174,10 @@ impl S3 {
             VersionId::Null => self.null_sequence(bucket, &parsed)?,
         };
         Ok(match sequence {
-            Some(sequence) => {
-                Position::BehindRow { row_key: keys::version(bucket, &parsed, sequence), key }
-            }
+            Some(sequence) => Position::BehindRow {
+                row_key: keys::version(bucket, &parsed, sequence),
+                key,
+            },
             None => Position::BehindKey(key),
         })
     }
@@ -161,7 +196,9 @@ impl S3 {
             limit: 1,
             reverse: true,
         })?;
-        let Some(row) = oldest.rows.first() else { return Ok(None) };
+        let Some(row) = oldest.rows.first() else {
+            return Ok(None);
+        };
         let version = self.open_scanned::<VersionRow>(Table::VERSIONS, row)?;
         let sequence = keys::parse_version(&row.key).map(|(_, sequence)| sequence);
         Ok(sequence.filter(|_| version.is_null))
@@ -177,7 +214,10 @@ impl S3 {
             limit: 1,
             reverse: false,
         })?;
-        Ok(newest.rows.first().is_none_or(|row| row.key.as_ref() == row_key))
+        Ok(newest
+            .rows
+            .first()
+            .is_none_or(|row| row.key.as_ref() == row_key))
     }
 }
 
@@ -190,10 +230,17 @@ fn listed_version(
     let version = if row.is_null {
         VersionId::Null
     } else {
-        VersionId::Id { uid: VersionUid::from_bytes(row.uid), sequence }
+        VersionId::Id {
+            uid: VersionUid::from_bytes(row.uid),
+            sequence,
+        }
     };
     let (size_bytes, etag, checksum) = match &row.object {
-        Some(object) => (object.size_bytes, object.etag.as_str(), object.checksum_kind),
+        Some(object) => (
+            object.size_bytes,
+            object.etag.as_str(),
+            object.checksum_kind,
+        ),
         None => (0, "", None),
     };
     Ok(ListedVersion {

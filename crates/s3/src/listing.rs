@@ -122,7 +122,11 @@ impl<'a> Walk<'a> {
         let end = keys::successor_of_prefix(&first);
         let end = (!end.is_empty()).then_some(end);
         let batch_max = usize::try_from(wanted).unwrap_or(usize::MAX).clamp(1, 1000) + 1;
-        let batch = if delimiter.is_some() { batch_max.min(BATCH_AFTER_SEEK) } else { batch_max };
+        let batch = if delimiter.is_some() {
+            batch_max.min(BATCH_AFTER_SEEK)
+        } else {
+            batch_max
+        };
         let mut walk = Self {
             meta,
             listed,
@@ -151,7 +155,9 @@ impl<'a> Walk<'a> {
 
     /// The next entry in order.
     pub(crate) fn step(&mut self) -> Result<Option<Met>, S3Error> {
-        let Some(row) = self.next_row()? else { return Ok(None) };
+        let Some(row) = self.next_row()? else {
+            return Ok(None);
+        };
         let key = self.listed.object_key(&row).ok_or(S3Error::Damaged)?;
         let Some(common) = self.common_prefix(&key).map(str::to_owned) else {
             return Ok(Some(Met::Row(key, row)));
@@ -168,7 +174,9 @@ impl<'a> Walk<'a> {
     }
 
     fn read_ahead(&mut self) -> Result<(), S3Error> {
-        let Some(start) = self.next.take() else { return Ok(()) };
+        let Some(start) = self.next.take() else {
+            return Ok(());
+        };
         if self.end.as_ref().is_some_and(|end| start >= *end) {
             return Ok(());
         }
@@ -181,7 +189,10 @@ impl<'a> Walk<'a> {
         })?;
         self.batch = self.batch.saturating_mul(2).min(self.batch_max);
         if page.more {
-            self.next = page.rows.last().map(|row| [row.key.as_ref(), &[0]].concat().into());
+            self.next = page
+                .rows
+                .last()
+                .map(|row| [row.key.as_ref(), &[0]].concat().into());
         }
         self.ahead = page.rows.into();
         Ok(())

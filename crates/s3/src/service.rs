@@ -153,7 +153,7 @@ impl S3 {
 
     fn open_row<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, S3Error> {
         let opened = self.ports.custody.rows().open(table.0, key, value);
-        opened.ok().and_then(|plaintext| R::decode(&plaintext)).ok_or_else(|| {
+        opened.ok().and_then(|plaintext| <R as Record>::decode(&plaintext)).ok_or_else(|| {
             tracing::error!(table = table.0, "metadata row does not verify");
             metrics::counter!("strongroom_integrity_events_total", "what" => "row").increment(1);
             S3Error::Damaged
