@@ -192,7 +192,7 @@ impl VersionRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::Record as _;
+    use crate::rows::Record;
 
     fn view() -> BucketView {
         BucketView {
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn buckets_survive_their_rows() {
-        let encoded = BucketRow::from_view(&view()).encode();
-        let back = BucketRow::decode(&encoded).unwrap().into_view(&view().name).unwrap();
+        let encoded = Record::encode(&BucketRow::from_view(&view()));
+        let back = <BucketRow as Record>::decode(&encoded).unwrap().into_view(&view().name).unwrap();
         assert_eq!(format!("{back:?}"), format!("{:?}", view()));
         assert_eq!(back.tags, view().tags);
     }

@@ -14,21 +14,34 @@
 
 mod body;
 mod buckets;
+mod checksum_seal;
+mod conditions;
 mod contention;
 mod convert;
 mod custody;
+mod data_keys;
 mod digest;
 mod entry;
 mod error;
 mod input;
+mod integrity;
 mod keys;
 mod list_objects;
 mod list_versions;
 mod listing;
+mod lookup;
 mod manifest;
+mod multipart_complete;
+mod multipart_create;
+mod multipart_list;
+mod multipart_part;
 mod output;
+mod publish;
+mod recovery;
 mod rows;
 mod service;
+mod stream_in;
+mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use custody::Custody;

@@ -5,14 +5,14 @@ use strongroom_crypto::ObjectIdentity;
 use strongroom_policy::{Action, actions};
 use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_sse::{CustomerHeaders, SseError, plan_write};
+use strongroom_types::limits::USER_METADATA_MAX_BYTES;
 use strongroom_types::{
-    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, UploadId, VersionUid,
+    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, ObjectMetadata, UploadId, VersionUid,
 };
 
 use crate::convert::tags_to_rows;
 use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
-use crate::object_put::check_metadata;
 use crate::rows::{ChecksumKindRow, MetadataRow, UploadRow};
 use crate::service::owner_of;
 use crate::{
@@ -175,6 +175,15 @@ pub(crate) fn object_of<A: Action>(
 ) -> Result<(&std::sync::Arc<BucketView>, &ObjectKey), S3Error> {
     // An entry without them was made for another kind of operation: refuse, whatever it allows.
     entry.bucket().zip(entry.key()).ok_or(S3Error::Unavailable)
+}
+
+/// S3 bounds user metadata by the bytes of its names and values.
+fn check_metadata(metadata: &ObjectMetadata) -> Result<(), S3Error> {
+    let size_bytes = metadata.user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size_bytes > USER_METADATA_MAX_BYTES {
+        return Err(S3Error::MetadataTooLarge { size_bytes });
+    }
+    Ok(())
 }
 
 /// The checksum algorithm and type that the headers declare.
