@@ -12,6 +12,7 @@
 //! Storage calls block, so every operation hops to a worker thread once (or once per window of a
 //! long body) and is async only around that.
 
+mod attributes;
 mod body;
 mod buckets;
 mod checksum_seal;
@@ -32,15 +33,18 @@ mod listing;
 mod lookup;
 mod manifest;
 mod multipart_complete;
+mod multipart_copy;
 mod multipart_create;
 mod multipart_list;
 mod multipart_part;
+mod object_get;
 mod output;
 mod publish;
 mod recovery;
 mod rows;
 mod service;
 mod stream_in;
+mod stream_out;
 mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};

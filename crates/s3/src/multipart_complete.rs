@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use strongroom_crypto::{PartIdentity, RowSealer};
 use strongroom_policy::actions;
-use strongroom_ports::{CommitError, Condition, RowVersion, Scan, Table, Transaction, Write};
+use strongroom_ports::{Condition, RowVersion, Scan, Table, Transaction, Write};
 use strongroom_sse::CustomerHeaders;
 use strongroom_types::limits::{OBJECT_MAX_BYTES, PART_MIN_BYTES, PART_NUMBER_MAX};
 use strongroom_types::{
@@ -27,7 +27,7 @@ use crate::contention::until_undisturbed;
 use crate::data_keys::OpenedKey;
 use crate::digest::{checksum_of, combine, md5_of};
 use crate::manifest::{MANIFEST_INLINE_MAX_BYTES, ManifestPart, seal_manifest};
-use crate::multipart_create::{FoundUpload, object_of};
+use crate::multipart_create::FoundUpload;
 use crate::publish::NewVersion;
 use crate::rows::{ChecksumKindRow, ContentRow, ManifestRow, ObjectRow, PartRow, VersionRow};
 use crate::stream_in::{BlobInFlight, len_u64};
@@ -69,8 +69,8 @@ impl S3 {
         entry: Entry<actions::PutObject>,
         input: CompleteMultipartUploadInput,
     ) -> Result<CompleteMultipartUploadOutput, S3Error> {
-        let (bucket, key) = object_of(&entry)?;
-        let confidential = self.carries_keys(&entry);
+        let (bucket, key) = entry.object()?;
+        let confidential = self.is_confidential(entry.context());
         check_list(&input.parts)?;
         until_undisturbed(|| {
             let Some(upload) = self.find_upload(bucket.uid, key, input.upload)? else {
@@ -248,15 +248,16 @@ impl S3 {
         let sealer = RowSealer::new(self.ports.custody.manifest_key());
         let sealed = seal_manifest(&sealer, &upload.identity, id, parts, entropy)?;
         let part_count = u32::try_from(parts.len()).map_err(|_| S3Error::MalformedPartList)?;
+        let checksum_declared = upload.row.checksum_declared;
         if sealed.len() <= MANIFEST_INLINE_MAX_BYTES {
-            let row = ManifestRow { part_count, inline: Some(sealed), blob: None, id };
+            let row = ManifestRow { part_count, inline: Some(sealed), blob: None, id, checksum_declared };
             return Ok(StoredManifest { row, blob: None });
         }
         let blob = self.blob_in_flight();
         let mut writer = self.ports.blobs.create(blob.id(), len_u64(sealed.len()))?;
         writer.write(&sealed)?;
         writer.finish()?;
-        let row = ManifestRow { part_count, inline: None, blob: Some(*blob.id().as_bytes()), id };
+        let row = ManifestRow { part_count, inline: None, blob: Some(*blob.id().as_bytes()), id, checksum_declared };
         Ok(StoredManifest { row, blob: Some(blob) })
     }
 
