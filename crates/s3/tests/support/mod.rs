@@ -161,6 +161,11 @@ impl Fixture {
         writer.finish().unwrap();
     }
 
+    /// Loses a blob.
+    pub fn blobs_delete(&self, id: BlobId) {
+        self.blobs.delete(id).unwrap();
+    }
+
     /// Puts another value where a row was.
     pub fn replace_row(&self, table: Table, key: &[u8], value: Vec<u8>) {
         let key = Bytes::copy_from_slice(key);
@@ -304,4 +309,31 @@ fn mix(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// A body that says when it is asked for its first piece, and waits then.
+pub struct Gated {
+    inner: Pieces,
+    gate: Option<(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>)>,
+}
+
+impl Gated {
+    pub fn new(inner: Pieces, entered: std::sync::mpsc::Sender<()>, finish: std::sync::mpsc::Receiver<()>) -> Self {
+        Self { inner, gate: Some((entered, finish)) }
+    }
+}
+
+impl BodySource for Gated {
+    fn poll_piece(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some((entered, finish)) = self.gate.take() {
+            entered.send(()).unwrap();
+            // The runtime has a second worker, and this one has nothing else to do.
+            finish.recv().unwrap();
+        }
+        Pin::new(&mut self.inner).poll_piece(cx)
+    }
+
+    fn trailing_checksum(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
