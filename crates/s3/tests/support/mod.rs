@@ -11,24 +11,24 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use futures_core::Stream as _;
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::actions::{CreateBucket, GetObject, PutBucketVersioning, PutObject};
 use strongroom_policy::{Action, RootOnly};
 use strongroom_ports::{
-    AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy, MetaStore as _,
-    PendingCommit, Row, Scan, Table, Transaction,
+    AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy,
+    MetaStore as _, PendingCommit, Row, Scan, Table, Transaction,
 };
 use strongroom_s3::{
-    BodyError, BodySource, CreateBucketInput, Custody, Entry, GetObjectInput, GetObjectOutput, ObjectBody,
-    PutObjectInput, PutObjectOutput, ReadError, S3, S3Error, S3Options, S3Ports, Versioning,
+    BodyError, BodySource, CreateBucketInput, Custody, Entry, GetObjectInput, GetObjectOutput,
+    ObjectBody, PutObjectInput, PutObjectOutput, ReadError, S3, S3Error, S3Options, S3Ports,
+    Versioning,
 };
 use strongroom_sse::CustomerHeaders;
 use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::{
-    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Principal, Region, RequestContext, RequestId, TagSet,
-    Timestamp, Transport,
+    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Principal, Region, RequestContext,
+    RequestId, TagSet, Timestamp, Transport,
 };
 use tokio::runtime::Runtime;
 
@@ -40,7 +40,6 @@ pub struct Fixture {
     pub service: Arc<S3>,
     pub meta: Arc<MemoryMeta>,
     pub blobs: Arc<MemoryBlobs>,
-    pub clock: Arc<TestClock>,
     pub audit: Arc<TestAudit>,
     pub runtime: Runtime,
 }
@@ -64,7 +63,7 @@ impl Fixture {
             custody: Arc::new(Custody::new(Arc::new(ring))),
             authorizer: Arc::new(RootOnly::default()),
             audit: Arc::clone(&audit) as _,
-            clock: Arc::clone(&clock) as _,
+            clock,
             entropy,
         };
         let options = S3Options {
@@ -74,10 +73,26 @@ impl Fixture {
             inline_max_bytes: INLINE_MAX_BYTES,
         };
         let service = Arc::new(S3::new(ports, options));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let fixture = Self { service, meta, blobs, clock, audit, runtime };
-        let entry = fixture.service.enter_account::<CreateBucket>(context()).unwrap();
-        let input = CreateBucketInput { name: bucket(), tags: TagSet::default() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let fixture = Self {
+            service,
+            meta,
+            blobs,
+            audit,
+            runtime,
+        };
+        let entry = fixture
+            .service
+            .enter_account::<CreateBucket>(context())
+            .unwrap();
+        let input = CreateBucketInput {
+            name: bucket(),
+            tags: TagSet::default(),
+        };
         fixture.service.create_bucket(entry, input).unwrap();
         fixture.set_versioning(versioning);
         fixture
@@ -85,13 +100,20 @@ impl Fixture {
 
     pub fn set_versioning(&self, versioning: Versioning) {
         if versioning != Versioning::Never {
-            let entry = self.service.enter_bucket::<PutBucketVersioning>(context(), &bucket(), None).unwrap();
-            self.service.put_bucket_versioning(entry, versioning).unwrap();
+            let entry = self
+                .service
+                .enter_bucket::<PutBucketVersioning>(context(), &bucket(), None)
+                .unwrap();
+            self.service
+                .put_bucket_versioning(entry, versioning)
+                .unwrap();
         }
     }
 
     pub fn entry<A: Action>(&self, key: &str) -> Entry<A> {
-        self.service.enter_object(context(), &bucket(), &object_key(key), None).unwrap()
+        self.service
+            .enter_object(context(), &bucket(), &object_key(key), None)
+            .unwrap()
     }
 
     pub fn put(&self, key: &str, body: &[u8]) -> PutObjectOutput {
@@ -99,14 +121,28 @@ impl Fixture {
     }
 
     /// Puts a body that comes in pieces of odd sizes; its length is filled in.
-    pub fn try_put(&self, key: &str, input: PutObjectInput, body: &[u8]) -> Result<PutObjectOutput, S3Error> {
-        let input = PutObjectInput { content_length: body.len() as u64, ..input };
+    pub fn try_put(
+        &self,
+        key: &str,
+        input: PutObjectInput,
+        body: &[u8],
+    ) -> Result<PutObjectOutput, S3Error> {
+        let input = PutObjectInput {
+            content_length: body.len() as u64,
+            ..input
+        };
         self.put_pieces(key, input, Pieces::of(body))
     }
 
-    pub fn put_pieces(&self, key: &str, input: PutObjectInput, body: Pieces) -> Result<PutObjectOutput, S3Error> {
+    pub fn put_pieces(
+        &self,
+        key: &str,
+        input: PutObjectInput,
+        body: Pieces,
+    ) -> Result<PutObjectOutput, S3Error> {
         let entry = self.entry::<PutObject>(key);
-        self.runtime.block_on(self.service.put_object(entry, input, Box::pin(body)))
+        self.runtime
+            .block_on(self.service.put_object(entry, input, Box::pin(body)))
     }
 
     pub fn try_get(&self, key: &str, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
@@ -138,7 +174,13 @@ impl Fixture {
     }
 
     pub fn rows(&self, table: Table) -> Vec<Row> {
-        let scan = Scan { table, start: Bytes::new(), end: None, limit: usize::MAX, reverse: false };
+        let scan = Scan {
+            table,
+            start: Bytes::new(),
+            end: None,
+            limit: usize::MAX,
+            reverse: false,
+        };
         self.meta.scan(&scan).unwrap().rows
     }
 
@@ -169,7 +211,10 @@ impl Fixture {
     /// Puts another value where a row was.
     pub fn replace_row(&self, table: Table, key: &[u8], value: Vec<u8>) {
         let key = Bytes::copy_from_slice(key);
-        self.meta.commit(Transaction::new().put(table, key, value)).wait().unwrap();
+        self.meta
+            .commit(Transaction::new().put(table, key, value))
+            .wait()
+            .unwrap();
     }
 }
 
@@ -191,7 +236,9 @@ pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
     Arc::new(RequestContext {
         request_id: RequestId::random(&TestEntropy(AtomicU64::new(7))),
         received: Timestamp::from_millis(0),
-        principal: Principal::Root { account: AccountId::parse("111111111111").unwrap() },
+        principal: Principal::Root {
+            account: AccountId::parse("111111111111").unwrap(),
+        },
         canonical_id: Some(CanonicalId::parse(&"ab".repeat(32)).unwrap()),
         access_key_id: None,
         session: None,
@@ -205,7 +252,9 @@ pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
 
 /// Bytes of which every stretch tells where it is from.
 pub fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|index| (mix(index / 8) >> (index % 8 * 8)) as u8).collect()
+    (0..len as u64)
+        .map(|index| (mix(index / 8) >> (index % 8 * 8)) as u8)
+        .collect()
 }
 
 /// The trio of an SSE-C key made of one byte.
@@ -237,22 +286,34 @@ impl Pieces {
             pieces.push(Ok(Bytes::copy_from_slice(piece)));
             rest = after;
         }
-        Self { pieces: pieces.into_iter(), trailing: None }
+        Self {
+            pieces: pieces.into_iter(),
+            trailing: None,
+        }
     }
 
     pub fn with_trailer(self, value: Vec<u8>) -> Self {
-        Self { trailing: Some(value), ..self }
+        Self {
+            trailing: Some(value),
+            ..self
+        }
     }
 
     /// Ends with an error behind all pieces.
     pub fn failing(self, error: BodyError) -> Self {
         let pieces: Vec<_> = self.pieces.chain([Err(error)]).collect();
-        Self { pieces: pieces.into_iter(), trailing: self.trailing }
+        Self {
+            pieces: pieces.into_iter(),
+            trailing: self.trailing,
+        }
     }
 }
 
 impl BodySource for Pieces {
-    fn poll_piece(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_piece(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         Poll::Ready(self.pieces.next())
     }
 
@@ -263,12 +324,6 @@ impl BodySource for Pieces {
 
 /// Time as tests set it.
 pub struct TestClock(pub AtomicU64);
-
-impl TestClock {
-    pub fn advance_seconds(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
-    }
-}
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -299,7 +354,9 @@ pub struct TestAudit(pub parking_lot::Mutex<Vec<&'static str>>);
 impl AuditSink for TestAudit {
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
         self.0.lock().extend(events.iter().map(|event| event.name));
-        PendingCommit::ready(Ok(Committed { sequence: CommitSequence(0) }))
+        PendingCommit::ready(Ok(Committed {
+            sequence: CommitSequence(0),
+        }))
     }
 }
 
@@ -318,13 +375,23 @@ pub struct Gated {
 }
 
 impl Gated {
-    pub fn new(inner: Pieces, entered: std::sync::mpsc::Sender<()>, finish: std::sync::mpsc::Receiver<()>) -> Self {
-        Self { inner, gate: Some((entered, finish)) }
+    pub fn new(
+        inner: Pieces,
+        entered: std::sync::mpsc::Sender<()>,
+        finish: std::sync::mpsc::Receiver<()>,
+    ) -> Self {
+        Self {
+            inner,
+            gate: Some((entered, finish)),
+        }
     }
 }
 
 impl BodySource for Gated {
-    fn poll_piece(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_piece(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         if let Some((entered, finish)) = self.gate.take() {
             entered.send(()).unwrap();
             // The runtime has a second worker, and this one has nothing else to do.
