@@ -279,7 +279,7 @@ impl S3 {
         let sealed = seal_manifest(&sealer, &upload.identity, id, parts, entropy)?;
         let part_count = u32::try_from(parts.len()).map_err(|_| S3Error::MalformedPartList)?;
         let checksum_declared = upload.row.checksum_declared;
-        if sealed.len() <= MANIFEST_INLINE_MAX_BYTES {
+        if sealed.len() <= MANIFEST_INLINE_MAX_BYTES.min(self.options.inline_max_bytes) {
             let row = ManifestRow {
                 part_count,
                 inline: Some(sealed),
