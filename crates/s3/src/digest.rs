@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context as Sha, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest as sha_digest};
+use aws_lc_rs::digest::{Context as Sha, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crc_fast::{CrcAlgorithm, Digest as Crc, checksum_combine};
 use md5::{Digest as _, Md5};
 use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType};
@@ -180,11 +180,6 @@ pub(crate) fn md5_of(data: &[u8]) -> [u8; 16] {
     Md5::digest(data).into()
 }
 
-/// SHA-256 of one piece.
-pub(crate) fn sha256_of(data: &[u8]) -> Vec<u8> {
-    sha_digest(&SHA256, data).as_ref().to_vec()
-}
-
 fn start(algorithm: ChecksumAlgorithm) -> State {
     match algorithm {
         ChecksumAlgorithm::Sha1 => State::Sha(Sha::new(&SHA1_FOR_LEGACY_USE_ONLY)),
@@ -251,7 +246,7 @@ mod tests {
         }
         let digests = digest.finish();
         assert_eq!(digests.md5, Some(md5_of(CHECK)));
-        assert_eq!(digests.sha256.unwrap().to_vec(), sha256_of(CHECK));
+        assert_eq!(digests.sha256.unwrap().to_vec(), checksum_of(ChecksumAlgorithm::Sha256, CHECK));
         for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Sha1] {
             assert_eq!(digests.value(algorithm).unwrap(), checksum_of(algorithm, CHECK));
         }

@@ -37,7 +37,7 @@ impl S3 {
     ///
     /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::CopySourceIsDeleteMarker`] and
     /// [`S3Error::Sse`] of the source; [`S3Error::PreconditionFailed`] for either side's conditions;
-    /// [`S3Error::CopyOntoItself`]; [`S3Error::EntityTooLarge`] for a source beyond 5 GiB; and those
+    /// [`S3Error::CopyOntoItself`]; [`S3Error::CopySourceTooLarge`] for a source beyond 5 GiB; and those
     /// of PutObject.
     #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
     pub fn copy_object(
@@ -54,7 +54,7 @@ impl S3 {
         refuse_idle_copy(&source, &destination, &copy_source, &input, &opened)?;
         let size_bytes = opened.object.size_bytes;
         if size_bytes > SINGLE_PUT_MAX_BYTES {
-            return Err(S3Error::EntityTooLarge { size_bytes, max_bytes: SINGLE_PUT_MAX_BYTES });
+            return Err(S3Error::CopySourceTooLarge { size_bytes });
         }
 
         let mut metadata = match &input.metadata {
@@ -143,8 +143,7 @@ impl S3 {
     ) -> Result<ObjectReader, S3Error> {
         let (bucket, key) = source.object()?;
         let OpenedSource { found, object, identity, key: opened_key, version: _ } = opened;
-        if let Some(reader) = self.open_object(&opened_key.data_key, identity, object, range)?
-            && self.still_there(&reader, found)?
+        if let Some(reader) = self.open_object(&opened_key.data_key, identity, found, object, range)?
         {
             return Ok(reader);
         }

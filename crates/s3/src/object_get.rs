@@ -12,7 +12,6 @@ use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::rows::{ContentRow, ObjectRow, PartRow};
-use crate::stream_out::ObjectReader;
 use crate::{
     BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error, keys,
 };
@@ -48,10 +47,7 @@ impl S3 {
         self.while_current(&entry, &input, found, |found, object, identity| {
             let Answer { view, range, bytes, key } = self.answer(&entry, &input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key.data_key, identity, object, bytes)? else { return Ok(None) };
-            if !self.still_there(&reader, found)? {
-                return Ok(None);
-            }
+            let Some(reader) = self.open_object(&key.data_key, identity, found, object, bytes)? else { return Ok(None) };
             let body = reader.into_body(self)?;
             Ok(Some(GetObjectOutput { object: view, range, body: Some(body) }))
         })
@@ -94,15 +90,6 @@ impl S3 {
             (found, object) = (now, now_object);
         }
         Err(S3Error::Contention)
-    }
-
-    /// A multipart object's parts are opened one after the other. They stay if the version's row is
-    /// still there now that the collector was told of the reader.
-    pub(crate) fn still_there(&self, reader: &ObjectReader, found: &FoundVersion) -> Result<bool, S3Error> {
-        match reader {
-            ObjectReader::Single(_) => Ok(true),
-            ObjectReader::Parts(_) => Ok(self.ports.meta.read(Table::VERSIONS, &found.row_key)?.is_some()),
-        }
     }
 
     /// Everything about the answer but its body.

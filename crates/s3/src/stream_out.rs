@@ -21,6 +21,7 @@ use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::integrity::Damage;
+use crate::lookup::FoundVersion;
 use crate::manifest::PartSlice;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow};
 use crate::stream_in::{WINDOW_LEN_BYTES, len_u64};
@@ -265,8 +266,9 @@ impl PartsReader {
 }
 
 impl S3 {
-    /// Opens a range of an object; `None` when its stream is gone, because the version was deleted
-    /// since its row was read (or is damaged: the caller finds out by reading the row again).
+    /// Opens a range of the object that was `found`; `None` when its stream is gone, because the
+    /// version was deleted since its row was read (or is damaged: the caller finds out by reading
+    /// the row again).
     ///
     /// # Errors
     ///
@@ -275,6 +277,7 @@ impl S3 {
         &self,
         data_key: &Arc<DataKey>,
         identity: &ObjectIdentity,
+        found: &FoundVersion,
         object: &ObjectRow,
         range: ByteRange,
     ) -> Result<Option<ObjectReader>, S3Error> {
@@ -284,15 +287,23 @@ impl S3 {
                 let reader = self.open_stream(data_key, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
-            ContentRow::Parts(manifest) => Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
-                _lease: self.lease_reading(identity.version),
-                identity: identity.clone(),
-                data_key: Arc::clone(data_key),
-                manifest: manifest.clone(),
-                ahead: range,
-                slices: VecDeque::new(),
-                current: None,
-            })))),
+            ContentRow::Parts(manifest) => {
+                // Parts are opened one after the other. They stay if the version's row is still
+                // there now that the collector was told of the reader.
+                let lease = self.lease_reading(identity.version);
+                if self.ports.meta.read(Table::VERSIONS, &found.row_key)?.is_none() {
+                    return Ok(None);
+                }
+                Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
+                    identity: identity.clone(),
+                    data_key: Arc::clone(data_key),
+                    manifest: manifest.clone(),
+                    ahead: range,
+                    slices: VecDeque::new(),
+                    current: None,
+                    _lease: lease,
+                }))))
+            }
         }
     }
 
