@@ -13,4 +13,4 @@ pub mod form;
 pub mod limits;
 //SV
 pub mod sigv4;
-//XM
+pub mod xml;
