@@ -15,7 +15,9 @@ use strongroom_s3::{BodyError, S3Error};
 use strongroom_sse::SseError;
 use strongroom_types::TagError;
 
+use crate::chunked::ChunkError;
 use crate::sigv4::AuthError;
+use crate::xml::XmlError;
 
 /// Why a request to S3 got no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(crate) enum Failure {
     S3(S3Error),
     /// The signature, or its lack, refused.
     Auth(AuthError),
+    /// The framing of the body refused.
+    Chunk(ChunkError),
     /// The request cannot be read as an operation.
     Request(RequestError),
 }
@@ -61,5 +65,17 @@ impl From<AuthError> for Failure {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         Self::Request(error)
+    }
+}
+
+impl From<ChunkError> for Failure {
+    fn from(error: ChunkError) -> Self {
+        Self::Chunk(error)
+    }
+}
+
+impl From<XmlError> for Failure {
+    fn from(_: XmlError) -> Self {
+        Self::Request(RequestError::MalformedXml)
     }
 }

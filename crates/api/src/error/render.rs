@@ -1,10 +1,12 @@
 //! `<Error>` documents and the responses that carry them.
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::Failure;
-use crate::s3::{ResponseBody, XmlDocument};
+use crate::s3::ResponseBody;
+use crate::xml::XmlWriter;
 
 /// What an error's document says of the request beside the error itself.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +40,7 @@ pub(crate) fn error_response(failure: &Failure, place: &ErrorPlace) -> Response<
     let body = if bodiless {
         ResponseBody::empty()
     } else {
-        ResponseBody::whole(error_document(failure, place).into_bytes())
+        ResponseBody::whole(error_document(failure, place))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -55,18 +57,18 @@ pub(crate) fn error_response(failure: &Failure, place: &ErrorPlace) -> Response<
 }
 
 /// The `<Error>` document.
-pub(crate) fn error_document(failure: &Failure, place: &ErrorPlace) -> XmlDocument {
+pub(crate) fn error_document(failure: &Failure, place: &ErrorPlace) -> Bytes {
     let answer = failure.answer(place);
-    let mut xml = XmlDocument::without_namespace("Error");
-    xml.text("Code", answer.code);
-    xml.text("Message", &answer.message);
+    let mut xml = XmlWriter::new("Error", None);
+    xml.element("Code", answer.code);
+    xml.element("Message", &answer.message);
     for (name, value) in &answer.details {
-        xml.text(name, value);
+        xml.element(name, value);
     }
     if !answer.details.iter().any(|(name, _)| *name == "Resource") {
-        xml.text("Resource", &place.resource);
+        xml.element("Resource", &place.resource);
     }
-    xml.text("RequestId", &place.request_id);
-    xml.text("HostId", &place.host_id);
-    xml
+    xml.element("RequestId", &place.request_id);
+    xml.element("HostId", &place.host_id);
+    xml.finish()
 }

@@ -58,6 +58,10 @@ impl Failure {
         match self {
             Self::S3(error) => s3(error, place),
             Self::Request(error) => request(error),
+            Self::Chunk(error) => {
+                let (code, message, status) = error.answer();
+                row(status, code, message)
+            }
             Self::Auth(error) => {
                 let answer = error.answer(Dialect::S3);
                 ErrorAnswer {

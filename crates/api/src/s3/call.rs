@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
-use http_body_util::BodyExt as _;
-use strongroom_policy::{Action, Authorized};
-use strongroom_s3::{Entry, S3, S3Error};
+use strongroom_policy::Action;
+use strongroom_s3::{BucketView, Entry, S3, S3Error};
 use strongroom_types::{AccountId, BucketName, ObjectKey, RequestContext};
 
 use super::address::Address;
-use super::body::{RequestBody, body_source};
-use super::{S3ApiOptions, parse_headers};
+use super::body::{RequestBody, decoded_body};
+use super::documents::{Declared, DigestRule, Document};
+use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
@@ -75,16 +74,18 @@ impl Call {
     }
 
     /// Reads a body that is a document, whole, and holds it against its digests.
-    pub(crate) async fn read_document(&mut self, digest: DigestRule) -> Result<Document, Failure> {
-        let expected = parse_headers::digests(&self.parts.headers);
+    pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
+        let digests = parse_digests::digests(&self.parts.headers, &self.payload);
         let is_signed = !matches!(self.payload, Payload::Unsigned | Payload::ChunkedUnsignedTrailer);
         let body = std::mem::take(&mut self.body);
-        let source = body_source(body, &self.payload, &self.parts.headers);
-        Ok(super::documents::read(source?, expected, is_signed, digest).await)
+        match decoded_body(body, &self.payload, &self.parts.headers) {
+            Ok(incoming) => {
+                super::documents::read(incoming.source, Declared { digests, is_signed, rule }).await
+            }
+            Err(error) => Document::failed(error.into()),
+        }
     }
 }
-
-pub(crate) use super::documents::{DigestRule, Document};
 
 fn expected_owner(call: &Call, name: &'static str) -> Result<Option<AccountId>, Failure> {
     let Some(value) = parse_headers::text(&call.parts.headers, name)? else { return Ok(None) };
@@ -140,5 +141,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
             tracing::error!(panicked = error.is_panic(), "an operation did not finish");
             Err(S3Error::Unavailable.into())
         }
+    }
+}
+
+impl Door {
+    /// The bucket as it is, for those who may do `A`.
+    pub(crate) async fn view<A: Action>(self) -> Result<Arc<BucketView>, Failure> {
+        blocking(move || {
+            let entry = self.enter_bucket::<A>()?;
+            Ok(entry.bucket().cloned().ok_or(S3Error::Unavailable)?)
+        })
+        .await
     }
 }
