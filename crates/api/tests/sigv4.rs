@@ -1,5 +1,11 @@
 //! SigV4 against AWS's published examples, against botocore, and against tampering.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::similar_names,
+    reason = "what tests share lies outside of the test functions; names are those of SigV4"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,9 +220,12 @@ fn requests_signed_by_botocore_verify() {
         let service = Service::parse(text("service")).unwrap();
         let mut body = [0; 32];
         hex::decode_to_slice(text("body_sha256"), &mut body).unwrap();
-        let verify = |parts: &Parts| match service {
-            Service::S3 => verifier.verify(parts),
-            service => verifier.verify_with_body_hash(parts, service, &body),
+        let verify = |parts: &Parts| {
+            if service == Service::S3 {
+                verifier.verify(parts)
+            } else {
+                verifier.verify_with_body_hash(parts, service, &body)
+            }
         };
         let verified = verify(&parts);
         assert!(
@@ -280,6 +289,10 @@ fn every_changed_character_is_refused() {
     let host = [("host", "examplebucket.s3.amazonaws.com")];
     for at in 1..PRESIGNED.len() {
         let mut uri = PRESIGNED.to_owned();
+        if uri[at..].starts_with('?') {
+            // Without it there is no query, and nobody has signed.
+            continue;
+        }
         let other = if uri[at..].starts_with('0') { "1" } else { "0" };
         uri.replace_range(at..=at, other);
         // A broken algorithm name leaves the other parameters, so nothing becomes anonymous.
@@ -743,7 +756,7 @@ fn trailer_example() -> (Parts, Vec<u8>) {
     (parts, chunks.concat())
 }
 
-const TRAILER_SIGNATURE: &str = "63bddb248ad2590c92712055f51b8e78ab024eead08276b24f010b0efd74843f";
+const TRAILER_SIGNATURE: &str = "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435";
 
 #[test]
 fn the_published_trailers_verify_in_both_notations() {
