@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use strongroom_policy::{Action, Authorized};
+use strongroom_ports::RowVersion;
 use strongroom_types::{BucketUid, ObjectKey, RequestContext};
 
-use crate::BucketView;
+use crate::{BucketView, S3Error};
 
 /// An authenticated, authorized request standing at an account, a bucket or an object.
 ///
@@ -16,6 +17,8 @@ use crate::BucketView;
 pub struct Entry<A: Action> {
     pub(crate) context: Arc<RequestContext>,
     pub(crate) bucket: Option<Arc<BucketView>>,
+    /// The version of the bucket's row then, so that a write need not read it once more.
+    pub(crate) bucket_version: Option<RowVersion>,
     pub(crate) key: Option<ObjectKey>,
     pub(crate) proof: Authorized<A>,
 }
@@ -39,6 +42,12 @@ impl<A: Action> Entry<A> {
     /// The proof of authorization.
     pub fn proof(&self) -> &Authorized<A> {
         &self.proof
+    }
+
+    /// The bucket and key that an object operation stands at.
+    pub(crate) fn object(&self) -> Result<(&Arc<BucketView>, &ObjectKey), S3Error> {
+        // Entries of object operations are made by `enter_object` alone, which sets both.
+        self.bucket.as_ref().zip(self.key.as_ref()).ok_or(S3Error::Unavailable)
     }
 
     pub(crate) fn bucket_uid(&self) -> Option<BucketUid> {
