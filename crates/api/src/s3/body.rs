@@ -23,9 +23,9 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A request's body, whatever HTTP library it comes from. The default is an empty one.
 #[derive(Default)]
-pub(crate) struct RequestBody(Option<UnsyncBoxBody<Bytes, BoxError>>);
+pub(crate) struct AnyBody(Option<UnsyncBoxBody<Bytes, BoxError>>);
 
-impl RequestBody {
+impl AnyBody {
     /// Takes a body.
     pub(crate) fn new<B>(body: B) -> Self
     where
@@ -55,8 +55,7 @@ impl RequestBody {
 fn body_error(error: &(dyn Error + 'static)) -> BodyError {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if kind == Some(std::io::ErrorKind::TimedOut) {
+        if let Some(crate::server::BodyError::Stalled) = error.downcast_ref() {
             return BodyError::TooSlow;
         }
         cause = error.source();
@@ -69,7 +68,7 @@ pub(crate) type ChunkFault = Arc<OnceLock<ChunkError>>;
 
 /// A request's body for the service: without framing, verified as far as framing can be.
 pub(crate) struct DecodedBody {
-    body: RequestBody,
+    body: AnyBody,
     decoder: Option<ChunkedDecoder>,
     input: Bytes,
     is_done: bool,
@@ -91,7 +90,7 @@ pub(crate) struct Incoming {
 ///
 /// [`ChunkError`] when the headers that describe the framing are missing or malformed.
 pub(crate) fn decoded_body(
-    body: RequestBody,
+    body: AnyBody,
     payload: &Payload,
     headers: &HeaderMap,
 ) -> Result<Incoming, ChunkError> {

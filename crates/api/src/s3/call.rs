@@ -8,7 +8,7 @@ use strongroom_s3::{BucketView, Entry, S3, S3Error};
 use strongroom_types::{AccountId, BucketName, ObjectKey, RequestContext};
 
 use super::address::Address;
-use super::body::{RequestBody, decoded_body};
+use super::body::{AnyBody, decoded_body};
 use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
@@ -32,7 +32,7 @@ pub(crate) struct Call {
     /// Bucket and key as sent.
     pub(crate) address: Address,
     /// The body as it comes.
-    pub(crate) body: RequestBody,
+    pub(crate) body: AnyBody,
     /// What the body must turn out to be.
     pub(crate) payload: Payload,
     /// What errors say of the request.
