@@ -9,7 +9,6 @@ mod table;
 
 pub(crate) use render::{ErrorPlace, error_document, error_response};
 pub(crate) use request::{RequestError, Unconfigured};
-pub(crate) use table::ErrorAnswer;
 
 use strongroom_s3::{BodyError, S3Error};
 use strongroom_sse::SseError;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};

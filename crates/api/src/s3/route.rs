@@ -59,7 +59,6 @@ pub(crate) enum Handler {
 }
 
 /// One operation.
-#[derive(Clone, Copy)]
 pub(crate) struct Route {
     /// The method.
     pub(crate) method: Method,
