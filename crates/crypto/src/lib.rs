@@ -1,4 +1,76 @@
-//! temporary
-/// Unseal key.
-#[derive(Debug)]
-pub struct UnsealKey(());
+//! Everything that is encrypted at rest, and the keys for it.
+//!
+//! ```text
+//!  seal (key file, HSM, ...) --holds--> UnsealKey --opens--> ring file --> Keyring<Unsealed>
+//!                                                                            |        |
+//!                                       root key version wraps per object    |        | service keys
+//!                                                                            v        v
+//!  customer key (SSE-C) --------------------------------------------> DataKey     rows, frames, pages,
+//!                                                                        |        verifier pepper
+//!                                              streams (bodies), attributes (checksums)
+//! ```
+//!
+//! The bytes of every format here are specified in `FORMAT.md` at the root of the repository, well
+//! enough for a second reader; one, in Python, is among the tests.
+//!
+//! This crate is pure: no I/O, no clock and no randomness of its own
+//! ([`Entropy`](strongroom_types::Entropy) is an argument). It is **not** where keys are chosen or
+//! authorised, and it never hands out plaintext that has not been verified.
+//!
+//! ```
+//! use strongroom_crypto::{DataKey, ObjectIdentity, open_whole, seal_whole};
+//! use strongroom_types::{BucketUid, Entropy, ObjectKey, VersionUid};
+//! # struct Counter(std::sync::atomic::AtomicU8);
+//! # impl Entropy for Counter {
+//! #     fn fill(&self, out: &mut [u8]) {
+//! #         out.fill_with(|| self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+//! #     }
+//! # }
+//! # let entropy = Counter(0.into());
+//! let object = ObjectIdentity {
+//!     bucket: BucketUid::random(&entropy),
+//!     key: ObjectKey::parse("reports/2026.csv")?,
+//!     version: VersionUid::random(&entropy),
+//! };
+//! let data_key = DataKey::random(&entropy);
+//! let stored = seal_whole(&data_key, &object, None, &entropy, b"id,amount\n");
+//! assert_eq!(open_whole(&data_key, &object, None, &stored)?, b"id,amount\n");
+//!
+//! let moved = ObjectIdentity { key: ObjectKey::parse("reports/2025.csv")?, ..object };
+//! assert!(open_whole(&data_key, &moved, None, &stored).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod aead;
+mod codec;
+mod error;
+mod kdf;
+
+pub mod footer;
+pub mod frame;
+pub mod identity;
+pub mod page;
+pub mod ring;
+pub mod row;
+pub mod secret;
+pub mod stream;
+pub mod verifier;
+pub mod wrap;
+
+pub use error::{FormatError, OpenError, RingError, SealingError, UnwrapError};
+pub use footer::{FOOTER_END_LEN_BYTES, FOOTER_MAX_BYTES, Footer, encode_footer, parse_footer};
+pub use frame::{FRAME_OVERHEAD_BYTES, FrameCipher};
+pub use identity::{ObjectIdentity, PartIdentity};
+pub use page::{PAGE_LEN_BYTES, PageCipher};
+pub use ring::{
+    Keyring, RingSlot, RootState, RootVersion, Sealed, ServicePurpose, Unsealed, slot_context,
+};
+pub use row::{ATTRIBUTE_OVERHEAD_BYTES, Attribute, ROW_OVERHEAD_BYTES, RowSealer};
+pub use secret::{CustomerKey, DataKey, KEY_LEN_BYTES, KeyLengthError, ServiceKey, UnsealKey};
+pub use stream::{
+    HEADER_MAX_BYTES, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SegmentSpan, StreamLayout,
+    StreamOpener, StreamSealer, header_len_bytes, open_whole, recover_identity, seal_whole,
+    segment_checksum_ok, stream_uids,
+};
+pub use verifier::{CUSTOMER_KEY_VERIFIER_LEN_BYTES, CustomerKeyVerifier};
+pub use wrap::{WrapMode, WrappedKey};

@@ -1,0 +1,231 @@
+//! The key ring: the root key in all its versions, and the service keys it wraps.
+//!
+//! A ring is a small file. Parsing it gives a `Keyring<Sealed>`, which knows its seals and no key;
+//! the unseal key makes it a `Keyring<Unsealed>`. Only that one wraps:
+//!
+//! ```compile_fail,E0599
+//! # use strongroom_crypto::{DataKey, Keyring, ObjectIdentity, Sealed};
+//! # use strongroom_types::Entropy;
+//! fn wrap(ring: &Keyring<Sealed>, key: &DataKey, object: &ObjectIdentity, entropy: &dyn Entropy) {
+//!     ring.wrap_data_key(key, object, entropy);
+//! }
+//! ```
+//!
+//! ```
+//! # use strongroom_crypto::{DataKey, Keyring, ObjectIdentity, Unsealed};
+//! # use strongroom_types::Entropy;
+//! fn wrap(ring: &Keyring<Unsealed>, key: &DataKey, object: &ObjectIdentity, entropy: &dyn Entropy) {
+//!     ring.wrap_data_key(key, object, entropy);
+//! }
+//! ```
+
+mod file;
+mod keys;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strongroom_types::{Entropy, Timestamp};
+
+use self::file::SealedBody;
+use self::keys::RootKeys;
+pub use self::keys::{RootState, RootVersion, ServicePurpose};
+use crate::codec::{be32, put_prefixed};
+use crate::secret::RootKey;
+use crate::{RingError, ServiceKey, UnsealKey};
+
+/// The key ring, with or without its keys.
+pub struct Keyring<State> {
+    ring_id: [u8; 16],
+    /// Of the file last read or written. A counter, so that writing needs no exclusive access.
+    generation: AtomicU64,
+    slots: Vec<RingSlot>,
+    state: State,
+}
+
+/// State without keys: nothing can be wrapped or unwrapped.
+pub struct Sealed {
+    body: SealedBody,
+}
+
+/// State with the keys in memory.
+pub struct Unsealed {
+    keys: RootKeys,
+}
+
+/// One seal's hold on the unseal key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RingSlot {
+    /// Which kind of seal; the seals have the list.
+    pub kind_code: u8,
+    /// Where the seal is, for people. Not secret.
+    pub description: String,
+    /// What the seal made of the unseal key.
+    pub protected: Vec<u8>,
+}
+
+impl<State> Keyring<State> {
+    /// The ring's identity, which wrapped keys name.
+    pub fn ring_id(&self) -> [u8; 16] {
+        self.ring_id
+    }
+
+    /// How often the ring has been written; 0 for a ring that never was.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The seals that hold the unseal key, in order.
+    pub fn slots(&self) -> &[RingSlot] {
+        &self.slots
+    }
+
+    /// What the seal of slot `slot_index` must bind: see [`slot_context`].
+    pub fn slot_context(&self, slot_index: usize) -> Vec<u8> {
+        slot_context(&self.ring_id, slot_index)
+    }
+}
+
+/// `"strongroom/1 slot" || 0x00 || ring id(16) || BE32(slot index)`: a seal binds it, so that a slot
+/// moved to another ring or place does not open.
+pub fn slot_context(ring_id: &[u8; 16], slot_index: usize) -> Vec<u8> {
+    [
+        b"strongroom/1 slot\0",
+        ring_id.as_slice(),
+        &be32(slot_index),
+    ]
+    .concat()
+}
+
+impl Keyring<Sealed> {
+    /// Reads a ring file. Needs no key and proves nothing but that the file is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError`] but never [`RingError::WrongUnsealKey`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, RingError> {
+        file::parse(bytes)
+    }
+
+    /// Opens the keys. The sealed ring is consumed; parse again to try another key.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::WrongUnsealKey`] if the key is another, [`RingError::Damaged`] if it is right
+    /// and the keys do not open.
+    pub fn unseal(self, unseal_key: &UnsealKey) -> Result<Keyring<Unsealed>, RingError> {
+        let Self {
+            ring_id,
+            generation,
+            slots,
+            state: Sealed { body },
+        } = self;
+        let keys = body.open(&ring_id, unseal_key)?;
+        Ok(Keyring {
+            ring_id,
+            generation,
+            slots,
+            state: Unsealed { keys },
+        })
+    }
+}
+
+impl Keyring<Unsealed> {
+    /// Makes a new ring: its identity, version 1 of the root key, all service keys, and the unseal
+    /// key that its file is to be encoded with. It has no slots yet.
+    ///
+    /// Never made because a ring was not found: data that exists needs its own ring.
+    pub fn create(now: Timestamp, entropy: &dyn Entropy) -> (Self, UnsealKey) {
+        let mut ring_id = [0; 16];
+        entropy.fill(&mut ring_id);
+        let keys = RootKeys::create(&ring_id, now, entropy);
+        let ring = Self {
+            ring_id,
+            generation: AtomicU64::new(0),
+            slots: Vec::new(),
+            state: Unsealed { keys },
+        };
+        (ring, UnsealKey::random(entropy))
+    }
+
+    /// Adds a seal's slot and returns its index: what the seal made of the unseal key under
+    /// [`Keyring::slot_context`] of that index, the number of slots before.
+    pub fn add_slot(&mut self, kind_code: u8, description: &str, protected: Vec<u8>) -> usize {
+        self.slots.push(RingSlot {
+            kind_code,
+            description: description.to_owned(),
+            protected,
+        });
+        self.slots.len() - 1
+    }
+
+    /// Writes the ring file under `unseal_key`. Each call counts the generation up and draws a
+    /// fresh salt.
+    pub fn encode(&self, unseal_key: &UnsealKey, entropy: &dyn Entropy) -> Vec<u8> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        file::encode(self, generation, unseal_key, entropy)
+    }
+
+    /// The version of the root key that wraps.
+    pub fn active_version(&self) -> u32 {
+        self.state.keys.active_version()
+    }
+
+    /// All versions of the root key, oldest first.
+    pub fn root_versions(&self) -> Vec<RootVersion> {
+        self.state.keys.versions()
+    }
+
+    /// Adds a version of the root key and makes it the one that wraps. The service keys stay the
+    /// same and are wrapped anew. The caller encodes, stores and reads the file back before it
+    /// wraps anything with the new version.
+    pub fn rotate(&mut self, now: Timestamp, entropy: &dyn Entropy) {
+        self.state.keys.rotate(&self.ring_id, now, entropy);
+    }
+
+    /// The service key for `purpose`.
+    pub fn service_key(&self, purpose: ServicePurpose) -> &ServiceKey {
+        self.state.keys.service_key(purpose)
+    }
+
+    pub(crate) fn active_root(&self) -> (u32, &RootKey) {
+        self.state.keys.active()
+    }
+
+    pub(crate) fn root(&self, version: u32) -> Option<&RootKey> {
+        self.state.keys.root(version)
+    }
+}
+
+impl<State> fmt::Debug for Keyring<State> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("generation", &self.generation())
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RingSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingSlot")
+            .field("kind_code", &self.kind_code)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The slots as in the file.
+fn put_slots(out: &mut Vec<u8>, slots: &[RingSlot]) {
+    out.extend_from_slice(&be32(slots.len()));
+    for slot in slots {
+        let RingSlot {
+            kind_code,
+            description,
+            protected,
+        } = slot;
+        out.push(*kind_code);
+        put_prefixed(out, description.as_bytes());
+        put_prefixed(out, protected);
+    }
+}

@@ -1,0 +1,351 @@
+//! The header of a stream: what opens it, and what it belongs to.
+
+use aws_lc_rs::hmac;
+use strongroom_types::{AttemptUid, BucketUid, Entropy, ObjectKey, PartNumber, VersionUid};
+use subtle::ConstantTimeEq;
+
+use super::layout::StreamLayout;
+use crate::aead::{Aead, SINGLE_USE_NONCE, TAG_LEN_BYTES};
+use crate::codec::{Reader, be32, put_prefixed};
+use crate::identity::sha512;
+use crate::kdf::{derive, label};
+use crate::{DataKey, FormatError, ObjectIdentity, OpenError, PartIdentity};
+
+/// Longest header of this version: a part whose object key has 1,024 bytes.
+pub const HEADER_MAX_BYTES: usize = 1216;
+
+const MAGIC: &[u8; 4] = b"SRB1";
+const VERSION: u8 = 1;
+const SUITE_ONE_LAYER: u8 = 1;
+const SUITE_TWO_LAYERS: u8 = 2;
+const FLAG_PART: u8 = 0x01;
+const FIXED_LEN_BYTES: usize = 80;
+const MAC_LEN_BYTES: usize = 32;
+/// Type (1) and length (2) before each field's value.
+const FIELD_PREFIX_BYTES: usize = 3;
+const FIELD_PADDING: u8 = 0;
+const FIELD_BUCKET: u8 = 1;
+const FIELD_VERSION: u8 = 2;
+const FIELD_ATTEMPT: u8 = 3;
+const FIELD_NAME: u8 = 4;
+const ALIGNMENT_BYTES: usize = 8;
+
+const _: () = assert!(HEADER_MAX_BYTES == padded(unpadded_len(1024, true)));
+
+/// Length of the header of a stream of the object `key`, as this version writes it for an object
+/// that was not uploaded in parts. A part's header is longer: see [`StreamLayout::header_len_bytes`].
+pub fn header_len_bytes(key: &ObjectKey) -> usize {
+    padded(unpadded_len(key.as_bytes().len(), false))
+}
+
+/// The identities that a header names in clear. Needs no key and proves nothing.
+///
+/// # Errors
+///
+/// [`FormatError`] for what this version cannot read.
+pub fn stream_uids(
+    header: &[u8],
+) -> Result<(BucketUid, VersionUid, Option<PartIdentity>), FormatError> {
+    let header = Header::parse(header)?;
+    Ok((header.bucket, header.version, header.part))
+}
+
+/// What a stream belongs to, by its own account, for recovery without an index: the name in the
+/// header is opened, and then everything is verified as [`StreamOpener`](super::StreamOpener) does.
+///
+/// # Errors
+///
+/// [`OpenError`] if this is not the stream's key or the header was changed.
+pub fn recover_identity(
+    data_key: &DataKey,
+    header: &[u8],
+) -> Result<(ObjectIdentity, Option<PartIdentity>), OpenError> {
+    let header = Header::parse(header)?;
+    let mut name = header.sealed_name.to_vec();
+    let name = name_cipher(data_key, header.fixed.salt, header.bucket, header.version)
+        .open(SINGLE_USE_NONCE, &[], &mut name)
+        .ok_or(OpenError::WrongKeyOrIdentity)?;
+    let key = std::str::from_utf8(name)
+        .ok()
+        .and_then(|name| ObjectKey::parse(name).ok())
+        .ok_or(OpenError::Damaged)?;
+    let object = ObjectIdentity {
+        bucket: header.bucket,
+        key,
+        version: header.version,
+    };
+    header.verify(data_key, &object, header.part)?;
+    Ok((object, header.part))
+}
+
+/// Draws a salt and writes a header; returns it with the cipher for the segments.
+pub(super) fn create(
+    data_key: &DataKey,
+    object: &ObjectIdentity,
+    part: Option<PartIdentity>,
+    segment_log2: u8,
+    entropy: &dyn Entropy,
+) -> (Vec<u8>, Aead) {
+    let mut salt = [0; 32];
+    entropy.fill(&mut salt);
+    let keys = derive_keys(data_key, &salt, object, part, segment_log2);
+    let [commitment, segment_key, mac_key] = &*keys;
+
+    let name = object.key.as_bytes();
+    let unpadded = unpadded_len(name.len(), part.is_some());
+    let total = padded(unpadded);
+    let flags = if part.is_some() { FLAG_PART } else { 0 };
+    let mut out = Vec::with_capacity(total);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&[VERSION, SUITE_ONE_LAYER, segment_log2, flags]);
+    out.extend_from_slice(&be32(total));
+    out.extend_from_slice(&part_number(part).to_be_bytes());
+    out.extend_from_slice(&salt);
+    out.extend_from_slice(commitment);
+    put_field(&mut out, FIELD_BUCKET, object.bucket.as_bytes());
+    put_field(&mut out, FIELD_VERSION, object.version.as_bytes());
+    if let Some(part) = part {
+        put_field(&mut out, FIELD_ATTEMPT, part.attempt.as_bytes());
+    }
+    let mut sealed_name = name.to_vec();
+    name_cipher(data_key, &salt, object.bucket, object.version).seal_tail(
+        SINGLE_USE_NONCE,
+        &[],
+        &mut sealed_name,
+        0,
+    );
+    put_field(&mut out, FIELD_NAME, &sealed_name);
+    out.resize(out.len() + total - unpadded, FIELD_PADDING);
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, mac_key), &out);
+    out.extend_from_slice(mac.as_ref());
+    (out, Aead::gcm(segment_key))
+}
+
+/// The fields at fixed places.
+pub(super) struct Fixed<'a> {
+    pub(super) layout: StreamLayout,
+    part_number: Option<PartNumber>,
+    salt: &'a [u8; 32],
+    commitment: &'a [u8; 32],
+}
+
+impl<'a> Fixed<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut fields = Reader::new(bytes);
+        if fields.array()? != MAGIC {
+            return Err(FormatError::BadMagic);
+        }
+        let &[version, suite, segment_log2, flags] = fields.array()?;
+        if version != VERSION {
+            return Err(FormatError::UnknownVersion(version));
+        }
+        match suite {
+            SUITE_ONE_LAYER => {}
+            SUITE_TWO_LAYERS => return Err(FormatError::TwoLayers),
+            unknown => return Err(FormatError::UnknownSuite(unknown)),
+        }
+        if !(12..=20).contains(&segment_log2) {
+            return Err(FormatError::SegmentSize(segment_log2));
+        }
+        if flags & !FLAG_PART != 0 {
+            return Err(FormatError::UnknownFlags(flags));
+        }
+        let header_len = fields.u32()?;
+        let len = usize::try_from(header_len).map_err(|_| FormatError::BadLength)?;
+        if len > HEADER_MAX_BYTES || len % ALIGNMENT_BYTES != 0 {
+            return Err(FormatError::BadLength);
+        }
+        let part_number = match (flags & FLAG_PART != 0, fields.u32()?) {
+            (false, 0) => None,
+            (true, number) => {
+                Some(PartNumber::new(u64::from(number)).ok_or(FormatError::BadValue)?)
+            }
+            (false, _) => return Err(FormatError::UnknownFlags(flags)),
+        };
+        Ok(Self {
+            layout: StreamLayout::new(header_len, segment_log2),
+            part_number,
+            salt: fields.array()?,
+            commitment: fields.array()?,
+        })
+    }
+}
+
+/// A header of the right structure. Nothing of it is verified.
+pub(super) struct Header<'a> {
+    pub(super) fixed: Fixed<'a>,
+    bucket: BucketUid,
+    version: VersionUid,
+    part: Option<PartIdentity>,
+    sealed_name: &'a [u8],
+    authenticated: &'a [u8],
+    mac: &'a [u8; MAC_LEN_BYTES],
+}
+
+impl<'a> Header<'a> {
+    /// Takes a header from the start of `bytes`.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let fixed = Fixed::parse(bytes)?;
+        let bytes = bytes
+            .get(..fixed.layout.header_len_bytes())
+            .ok_or(FormatError::BadLength)?;
+        let (authenticated, mac) = bytes
+            .split_last_chunk::<MAC_LEN_BYTES>()
+            .ok_or(FormatError::BadLength)?;
+
+        let mut fields = Reader::new(authenticated);
+        fields.take(FIXED_LEN_BYTES)?;
+        let bucket = BucketUid::from_bytes(*uid_field(&mut fields, FIELD_BUCKET)?);
+        let version = VersionUid::from_bytes(*uid_field(&mut fields, FIELD_VERSION)?);
+        let part = match fixed.part_number {
+            None => None,
+            Some(number) => Some(PartIdentity {
+                number,
+                attempt: AttemptUid::from_bytes(*uid_field(&mut fields, FIELD_ATTEMPT)?),
+            }),
+        };
+        let sealed_name = field(&mut fields, FIELD_NAME)?;
+        if sealed_name.len() <= TAG_LEN_BYTES {
+            return Err(FormatError::BadLength);
+        }
+        // One encoding only: as much padding as the alignment asks for, all of it zero.
+        let padding = fields.take(fields.remaining())?;
+        if padding.len() >= ALIGNMENT_BYTES {
+            return Err(FormatError::BadLength);
+        }
+        if let Some(&byte) = padding.iter().find(|&&byte| byte != FIELD_PADDING) {
+            return Err(FormatError::UnknownField(byte));
+        }
+        Ok(Self {
+            fixed,
+            bucket,
+            version,
+            part,
+            sealed_name,
+            authenticated,
+            mac,
+        })
+    }
+
+    /// Verifies commitment first, then the MAC; returns the cipher for the segments.
+    pub(super) fn verify(
+        &self,
+        data_key: &DataKey,
+        object: &ObjectIdentity,
+        part: Option<PartIdentity>,
+    ) -> Result<Aead, OpenError> {
+        let Fixed {
+            layout,
+            part_number: _,
+            salt,
+            commitment,
+        } = &self.fixed;
+        let keys = derive_keys(data_key, salt, object, part, layout.segment_log2());
+        let [expected_commitment, segment_key, mac_key] = &*keys;
+        if !bool::from(expected_commitment.ct_eq(*commitment)) {
+            return Err(OpenError::WrongKeyOrIdentity);
+        }
+        let mac_key = hmac::Key::new(hmac::HMAC_SHA256, mac_key);
+        hmac::verify(&mac_key, self.authenticated, self.mac).map_err(|_| OpenError::Damaged)?;
+        // The clear copies are what recovery and support tools show: they must not tell otherwise.
+        if (self.bucket, self.version, self.part) != (object.bucket, object.version, part) {
+            return Err(OpenError::Damaged);
+        }
+        Ok(Aead::gcm(segment_key))
+    }
+}
+
+/// `commitment || segment key || header MAC key`, from the data key and all that the stream is.
+///
+/// ```text
+/// transcript = LP("SRB1") || LP(version) || LP(suite) || LP(log2) || LP(bucket uid) ||
+///              LP(object key) || LP(version uid) || LP(BE32(part number)) || LP(attempt uid or "")
+/// HKDF-SHA-512(salt, data key, "strongroom/1 stream" || 0x00 || SHA-512(transcript), 96)
+/// ```
+fn derive_keys(
+    data_key: &DataKey,
+    salt: &[u8; 32],
+    object: &ObjectIdentity,
+    part: Option<PartIdentity>,
+    segment_log2: u8,
+) -> crate::kdf::Derived<3> {
+    let ObjectIdentity {
+        bucket,
+        key,
+        version,
+    } = object;
+    let mut transcript = Vec::with_capacity(128 + key.as_bytes().len());
+    put_prefixed(&mut transcript, MAGIC);
+    put_prefixed(&mut transcript, &[VERSION]);
+    put_prefixed(&mut transcript, &[SUITE_ONE_LAYER]);
+    put_prefixed(&mut transcript, &[segment_log2]);
+    put_prefixed(&mut transcript, bucket.as_bytes());
+    put_prefixed(&mut transcript, key.as_bytes());
+    put_prefixed(&mut transcript, version.as_bytes());
+    put_prefixed(&mut transcript, &part_number(part).to_be_bytes());
+    let attempt = part.map(|part| part.attempt);
+    let attempt: &[u8] = attempt.as_ref().map_or(&[], |uid| uid.as_bytes());
+    put_prefixed(&mut transcript, attempt);
+    derive(
+        salt,
+        data_key.expose(),
+        label::STREAM,
+        &[&sha512(&transcript)],
+    )
+}
+
+/// The cipher of the name. It cannot depend on the name, so that recovery can read it.
+fn name_cipher(
+    data_key: &DataKey,
+    salt: &[u8; 32],
+    bucket: BucketUid,
+    version: VersionUid,
+) -> Aead {
+    let context: [&[u8]; 2] = [bucket.as_bytes(), version.as_bytes()];
+    let keys = derive::<1>(salt, data_key.expose(), label::NAME, &context);
+    let [key] = &*keys;
+    // Zero nonce: the salt is fresh, so the key seals this one name.
+    Aead::gcm(key)
+}
+
+fn part_number(part: Option<PartIdentity>) -> u32 {
+    part.map_or(0, |part| u32::from(part.number.value()))
+}
+
+fn put_field(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    // No value is longer than a sealed object key, 1,040 bytes.
+    let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
+    out.push(kind);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(value);
+}
+
+fn field<'a>(fields: &mut Reader<'a>, expected: u8) -> Result<&'a [u8], FormatError> {
+    let kind = fields.u8()?;
+    if kind != expected {
+        return Err(FormatError::UnknownField(kind));
+    }
+    let len = fields.u16()?;
+    fields.take(usize::from(len))
+}
+
+fn uid_field<'a>(fields: &mut Reader<'a>, expected: u8) -> Result<&'a [u8; 16], FormatError> {
+    field(fields, expected)?
+        .try_into()
+        .map_err(|_| FormatError::BadLength)
+}
+
+/// Header length without padding.
+const fn unpadded_len(name_len_bytes: usize, part: bool) -> usize {
+    let uid_fields = if part { 3 } else { 2 };
+    FIXED_LEN_BYTES
+        + uid_fields * (FIELD_PREFIX_BYTES + 16)
+        + FIELD_PREFIX_BYTES
+        + name_len_bytes
+        + TAG_LEN_BYTES
+        + MAC_LEN_BYTES
+}
+
+const fn padded(unpadded_len_bytes: usize) -> usize {
+    unpadded_len_bytes.next_multiple_of(ALIGNMENT_BYTES)
+}
