@@ -1,0 +1,96 @@
+//! Benchmarks. They print figures and ratios taken in one run, and assert nothing about time.
+//!
+//! The yardstick of a request's cost is the **sum of its unavoidable parts**, measured in the same
+//! run on the same bytes: a bare hyper server that streams as much, the file read or write, AES-GCM
+//! at the library's own speed, MD5 where the ETag is one, SHA-256 where the payload is signed. All
+//! are CPU time, which a noisy neighbour disturbs least.
+#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+
+mod client;
+mod cpu;
+mod durable;
+mod listing;
+mod memory;
+mod null;
+mod parts;
+mod server;
+mod sign;
+mod startup;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Strongroom's benchmarks.
+#[derive(Parser)]
+struct Arguments {
+    /// The server binary to measure.
+    #[arg(
+        long,
+        env = "STRONGROOM_BIN",
+        default_value = "target/release/strongroom"
+    )]
+    binary: PathBuf,
+    /// Where to keep data; the disk under it is part of what is measured.
+    #[arg(long, default_value = "target/bench-data")]
+    directory: PathBuf,
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Server CPU per request against the sum of the unavoidable parts.
+    Cpu {
+        /// Seconds for each row.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+    },
+    /// Durable 4 KiB PUTs from 32 clients against the machine's own new-file-and-sync rate.
+    Durable {
+        /// Seconds for each round.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// A page of 1,000 keys, and of 1,000 common prefixes, out of many.
+    Listing {
+        /// Number of keys.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u32,
+    },
+    /// Resident memory while throttled clients stream.
+    Memory {
+        /// Number of clients.
+        #[arg(long, default_value_t = 200)]
+        clients: usize,
+        /// Seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
+    Startup,
+    /// The bare hyper server that `cpu` compares against (started by it).
+    #[command(hide = true)]
+    Null,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.directory)?;
+    match arguments.scenario {
+        Scenario::Cpu { seconds } => cpu::run(&arguments.binary, &arguments.directory, seconds),
+        Scenario::Durable { seconds, rounds } => {
+            durable::run(&arguments.binary, &arguments.directory, seconds, rounds)
+        }
+        Scenario::Listing { keys } => listing::run(&arguments.binary, &arguments.directory, keys),
+        Scenario::Memory { clients, seconds } => {
+            memory::run(&arguments.binary, &arguments.directory, clients, seconds)
+        }
+        Scenario::Startup => startup::run(&arguments.binary, &arguments.directory),
+        Scenario::Null => null::serve(),
+    }
+}
