@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+"""A second reader of Strongroom's formats, written from FORMAT.md alone.
+
+Reads the golden vectors, opens what must open, and refuses what must be refused.
+Needs the PyPI package `cryptography` 45 or later.
+Usage: second_reader.py DIRECTORY-OF-VECTORS
+"""
+
+import hashlib
+import hmac
+import json
+import pathlib
+import sys
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+ZERO_NONCE = bytes(12)
+
+
+class Refused(Exception):
+    """The bytes must not be accepted."""
+
+
+def need(condition, why):
+    if not condition:
+        raise Refused(why)
+
+
+def be(number, length):
+    return number.to_bytes(length, "big")
+
+
+def lp(data):
+    return be(len(data), 4) + data
+
+
+def derive(salt, key, label, context, length):
+    info = label.encode() + b"\0" + context
+    return HKDF(hashes.SHA512(), length, salt, info).derive(key)
+
+
+def sha512(data):
+    return hashlib.sha512(data).digest()
+
+
+def equal(a, b):
+    return hmac.compare_digest(a, b)
+
+
+def reflected_table(polynomial):
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (polynomial if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+CRC64 = reflected_table(0x9A6C9329AC4BC9B5)
+CRC32C = reflected_table(0x82F63B78)
+
+
+def crc(table, bits, data):
+    value = ones = (1 << bits) - 1
+    for byte in data:
+        value = value >> 8 ^ table[(value ^ byte) & 0xFF]
+    return be(value ^ ones, bits // 8)
+
+
+def crc64(data):
+    return crc(CRC64, 64, data)
+
+
+class Fields:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, length):
+        need(self.at + length <= len(self.data), "short")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self, length):
+        return int.from_bytes(self.take(length), "big")
+
+    def prefixed(self):
+        return self.take(self.number(4))
+
+    def rest(self):
+        return self.take(len(self.data) - self.at)
+
+    def finish(self):
+        need(self.at == len(self.data), "trailing bytes")
+
+
+def identity_hash(bucket, key, version):
+    return sha512(lp(bucket) + lp(key) + lp(version))
+
+
+# Streams
+
+
+def open_stream(stored, data_key, bucket, key, version, part):
+    fields = Fields(stored)
+    need(fields.take(4) == b"SRB1", "magic")
+    need(fields.number(1) == 1, "version")
+    need(fields.number(1) == 1, "suite")
+    log2 = fields.number(1)
+    need(12 <= log2 <= 20, "segment size")
+    flags = fields.number(1)
+    need(flags & ~1 == 0, "flags")
+    header_len = fields.number(4)
+    need(header_len <= 1216 and header_len % 8 == 0, "header length")
+    need(header_len <= len(stored), "short")
+    number = fields.number(4)
+    need(1 <= number <= 10000 if flags & 1 else number == 0, "part number")
+    salt, commitment = fields.take(32), fields.take(32)
+
+    header = stored[:header_len]
+    tlv = Fields(header[80 : header_len - 32])
+
+    def field(kind, length=None):
+        need(tlv.number(1) == kind, "field")
+        size = tlv.number(2)
+        need(length in (None, size), "field length")
+        return tlv.take(size)
+
+    named = [field(1, 16), field(2, 16)]
+    attempt = field(3, 16) if flags & 1 else b""
+    sealed_name = field(4)
+    need(len(sealed_name) > 16, "name")
+    padding = tlv.rest()
+    need(len(padding) < 8 and not any(padding), "padding")
+
+    want_number, want_attempt = part if part else (0, b"")
+    transcript = b"".join(
+        lp(x)
+        for x in (b"SRB1", b"\x01", b"\x01", be(log2, 1), bucket, key, version,
+                  be(want_number, 4), want_attempt)
+    )
+    keys = derive(salt, data_key, "strongroom/1 stream", sha512(transcript), 96)
+    need(equal(keys[:32], commitment), "commitment")
+    mac = hmac.new(keys[64:], header[:-32], hashlib.sha256).digest()
+    need(equal(mac, header[-32:]), "header MAC")
+    need(named == [bucket, version], "identity in the header")
+    need((number, attempt) == (want_number, want_attempt), "part in the header")
+    # Recovery: the name opens without knowing it.
+    name_key = derive(salt, data_key, "strongroom/1 name", bucket + version, 32)
+    need(AESGCM(name_key).decrypt(ZERO_NONCE, sealed_name, None) == key, "name")
+
+    body, plaintext, index = stored[header_len:], b"", 0
+    need(body, "no segment")
+    cipher = AESGCM(keys[32:64])
+    stride = (1 << log2) + 24
+    while body:
+        segment, body = body[:stride], body[stride:]
+        last = not body
+        need(len(segment) > 24 or (index == 0 and len(segment) == 24), "segment length")
+        need(crc64(segment[:-8]) == segment[-8:], "checksum")
+        nonce = bytes(4) + be(index, 7) + be(last, 1)
+        plaintext += cipher.decrypt(nonce, segment[:-8], None)
+        index += 1
+    return plaintext
+
+
+# Wrapped keys, the ring, the verifier
+
+
+def unwrap(stored, bucket, key, version, ring=None, customer_key=None):
+    fields = Fields(stored)
+    need(fields.number(1) == 1, "version")
+    mode = fields.number(1)
+    ident = fields.take(fields.number(1))
+    key_version = fields.number(4)
+    prefix = stored[: fields.at]
+    if mode == 1:
+        need(len(ident) == 16, "ring id")
+        need(ring is not None and ring["id"] == ident, "another ring")
+        need(key_version in ring["roots"], "root version")
+        root, label = ring["roots"][key_version], "strongroom/1 wrap ring"
+    elif mode == 3:
+        need(ident == b"" and key_version == 0, "customer record")
+        need(customer_key is not None, "no customer key")
+        root, label = customer_key, "strongroom/1 wrap customer"
+    else:
+        raise Refused("mode")
+    salt, commitment = fields.take(32), fields.take(16)
+    aad = stored[: fields.at]
+    sealed = fields.take(80)
+    fields.finish()
+    keys = derive(salt, root, label, prefix + bucket + version, 64)
+    need(equal(keys[32:48], commitment), "commitment")
+    opened = AESGCM(keys[:32]).decrypt(ZERO_NONCE, sealed, aad)
+    need(equal(opened[32:], identity_hash(bucket, key, version)[:32]), "identity")
+    return opened[:32]
+
+
+def open_ring(stored, unseal_key):
+    need(stored[:4] == b"SRR1", "magic")
+    need(len(stored) >= 8 and crc64(stored[:-8]) == stored[-8:], "damaged")
+    fields = Fields(stored[:-8])
+    fields.take(4)
+    need(fields.take(4) == b"\x01\x01\0\0", "version or suite")
+    need(fields.number(4) == len(stored), "length")
+    ring_id, generation = fields.take(16), fields.take(8)
+    salt, check = fields.take(32), fields.take(32)
+    slots = [
+        (fields.number(1), fields.prefixed().decode(), fields.prefixed())
+        for _ in range(fields.number(4))
+    ]
+    aad = stored[: fields.at + 4]
+    sealed = fields.prefixed()
+    fields.finish()
+    keys = derive(salt, unseal_key, "strongroom/1 ring", ring_id + generation, 64)
+    need(equal(keys[:32], check), "wrong unseal key")
+    body = Fields(AESGCM(keys[32:]).decrypt(ZERO_NONCE, sealed, aad))
+    need(body.number(1) == 1, "body version")
+    roots, active, previous = {}, None, 0
+    for _ in range(body.number(4)):
+        version = body.number(4)
+        body.take(8)
+        state, key = body.number(1), body.take(32)
+        need(version > previous and active is None and state in (0, 1), "root versions")
+        roots[version], previous = key, version
+        if state == 1:
+            active = version
+    need(active is not None, "no active version")
+    services = {}
+    need(body.number(4) == 6, "service keys")
+    for purpose in range(1, 7):
+        need(body.number(1) == purpose, "purpose")
+        wrap_salt, commitment, wrapped = body.take(32), body.take(16), body.take(48)
+        context = ring_id + be(active, 4) + be(purpose, 1)
+        keys = derive(wrap_salt, roots[active], "strongroom/1 wrap service", context, 64)
+        need(equal(keys[32:48], commitment), "service key commitment")
+        services[purpose] = AESGCM(keys[:32]).decrypt(ZERO_NONCE, wrapped, None)
+    body.finish()
+    return {
+        "id": ring_id, "generation": int.from_bytes(generation, "big"), "slots": slots,
+        "roots": roots, "active": active, "services": services,
+    }
+
+
+def verify_customer_key(stored, customer_key, pepper):
+    need(len(stored) == 64, "length")
+    message = b"strongroom/1 customer key verifier\0" + stored[:32] + customer_key
+    mac = hmac.new(pepper, message, hashlib.sha256).digest()
+    need(equal(mac, stored[32:]), "another key")
+    return b""
+
+
+# Rows, attributes, footer, frames, pages
+
+
+def open_row(stored, service_key, table, row_key):
+    fields = Fields(stored)
+    need(fields.number(1) == 1, "version")
+    nonce = fields.take(12)
+    key = derive(bytes(64), service_key, "strongroom/1 row", b"", 32)
+    aad = b"strongroom/1 row\0" + be(table, 1) + row_key
+    return AESGCMSIV(key).decrypt(nonce, fields.rest(), aad)
+
+
+def open_attribute(stored, data_key, attribute, bucket, key, version):
+    fields = Fields(stored)
+    need(fields.number(1) == 1, "version")
+    salt = fields.take(16)
+    context = attribute + identity_hash(bucket, key, version)
+    derived = derive(salt, data_key, "strongroom/1 attribute", context, 32)
+    return AESGCMSIV(derived).decrypt(ZERO_NONCE, fields.rest(), b"")
+
+
+def open_footer(tail):
+    need(len(tail) >= 16 and tail[-8:] == b"SRBFOOT1", "end magic")
+    total = int.from_bytes(tail[-16:-12], "big")
+    need(16 <= total <= min(len(tail), 256 << 10), "length")
+    footer = tail[-total:]
+    need(crc(CRC32C, 32, footer[:-12]) == footer[-12:-8], "checksum")
+    fields = Fields(footer[:-16])
+    need(fields.take(4) == b"SRF1", "magic")
+    found = {}
+    while fields.at < len(fields.data):
+        kind, value = fields.number(1), fields.prefixed()
+        if kind in (1, 2):
+            need(kind not in found, "repeated field")
+            found[kind] = value
+        else:
+            need(kind & 0x80, "unknown field")
+    need(set(found) == {1, 2}, "missing field")
+    return found[1] + found[2] + str(total).encode()
+
+
+def open_frame(stored, service_key, salt, index, aad):
+    key = derive(salt, service_key, "strongroom/1 frame", b"", 32)
+    return AESGCM(key).decrypt(bytes(4) + be(index, 8), stored, aad)
+
+
+def open_page(stored, service_key, page):
+    key = derive(bytes(64), service_key, "strongroom/1 page", b"", 64)
+    tweak = page.to_bytes(16, "little")
+    cipher = Cipher(algorithms.AES(key), modes.XTS(tweak)).decryptor()
+    return cipher.update(stored) + cipher.finalize()
+
+
+# Vectors
+
+
+def read(case):
+    def data(name):
+        return bytes.fromhex(case[name])
+
+    def identity():
+        return data("bucket_uid"), case["object_key"].encode(), data("version_uid")
+
+    def part():
+        if case.get("part_number") is None:
+            return None
+        return case["part_number"], data("attempt_uid")
+
+    stored, kind = data("stored"), case["kind"]
+    if kind == "stream":
+        return open_stream(stored, data("data_key"), *identity(), part())
+    if kind in ("wrap_ring", "wrap_customer"):
+        if kind == "wrap_ring":
+            opener = {"ring": open_ring(data("ring"), data("unseal_key"))}
+        else:
+            opener = {"customer_key": data("customer_key")}
+        data_key = unwrap(stored, *identity(), **opener)
+        return open_stream(data("probe"), data_key, *identity(), None)
+    if kind == "ring":
+        ring = open_ring(stored, data("unseal_key"))
+        return f"{ring['generation']} {ring['active']}".encode()
+    if kind == "verifier":
+        return verify_customer_key(stored, data("customer_key"), data("service_key"))
+    if kind == "row":
+        return open_row(stored, data("service_key"), case["table"], data("row_key"))
+    if kind == "attribute":
+        number, attempt = 0, bytes(16)
+        code = {"checksum": 1, "part_checksum": 2, "footer_record": 3}[case["attribute"]]
+        if code == 2:
+            number, attempt = part()
+        attribute = be(code, 1) + be(number, 4) + attempt
+        return open_attribute(stored, data("data_key"), attribute, *identity())
+    if kind == "footer":
+        return open_footer(stored)
+    if kind == "frame":
+        index, aad = case["index"], data("aad")
+        return open_frame(stored, data("service_key"), data("salt"), index, aad)
+    if kind == "page":
+        return open_page(stored, data("service_key"), case["page"])
+    raise KeyError(kind)
+
+
+def expected(case):
+    if "pattern_len" in case:
+        length = case["pattern_len"]
+        return (bytes(range(251)) * (length // 251 + 1))[:length]
+    return bytes.fromhex(case["plaintext"])
+
+
+def main():
+    opened = refused = 0
+    failures = []
+    for path in sorted(pathlib.Path(sys.argv[1]).glob("*.json")):
+        for case in json.loads(path.read_text()):
+            try:
+                got = read(case)
+            except (Refused, InvalidTag, ValueError) as error:
+                got = error
+            if "error" in case:
+                refused += 1
+                if not isinstance(got, Exception):
+                    failures.append(f"{path.name}: {case['name']}: was accepted")
+            else:
+                opened += 1
+                if got != expected(case):
+                    failures.append(f"{path.name}: {case['name']}: {got!r:.200}")
+    if not opened or not refused:
+        failures.append("no vectors were found")
+    print(f"{opened} opened, {refused} refused, {len(failures)} failures")
+    print("\n".join(failures))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
