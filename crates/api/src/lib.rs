@@ -1,1 +1,16 @@
-//! strongroom-api
+//! The edge: HTTP, TLS, SigV4, the S3 protocol and its error table.
+//!
+//! What is here turns bytes of strangers into typed requests, and typed answers back into bytes.
+//! It is **not** the place for rules about objects, keys or policies: those live behind the ports.
+//!
+//! ```text
+//!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> sigv4 (who asks) -> operation -> service
+//!                                                 chunked, form, xml (what was sent)
+//! ```
+
+pub mod chunked;
+pub mod form;
+pub mod limits;
+//SV
+pub mod sigv4;
+pub mod xml;
