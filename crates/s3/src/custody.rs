@@ -1,11 +1,11 @@
 //! The keys that the service works with.
 
+use std::fmt;
 use std::sync::Arc;
 
 use strongroom_crypto::{Keyring, RowSealer, ServiceKey, ServicePurpose, Unsealed};
 
 /// The unsealed key ring and the row sealer, shared by all requests.
-#[derive(Debug)]
 pub struct Custody {
     ring: Arc<Keyring<Unsealed>>,
     rows: RowSealer,
@@ -36,5 +36,11 @@ impl Custody {
     /// The key that authenticates part lists, so that SSE-C uploads complete without the customer's.
     pub fn manifest_key(&self) -> &ServiceKey {
         self.ring.service_key(ServicePurpose::Manifest)
+    }
+}
+
+impl fmt::Debug for Custody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Custody(REDACTED)")
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_policy::{Action, Authorized};
+use strongroom_ports::RowVersion;
 use strongroom_types::{BucketUid, ObjectKey, RequestContext};
 
 use crate::BucketView;
@@ -16,6 +17,8 @@ use crate::BucketView;
 pub struct Entry<A: Action> {
     pub(crate) context: Arc<RequestContext>,
     pub(crate) bucket: Option<Arc<BucketView>>,
+    /// The version of the bucket's row then, so that a write need not read it once more.
+    pub(crate) bucket_version: Option<RowVersion>,
     pub(crate) key: Option<ObjectKey>,
     pub(crate) proof: Authorized<A>,
 }

@@ -13,14 +13,25 @@
 //! long body) and is async only around that.
 
 mod body;
+mod checksum_seal;
+mod conditions;
+mod convert;
 mod custody;
+mod data_keys;
+mod digest;
 mod entry;
 mod error;
 mod input;
+mod integrity;
 mod keys;
+mod lookup;
 mod output;
+mod publish;
+mod recovery;
 mod rows;
 mod service;
+mod stream_in;
+mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use custody::Custody;

@@ -1,13 +1,15 @@
 //! The service: its ports, how a request enters, and how sealed rows are read and written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use strongroom_policy::{Action, Authorized, Authorizer, Resource};
 use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row, RowVersion, Table,
 };
-use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Region, RequestContext};
+use strongroom_types::{AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext};
 
 use crate::rows::{BucketRow, Record};
 use crate::{BucketView, Custody, Entry, S3Error, keys};
@@ -48,12 +50,16 @@ pub struct S3Options {
 pub struct S3 {
     pub(crate) ports: S3Ports,
     pub(crate) options: S3Options,
+    /// Blob files being written, which no row refers to yet.
+    pub(crate) blobs_in_flight: Arc<Mutex<BTreeSet<BlobId>>>,
+    /// Blob files that the last orphan sweep found without a row.
+    pub(crate) suspected_orphans: Mutex<BTreeSet<BlobId>>,
 }
 
 impl S3 {
     /// A service on its ports.
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
-        Self { ports, options }
+        Self { ports, options, blobs_in_flight: Arc::default(), suspected_orphans: Mutex::default() }
     }
 
     /// Lets a request in to an account-level operation.
@@ -65,7 +71,7 @@ impl S3 {
         // Nobody's account is no account: an evaluator denies it before it is looked at.
         let account = context.principal.account().unwrap_or(self.nobody());
         let proof = Authorized::check(&*self.ports.authorizer, &context, Resource::Account { account })?;
-        Ok(Entry { context, bucket: None, key: None, proof })
+        Ok(Entry { context, bucket: None, bucket_version: None, key: None, proof })
     }
 
     /// Lets a request in to a bucket operation: the bucket exists, has the expected owner, and the
@@ -109,7 +115,7 @@ impl S3 {
         key: Option<ObjectKey>,
         expected_owner: Option<AccountId>,
     ) -> Result<Entry<A>, S3Error> {
-        let (bucket, _) = self.read_bucket(name)?.ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
+        let (bucket, version) = self.read_bucket(name)?.ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
         if let Some(expected) = expected_owner
             && expected != bucket.owner
         {
@@ -121,7 +127,7 @@ impl S3 {
             None => Resource::Bucket { name: bucket_name, owner },
         };
         let proof = Authorized::check(&*self.ports.authorizer, &context, resource)?;
-        Ok(Entry { context, bucket: Some(Arc::new(bucket)), key, proof })
+        Ok(Entry { context, bucket: Some(Arc::new(bucket)), bucket_version: Some(version), key, proof })
     }
 
     /// The bucket of that name, and its row's version.
@@ -153,7 +159,7 @@ impl S3 {
 
     fn open_row<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, S3Error> {
         let opened = self.ports.custody.rows().open(table.0, key, value);
-        opened.ok().and_then(|plaintext| R::decode(&plaintext)).ok_or_else(|| {
+        opened.ok().and_then(|plaintext| <R as Record>::decode(&plaintext)).ok_or_else(|| {
             tracing::error!(table = table.0, "metadata row does not verify");
             metrics::counter!("strongroom_integrity_events_total", "what" => "row").increment(1);
             S3Error::Damaged

@@ -1,0 +1,82 @@
+//! What a blob file says of itself, sealed, behind its stream: enough to bring an object back with
+//! nothing but the blob files and the key ring.
+
+use minicbor::{Decode, Encode};
+use strongroom_crypto::{Attribute, DataKey, Footer, ObjectIdentity, WrappedKey, encode_footer};
+use strongroom_types::{Entropy, Timestamp};
+
+use crate::rows::{MetadataRow, PairRow, Record};
+
+/// The facts known when the blob is written.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct RecoveryRow {
+    /// The object key.
+    #[n(0)] pub key: String,
+    /// When the write began (of a part: when the part came).
+    #[n(1)] pub written_millis: u64,
+    /// Canonical id of the owner.
+    #[n(2)] pub owner: String,
+    /// Length of the stream's plaintext.
+    #[n(3)] pub size_bytes: u64,
+    /// The object's, or the part's.
+    #[n(4)] pub etag: String,
+    /// Metadata; of a part nothing.
+    #[n(5)] pub metadata: Option<MetadataRow>,
+    /// Tags as they were first.
+    #[n(6)] pub tags: Vec<PairRow>,
+    /// The part, if it is one.
+    #[n(7)] pub part_number: Option<u16>,
+}
+
+impl Record for RecoveryRow {
+    const KIND: u8 = 9;
+}
+
+impl RecoveryRow {
+    /// The facts of an object; size and tag are filled in when they are known.
+    pub(crate) fn of_object(
+        identity: &ObjectIdentity,
+        owner: &str,
+        written: Timestamp,
+        metadata: MetadataRow,
+        tags: Vec<PairRow>,
+    ) -> Self {
+        Self {
+            key: identity.key.as_str().to_owned(),
+            written_millis: written.as_millis(),
+            owner: owner.to_owned(),
+            size_bytes: 0,
+            etag: String::new(),
+            metadata: Some(metadata),
+            tags,
+            part_number: None,
+        }
+    }
+
+    /// The facts of a part; size and tag are filled in when they are known.
+    pub(crate) fn of_part(identity: &ObjectIdentity, owner: &str, written: Timestamp, part_number: u16) -> Self {
+        Self {
+            key: identity.key.as_str().to_owned(),
+            written_millis: written.as_millis(),
+            owner: owner.to_owned(),
+            size_bytes: 0,
+            etag: String::new(),
+            metadata: None,
+            tags: Vec::new(),
+            part_number: Some(part_number),
+        }
+    }
+
+    /// The footer that carries the facts.
+    pub(crate) fn footer(
+        &self,
+        data_key: &DataKey,
+        wrapped: &WrappedKey,
+        identity: &ObjectIdentity,
+        entropy: &dyn Entropy,
+    ) -> Vec<u8> {
+        let record = data_key.seal_attribute(Attribute::FooterRecord, identity, &Record::encode(self), entropy);
+        encode_footer(&Footer { wrapped_key: wrapped.clone(), record })
+    }
+}
