@@ -1,0 +1,431 @@
+//! Bodies on their way out: segments read, opened in place, and handed out as they are.
+//!
+//! ```text
+//! blob --read--> window (4 stored segments) --open in place--> up to 4 pieces, no copy --> client
+//! ```
+//!
+//! Nothing leaves that was not verified. A body's first window is read before the answer begins, so
+//! that damage there is a clean error; damage behind it ends the stream with one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use parking_lot::Mutex;
+use strongroom_crypto::{DataKey, ObjectIdentity, PartIdentity, StreamOpener, header_len_bytes};
+use strongroom_ports::{BlobError, BlobReader, Table};
+use strongroom_types::{BlobId, ByteRange, VersionUid};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::integrity::Damage;
+use crate::manifest::PartSlice;
+use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow};
+use crate::stream_in::{WINDOW_LEN_BYTES, len_u64};
+use crate::{ObjectBody, ReadError, S3, S3Error, keys};
+
+/// The part list of a large object is read for so much plaintext at a time.
+const PART_LIST_SPAN_BYTES: u64 = 1 << 30;
+/// The next window is read when no more pieces than these are waiting.
+const READ_AHEAD_PIECES: usize = 2;
+
+/// One stored stream, to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct StoredAt<'a> {
+    /// The version that it belongs to.
+    pub identity: &'a ObjectIdentity,
+    /// The part that it is, if one.
+    pub part: Option<PartIdentity>,
+    /// Where it is.
+    pub place: &'a PlaceRow,
+    /// Length of its plaintext, by the metadata.
+    pub size_bytes: u64,
+}
+
+/// Reads a range of one stored stream, window by window.
+pub(crate) struct StreamReader {
+    identity: ObjectIdentity,
+    source: Source,
+    opener: StreamOpener,
+    segment_count: u64,
+    stored_len: u64,
+    next_segment: u64,
+    /// One behind the last segment of the range.
+    end_segment: u64,
+    skip_bytes: usize,
+    remaining_bytes: u64,
+}
+
+enum Source {
+    Inline(Bytes),
+    Blob(BlobId, Arc<dyn BlobReader>),
+}
+
+impl Source {
+    fn blob(&self) -> Option<BlobId> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blob(id, _) => Some(*id),
+        }
+    }
+
+    /// `None` where the stream is shorter than that.
+    fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>, BlobError> {
+        match self {
+            Self::Inline(bytes) => {
+                let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len)?));
+                Ok(range.and_then(|range| bytes.get(range)).map(<[u8]>::to_vec))
+            }
+            Self::Blob(_, reader) => {
+                let mut buffer = vec![0; len];
+                match reader.read_at(offset, &mut buffer) {
+                    Ok(()) => Ok(Some(buffer)),
+                    Err(BlobError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+}
+
+impl StreamReader {
+    /// The next pieces of plaintext, `None` behind the end of the range. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`] for what does not verify; [`S3Error::Unavailable`].
+    pub(crate) fn next_window(&mut self, service: &S3) -> Result<Option<Vec<Bytes>>, S3Error> {
+        if self.next_segment >= self.end_segment {
+            return Ok(None);
+        }
+        let layout = self.opener.layout();
+        let stored_segment = len_u64(layout.stored_segment_len_bytes());
+        let per_window = len_u64(WINDOW_LEN_BYTES / layout.segment_len_bytes()).max(1);
+        let window_end = self.next_segment.saturating_add(per_window).min(self.end_segment);
+        let offset_of = |segment: u64| {
+            let offset = segment.saturating_mul(stored_segment).saturating_add(len_u64(layout.header_len_bytes()));
+            offset.min(self.stored_len)
+        };
+        let start = offset_of(self.next_segment);
+        let len = offset_of(window_end).saturating_sub(start);
+        let len = usize::try_from(len).map_err(|_| S3Error::Unavailable)?;
+        let read = self.source.read(start, len)?;
+        let mut buffer = read.ok_or_else(|| self.damaged(service, "length", self.next_segment))?;
+
+        let mut opened = Vec::with_capacity(4);
+        let stored_segments = buffer.chunks_mut(layout.stored_segment_len_bytes());
+        for (index, stored) in (self.next_segment..window_end).zip(stored_segments) {
+            let last = index.checked_add(1) == Some(self.segment_count);
+            match self.opener.open_segment(index, last, stored) {
+                Ok(plaintext) => opened.push(plaintext.len()),
+                Err(_) => return Err(self.damaged(service, "segment", index)),
+            }
+        }
+
+        let buffer = Bytes::from(buffer);
+        let mut pieces = Vec::with_capacity(opened.len());
+        for (number, len) in opened.into_iter().enumerate() {
+            let start = number.saturating_mul(layout.stored_segment_len_bytes());
+            let skip = std::mem::take(&mut self.skip_bytes).min(len);
+            let wanted = usize::try_from(self.remaining_bytes).unwrap_or(usize::MAX);
+            let take = (len - skip).min(wanted);
+            self.remaining_bytes = self.remaining_bytes.saturating_sub(len_u64(take));
+            if take > 0 {
+                pieces.push(buffer.slice(start + skip..start + skip + take));
+            }
+        }
+        self.next_segment = window_end;
+        Ok(Some(pieces))
+    }
+
+    fn is_done(&self) -> bool {
+        self.next_segment >= self.end_segment
+    }
+
+    fn damaged(&self, service: &S3, what: &'static str, segment: u64) -> S3Error {
+        service.damaged(&self.identity, Damage { what, blob: self.source.blob(), segment: Some(segment) })
+    }
+}
+
+/// Reads a range of an object, whatever it is made of.
+pub(crate) enum ObjectReader {
+    /// One stream.
+    Single(Box<StreamReader>),
+    /// The parts of a multipart upload, one after the other.
+    Parts(Box<PartsReader>),
+}
+
+/// Reads parts, and holds the collector off while it lives.
+pub(crate) struct PartsReader {
+    identity: ObjectIdentity,
+    data_key: Arc<DataKey>,
+    manifest: ManifestRow,
+    /// What no slice was fetched for yet.
+    ahead: ByteRange,
+    slices: VecDeque<PartSlice>,
+    current: Option<StreamReader>,
+    _lease: ReadLease,
+}
+
+/// While this lives, the collector leaves a deleted version's parts alone.
+#[derive(Debug)]
+pub(crate) struct ReadLease {
+    version: VersionUid,
+    all: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
+}
+
+impl Drop for ReadLease {
+    fn drop(&mut self) {
+        let mut all = self.all.lock();
+        if let Some(readers) = all.get_mut(&self.version) {
+            *readers = readers.saturating_sub(1);
+            if *readers == 0 {
+                all.remove(&self.version);
+            }
+        }
+    }
+}
+
+impl ObjectReader {
+    /// The next pieces of plaintext, `None` behind the end of the range. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamReader::next_window`].
+    pub(crate) fn next_window(&mut self, service: &S3) -> Result<Option<Vec<Bytes>>, S3Error> {
+        match self {
+            Self::Single(reader) => reader.next_window(service),
+            Self::Parts(reader) => reader.next_window(service),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Single(reader) => reader.is_done(),
+            Self::Parts(reader) => {
+                let PartsReader { ahead, slices, current, .. } = &**reader;
+                ahead.len_bytes() == 0 && slices.is_empty() && current.as_ref().is_none_or(StreamReader::is_done)
+            }
+        }
+    }
+
+    /// The answer's body. Reads and verifies the first window now.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectReader::next_window`].
+    pub(crate) fn into_body(mut self, service: &Arc<S3>) -> Result<ObjectBody, S3Error> {
+        let mut ready: VecDeque<Bytes> = self.next_window(service)?.unwrap_or_default().into();
+        if self.is_done() && ready.len() <= 1 {
+            return Ok(ObjectBody::Whole(ready.pop_front().unwrap_or_default()));
+        }
+        let service = Arc::clone(service);
+        Ok(ObjectBody::Stream(Box::pin(ObjectStream { service, ready, state: State::Idle(self) })))
+    }
+}
+
+impl PartsReader {
+    fn next_window(&mut self, service: &S3) -> Result<Option<Vec<Bytes>>, S3Error> {
+        loop {
+            if let Some(current) = &mut self.current {
+                if let Some(window) = current.next_window(service)? {
+                    return Ok(Some(window));
+                }
+                self.current = None;
+            }
+            if self.slices.is_empty() && self.ahead.len_bytes() > 0 {
+                self.fetch_slices(service)?;
+            }
+            let Some(slice) = self.slices.pop_front() else { return Ok(None) };
+            let stored = StoredAt {
+                identity: &self.identity,
+                part: Some(PartIdentity { number: slice.number, attempt: slice.attempt }),
+                place: &slice.place,
+                size_bytes: slice.part_size,
+            };
+            let opened = service.open_stream(&self.data_key, stored, slice.range)?;
+            self.current = Some(opened.ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?);
+        }
+    }
+
+    fn fetch_slices(&mut self, service: &S3) -> Result<(), S3Error> {
+        let ByteRange { start, end } = self.ahead;
+        let page = ByteRange { start, end: end.min(start.saturating_add(PART_LIST_SPAN_BYTES)) };
+        let slices = service.parts_for_range(self.identity.version, &self.identity, &self.manifest, page)?;
+        let fetched = slices.iter().fold(0_u64, |sum, slice| sum.saturating_add(slice.range.len_bytes()));
+        if fetched == 0 || fetched > page.len_bytes() {
+            return Err(service.damaged(&self.identity, Damage::of("manifest")));
+        }
+        self.ahead.start = start.saturating_add(fetched);
+        self.slices = slices.into();
+        Ok(())
+    }
+}
+
+impl S3 {
+    /// Opens a range of an object; `None` when its stream is gone, because the version was deleted
+    /// since its row was read (or is damaged: the caller finds out by reading the row again).
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub(crate) fn open_object(
+        &self,
+        data_key: &Arc<DataKey>,
+        identity: &ObjectIdentity,
+        object: &ObjectRow,
+        range: ByteRange,
+    ) -> Result<Option<ObjectReader>, S3Error> {
+        match &object.content {
+            ContentRow::Single(place) => {
+                let stored = StoredAt { identity, part: None, place, size_bytes: object.size_bytes };
+                let reader = self.open_stream(data_key, stored, range)?;
+                Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
+            }
+            ContentRow::Parts(manifest) => Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
+                _lease: self.lease_reading(identity.version),
+                identity: identity.clone(),
+                data_key: Arc::clone(data_key),
+                manifest: manifest.clone(),
+                ahead: range,
+                slices: VecDeque::new(),
+                current: None,
+            })))),
+        }
+    }
+
+    /// Opens a range of one stored stream; `None` when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`] when its header does not verify or it has the wrong length;
+    /// [`S3Error::Unavailable`].
+    pub(crate) fn open_stream(
+        &self,
+        data_key: &DataKey,
+        stored: StoredAt<'_>,
+        range: ByteRange,
+    ) -> Result<Option<StreamReader>, S3Error> {
+        let StoredAt { identity, part, place, size_bytes } = stored;
+        let source = match place {
+            PlaceRow::Inline => {
+                let row_key = match part {
+                    Some(part) => keys::inline_part(identity.version, part.attempt),
+                    None => keys::inline(identity.version),
+                };
+                match self.ports.meta.read(Table::INLINE, &row_key)? {
+                    Some(found) => Source::Inline(found.value),
+                    None => return Ok(None),
+                }
+            }
+            PlaceRow::Blob(id) => {
+                let id = BlobId::from_bytes(*id);
+                match self.ports.blobs.open(id) {
+                    Ok(reader) => Source::Blob(id, reader),
+                    Err(BlobError::NotFound(_)) => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let damaged = |what| self.damaged(identity, Damage { what, blob: source.blob(), segment: None });
+        let header_len = header_len_bytes(&identity.key);
+        let opener = match &source {
+            Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
+            Source::Blob(..) => {
+                let header = source.read(0, header_len)?.ok_or_else(|| damaged("length"))?;
+                StreamOpener::new(data_key, identity, part, &header)
+            }
+        };
+        let opener = opener.map_err(|_| damaged("header"))?;
+        let layout = opener.layout();
+        let stored_len = layout.stored_len_bytes(size_bytes);
+        let long_enough = match &source {
+            Source::Inline(bytes) => len_u64(bytes.len()) == stored_len,
+            Source::Blob(_, reader) => reader.len_bytes() >= stored_len,
+        };
+        if !long_enough {
+            return Err(damaged("length"));
+        }
+        let segment_count = layout.segment_count(size_bytes);
+        // An empty object has one segment too, and it is verified like any other.
+        let span = layout.span(range, size_bytes);
+        Ok(Some(StreamReader {
+            identity: identity.clone(),
+            source,
+            opener,
+            segment_count,
+            stored_len,
+            next_segment: span.first_segment,
+            end_segment: span.first_segment.saturating_add(span.segment_count).min(segment_count),
+            skip_bytes: span.skip_bytes,
+            remaining_bytes: range.len_bytes(),
+        }))
+    }
+
+    fn lease_reading(&self, version: VersionUid) -> ReadLease {
+        let mut all = self.versions_being_read.lock();
+        let readers = all.entry(version).or_default();
+        *readers = readers.saturating_add(1);
+        ReadLease { version, all: Arc::clone(&self.versions_being_read) }
+    }
+}
+
+/// The rest of a body, read ahead by at most one window.
+struct ObjectStream {
+    service: Arc<S3>,
+    ready: VecDeque<Bytes>,
+    state: State,
+}
+
+enum State {
+    Idle(ObjectReader),
+    Reading(JoinHandle<(ObjectReader, Result<Option<Vec<Bytes>>, S3Error>)>),
+    Ended,
+}
+
+impl ObjectStream {
+    /// Starts reading the next window if few pieces are left to hand out.
+    fn read_ahead(&mut self) {
+        if self.ready.len() > READ_AHEAD_PIECES {
+            return;
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Ended) {
+            State::Idle(reader) if reader.is_done() => State::Ended,
+            State::Idle(mut reader) => {
+                let service = Arc::clone(&self.service);
+                State::Reading(spawn_blocking(move || {
+                    let window = reader.next_window(&service);
+                    (reader, window)
+                }))
+            }
+            other @ (State::Reading(_) | State::Ended) => other,
+        };
+    }
+}
+
+impl Stream for ObjectStream {
+    type Item = Result<Bytes, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            self.read_ahead();
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let State::Reading(job) = &mut self.state else { return Poll::Ready(None) };
+            let outcome = ready!(Pin::new(job).poll(cx));
+            self.state = State::Ended;
+            match outcome {
+                Ok((reader, Ok(Some(window)))) => {
+                    self.ready.extend(window);
+                    self.state = State::Idle(reader);
+                }
+                Ok((_, Ok(None))) => return Poll::Ready(None),
+                Ok((_, Err(S3Error::Damaged))) => return Poll::Ready(Some(Err(ReadError::Damaged))),
+                Ok((_, Err(_))) | Err(_) => return Poll::Ready(Some(Err(ReadError::Unreadable))),
+            }
+        }
+    }
+}
