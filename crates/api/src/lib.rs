@@ -11,6 +11,6 @@
 pub mod chunked;
 pub mod form;
 pub mod limits;
-//SV
+pub mod server;
 pub mod sigv4;
 pub mod xml;
