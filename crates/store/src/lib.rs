@@ -1,8 +1,28 @@
 //! Adapters of the storage ports.
 //!
 //! - [`MemoryMeta`] and [`MemoryBlobs`]: for tests of whatever is built on the ports.
+//! - [`DurableMeta`]: metadata behind a journal, sealed on disk.
+//! - [`FileBlobs`]: blobs as files.
+//! - [`disk`]: the disk as this crate sees it, and one that fails on demand.
 
+mod batch;
+mod blobs;
 mod bounds;
+pub mod disk;
+mod durable;
+mod error;
+mod frame;
+mod index;
+mod journal;
+mod keys;
 mod memory;
+mod memtable;
+mod snapshot;
+mod splitmix;
+mod view;
 
+pub use blobs::{BlobOptions, FileBlobs};
+pub use durable::{DurableMeta, MetaOptions};
+pub use error::StoreError;
+pub use keys::StoreKeys;
 pub use memory::{ConflictRule, MemoryBlobs, MemoryMeta};

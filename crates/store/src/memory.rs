@@ -15,6 +15,7 @@ use strongroom_ports::{
 use strongroom_types::BlobId;
 
 use crate::bounds;
+use crate::splitmix::SplitMix;
 
 /// When [`MemoryMeta`] reports a conflict that none of the conditions caused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +28,8 @@ pub struct ConflictRule {
 
 impl ConflictRule {
     fn hits(self, commit: u64) -> bool {
-        self.one_in != 0 && mix(self.seed ^ mix(commit)).is_multiple_of(self.one_in)
+        self.one_in != 0
+            && SplitMix::new(self.seed ^ SplitMix::new(commit).next()).one_in(self.one_in)
     }
 }
 
@@ -306,14 +308,6 @@ impl BlobReader for MemoryReader {
 
 fn len_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-/// SplitMix64 (Steele, Lea, Flood, 2014): a bijection that spreads every bit.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

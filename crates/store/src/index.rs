@@ -1,0 +1,376 @@
+//! The index: where rows are found once they have left memory.
+//!
+//! An ordered tree (`redb`) in one file, whose pages of 4,096 bytes are encrypted one by one
+//! (AES-256-XTS), so that neither keys nor structure can be read on a stolen disk. It need not be
+//! durable on its own: journal and snapshot rebuild it. It commits in whole steps, each with the
+//! position in the journal up to which it is complete.
+//!
+//! ```text
+//! rows:      table 1 || key  ->  version 8 || CRC-32C of (table || key || version || value) 4 || value
+//! position:  ()              ->  last sequence 8
+//! ```
+
+mod pages;
+
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{
+    AccessGuard, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageError,
+    TableDefinition,
+};
+use strongroom_ports::{MetaError, Row, RowVersion, Stored, Table};
+
+use self::pages::EncryptedFile;
+use crate::disk::{Disk, DiskFile};
+use crate::error::StoreError;
+use crate::frame::Fields;
+use crate::memtable::Memtable;
+use strongroom_crypto::PageCipher;
+
+/// The path of the index file.
+pub(crate) const PATH: &str = "index.srx";
+/// The path while it is rebuilt.
+pub(crate) const REBUILD_PATH: &str = "index.srx.new";
+
+const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
+const POSITION: TableDefinition<'static, (), u64> = TableDefinition::new("position");
+
+/// The index file.
+pub(crate) struct Index {
+    database: Database,
+}
+
+/// Why the index cannot be used.
+pub(crate) enum IndexError {
+    /// It must be rebuilt.
+    Unreadable(String),
+    /// The disk failed; the index may be good.
+    Io(io::Error),
+}
+
+impl From<IndexError> for StoreError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Unreadable(text) => Self::Index(text),
+            IndexError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for IndexError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Io(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Self::Io(error)
+            }
+            other => Self::Unreadable(other.to_string()),
+        }
+    }
+}
+
+impl Index {
+    /// Opens the index in `file`, or makes one if the file is empty.
+    pub(crate) fn open(
+        file: Arc<dyn DiskFile>,
+        cipher: PageCipher,
+        cache_bytes: usize,
+    ) -> Result<Self, IndexError> {
+        let backend = EncryptedFile::new(file, cipher);
+        // The engine asserts on some kinds of damage; the file is then rebuilt like any other
+        // unreadable one.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = Database::builder()
+                .set_cache_size(cache_bytes)
+                .create_with_backend(backend)?;
+            let index = Self { database };
+            index.prepare()?;
+            Ok(index)
+        }));
+        opened.unwrap_or_else(|_| Err(IndexError::Unreadable("the engine panicked".to_owned())))
+    }
+
+    fn prepare(&self) -> Result<(), IndexError> {
+        let reading = self.database.begin_read()?;
+        if reading.open_table(ROWS).is_ok() && reading.open_table(POSITION).is_ok() {
+            return Ok(());
+        }
+        drop(reading);
+        let writing = self.begin_write()?;
+        writing.open_table(ROWS)?;
+        writing.open_table(POSITION)?;
+        writing.commit()?;
+        Ok(())
+    }
+
+    fn begin_write(&self) -> Result<redb::WriteTransaction, IndexError> {
+        let mut writing = self.database.begin_write()?;
+        writing
+            .set_durability(Durability::Immediate)
+            .map_err(|error| IndexError::Unreadable(error.to_string()))?;
+        // After kill -9 the file opens at once instead of being walked. Implies two-phase commit.
+        writing.set_quick_repair(true);
+        Ok(writing)
+    }
+
+    /// The last commit that is in the index.
+    pub(crate) fn position(&self) -> Result<u64, IndexError> {
+        let reading = self.database.begin_read()?;
+        let table = reading.open_table(POSITION)?;
+        Ok(table.get(())?.map_or(0, |position| position.value()))
+    }
+
+    /// The index as it is now.
+    pub(crate) fn reader(&self) -> Result<IndexReader, IndexError> {
+        let reading = self.database.begin_read()?;
+        Ok(IndexReader {
+            rows: reading.open_table(ROWS)?,
+        })
+    }
+
+    /// Applies all rows of `memtable` and moves the position, durably.
+    pub(crate) fn apply(&self, memtable: &Memtable, position: u64) -> Result<(), IndexError> {
+        let writing = self.begin_write()?;
+        {
+            let mut rows = writing.open_table(ROWS)?;
+            let mut path = Vec::new();
+            let mut stored = Vec::new();
+            for (table, key, slot) in memtable.iter() {
+                join(&mut path, table, key);
+                match &slot.value {
+                    Some(value) => {
+                        encode(&mut stored, &path, slot.version, value);
+                        rows.insert(path.as_slice(), stored.as_slice())?;
+                    }
+                    None => {
+                        rows.remove(path.as_slice())?;
+                    }
+                }
+            }
+            writing.open_table(POSITION)?.insert((), position)?;
+        }
+        writing.commit()?;
+        Ok(())
+    }
+
+    /// Fills an empty index with rows in ascending order, durably.
+    pub(crate) fn fill(
+        &self,
+        position: u64,
+        rows: &mut dyn Iterator<Item = Result<SnapshotRow, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let index = IndexError::from;
+        let writing = self.begin_write()?;
+        {
+            let mut table = writing.open_table(ROWS).map_err(index)?;
+            let mut stored = Vec::new();
+            for row in rows {
+                let SnapshotRow {
+                    path,
+                    version,
+                    value,
+                } = row?;
+                encode(&mut stored, &path, version, &value);
+                table
+                    .insert(path.as_ref(), stored.as_slice())
+                    .map_err(IndexError::from)?;
+            }
+            writing
+                .open_table(POSITION)
+                .map_err(IndexError::from)?
+                .insert((), position)
+                .map_err(IndexError::from)?;
+        }
+        writing.commit().map_err(IndexError::from)?;
+        Ok(())
+    }
+}
+
+/// A row of a snapshot: table and key in one, as in the index.
+pub(crate) struct SnapshotRow {
+    pub(crate) path: Bytes,
+    pub(crate) version: RowVersion,
+    pub(crate) value: Bytes,
+}
+
+/// The index as it was at one moment. Holding it keeps its pages from being used again.
+pub(crate) struct IndexReader {
+    rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+/// Rows of the index in one direction.
+pub(crate) struct IndexRange {
+    range: redb::Range<'static, &'static [u8], &'static [u8]>,
+    reverse: bool,
+}
+
+/// A row that was found and not copied yet.
+pub(crate) struct IndexRow {
+    path: AccessGuard<'static, &'static [u8]>,
+    stored: AccessGuard<'static, &'static [u8]>,
+}
+
+impl IndexReader {
+    /// Reads one row.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        let mut path = Vec::with_capacity(1 + key.len());
+        join(&mut path, table, key);
+        let Some(stored) = self.rows.get(path.as_slice()).map_err(read_error)? else {
+            return Ok(None);
+        };
+        let (version, value) = decode(&path, stored.value())?;
+        Ok(Some(Stored {
+            value: Bytes::copy_from_slice(value),
+            version,
+        }))
+    }
+
+    /// The version of one row.
+    pub(crate) fn version(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<RowVersion>, MetaError> {
+        let mut path = Vec::with_capacity(1 + key.len());
+        join(&mut path, table, key);
+        let stored = self.rows.get(path.as_slice()).map_err(read_error)?;
+        stored
+            .map(|stored| decode(&path, stored.value()).map(|(version, _)| version))
+            .transpose()
+    }
+
+    /// Rows of `start..end`, which must not be backwards.
+    pub(crate) fn range(
+        &self,
+        table: Table,
+        start: &[u8],
+        end: Option<&[u8]>,
+        reverse: bool,
+    ) -> Result<IndexRange, MetaError> {
+        let mut from = Vec::with_capacity(1 + start.len());
+        join(&mut from, table, start);
+        let mut to = Vec::new();
+        let to = match (end, table.0.checked_add(1)) {
+            (Some(end), _) => {
+                join(&mut to, table, end);
+                Bound::Excluded(to.as_slice())
+            }
+            (None, Some(next)) => {
+                to.push(next);
+                Bound::Excluded(to.as_slice())
+            }
+            (None, None) => Bound::Unbounded,
+        };
+        let range = self
+            .rows
+            .range::<&[u8]>((Bound::Included(from.as_slice()), to))
+            .map_err(read_error)?;
+        Ok(IndexRange { range, reverse })
+    }
+
+    /// All rows, in order.
+    pub(crate) fn all(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<SnapshotRow, MetaError>> + use<>, MetaError> {
+        let range = self.rows.range::<&[u8]>(..).map_err(read_error)?;
+        Ok(range.map(|row| {
+            let (path, stored) = row.map_err(read_error)?;
+            let (version, value) = decode(path.value(), stored.value())?;
+            Ok(SnapshotRow {
+                path: Bytes::copy_from_slice(path.value()),
+                version,
+                value: Bytes::copy_from_slice(value),
+            })
+        }))
+    }
+}
+
+impl IndexRange {
+    /// The next row in the direction of the scan.
+    pub(crate) fn next(&mut self) -> Result<Option<IndexRow>, MetaError> {
+        let row = if self.reverse {
+            self.range.next_back()
+        } else {
+            self.range.next()
+        };
+        row.map(|row| {
+            let (path, stored) = row.map_err(read_error)?;
+            Ok(IndexRow { path, stored })
+        })
+        .transpose()
+    }
+}
+
+impl IndexRow {
+    /// The key, without its table.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.path.value().split_first().map_or(&[], |(_, key)| key)
+    }
+
+    /// Copies the row.
+    pub(crate) fn to_row(&self) -> Result<Row, MetaError> {
+        let (version, value) = decode(self.path.value(), self.stored.value())?;
+        Ok(Row {
+            key: Bytes::copy_from_slice(self.key()),
+            value: Bytes::copy_from_slice(value),
+            version,
+        })
+    }
+}
+
+fn join(path: &mut Vec<u8>, table: Table, key: &[u8]) {
+    path.clear();
+    path.push(table.0);
+    path.extend_from_slice(key);
+}
+
+fn encode(stored: &mut Vec<u8>, path: &[u8], version: RowVersion, value: &[u8]) {
+    stored.clear();
+    stored.extend_from_slice(&version.0.to_be_bytes());
+    stored.extend_from_slice(&checksum(path, version, value).to_be_bytes());
+    stored.extend_from_slice(value);
+}
+
+fn decode<'a>(path: &[u8], stored: &'a [u8]) -> Result<(RowVersion, &'a [u8]), MetaError> {
+    let damaged = || MetaError::Damaged("a row of the index does not match its checksum".into());
+    let mut fields = Fields(stored);
+    let version = RowVersion(u64::from_be_bytes(fields.take().ok_or_else(damaged)?));
+    let sum = u32::from_be_bytes(fields.take().ok_or_else(damaged)?);
+    let value = fields.0;
+    if sum == checksum(path, version, value) {
+        Ok((version, value))
+    } else {
+        Err(damaged())
+    }
+}
+
+fn checksum(path: &[u8], version: RowVersion, value: &[u8]) -> u32 {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    digest.update(path);
+    digest.update(&version.0.to_be_bytes());
+    digest.update(value);
+    u32::try_from(digest.finalize() & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn read_error(error: StorageError) -> MetaError {
+    match error {
+        StorageError::Corrupted(text) => MetaError::Damaged(text),
+        other => MetaError::Io(other.to_string()),
+    }
+}
+
+/// Removes what a crash may have left of a rebuild.
+pub(crate) fn remove_leftovers(disk: &dyn Disk) -> io::Result<()> {
+    if disk.exists(REBUILD_PATH)? {
+        disk.unlink(REBUILD_PATH)?;
+    }
+    Ok(())
+}
