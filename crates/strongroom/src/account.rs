@@ -5,7 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
-use strongroom_ports::{AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction};
+use strongroom_ports::{
+    AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
+};
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -85,14 +87,19 @@ impl Accounts {
     ///
     /// [`Exit::Store`] for damage, [`Exit::Ring`] for an older ring, [`Exit::Usage`] when `region`
     /// contradicts the store.
-    pub(crate) fn load_or_create(&self, region: Option<&Region>) -> Result<(Account, bool), Failure> {
+    pub(crate) fn load_or_create(
+        &self,
+        region: Option<&Region>,
+    ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
             return Ok((account, false));
         }
         // Without this row a store is new; with other rows, the row has been lost.
         for table in [Table::ACCESS_KEYS, Table::BUCKETS] {
             if !self.rows(table, 1)?.is_empty() {
-                return Err(damaged("the account's row is missing from a store that holds data"));
+                return Err(damaged(
+                    "the account's row is missing from a store that holds data",
+                ));
             }
         }
         let account = Account {
@@ -107,7 +114,11 @@ impl Accounts {
         let root = self.draw_root_key()?;
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, ACCOUNT_KEY, None)
-            .put(Table::SETTINGS, ACCOUNT_KEY, self.seal(Table::SETTINGS, ACCOUNT_KEY, &ACCOUNT_RECORD, &row));
+            .put(
+                Table::SETTINGS,
+                ACCOUNT_KEY,
+                self.seal(Table::SETTINGS, ACCOUNT_KEY, &ACCOUNT_RECORD, &row),
+            );
         let transaction = self.put_root_key(transaction, &root);
         self.commit(self.audited(transaction, "AccountCreated", &root.id))?;
         Ok((account, true))
@@ -121,10 +132,16 @@ impl Accounts {
     pub(crate) fn root_keys(&self) -> Result<Vec<RootKey>, Failure> {
         let mut keys = Vec::new();
         for (key, value) in self.rows(Table::ACCESS_KEYS, ACCESS_KEYS_MAX)? {
-            let row: AccessKeyRow = self.open(Table::ACCESS_KEYS, &key, &value, ACCESS_KEY_RECORD)?;
-            let id = std::str::from_utf8(&key).ok().and_then(|text| AccessKeyId::parse(text).ok());
+            let row: AccessKeyRow =
+                self.open(Table::ACCESS_KEYS, &key, &value, ACCESS_KEY_RECORD)?;
+            let id = std::str::from_utf8(&key)
+                .ok()
+                .and_then(|text| AccessKeyId::parse(text).ok());
             let id = id.ok_or_else(|| damaged("an access key's row has an impossible name"))?;
-            keys.push(RootKey { id, secret: Zeroizing::new(row.secret) });
+            keys.push(RootKey {
+                id,
+                secret: Zeroizing::new(row.secret),
+            });
         }
         Ok(keys)
     }
@@ -145,9 +162,15 @@ impl Accounts {
     }
 
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
-        let stored = self.meta.read(Table::SETTINGS, ACCOUNT_KEY).map_err(|error| damaged(&error.to_string()))?;
-        let Some(stored) = stored else { return Ok(None) };
-        let row: AccountRow = self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let stored = self
+            .meta
+            .read(Table::SETTINGS, ACCOUNT_KEY)
+            .map_err(|error| damaged(&error.to_string()))?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        let row: AccountRow =
+            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let ring = self.custody.ring();
         if row.ring_id != ring.ring_id() || row.ring_version > ring.active_version() {
             return Err(Failure::new(
@@ -185,12 +208,21 @@ impl Accounts {
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.
     fn draw_root_key(&self) -> Result<RootKey, Failure> {
         const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let tail = self.random::<16>().into_iter().filter_map(|byte| BASE32.get(usize::from(byte & 31)));
-        let id: String = "AKIA".chars().chain(tail.map(|byte| char::from(*byte))).collect();
+        let tail = self
+            .random::<16>()
+            .into_iter()
+            .filter_map(|byte| BASE32.get(usize::from(byte & 31)));
+        let id: String = "AKIA"
+            .chars()
+            .chain(tail.map(|byte| char::from(*byte)))
+            .collect();
         let mut bytes = Zeroizing::new([0_u8; 30]);
         self.entropy.fill(bytes.as_mut_slice());
         let secret = Zeroizing::new(STANDARD.encode(bytes.as_slice()));
-        Ok(RootKey { id: parsed(AccessKeyId::parse(&id))?, secret })
+        Ok(RootKey {
+            id: parsed(AccessKeyId::parse(&id))?,
+            secret,
+        })
     }
 
     fn put_root_key(&self, transaction: Transaction, root: &RootKey) -> Transaction {
@@ -205,24 +237,63 @@ impl Accounts {
     }
 
     /// Adds the event to the transaction that it is about: both become durable, or neither.
-    fn audited(&self, transaction: Transaction, name: &'static str, id: &AccessKeyId) -> Transaction {
+    fn audited(
+        &self,
+        transaction: Transaction,
+        name: &'static str,
+        id: &AccessKeyId,
+    ) -> Transaction {
         let document = format!(r#"{{"eventName":"{name}","accessKeyId":"{id}"}}"#);
-        let event = AuditEvent { time: self.clock.now(), request_id: None, name, document: document.into() };
+        let event = AuditEvent {
+            time: self.clock.now(),
+            request_id: None,
+            name,
+            document: document.into(),
+        };
         let (key, value) = self.audit.row(&event);
         transaction.put(Table::AUDIT, key, value)
     }
 
     fn commit(&self, transaction: Transaction) -> Result<(), Failure> {
-        self.meta.commit(transaction).wait().map(|_| ()).map_err(|error| match error {
-            CommitError::NoSpace => Failure::new(Exit::Environment, error.to_string(), "free disk space, or lower --free-space-floor"),
-            other => Failure::new(Exit::Store, other.to_string(), "look at the disk; then start again"),
-        })
+        self.meta
+            .commit(transaction)
+            .wait()
+            .map(|_| ())
+            .map_err(|error| match error {
+                CommitError::NoSpace => Failure::new(
+                    Exit::Environment,
+                    error.to_string(),
+                    "free disk space, or lower --free-space-floor",
+                ),
+                other => Failure::new(
+                    Exit::Store,
+                    other.to_string(),
+                    "look at the disk; then start again",
+                ),
+            })
     }
 
-    fn rows(&self, table: Table, limit: usize) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, Failure> {
-        let scan = Scan { table, start: bytes::Bytes::new(), end: None, limit, reverse: false };
-        let page = self.meta.scan(&scan).map_err(|error| damaged(&error.to_string()))?;
-        Ok(page.rows.into_iter().map(|row| (row.key, row.value)).collect())
+    fn rows(
+        &self,
+        table: Table,
+        limit: usize,
+    ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, Failure> {
+        let scan = Scan {
+            table,
+            start: bytes::Bytes::new(),
+            end: None,
+            limit,
+            reverse: false,
+        };
+        let page = self
+            .meta
+            .scan(&scan)
+            .map_err(|error| damaged(&error.to_string()))?;
+        Ok(page
+            .rows
+            .into_iter()
+            .map(|row| (row.key, row.value))
+            .collect())
     }
 
     fn seal<R: Encode<()>>(&self, table: Table, key: &[u8], record: &[u8; 2], row: &R) -> Vec<u8> {
@@ -231,7 +302,9 @@ impl Accounts {
         plaintext.extend_from_slice(record);
         // Writing to a vector cannot fail.
         let _ = minicbor::encode(row, &mut *plaintext);
-        self.custody.rows().seal(table.0, key, &plaintext, &*self.entropy)
+        self.custody
+            .rows()
+            .seal(table.0, key, &plaintext, &*self.entropy)
     }
 
     fn open<R: for<'b> Decode<'b, ()>>(
@@ -241,7 +314,11 @@ impl Accounts {
         stored: &[u8],
         record: [u8; 2],
     ) -> Result<R, Failure> {
-        let opened = self.custody.rows().open(table.0, key, stored).map(Zeroizing::new);
+        let opened = self
+            .custody
+            .rows()
+            .open(table.0, key, stored)
+            .map(Zeroizing::new);
         let plaintext = opened.map_err(|_| damaged("a row of the account does not verify"))?;
         plaintext
             .strip_prefix(&record)
@@ -263,7 +340,11 @@ impl Accounts {
 }
 
 fn damaged(what: &str) -> Failure {
-    Failure::new(Exit::Store, format!("the metadata store is damaged: {what}"), "restore it from a backup; keep the damaged one")
+    Failure::new(
+        Exit::Store,
+        format!("the metadata store is damaged: {what}"),
+        "restore it from a backup; keep the damaged one",
+    )
 }
 
 fn parsed<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, Failure> {
@@ -284,8 +365,18 @@ pub(crate) mod tests {
         let custody = Arc::new(Custody::new(Arc::new(ring)));
         let meta: Arc<dyn MetaStore> = Arc::new(MemoryMeta::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let audit = Arc::new(TableAudit::new(meta.clone(), custody.clone(), entropy.clone()));
-        Accounts { meta, custody, audit, clock: Arc::new(SystemClock::new()), entropy }
+        let audit = Arc::new(TableAudit::new(
+            meta.clone(),
+            custody.clone(),
+            entropy.clone(),
+        ));
+        Accounts {
+            meta,
+            custody,
+            audit,
+            clock: Arc::new(SystemClock::new()),
+            entropy,
+        }
     }
 
     #[test]
@@ -300,10 +391,16 @@ pub(crate) mod tests {
     #[test]
     fn the_region_stays() {
         let accounts = accounts();
-        let (eu, us) = (Region::parse("eu-west-1").unwrap(), Region::parse("us-east-1").unwrap());
+        let (eu, us) = (
+            Region::parse("eu-west-1").unwrap(),
+            Region::parse("us-east-1").unwrap(),
+        );
         accounts.load_or_create(Some(&eu)).unwrap();
         assert_eq!(accounts.load_or_create(None).unwrap().0.region, eu);
-        assert_eq!(accounts.load_or_create(Some(&us)).unwrap_err().exit, Exit::Usage);
+        assert_eq!(
+            accounts.load_or_create(Some(&us)).unwrap_err().exit,
+            Exit::Usage
+        );
     }
 
     #[test]
@@ -323,7 +420,12 @@ pub(crate) mod tests {
         let old = accounts.root_keys().unwrap().remove(0);
         let new = accounts.rotate_root_key().unwrap();
         let keys = accounts.root_keys().unwrap();
-        assert!(keys.len() == 1 && keys[0].id == new.id && new.id != old.id && *keys[0].secret == *new.secret);
+        assert!(
+            keys.len() == 1
+                && keys[0].id == new.id
+                && new.id != old.id
+                && *keys[0].secret == *new.secret
+        );
     }
 
     #[test]
@@ -333,7 +435,10 @@ pub(crate) mod tests {
         let secret = accounts.root_keys().unwrap().remove(0).secret;
         for table in 1..=12 {
             for (_, value) in accounts.rows(Table(table), 100).unwrap() {
-                assert!(!value.windows(40).any(|window| window == secret.as_bytes()), "table {table}");
+                assert!(
+                    !value.windows(40).any(|window| window == secret.as_bytes()),
+                    "table {table}"
+                );
             }
         }
     }
@@ -342,7 +447,11 @@ pub(crate) mod tests {
     fn a_lost_account_row_is_damage_and_not_a_first_start() {
         let accounts = accounts();
         accounts.load_or_create(None).unwrap();
-        accounts.meta.commit(Transaction::new().delete(Table::SETTINGS, ACCOUNT_KEY)).wait().unwrap();
+        accounts
+            .meta
+            .commit(Transaction::new().delete(Table::SETTINGS, ACCOUNT_KEY))
+            .wait()
+            .unwrap();
         assert_eq!(accounts.load_or_create(None).unwrap_err().exit, Exit::Store);
     }
 }

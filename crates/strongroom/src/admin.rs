@@ -111,7 +111,10 @@ impl AdminSocket {
         // The process's umask makes it 0600; set again for those who run without `serve`.
         let listener = with_short_path(path, |short| UnixListener::bind(short))?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        Ok(Self { path: path.to_owned(), listener })
+        Ok(Self {
+            path: path.to_owned(),
+            listener,
+        })
     }
 
     /// Answers requests on a thread of its own until the process ends.
@@ -121,14 +124,16 @@ impl AdminSocket {
     /// The operating system's, when it gives no thread.
     pub(crate) fn serve(&self, actions: Arc<dyn AdminActions>) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
-        std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            for stream in listener.incoming() {
-                // One at a time: these are a person's commands.
-                if let Err(error) = stream.and_then(|stream| converse(stream, &*actions)) {
-                    tracing::warn!(%error, "admin request failed");
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                for stream in listener.incoming() {
+                    // One at a time: these are a person's commands.
+                    if let Err(error) = stream.and_then(|stream| converse(stream, &*actions)) {
+                        tracing::warn!(%error, "admin request failed");
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(())
     }
 }
@@ -147,7 +152,14 @@ impl Drop for AdminSocket {
 pub(crate) fn ask(path: &Path, request: Request) -> Result<Option<Answer>, Failure> {
     let mut stream = match with_short_path(path, |short| UnixStream::connect(short)) {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(unanswered(&error)),
     };
     let exchange = |stream: &mut UnixStream| {
@@ -156,8 +168,15 @@ pub(crate) fn ask(path: &Path, request: Request) -> Result<Option<Answer>, Failu
         receive(stream)
     };
     match exchange(&mut stream).map_err(|error| unanswered(&error))? {
-        Answer::Refused { what } => Err(Failure::new(Exit::General, format!("the server refuses: {what}"), "look at its log")),
-        answer @ (Answer::Env(_) | Answer::Rotated { .. } | Answer::Seals { .. } | Answer::Done) => Ok(Some(answer)),
+        Answer::Refused { what } => Err(Failure::new(
+            Exit::General,
+            format!("the server refuses: {what}"),
+            "look at its log",
+        )),
+        answer
+        @ (Answer::Env(_) | Answer::Rotated { .. } | Answer::Seals { .. } | Answer::Done) => {
+            Ok(Some(answer))
+        }
     }
 }
 
@@ -170,7 +189,11 @@ fn converse(mut stream: UnixStream, actions: &dyn AdminActions) -> io::Result<()
     }
     let request: Request = receive(&mut stream)?;
     tracing::info!(?request, "admin request");
-    let answer = actions.answer(request).unwrap_or_else(|failure| Answer::Refused { what: failure.to_string() });
+    let answer = actions
+        .answer(request)
+        .unwrap_or_else(|failure| Answer::Refused {
+            what: failure.to_string(),
+        });
     send(&mut stream, &answer)
 }
 
@@ -210,12 +233,24 @@ fn with_short_path<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) ->
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    with(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
+    let dir = rustix::fs::open(
+        dir,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    with(
+        &Path::new("/proc/self/fd")
+            .join(dir.as_raw_fd().to_string())
+            .join(name),
+    )
 }
 
 fn unanswered(error: &io::Error) -> Failure {
-    Failure::new(Exit::General, format!("the running server does not answer: {error}"), "look at its log")
+    Failure::new(
+        Exit::General,
+        format!("the running server does not answer: {error}"),
+        "look at its log",
+    )
 }
 
 #[cfg(test)]
@@ -227,7 +262,9 @@ mod tests {
     impl AdminActions for Echo {
         fn answer(&self, request: Request) -> Result<Answer, Failure> {
             match request {
-                Request::RotateCredentials => Ok(Answer::Rotated { access_key_id: "AKIA".to_owned() }),
+                Request::RotateCredentials => Ok(Answer::Rotated {
+                    access_key_id: "AKIA".to_owned(),
+                }),
                 Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
                 Request::Env | Request::ReloadTls => Ok(Answer::Done),
             }
@@ -247,7 +284,13 @@ mod tests {
         let (path, _socket) = socket(dir.path());
         let answer = ask(&path, Request::RotateCredentials).unwrap().unwrap();
         assert!(matches!(answer, Answer::Rotated { access_key_id } if access_key_id == "AKIA"));
-        assert!(ask(&path, Request::SealStatus).err().unwrap().what.contains("no seal"));
+        assert!(
+            ask(&path, Request::SealStatus)
+                .err()
+                .unwrap()
+                .what
+                .contains("no seal")
+        );
     }
 
     #[test]
@@ -257,7 +300,10 @@ mod tests {
         assert!(ask(&path, Request::Env).unwrap().is_none());
         drop(UnixListener::bind(&path).unwrap());
         assert!(ask(&path, Request::Env).unwrap().is_none());
-        assert!(AdminSocket::bind(&path).is_ok(), "a dead server's socket is replaced");
+        assert!(
+            AdminSocket::bind(&path).is_ok(),
+            "a dead server's socket is replaced"
+        );
     }
 
     #[test]
@@ -265,7 +311,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let (path, socket) = socket(dir.path());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         drop(socket);
         assert!(!path.exists());
     }

@@ -118,8 +118,17 @@ pub(crate) struct SealAddArgs {
 impl StoreArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
-        let Self { data, config, key_file } = self.clone();
-        Layer { data, config, key_file, ..Layer::default() }
+        let Self {
+            data,
+            config,
+            key_file,
+        } = self.clone();
+        Layer {
+            data,
+            config,
+            key_file,
+            ..Layer::default()
+        }
     }
 }
 
@@ -191,8 +200,14 @@ mod tests {
             Ok(Command::Serve(layer)) => layer.danger_plain_http,
             _ => None,
         };
-        assert_eq!(parse(&["strongroom", "serve", "--danger-plain-http"]), Some(true));
-        assert_eq!(parse(&["strongroom", "serve", "--danger-plain-http=false"]), Some(false));
+        assert_eq!(
+            parse(&["strongroom", "serve", "--danger-plain-http"]),
+            Some(true)
+        );
+        assert_eq!(
+            parse(&["strongroom", "serve", "--danger-plain-http=false"]),
+            Some(false)
+        );
         assert_eq!(parse(&["strongroom", "serve"]), None);
     }
 }

@@ -105,10 +105,12 @@ impl Settings {
     /// Plain HTTP carries signatures that can be replayed for minutes and bodies that anyone reads.
     fn refuse_exposed_http(&self) -> Result<(), Failure> {
         match self.listen {
-            Listen::At(address) if !address.ip().is_loopback() && !self.danger_plain_http => Err(usage(
-                &format!("plain HTTP on {address} would be reachable from other machines"),
-                "serve others over TLS (--listen-tls), or accept the danger with --danger-plain-http",
-            )),
+            Listen::At(address) if !address.ip().is_loopback() && !self.danger_plain_http => {
+                Err(usage(
+                    &format!("plain HTTP on {address} would be reachable from other machines"),
+                    "serve others over TLS (--listen-tls), or accept the danger with --danger-plain-http",
+                ))
+            }
             Listen::At(_) | Listen::Off => Ok(()),
         }
     }
@@ -117,7 +119,10 @@ impl Settings {
 fn read_config(path: &Path) -> Result<Layer, Failure> {
     let shown = path.display();
     let bytes = files::read(path).map_err(|error| {
-        usage(&format!("the configuration file {shown} cannot be read: {error}"), "check its name and its permissions")
+        usage(
+            &format!("the configuration file {shown} cannot be read: {error}"),
+            "check its name and its permissions",
+        )
     })?;
     let text = String::from_utf8_lossy(&bytes);
     Layer::from_toml(&text, &shown.to_string())
@@ -144,13 +149,18 @@ mod tests {
 
     #[test]
     fn flag_wins_over_environment_over_file_over_default() {
-        let (_dir, path) = config_file("grace-seconds = 1\nlog-level = \"warn\"\nregion = \"eu-west-1\"\n");
+        let (_dir, path) =
+            config_file("grace-seconds = 1\nlog-level = \"warn\"\nregion = \"eu-west-1\"\n");
         let environment = |name: &str| match name {
             "STRONGROOM_GRACE_SECONDS" => Some("2".to_owned()),
             "STRONGROOM_LOG_LEVEL" => Some("debug".to_owned()),
             _ => None,
         };
-        let flags = Layer { config: Some(path), grace_seconds: Some(3), ..Layer::default() };
+        let flags = Layer {
+            config: Some(path),
+            grace_seconds: Some(3),
+            ..Layer::default()
+        };
         let settings = Settings::decide(flags, &environment).unwrap();
         assert_eq!(settings.grace, Duration::from_secs(3));
         assert_eq!(settings.log_level, LogLevel::Debug);
@@ -170,22 +180,45 @@ mod tests {
     #[test]
     fn plain_http_beyond_loopback_needs_the_danger_switch() {
         let listen = Some(Listen::At("0.0.0.0:9000".parse().unwrap()));
-        let refused = Settings::decide(Layer { listen, ..Layer::default() }, &nothing).unwrap_err();
+        let refused = Settings::decide(
+            Layer {
+                listen,
+                ..Layer::default()
+            },
+            &nothing,
+        )
+        .unwrap_err();
         assert_eq!(refused.exit, Exit::Usage);
         assert!(refused.remedy.contains("--danger-plain-http"));
-        let accepted = Layer { listen, danger_plain_http: Some(true), ..Layer::default() };
+        let accepted = Layer {
+            listen,
+            danger_plain_http: Some(true),
+            ..Layer::default()
+        };
         assert!(Settings::decide(accepted, &nothing).is_ok());
     }
 
     #[test]
     fn a_certificate_needs_its_key() {
-        let flags = Layer { tls_cert: Some("c.pem".into()), ..Layer::default() };
-        assert_eq!(Settings::decide(flags, &nothing).unwrap_err().exit, Exit::Usage);
+        let flags = Layer {
+            tls_cert: Some("c.pem".into()),
+            ..Layer::default()
+        };
+        assert_eq!(
+            Settings::decide(flags, &nothing).unwrap_err().exit,
+            Exit::Usage
+        );
     }
 
     #[test]
     fn a_missing_configuration_file_is_an_error() {
-        let flags = Layer { config: Some("/nonexistent/strongroom.toml".into()), ..Layer::default() };
-        assert_eq!(Settings::decide(flags, &nothing).unwrap_err().exit, Exit::Usage);
+        let flags = Layer {
+            config: Some("/nonexistent/strongroom.toml".into()),
+            ..Layer::default()
+        };
+        assert_eq!(
+            Settings::decide(flags, &nothing).unwrap_err().exit,
+            Exit::Usage
+        );
     }
 }

@@ -18,7 +18,9 @@ pub(crate) struct CredentialMap {
 impl CredentialMap {
     /// The root user's keys.
     pub(crate) fn new(account: &Account, keys: &[RootKey]) -> Self {
-        Self { by_id: ArcSwap::from_pointee(credentials(account, keys)) }
+        Self {
+            by_id: ArcSwap::from_pointee(credentials(account, keys)),
+        }
     }
 
     /// From now on these keys hold, and no others.
@@ -37,11 +39,15 @@ fn credentials(account: &Account, keys: &[RootKey]) -> HashMap<AccessKeyId, Arc<
     let credential = |key: &RootKey| Credential {
         access_key_id: key.id.clone(),
         secret: SigningSecret::new(&key.secret),
-        principal: Principal::Root { account: account.id },
+        principal: Principal::Root {
+            account: account.id,
+        },
         canonical_id: account.canonical_id.clone(),
         session_token: None,
     };
-    keys.iter().map(|key| (key.id.clone(), Arc::new(credential(key)))).collect()
+    keys.iter()
+        .map(|key| (key.id.clone(), Arc::new(credential(key))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -68,7 +74,10 @@ mod tests {
         let (account, _) = accounts.load_or_create(None).unwrap();
         let keys = accounts.root_keys().unwrap();
         let map = CredentialMap::new(&account, &keys);
-        let (a, b) = (map.credential(&keys[0].id).unwrap(), map.credential(&keys[0].id).unwrap());
+        let (a, b) = (
+            map.credential(&keys[0].id).unwrap(),
+            map.credential(&keys[0].id).unwrap(),
+        );
         assert!(Arc::ptr_eq(&a, &b));
     }
 }

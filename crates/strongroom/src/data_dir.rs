@@ -42,7 +42,9 @@ impl DataDir {
     /// Names a directory; touches nothing.
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        Self { root: std::path::absolute(&root).unwrap_or(root) }
+        Self {
+            root: std::path::absolute(&root).unwrap_or(root),
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -85,7 +87,10 @@ impl DataDir {
     pub(crate) fn prepare(&self) -> io::Result<()> {
         files::make_private_dir(&self.root)?;
         if self.format_version()?.is_none() {
-            files::replace(&self.format(), format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n").as_bytes())?;
+            files::replace(
+                &self.format(),
+                format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n").as_bytes(),
+            )?;
         }
         Ok(())
     }
@@ -102,8 +107,12 @@ impl DataDir {
             Err(error) => return Err(error),
         };
         let text = String::from_utf8_lossy(&bytes);
-        let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok());
-        version.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let version = text
+            .strip_prefix(FORMAT_PREFIX)
+            .and_then(|rest| rest.trim_end().parse().ok());
+        version
+            .map(Some)
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Whether anything is stored that a key ring must open: then none may be created.
@@ -147,10 +156,13 @@ impl DataDir {
         }
         let (owner, user) = (metadata.uid(), geteuid().as_raw());
         if owner != user {
-            return Ok(Some(format!("{root} belongs to user {owner}, but this is user {user}")));
+            return Ok(Some(format!(
+                "{root} belongs to user {owner}, but this is user {user}"
+            )));
         }
         let mode = metadata.permissions().mode() & 0o777;
-        Ok((mode & 0o077 != 0).then(|| format!("{root} can be entered by others (mode {mode:03o})")))
+        Ok((mode & 0o077 != 0)
+            .then(|| format!("{root} can be entered by others (mode {mode:03o})")))
     }
 }
 
@@ -184,7 +196,10 @@ mod tests {
     fn a_prepared_directory_is_private_and_versioned() {
         let (_temp, data) = prepared();
         assert_eq!(data.format_version().unwrap(), Some(FORMAT_VERSION));
-        assert_eq!(fs::metadata(data.root()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(data.root()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         assert_eq!(data.exposure().unwrap(), None);
         assert!(!data.holds_data().unwrap());
     }
@@ -193,7 +208,10 @@ mod tests {
     fn a_garbled_version_is_not_taken_for_a_missing_one() {
         let (_temp, data) = prepared();
         fs::write(data.format(), "format none\n").unwrap();
-        assert_eq!(data.format_version().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            data.format_version().unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]

@@ -54,7 +54,11 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with a remedy.
     pub(crate) fn new(exit: Exit, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), remedy: remedy.into() }
+        Self {
+            exit,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 

@@ -26,8 +26,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    let written = write_synced(OpenOptions::new().create(true).truncate(true), &temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(
+        OpenOptions::new().create(true).truncate(true),
+        &temporary,
+        bytes,
+    )
+    .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The error that matters is the first one; a leftover is overwritten by the next attempt.
         let _ = fs::remove_file(&temporary);
@@ -97,7 +101,10 @@ mod tests {
         replace(&path, b"one").unwrap();
         replace(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -106,7 +113,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         create_private(&path, b"one").unwrap();
-        assert_eq!(create_private(&path, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            create_private(&path, b"two").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         assert_eq!(read(&path).unwrap(), b"one");
     }
 }

@@ -61,7 +61,11 @@ pub(crate) fn check(
     let mut findings = Vec::new();
     findings.extend(check_clock(clock));
     findings.extend(check_space(settings));
-    findings.extend([settings.listen, settings.listen_tls].into_iter().filter_map(check_port));
+    findings.extend(
+        [settings.listen, settings.listen_tls]
+            .into_iter()
+            .filter_map(check_port),
+    );
     if settings.data.root().exists() {
         findings.extend(check_directory(settings));
         findings.extend(check_format(settings));
@@ -73,7 +77,10 @@ pub(crate) fn check(
 
 /// The first fatal finding, as the failure that the program ends with.
 pub(crate) fn verdict(findings: &[Finding]) -> Result<(), Failure> {
-    match findings.iter().find(|finding| finding.severity == Severity::Fatal) {
+    match findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Fatal)
+    {
         Some(finding) => Err(finding.failure.clone()),
         None => Ok(()),
     }
@@ -83,8 +90,18 @@ fn check_directory(settings: &Settings) -> Option<Finding> {
     let root = settings.data.root().display();
     match settings.data.exposure() {
         Ok(None) => None,
-        Ok(Some(what)) => Some(fatal(1, Exit::Environment, what, format!("chown it to the server's user and chmod 700 {root}"))),
-        Err(error) => Some(fatal(1, Exit::Environment, format!("{root} cannot be looked at: {error}"), "check the permissions above it")),
+        Ok(Some(what)) => Some(fatal(
+            1,
+            Exit::Environment,
+            what,
+            format!("chown it to the server's user and chmod 700 {root}"),
+        )),
+        Err(error) => Some(fatal(
+            1,
+            Exit::Environment,
+            format!("{root} cannot be looked at: {error}"),
+            "check the permissions above it",
+        )),
     }
 }
 
@@ -98,11 +115,20 @@ fn check_space(settings: &Settings) -> Option<Finding> {
             format!("{free} of disk space is free, and the floor is {floor}"),
             "free some space, or lower --free-space-floor; below the floor every write is refused",
         )),
-        Err(error) => Some(fatal(2, Exit::Environment, format!("the free disk space cannot be read: {error}"), "check the data directory's path")),
+        Err(error) => Some(fatal(
+            2,
+            Exit::Environment,
+            format!("the free disk space cannot be read: {error}"),
+            "check the data directory's path",
+        )),
     }
 }
 
-fn check_ring(settings: &Settings, entropy: &Arc<dyn Entropy>, environment: Environment<'_>) -> Vec<Finding> {
+fn check_ring(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Vec<Finding> {
     let copies = RingFiles::new(settings.data.ring()).inspect();
     let mut findings = Vec::new();
     let missing = |copy: &crate::ring_files::Copy| matches!(copy.ring, Err(CopyFault::Missing));
@@ -119,7 +145,12 @@ fn check_ring(settings: &Settings, entropy: &Arc<dyn Entropy>, environment: Envi
     }
     let faults: Vec<String> = copies
         .iter()
-        .filter_map(|copy| copy.ring.as_ref().err().map(|fault| format!("{} {}", copy.name, fault.describe())))
+        .filter_map(|copy| {
+            copy.ring
+                .as_ref()
+                .err()
+                .map(|fault| format!("{} {}", copy.name, fault.describe()))
+        })
         .collect();
     let Some(ring) = copies.iter().find_map(|copy| copy.ring.as_ref().ok()) else {
         findings.push(fatal(
@@ -131,43 +162,81 @@ fn check_ring(settings: &Settings, entropy: &Arc<dyn Entropy>, environment: Envi
         return findings;
     };
     if !faults.is_empty() {
-        findings.push(warning(6, format!("{}; the next start repairs it", faults.join("; ")), "look at the disk: it may be failing"));
+        findings.push(warning(
+            6,
+            format!("{}; the next start repairs it", faults.join("; ")),
+            "look at the disk: it may be failing",
+        ));
     }
     let named = settings.key_file.as_deref();
     let paths = candidates(ring, named, environment);
     let mut seal_findings = Vec::new();
     for path in &paths {
         match KeyFile::read(path, entropy.clone()) {
-            Ok(seal) => match reveal_with(&seal, ring) {
-                Ok(_) => {
-                    if key_file::lies_in(path, settings.data.root()) {
-                        findings.push(warning(
+            Ok(seal) => {
+                match reveal_with(&seal, ring) {
+                    Ok(_) => {
+                        if key_file::lies_in(path, settings.data.root()) {
+                            findings.push(warning(
                             5,
                             format!("{} lies in the data directory: a thief of the data has the key", path.display()),
                             "move it to another place and name that with --key-file",
                         ));
+                        }
+                        return findings;
                     }
-                    return findings;
+                    Err(SealError::WrongSeal(_)) => seal_findings.push(fatal(
+                        5,
+                        Exit::Seal,
+                        format!(
+                            "{} is a key file, but not of this key ring {}",
+                            path.display(),
+                            hex::encode(ring.ring_id())
+                        ),
+                        "name this store's key file with --key-file FILE",
+                    )),
+                    Err(error) => seal_findings.push(fatal(
+                        5,
+                        Exit::Seal,
+                        error.to_string(),
+                        "use another seal with --key-file FILE",
+                    )),
                 }
-                Err(SealError::WrongSeal(_)) => seal_findings.push(fatal(
-                    5,
-                    Exit::Seal,
-                    format!("{} is a key file, but not of this key ring {}", path.display(), hex::encode(ring.ring_id())),
-                    "name this store's key file with --key-file FILE",
-                )),
-                Err(error) => seal_findings.push(fatal(5, Exit::Seal, error.to_string(), "use another seal with --key-file FILE")),
-            },
+            }
             Err(error @ KeyFileError::Exposed { .. }) => {
-                seal_findings.push(fatal(4, Exit::Seal, error.to_string(), format!("chmod 600 {}, and think about who may have read it", path.display())));
+                seal_findings.push(fatal(
+                    4,
+                    Exit::Seal,
+                    error.to_string(),
+                    format!(
+                        "chmod 600 {}, and think about who may have read it",
+                        path.display()
+                    ),
+                ));
             }
             Err(error @ KeyFileError::Missing(_)) => {
-                seal_findings.push(fatal(3, Exit::Seal, format!("the key file {error}"), "put it back from your copy, or name it with --key-file FILE"));
+                seal_findings.push(fatal(
+                    3,
+                    Exit::Seal,
+                    format!("the key file {error}"),
+                    "put it back from your copy, or name it with --key-file FILE",
+                ));
             }
-            Err(error) => seal_findings.push(fatal(5, Exit::Seal, error.to_string(), "name another with --key-file FILE")),
+            Err(error) => seal_findings.push(fatal(
+                5,
+                Exit::Seal,
+                error.to_string(),
+                "name another with --key-file FILE",
+            )),
         }
     }
     if seal_findings.is_empty() {
-        seal_findings.push(fatal(3, Exit::Seal, "the key ring names no key file", "name one with --key-file FILE"));
+        seal_findings.push(fatal(
+            3,
+            Exit::Seal,
+            "the key ring names no key file",
+            "name one with --key-file FILE",
+        ));
     }
     // The most telling first: a file that is there and wrong says more than one that is missing.
     seal_findings.sort_by_key(|finding| std::cmp::Reverse(finding.number));
@@ -181,10 +250,17 @@ fn check_format(settings: &Settings) -> Option<Finding> {
         Ok(Some(version)) => Some(fatal(
             8,
             Exit::Store,
-            format!("the data directory has format {version}, and this program knows {FORMAT_VERSION}"),
+            format!(
+                "the data directory has format {version}, and this program knows {FORMAT_VERSION}"
+            ),
             "start the strongroom that wrote it, or a newer one",
         )),
-        Err(error) => Some(fatal(8, Exit::Store, format!("DIR/FORMAT cannot be read: {error}"), "restore it, or check that this is a strongroom data directory")),
+        Err(error) => Some(fatal(
+            8,
+            Exit::Store,
+            format!("DIR/FORMAT cannot be read: {error}"),
+            "restore it, or check that this is a strongroom data directory",
+        )),
     }
 }
 
@@ -192,7 +268,12 @@ fn check_lock(settings: &Settings) -> Option<Finding> {
     match settings.data.lock() {
         Ok(Some(_)) => None,
         Ok(None) => Some(locked(settings)),
-        Err(error) => Some(fatal(9, Exit::Environment, format!("the lock file cannot be taken: {error}"), "check the data directory's permissions")),
+        Err(error) => Some(fatal(
+            9,
+            Exit::Environment,
+            format!("the lock file cannot be taken: {error}"),
+            "check the data directory's permissions",
+        )),
     }
 }
 
@@ -208,15 +289,24 @@ pub(crate) fn locked(settings: &Settings) -> Finding {
 }
 
 fn check_port(listen: Listen) -> Option<Finding> {
-    let Listen::At(address) = listen else { return None };
+    let Listen::At(address) = listen else {
+        return None;
+    };
     let error = TcpListener::bind(address).err()?;
     let what = match error.kind() {
         io::ErrorKind::AddrInUse => format!("{address} is in use by another program"),
-        io::ErrorKind::PermissionDenied => format!("{address} needs a privilege: ports below 1024 do"),
+        io::ErrorKind::PermissionDenied => {
+            format!("{address} needs a privilege: ports below 1024 do")
+        }
         io::ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
         _ => format!("{address} cannot be listened on: {error}"),
     };
-    Some(fatal(10, Exit::Environment, what, "choose another address with --listen or --listen-tls; port 0 takes a free one"))
+    Some(fatal(
+        10,
+        Exit::Environment,
+        what,
+        "choose another address with --listen or --listen-tls; port 0 takes a free one",
+    ))
 }
 
 fn check_clock(clock: &dyn Clock) -> Option<Finding> {
@@ -232,17 +322,28 @@ fn check_clock(clock: &dyn Clock) -> Option<Finding> {
 
 /// Free for this user on the disk of `path`, or of the nearest directory above it that exists.
 fn free_space(path: &Path) -> io::Result<ByteSize> {
-    let existing = path.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/"));
+    let existing = path
+        .ancestors()
+        .find(|part| part.exists())
+        .unwrap_or(Path::new("/"));
     let disk = rustix::fs::statvfs(existing)?;
     Ok(ByteSize(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 fn fatal(number: u8, exit: Exit, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { number, severity: Severity::Fatal, failure: Failure::new(exit, what, remedy) }
+    Finding {
+        number,
+        severity: Severity::Fatal,
+        failure: Failure::new(exit, what, remedy),
+    }
 }
 
 fn warning(number: u8, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { number, severity: Severity::Warning, failure: Failure::new(Exit::General, what, remedy) }
+    Finding {
+        number,
+        severity: Severity::Warning,
+        failure: Failure::new(Exit::General, what, remedy),
+    }
 }
 
 #[cfg(test)]
@@ -290,13 +391,19 @@ mod tests {
         let settings = Settings::decide(layer, &|_| None).unwrap();
         settings.data.prepare().unwrap();
         create(&settings, &SystemClock::new(), &entropy(), &|_| None).unwrap();
-        Fixture { _temp: temp, settings }
+        Fixture {
+            _temp: temp,
+            settings,
+        }
     }
 
     impl Fixture {
         fn numbers(&self) -> Vec<(u8, Exit)> {
             let findings = check(&self.settings, &SystemClock::new(), &entropy(), &|_| None);
-            findings.iter().map(|f| (f.number, f.failure.exit)).collect()
+            findings
+                .iter()
+                .map(|f| (f.number, f.failure.exit))
+                .collect()
         }
 
         fn ring(&self, name: &str) -> std::path::PathBuf {
@@ -324,12 +431,20 @@ mod tests {
         assert_eq!(f.numbers(), [(3, Exit::Seal)]);
 
         let f = fixture();
-        fs::set_permissions(f.settings.key_file.as_ref().unwrap(), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(
+            f.settings.key_file.as_ref().unwrap(),
+            fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
         assert_eq!(f.numbers(), [(4, Exit::Seal)]);
 
         let f = fixture();
         let other = fixture();
-        fs::copy(other.settings.key_file.as_ref().unwrap(), f.settings.key_file.as_ref().unwrap()).unwrap();
+        fs::copy(
+            other.settings.key_file.as_ref().unwrap(),
+            f.settings.key_file.as_ref().unwrap(),
+        )
+        .unwrap();
         assert_eq!(f.numbers(), [(5, Exit::Seal)]);
 
         let f = fixture();
@@ -345,7 +460,11 @@ mod tests {
         assert_eq!(f.numbers(), [(7, Exit::Ring)]);
 
         let f = fixture();
-        fs::write(f.settings.data.root().join("FORMAT"), "strongroom data directory, format 2\n").unwrap();
+        fs::write(
+            f.settings.data.root().join("FORMAT"),
+            "strongroom data directory, format 2\n",
+        )
+        .unwrap();
         assert_eq!(f.numbers(), [(8, Exit::Store)]);
 
         let f = fixture();
@@ -365,7 +484,11 @@ mod tests {
         let findings = check(&f.settings, &At(1_700_000_000), &entropy(), &|_| None);
         assert_eq!(findings.iter().map(|f| f.number).collect::<Vec<_>>(), [11]);
         assert_eq!(verdict(&findings).unwrap_err().exit, Exit::Environment);
-        assert!(findings[0].to_string().starts_with("error SR11: the clock says 2023-"));
+        assert!(
+            findings[0]
+                .to_string()
+                .starts_with("error SR11: the clock says 2023-")
+        );
     }
 
     #[test]
@@ -383,14 +506,18 @@ mod tests {
         for name in ["ring.a", "ring.b"] {
             fs::write(f.ring(name), "rubbish").unwrap();
         }
-        let refused = create(&f.settings, &SystemClock::new(), &entropy(), &|_| None).err().unwrap();
+        let refused = create(&f.settings, &SystemClock::new(), &entropy(), &|_| None)
+            .err()
+            .unwrap();
         assert_eq!(refused.exit, Exit::Ring);
         assert_eq!(fs::read(f.ring("ring.a")).unwrap(), b"rubbish");
 
         fs::remove_dir_all(f.settings.data.ring()).unwrap();
         fs::create_dir_all(f.settings.data.blobs().join("00")).unwrap();
         fs::write(f.settings.data.blobs().join("00/blob"), "x").unwrap();
-        let refused = create(&f.settings, &SystemClock::new(), &entropy(), &|_| None).err().unwrap();
+        let refused = create(&f.settings, &SystemClock::new(), &entropy(), &|_| None)
+            .err()
+            .unwrap();
         assert_eq!(refused.exit, Exit::Ring);
         assert!(!f.settings.data.ring().exists());
     }

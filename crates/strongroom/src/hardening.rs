@@ -3,7 +3,9 @@
 use std::panic;
 
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
+};
 
 use crate::failure::{Exit, Failure};
 
@@ -15,10 +17,20 @@ use crate::failure::{Exit, Failure};
 pub(crate) fn harden() -> Result<(), Failure> {
     umask(Mode::from_raw_mode(0o077));
     let refused = |what: &str| {
-        Failure::new(Exit::Environment, format!("the kernel refuses {what}"), "check the sandbox that starts the server")
+        Failure::new(
+            Exit::Environment,
+            format!("the kernel refuses {what}"),
+            "check the sandbox that starts the server",
+        )
     };
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
-        .map_err(|_| refused("to switch core dumps off"))?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .map_err(|_| refused("to switch core dumps off"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|_| refused("to make the process undumpable"))
 }
@@ -26,7 +38,9 @@ pub(crate) fn harden() -> Result<(), Failure> {
 /// Reports a panic by its place only: the message may hold what a request brought.
 pub(crate) fn install_panic_hook() {
     panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        let place = panic
+            .location()
+            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
         tracing::error!(%place, "panic");
         metrics::counter!("strongroom_panics_total").increment(1);
     }));

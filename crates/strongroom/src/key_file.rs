@@ -59,8 +59,15 @@ impl KeyFile {
             None => Ok(()),
         };
         made.and_then(|()| files::create_private(path, text.as_bytes()))
-            .map_err(|source| KeyFileError::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), key, entropy })
+            .map_err(|source| KeyFileError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            key,
+            entropy,
+        })
     }
 
     /// Reads a key file that nobody else can read.
@@ -71,14 +78,21 @@ impl KeyFile {
     pub(crate) fn read(path: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, KeyFileError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
-            _ => KeyFileError::Io { path: path.to_owned(), source },
+            _ => KeyFileError::Io {
+                path: path.to_owned(),
+                source,
+            },
         };
         let file = File::open(path).map_err(failed)?;
         // Of the open file, not of the name: the name may point elsewhere by now.
         refuse_exposed(path, &file.metadata().map_err(failed)?)?;
         let bytes = Zeroizing::new(files::read_open(&file).map_err(failed)?);
         let key = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.to_owned()))?;
-        Ok(Self { path: path.to_owned(), key, entropy })
+        Ok(Self {
+            path: path.to_owned(),
+            key,
+            entropy,
+        })
     }
 
     /// Where it is.
@@ -101,10 +115,12 @@ impl Seal for KeyFile {
     }
 
     fn reveal(&self, protected: &[u8], slot_context: &[u8]) -> Result<UnsealKey, SealError> {
-        self.key.reveal(protected, slot_context).map_err(|error| match error {
-            SlotError::WrongKey => SealError::WrongSeal(self.describe()),
-            _ => SealError::Damaged(self.describe()),
-        })
+        self.key
+            .reveal(protected, slot_context)
+            .map_err(|error| match error {
+                SlotError::WrongKey => SealError::WrongSeal(self.describe()),
+                _ => SealError::Damaged(self.describe()),
+            })
     }
 }
 
@@ -115,31 +131,54 @@ pub(crate) fn default_path(
     ring_id: [u8; 16],
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Option<PathBuf> {
-    let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
-    Some(config.join("strongroom/keys").join(format!("{}.key", hex::encode(ring_id))))
+    let absolute = |name: &str| {
+        environment(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let config = absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(
+        config
+            .join("strongroom/keys")
+            .join(format!("{}.key", hex::encode(ring_id))),
+    )
 }
 
 /// Whether `path` lies in `dir`, symbolic links resolved: a key beside its data protects nothing.
 pub(crate) fn lies_in(path: &Path, dir: &Path) -> bool {
-    let Ok(dir) = fs::canonicalize(dir) else { return false };
+    let Ok(dir) = fs::canonicalize(dir) else {
+        return false;
+    };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     // The file, or the part of its path that exists already.
-    absolute.ancestors().find_map(|part| fs::canonicalize(part).ok()).is_some_and(|part| part.starts_with(&dir))
+    absolute
+        .ancestors()
+        .find_map(|part| fs::canonicalize(part).ok())
+        .is_some_and(|part| part.starts_with(&dir))
 }
 
 fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileError> {
-    let exposed = |what: String| Err(KeyFileError::Exposed { path: path.to_owned(), what });
+    let exposed = |what: String| {
+        Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            what,
+        })
+    };
     if !metadata.is_file() {
         return Err(KeyFileError::NotAKeyFile(path.to_owned()));
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return exposed(format!("its mode {mode:03o} lets others read it; chmod 600 it"));
+        return exposed(format!(
+            "its mode {mode:03o} lets others read it; chmod 600 it"
+        ));
     }
     let (owner, user) = (metadata.uid(), geteuid().as_raw());
     if owner != user && owner != 0 {
-        return exposed(format!("it belongs to user {owner}, but this is user {user}"));
+        return exposed(format!(
+            "it belongs to user {owner}, but this is user {user}"
+        ));
     }
     Ok(())
 }
@@ -147,7 +186,9 @@ fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileErr
 fn parse(bytes: &[u8]) -> Option<SlotKey> {
     let text = std::str::from_utf8(bytes).ok()?;
     let rest = text.strip_prefix(HEADER)?.strip_prefix('\n')?;
-    let mut lines = rest.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let mut lines = rest
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let digits = lines.next()?.trim();
     if lines.next().is_some() {
         return None;
@@ -171,11 +212,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/er/a.key");
         let made = KeyFile::create(&path, entropy()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let unseal_key = UnsealKey::random(&SystemEntropy);
         let protected = made.protect(&unseal_key, b"c").unwrap();
         let read = KeyFile::read(&path, entropy()).unwrap();
-        assert_eq!(read.reveal(&protected, b"c").unwrap().expose(), unseal_key.expose());
+        assert_eq!(
+            read.reveal(&protected, b"c").unwrap().expose(),
+            unseal_key.expose()
+        );
     }
 
     #[test]
@@ -196,7 +243,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666, 0o777] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = KeyFile::read(&path, entropy()).err().unwrap();
-            assert!(matches!(error, KeyFileError::Exposed { .. }), "mode {mode:o}: {error}");
+            assert!(
+                matches!(error, KeyFileError::Exposed { .. }),
+                "mode {mode:o}: {error}"
+            );
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         assert!(KeyFile::read(&path, entropy()).is_ok());
@@ -208,16 +258,25 @@ mod tests {
         let a = KeyFile::create(&dir.path().join("a.key"), entropy()).unwrap();
         let b = KeyFile::create(&dir.path().join("b.key"), entropy()).unwrap();
         let mut protected = a.protect(&UnsealKey::random(&SystemEntropy), b"c").unwrap();
-        assert!(matches!(b.reveal(&protected, b"c"), Err(SealError::WrongSeal(_))));
+        assert!(matches!(
+            b.reveal(&protected, b"c"),
+            Err(SealError::WrongSeal(_))
+        ));
         *protected.last_mut().unwrap() ^= 1;
-        assert!(matches!(a.reveal(&protected, b"c"), Err(SealError::Damaged(_))));
+        assert!(matches!(
+            a.reveal(&protected, b"c"),
+            Err(SealError::Damaged(_))
+        ));
     }
 
     #[test]
     fn other_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
-        assert!(matches!(KeyFile::read(&path, entropy()), Err(KeyFileError::Missing(_))));
+        assert!(matches!(
+            KeyFile::read(&path, entropy()),
+            Err(KeyFileError::Missing(_))
+        ));
         let digits = "ab".repeat(32);
         for text in [
             String::new(),
@@ -229,26 +288,47 @@ mod tests {
         ] {
             fs::write(&path, &text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(matches!(KeyFile::read(&path, entropy()), Err(KeyFileError::NotAKeyFile(_))), "{text:?}");
+            assert!(
+                matches!(
+                    KeyFile::read(&path, entropy()),
+                    Err(KeyFileError::NotAKeyFile(_))
+                ),
+                "{text:?}"
+            );
         }
         assert!(KeyFile::read(dir.path(), entropy()).is_err());
     }
 
     #[test]
     fn the_default_place_follows_the_environment() {
-        let path = default_path([0xAB; 16], &|name| (name == "HOME").then(|| "/home/x".to_owned())).unwrap();
-        assert_eq!(path, PathBuf::from(format!("/home/x/.config/strongroom/keys/{}.key", "ab".repeat(16))));
+        let path = default_path([0xAB; 16], &|name| {
+            (name == "HOME").then(|| "/home/x".to_owned())
+        })
+        .unwrap();
+        assert_eq!(
+            path,
+            PathBuf::from(format!(
+                "/home/x/.config/strongroom/keys/{}.key",
+                "ab".repeat(16)
+            ))
+        );
         let xdg = default_path([0; 16], &|_| Some("/c".to_owned())).unwrap();
         assert!(xdg.starts_with("/c/strongroom/keys"));
         assert_eq!(default_path([0; 16], &|_| None), None);
-        assert_eq!(default_path([0; 16], &|_| Some("relative".to_owned())), None);
+        assert_eq!(
+            default_path([0; 16], &|_| Some("relative".to_owned())),
+            None
+        );
     }
 
     #[test]
     fn a_key_in_the_data_directory_is_recognised() {
         let dir = tempfile::tempdir().unwrap();
         assert!(lies_in(&dir.path().join("sub/new.key"), dir.path()));
-        assert!(!lies_in(&dir.path().join("../elsewhere.key"), &dir.path().join("data")));
+        assert!(!lies_in(
+            &dir.path().join("../elsewhere.key"),
+            &dir.path().join("data")
+        ));
         let link = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(dir.path(), link.path().join("l")).unwrap();
         assert!(lies_in(&link.path().join("l/new.key"), dir.path()));

@@ -66,8 +66,12 @@ fn run(command: Command) -> Result<(), Failure> {
         },
         Command::Seal(args) => match args.action {
             SealAction::List(store) => commands::list_seals(&settings(store.layer())?),
-            SealAction::Add(add) => commands::add_seal(&settings(add.layer())?, &add.key_file, &environment),
-            SealAction::Test(store) => commands::test_seals(&settings(store.layer())?, &environment),
+            SealAction::Add(add) => {
+                commands::add_seal(&settings(add.layer())?, &add.key_file, &environment)
+            }
+            SealAction::Test(store) => {
+                commands::test_seals(&settings(store.layer())?, &environment)
+            }
         },
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }

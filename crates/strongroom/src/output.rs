@@ -13,7 +13,13 @@ pub(crate) fn say(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::new(Exit::General, format!("standard output cannot be written: {error}"), ""))
+        .map_err(|error| {
+            Failure::new(
+                Exit::General,
+                format!("standard output cannot be written: {error}"),
+                "",
+            )
+        })
 }
 
 /// Prints a line to standard error; there is nobody left to tell if that fails.

@@ -79,7 +79,9 @@ impl RingFiles {
 
     /// Whether there is any trace of a ring.
     pub(crate) fn exist(&self) -> bool {
-        self.inspect().iter().any(|copy| !matches!(copy.ring, Err(CopyFault::Missing)))
+        self.inspect()
+            .iter()
+            .any(|copy| !matches!(copy.ring, Err(CopyFault::Missing)))
     }
 
     /// Opens the newest copy that `reveal` finds the unseal key of, and repairs the other.
@@ -92,7 +94,10 @@ impl RingFiles {
         reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
     ) -> Result<OpenedRing, RingFileError> {
         let mut copies = self.inspect();
-        if copies.iter().all(|copy| copy.ring.as_ref().err() == Some(&CopyFault::Missing)) {
+        if copies
+            .iter()
+            .all(|copy| copy.ring.as_ref().err() == Some(&CopyFault::Missing))
+        {
             return Err(RingFileError::Absent);
         }
         // A newer program's copy may hold keys that this one would lose by "repairing" it.
@@ -103,7 +108,9 @@ impl RingFiles {
         let mut faults = Vec::new();
         let mut seal_error = None;
         for index in 0..copies.len() {
-            let Some(copy) = copies.get_mut(index) else { continue };
+            let Some(copy) = copies.get_mut(index) else {
+                continue;
+            };
             let ring = match std::mem::replace(&mut copy.ring, Err(CopyFault::Missing)) {
                 Ok(ring) => ring,
                 Err(fault) => {
@@ -125,12 +132,19 @@ impl RingFiles {
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
                     let repaired = self.repair(&copies, index)?;
-                    return Ok(OpenedRing { ring, unseal_key, repaired });
+                    return Ok(OpenedRing {
+                        ring,
+                        unseal_key,
+                        repaired,
+                    });
                 }
                 Err(error) => faults.push(format!("{}: {error}", copy.name)),
             }
         }
-        Err(seal_error.map_or_else(|| RingFileError::Damaged(faults.join("; ")), RingFileError::Seal))
+        Err(seal_error.map_or_else(
+            || RingFileError::Damaged(faults.join("; ")),
+            RingFileError::Seal,
+        ))
     }
 
     /// Writes both copies. The second is touched only after the first was read back and opened, so
@@ -159,21 +173,35 @@ impl RingFiles {
         match files::read(&self.dir.join(name)) {
             Ok(bytes) => {
                 let ring = Keyring::<Sealed>::parse(&bytes).map_err(|error| match error {
-                    RingError::UnknownVersion(version) | RingError::UnknownSuite(version) => CopyFault::Newer(version),
+                    RingError::UnknownVersion(version) | RingError::UnknownSuite(version) => {
+                        CopyFault::Newer(version)
+                    }
                     other => CopyFault::Damaged(other.to_string()),
                 });
-                Copy { name, bytes: Some(bytes), ring }
+                Copy {
+                    name,
+                    bytes: Some(bytes),
+                    ring,
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Copy { name, bytes: None, ring: Err(CopyFault::Missing) }
-            }
-            Err(error) => Copy { name, bytes: None, ring: Err(CopyFault::Damaged(error.to_string())) },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Copy {
+                name,
+                bytes: None,
+                ring: Err(CopyFault::Missing),
+            },
+            Err(error) => Copy {
+                name,
+                bytes: None,
+                ring: Err(CopyFault::Damaged(error.to_string())),
+            },
         }
     }
 
     /// Gives every copy the bytes of the good one.
     fn repair(&self, copies: &[Copy; 2], good: usize) -> Result<Vec<&'static str>, RingFileError> {
-        let Some(bytes) = copies.get(good).and_then(|copy| copy.bytes.as_deref()) else { return Ok(Vec::new()) };
+        let Some(bytes) = copies.get(good).and_then(|copy| copy.bytes.as_deref()) else {
+            return Ok(Vec::new());
+        };
         let mut repaired = Vec::new();
         for copy in copies {
             if copy.bytes.as_deref() != Some(bytes) {
@@ -213,7 +241,10 @@ fn prove(path: &Path, written: &[u8], unseal_key: &UnsealKey) -> Result<(), Ring
     let read = files::read(path)?;
     let opens = Keyring::<Sealed>::parse(&read).and_then(|ring| ring.unseal(unseal_key));
     if read != written || opens.is_err() {
-        return Err(RingFileError::Damaged(format!("{} does not read back as written", path.display())));
+        return Err(RingFileError::Damaged(format!(
+            "{} does not read back as written",
+            path.display()
+        )));
     }
     Ok(())
 }
@@ -239,12 +270,17 @@ mod tests {
         let (mut ring, unseal_key) = Keyring::create(Timestamp::from_seconds(1), &SystemEntropy);
         ring.add_slot(1, "k", vec![1, 2, 3]);
         files.write(&ring, &unseal_key, &SystemEntropy).unwrap();
-        Fixture { _temp: temp, files, unseal_key }
+        Fixture {
+            _temp: temp,
+            files,
+            unseal_key,
+        }
     }
 
     impl Fixture {
         fn open(&self) -> Result<OpenedRing, RingFileError> {
-            self.files.open(&|_| Ok(UnsealKey::parse(self.unseal_key.expose()).unwrap()))
+            self.files
+                .open(&|_| Ok(UnsealKey::parse(self.unseal_key.expose()).unwrap()))
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -297,7 +333,9 @@ mod tests {
         let f = fixture();
         let old = fs::read(f.path("ring.b")).unwrap();
         let opened = f.open().unwrap();
-        f.files.write(&opened.ring, &opened.unseal_key, &SystemEntropy).unwrap();
+        f.files
+            .write(&opened.ring, &opened.unseal_key, &SystemEntropy)
+            .unwrap();
         let new = fs::read(f.path("ring.a")).unwrap();
         // A crash between the two copies.
         fs::write(f.path("ring.b"), old).unwrap();
@@ -309,7 +347,10 @@ mod tests {
     fn a_wrong_seal_is_not_taken_for_damage() {
         let f = fixture();
         let result = f.files.open(&|_| Err(SealError::WrongSeal("x".to_owned())));
-        assert!(matches!(result, Err(RingFileError::Seal(SealError::WrongSeal(_)))));
+        assert!(matches!(
+            result,
+            Err(RingFileError::Seal(SealError::WrongSeal(_)))
+        ));
     }
 
     #[test]
@@ -317,6 +358,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let files = RingFiles::new(temp.path().join("ring"));
         assert!(!files.exist());
-        assert!(matches!(files.open(&|_| Err(SealError::WrongSeal(String::new()))), Err(RingFileError::Absent)));
+        assert!(matches!(
+            files.open(&|_| Err(SealError::WrongSeal(String::new()))),
+            Err(RingFileError::Absent)
+        ));
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::server::{
-    ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown, ShutdownSwitch, TlsFiles,
+    ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
+    ShutdownSwitch, TlsFiles,
 };
 use strongroom_policy::RootOnly;
 use strongroom_ports::{Clock, Entropy};
@@ -74,17 +75,31 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
     findings::verdict(&findings)?;
 
     let failed = |error: std::io::Error| {
-        Failure::new(Exit::Environment, format!("the data directory cannot be prepared: {error}"), "check its permissions and its disk")
+        Failure::new(
+            Exit::Environment,
+            format!("the data directory cannot be prepared: {error}"),
+            "check its permissions and its disk",
+        )
     };
     settings.data.prepare().map_err(failed)?;
-    let _lock = settings.data.lock().map_err(failed)?.ok_or_else(|| findings::locked(settings).failure)?;
+    let _lock = settings
+        .data
+        .lock()
+        .map_err(failed)?
+        .ok_or_else(|| findings::locked(settings).failure)?;
     let ring = open_or_create_ring(settings, &*clock, &entropy, environment)?;
     let parts = assemble(settings, ring, clock, entropy)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Environment, format!("no threads: {error}"), "raise the process limits"))?;
+        .map_err(|error| {
+            Failure::new(
+                Exit::Environment,
+                format!("no threads: {error}"),
+                "raise the process limits",
+            )
+        })?;
     let meta = Arc::clone(&parts.meta);
     let outcome = runtime.block_on(serve(settings, parts));
     runtime.shutdown_timeout(WORKERS_GRACE);
@@ -121,7 +136,11 @@ fn assemble(
     drop(ring.unseal_key);
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
-    let audit = Arc::new(TableAudit::new(meta.clone(), custody.clone(), entropy.clone()));
+    let audit = Arc::new(TableAudit::new(
+        meta.clone(),
+        custody.clone(),
+        entropy.clone(),
+    ));
     let accounts = Accounts {
         meta: meta.clone(),
         custody: custody.clone(),
@@ -135,7 +154,7 @@ fn assemble(
         meta: meta.clone(),
         blobs,
         custody,
-        authorizer: Arc::new(RootOnly),
+        authorizer: Arc::new(RootOnly::default()),
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -147,20 +166,38 @@ fn assemble(
         inline_max_bytes: INLINE_MAX_BYTES,
     };
     let s3 = Arc::new(S3::new(ports, options));
-    Ok(Parts { meta, s3, accounts, account, credentials, clock, entropy, metrics })
+    Ok(Parts {
+        meta,
+        s3,
+        accounts,
+        account,
+        credentials,
+        clock,
+        entropy,
+        metrics,
+    })
 }
 
 async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     let (switch, shutdown) = ShutdownSwitch::new();
     switch.stop_on_signals().map_err(|error| {
-        Failure::new(Exit::Environment, format!("signals cannot be watched: {error}"), "")
+        Failure::new(
+            Exit::Environment,
+            format!("signals cannot be watched: {error}"),
+            "",
+        )
     })?;
     let server = listen(settings, &parts, shutdown.clone()).await?;
-    let (http, https) = (first(server.http_addresses()), first(server.https_addresses()));
+    let (http, https) = (
+        first(server.http_addresses()),
+        first(server.https_addresses()),
+    );
     let endpoint = format!("{}{}", line("http=", http), line("https=", https));
-    files::replace(&settings.data.endpoint(), endpoint.as_bytes()).map_err(|error| admin_failure(&error))?;
+    files::replace(&settings.data.endpoint(), endpoint.as_bytes())
+        .map_err(|error| admin_failure(&error))?;
 
-    let admin = AdminSocket::bind(&settings.data.admin_socket()).map_err(|error| admin_failure(&error))?;
+    let admin =
+        AdminSocket::bind(&settings.data.admin_socket()).map_err(|error| admin_failure(&error))?;
     let running = Running {
         settings: settings.clone(),
         accounts: parts.accounts.clone(),
@@ -170,7 +207,9 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
         https,
         tls: server.tls(),
     };
-    admin.serve(Arc::new(running)).map_err(|error| admin_failure(&error))?;
+    admin
+        .serve(Arc::new(running))
+        .map_err(|error| admin_failure(&error))?;
     reload_tls_on_hangup(server.tls());
     tokio::spawn(keep_metrics(parts.metrics.clone()));
     let collector = Collector::start(parts.s3.clone()).map_err(|error| admin_failure(&error))?;
@@ -178,7 +217,11 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     let handler = edge::handler(settings, &parts);
     first_start::greet(settings, &parts.account, http, https)?;
     tracing::info!(?http, ?https, region = %parts.account.region, "ready");
-    output::say(&format!("strongroom: ready http={} https={}", shown(http), shown(https)))?;
+    output::say(&format!(
+        "strongroom: ready http={} https={}",
+        shown(http),
+        shown(https)
+    ))?;
     server.run(handler, shutdown).await;
     drop(collector);
     drop(admin);
@@ -206,25 +249,42 @@ async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Resul
         options.tls = Some(certificate(settings, &*parts.clock)?);
     }
     Server::bind(options).await.map_err(|error| match error {
-        ServerError::Bind { .. } => {
-            Failure::new(Exit::Environment, error.to_string(), "choose another address with --listen or --listen-tls")
-        }
-        other => Failure::new(Exit::Environment, other.to_string(), "check --tls-cert and --tls-key"),
+        ServerError::Bind { .. } => Failure::new(
+            Exit::Environment,
+            error.to_string(),
+            "choose another address with --listen or --listen-tls",
+        ),
+        other => Failure::new(
+            Exit::Environment,
+            other.to_string(),
+            "check --tls-cert and --tls-key",
+        ),
     })
 }
 
 /// The operator's certificate, or one of our own making.
 fn certificate(settings: &Settings, clock: &dyn Clock) -> Result<TlsFiles, Failure> {
     if let Some(own) = &settings.tls_files {
-        return Ok(TlsFiles { certificate: own.certificate.clone(), key: own.key.clone() });
+        return Ok(TlsFiles {
+            certificate: own.certificate.clone(),
+            key: own.key.clone(),
+        });
     }
     let dir = settings.data.tls();
-    let made = TlsFiles { certificate: dir.join("cert.pem"), key: dir.join("key.pem") };
+    let made = TlsFiles {
+        certificate: dir.join("cert.pem"),
+        key: dir.join("key.pem"),
+    };
     let hostname = settings.domains.first().map_or("localhost", String::as_str);
     files::make_private_dir(&dir).map_err(|error| admin_failure(&error))?;
-    made.ensure_self_signed(hostname, clock.now()).map_err(|error| {
-        Failure::new(Exit::Environment, error.to_string(), "name your own with --tls-cert and --tls-key, or --listen-tls off")
-    })?;
+    made.ensure_self_signed(hostname, clock.now())
+        .map_err(|error| {
+            Failure::new(
+                Exit::Environment,
+                error.to_string(),
+                "name your own with --tls-cert and --tls-key, or --listen-tls off",
+            )
+        })?;
     Ok(made)
 }
 
@@ -245,12 +305,16 @@ async fn keep_metrics(metrics: PrometheusHandle) {
 /// The files are looked at every few seconds anyway; a signal is how operators expect to ask.
 fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return;
+    };
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match tls.as_ref().map(|tls| tls.reload_if_changed()) {
                 Some(Ok(changed)) => tracing::info!(changed, "certificate files read"),
-                Some(Err(error)) => tracing::error!(%error, "certificate not reloaded; the old one stays"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "certificate not reloaded; the old one stays")
+                }
                 None => {}
             }
         }
@@ -260,8 +324,13 @@ fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
 fn install_metrics() -> Result<PrometheusHandle, Failure> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(recorder)
-        .map_err(|error| Failure::new(Exit::General, format!("metrics cannot be kept: {error}"), ""))?;
+    metrics::set_global_recorder(recorder).map_err(|error| {
+        Failure::new(
+            Exit::General,
+            format!("metrics cannot be kept: {error}"),
+            "",
+        )
+    })?;
     Ok(handle)
 }
 
@@ -285,5 +354,9 @@ fn line(name: &str, address: Option<SocketAddr>) -> String {
 }
 
 fn admin_failure(error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Environment, format!("the server cannot be set up: {error}"), "check the data directory's permissions")
+    Failure::new(
+        Exit::Environment,
+        format!("the server cannot be set up: {error}"),
+        "check the data directory's permissions",
+    )
 }

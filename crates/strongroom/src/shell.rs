@@ -22,7 +22,10 @@ mod tests {
 
     #[test]
     fn a_shell_reads_back_every_value() {
-        for value in ["", "plain/+=", "a b", "it's", "$(id)", "`id`", "\"", "\\", "a\nb", "*", "!x", "~", "-n", "a;b&c|d"] {
+        for value in [
+            "", "plain/+=", "a b", "it's", "$(id)", "`id`", "\"", "\\", "a\nb", "*", "!x", "~",
+            "-n", "a;b&c|d",
+        ] {
             let script = format!("{}; printf %s \"$V\"", export("V", value));
             let output = Command::new("sh").args(["-c", &script]).output().unwrap();
             assert!(output.status.success());

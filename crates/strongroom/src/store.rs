@@ -23,7 +23,10 @@ pub(crate) fn open_meta(
 ) -> Result<Arc<DurableMeta>, Failure> {
     let disk = open_disk(RealDisk::open(settings.data.meta()))?;
     // Metadata may use half of what blobs must leave free: on a full disk, deletions still work.
-    let options = MetaOptions { floor_bytes: settings.free_space_floor.0 / 2, ..MetaOptions::default() };
+    let options = MetaOptions {
+        floor_bytes: settings.free_space_floor.0 / 2,
+        ..MetaOptions::default()
+    };
     let keys = custody.shared_ring();
     DurableMeta::open(disk, keys, Arc::clone(entropy), options).map(Arc::new).map_err(|error| match error {
         StoreError::Io(error) => unreachable_disk(&error),
@@ -42,20 +45,28 @@ pub(crate) fn open_meta(
 /// [`Exit::Environment`] for the disk, [`Exit::Store`] for a lock.
 pub(crate) fn open_blobs(settings: &Settings) -> Result<FileBlobs, Failure> {
     let disk = open_disk(RealDisk::open(settings.data.blobs()))?;
-    let options = BlobOptions { floor_bytes: settings.free_space_floor.0 };
+    let options = BlobOptions {
+        floor_bytes: settings.free_space_floor.0,
+    };
     FileBlobs::open(disk, options).map_err(|error| unreachable_disk(&error))
 }
 
 fn open_disk(opened: io::Result<RealDisk>) -> Result<Arc<dyn Disk>, Failure> {
     match opened {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            Err(Failure::new(Exit::Store, error.to_string(), "stop the other strongroom first"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(Failure::new(
+            Exit::Store,
+            error.to_string(),
+            "stop the other strongroom first",
+        )),
         Err(error) => Err(unreachable_disk(&error)),
     }
 }
 
 fn unreachable_disk(error: &io::Error) -> Failure {
-    Failure::new(Exit::Environment, format!("the store's disk failed: {error}"), "check its permissions, its space and its health")
+    Failure::new(
+        Exit::Environment,
+        format!("the store's disk failed: {error}"),
+        "check its permissions, its space and its health",
+    )
 }

@@ -32,10 +32,14 @@ pub(crate) fn unseal(
     environment: Environment<'_>,
 ) -> Result<OpenedRing, Failure> {
     let files = RingFiles::new(settings.data.ring());
-    let opened = files.open(&|ring| reveal(ring, settings.key_file.as_deref(), entropy, environment));
+    let opened =
+        files.open(&|ring| reveal(ring, settings.key_file.as_deref(), entropy, environment));
     let opened = opened.map_err(ring_failure)?;
     for name in &opened.repaired {
-        tracing::error!(copy = name, "a copy of the key ring was damaged, missing or old; rewritten from the good copy");
+        tracing::error!(
+            copy = name,
+            "a copy of the key ring was damaged, missing or old; rewritten from the good copy"
+        );
     }
     Ok(opened)
 }
@@ -54,7 +58,11 @@ pub(crate) fn create(
 ) -> Result<CreatedRing, Failure> {
     let files = RingFiles::new(settings.data.ring());
     let holds_data = settings.data.holds_data().map_err(|error| {
-        Failure::new(Exit::Environment, format!("the data directory cannot be read: {error}"), "check its permissions")
+        Failure::new(
+            Exit::Environment,
+            format!("the data directory cannot be read: {error}"),
+            "check its permissions",
+        )
     })?;
     if holds_data || files.exist() {
         return Err(ring_over_data());
@@ -63,14 +71,29 @@ pub(crate) fn create(
     let path = match &settings.key_file {
         Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
         None => key_file::default_path(ring.ring_id(), environment).ok_or_else(|| {
-            Failure::new(Exit::Seal, "neither HOME nor XDG_CONFIG_HOME says where to keep the key file", "name one with --key-file FILE")
+            Failure::new(
+                Exit::Seal,
+                "neither HOME nor XDG_CONFIG_HOME says where to keep the key file",
+                "name one with --key-file FILE",
+            )
         })?,
     };
     let seal = first_key_file(&path, settings, entropy)?;
-    let protected = seal.protect(&unseal_key, &ring.slot_context(0)).map_err(|error| seal_failure(&error))?;
+    let protected = seal
+        .protect(&unseal_key, &ring.slot_context(0))
+        .map_err(|error| seal_failure(&error))?;
     ring.add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
-    files.write(&ring, &unseal_key, &**entropy).map_err(ring_failure)?;
-    Ok(CreatedRing { opened: OpenedRing { ring, unseal_key, repaired: Vec::new() }, key_file: path })
+    files
+        .write(&ring, &unseal_key, &**entropy)
+        .map_err(ring_failure)?;
+    Ok(CreatedRing {
+        opened: OpenedRing {
+            ring,
+            unseal_key,
+            repaired: Vec::new(),
+        },
+        key_file: path,
+    })
 }
 
 /// Adds a second key file to a ring that is open.
@@ -87,22 +110,38 @@ pub(crate) fn add_key_file(
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let seal = first_key_file(&path, settings, entropy)?;
     let index = opened.ring.slots().len();
-    let protected = seal.protect(&opened.unseal_key, &opened.ring.slot_context(index)).map_err(|error| seal_failure(&error))?;
+    let protected = seal
+        .protect(&opened.unseal_key, &opened.ring.slot_context(index))
+        .map_err(|error| seal_failure(&error))?;
     // Proven before the ring says that it can be relied on.
-    seal.reveal(&protected, &opened.ring.slot_context(index)).map_err(|error| seal_failure(&error))?;
-    opened.ring.add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
+    seal.reveal(&protected, &opened.ring.slot_context(index))
+        .map_err(|error| seal_failure(&error))?;
+    opened
+        .ring
+        .add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
     let files = RingFiles::new(settings.data.ring());
-    files.write(&opened.ring, &opened.unseal_key, &**entropy).map_err(ring_failure)?;
+    files
+        .write(&opened.ring, &opened.unseal_key, &**entropy)
+        .map_err(ring_failure)?;
     Ok(path)
 }
 
 /// The key files that may open `ring`: the named one alone, or those of its slots and the default.
-pub(crate) fn candidates(ring: &Keyring<Sealed>, named: Option<&Path>, environment: Environment<'_>) -> Vec<PathBuf> {
+pub(crate) fn candidates(
+    ring: &Keyring<Sealed>,
+    named: Option<&Path>,
+    environment: Environment<'_>,
+) -> Vec<PathBuf> {
     if let Some(path) = named {
         return vec![path.to_owned()];
     }
-    let of_slots = ring.slots().iter().filter(|slot| slot.kind_code == SealKind::KeyFile.code());
-    let mut paths: Vec<PathBuf> = of_slots.map(|slot| PathBuf::from(&slot.description)).collect();
+    let of_slots = ring
+        .slots()
+        .iter()
+        .filter(|slot| slot.kind_code == SealKind::KeyFile.code());
+    let mut paths: Vec<PathBuf> = of_slots
+        .map(|slot| PathBuf::from(&slot.description))
+        .collect();
     if let Some(path) = key_file::default_path(ring.ring_id(), environment)
         && !paths.contains(&path)
     {
@@ -142,16 +181,26 @@ pub(crate) fn ring_failure(error: RingFileError) -> Failure {
             error.to_string(),
             "restore DIR/ring/ring.a or ring.b from a backup; never start over: the data needs this very ring",
         ),
-        RingFileError::Newer(_) => Failure::new(Exit::Ring, error.to_string(), "start the newer strongroom"),
+        RingFileError::Newer(_) => {
+            Failure::new(Exit::Ring, error.to_string(), "start the newer strongroom")
+        }
         RingFileError::Seal(error) => seal_failure(&error),
-        RingFileError::Io(_) => Failure::new(Exit::Environment, error.to_string(), "check space and permissions of the data directory"),
+        RingFileError::Io(_) => Failure::new(
+            Exit::Environment,
+            error.to_string(),
+            "check space and permissions of the data directory",
+        ),
     }
 }
 
 fn seal_failure(error: &SealError) -> Failure {
     let remedy = match error {
-        SealError::WrongSeal(_) => "name this store's own key file with --key-file FILE; strongroom seal list shows where it was",
-        SealError::Unavailable(_) => "put the key file back from your copy, or name it with --key-file FILE",
+        SealError::WrongSeal(_) => {
+            "name this store's own key file with --key-file FILE; strongroom seal list shows where it was"
+        }
+        SealError::Unavailable(_) => {
+            "put the key file back from your copy, or name it with --key-file FILE"
+        }
         _ => "use another seal of this ring with --key-file FILE, or a backup of the ring",
     };
     Failure::new(Exit::Seal, error.to_string(), remedy)
@@ -182,19 +231,31 @@ fn reveal(
         }
     }
     // The most telling one: a file that is there and wrong says more than one that is missing.
-    let telling = errors.iter().position(|error| !matches!(error, SealError::Unavailable(_))).unwrap_or(0);
+    let telling = errors
+        .iter()
+        .position(|error| !matches!(error, SealError::Unavailable(_)))
+        .unwrap_or(0);
     if telling < errors.len() {
         return Err(errors.swap_remove(telling));
     }
-    Err(SealError::Unavailable("the ring names no key file".to_owned()))
+    Err(SealError::Unavailable(
+        "the ring names no key file".to_owned(),
+    ))
 }
 
 /// A new key file, or one that its operator has put there.
-fn first_key_file(path: &Path, settings: &Settings, entropy: &Arc<dyn Entropy>) -> Result<KeyFile, Failure> {
+fn first_key_file(
+    path: &Path,
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<KeyFile, Failure> {
     if key_file::lies_in(path, settings.data.root()) {
         return Err(Failure::new(
             Exit::Usage,
-            format!("{} lies in the data directory: a thief of the data would have the key", path.display()),
+            format!(
+                "{} lies in the data directory: a thief of the data would have the key",
+                path.display()
+            ),
             "choose a place on another device, or at least another directory",
         ));
     }
@@ -202,5 +263,11 @@ fn first_key_file(path: &Path, settings: &Settings, entropy: &Arc<dyn Entropy>) 
         Err(KeyFileError::Missing(_)) => KeyFile::create(path, entropy.clone()),
         found => found,
     };
-    seal.map_err(|error| Failure::new(Exit::Seal, error.to_string(), "name another file with --key-file FILE"))
+    seal.map_err(|error| {
+        Failure::new(
+            Exit::Seal,
+            error.to_string(),
+            "name another file with --key-file FILE",
+        )
+    })
 }

@@ -100,8 +100,12 @@ impl Layer {
             region: self.region.or(lower.region),
             domain: self.domain.or(lower.domain),
             danger_plain_http: self.danger_plain_http.or(lower.danger_plain_http),
-            danger_keys_over_plain_http: self.danger_keys_over_plain_http.or(lower.danger_keys_over_plain_http),
-            block_sse_c_on_new_buckets: self.block_sse_c_on_new_buckets.or(lower.block_sse_c_on_new_buckets),
+            danger_keys_over_plain_http: self
+                .danger_keys_over_plain_http
+                .or(lower.danger_keys_over_plain_http),
+            block_sse_c_on_new_buckets: self
+                .block_sse_c_on_new_buckets
+                .or(lower.block_sse_c_on_new_buckets),
             log: self.log.or(lower.log),
             log_level: self.log_level.or(lower.log_level),
             log_format: self.log_format.or(lower.log_format),
@@ -115,12 +119,16 @@ impl Layer {
     /// # Errors
     ///
     /// [`Exit::Usage`] for a value that does not parse.
-    pub(crate) fn from_environment(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+    pub(crate) fn from_environment(
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
         let mut layer = Self::default();
         for name in NAMES {
             let variable = format!("STRONGROOM_{}", name.replace('-', "_").to_ascii_uppercase());
             if let Some(text) = environment(&variable) {
-                layer.set(name, &text).map_err(|why| wrong_value(&variable, &text, &why))?;
+                layer
+                    .set(name, &text)
+                    .map_err(|why| wrong_value(&variable, &text, &why))?;
             }
         }
         Ok(layer)
@@ -132,18 +140,28 @@ impl Layer {
     ///
     /// [`Exit::Usage`] for bad TOML, an unknown name (with the nearest known one), a bad value.
     pub(crate) fn from_toml(text: &str, source: &str) -> Result<Self, Failure> {
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error| Failure::new(Exit::Usage, format!("{source} is not TOML: {error}"), "correct the line"))?;
+        let table: toml::Table = text.parse().map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                format!("{source} is not TOML: {error}"),
+                "correct the line",
+            )
+        })?;
         let mut layer = Self::default();
         for (name, value) in &table {
             if name == "config" || !NAMES.contains(&name.as_str()) {
                 return Err(unknown_name(name, source));
             }
             let text = scalar(value).ok_or_else(|| {
-                wrong_value(&format!("{name} in {source}"), &value.to_string(), "a text, number or true/false is expected")
+                wrong_value(
+                    &format!("{name} in {source}"),
+                    &value.to_string(),
+                    "a text, number or true/false is expected",
+                )
             })?;
-            layer.set(name, &text).map_err(|why| wrong_value(&format!("{name} in {source}"), &text, &why))?;
+            layer
+                .set(name, &text)
+                .map_err(|why| wrong_value(&format!("{name} in {source}"), &text, &why))?;
         }
         Ok(layer)
     }
@@ -158,16 +176,25 @@ impl Layer {
             "tls-cert" => self.tls_cert = Some(text.into()),
             "tls-key" => self.tls_key = Some(text.into()),
             "region" => self.region = Some(parse_region(text)?),
-            "domain" => self.domain = Some(text.split(',').map(|name| name.trim().to_owned()).collect()),
+            "domain" => {
+                self.domain = Some(text.split(',').map(|name| name.trim().to_owned()).collect())
+            }
             "danger-plain-http" => self.danger_plain_http = Some(parse_bool(text)?),
-            "danger-keys-over-plain-http" => self.danger_keys_over_plain_http = Some(parse_bool(text)?),
-            "block-sse-c-on-new-buckets" => self.block_sse_c_on_new_buckets = Some(parse_bool(text)?),
+            "danger-keys-over-plain-http" => {
+                self.danger_keys_over_plain_http = Some(parse_bool(text)?)
+            }
+            "block-sse-c-on-new-buckets" => {
+                self.block_sse_c_on_new_buckets = Some(parse_bool(text)?)
+            }
             "log" => self.log = Some(text.into()),
             "log-level" => self.log_level = Some(text.parse()?),
             "log-format" => self.log_format = Some(text.parse()?),
             "free-space-floor" => self.free_space_floor = Some(text.parse()?),
             "grace-seconds" => {
-                self.grace_seconds = Some(text.parse().map_err(|_| "a whole number of seconds is expected")?);
+                self.grace_seconds = Some(
+                    text.parse()
+                        .map_err(|_| "a whole number of seconds is expected")?,
+                );
             }
             other => return Err(format!("{other} is not a setting")),
         }
@@ -201,16 +228,29 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 }
 
 fn wrong_value(place: &str, text: &str, why: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("{place}: {text:?} is not usable: {why}"), "see strongroom serve --help")
+    Failure::new(
+        Exit::Usage,
+        format!("{place}: {text:?} is not usable: {why}"),
+        "see strongroom serve --help",
+    )
 }
 
 fn unknown_name(name: &str, source: &str) -> Failure {
-    let nearest = NAMES.iter().filter(|known| **known != "config").min_by_key(|known| edit_distance(name, known));
+    let nearest = NAMES
+        .iter()
+        .filter(|known| **known != "config")
+        .min_by_key(|known| edit_distance(name, known));
     let remedy = match nearest {
-        Some(known) if edit_distance(name, known) <= 1 + name.len() / 3 => format!("did you mean {known}?"),
+        Some(known) if edit_distance(name, known) <= 1 + name.len() / 3 => {
+            format!("did you mean {known}?")
+        }
         _ => "see strongroom serve --help for the names".to_owned(),
     };
-    Failure::new(Exit::Usage, format!("{source} sets {name:?}, which is not a setting"), remedy)
+    Failure::new(
+        Exit::Usage,
+        format!("{source} sets {name:?}, which is not a setting"),
+        remedy,
+    )
 }
 
 /// Levenshtein's distance, one row at a time.
@@ -222,7 +262,9 @@ fn edit_distance(a: &str, b: &str) -> usize {
         let mut next = vec![left];
         for (y, above) in b.chars().zip(row.iter().skip(1)) {
             let replaced = diagonal.saturating_add(usize::from(x != y));
-            left = replaced.min(left.saturating_add(1)).min(above.saturating_add(1));
+            left = replaced
+                .min(left.saturating_add(1))
+                .min(above.saturating_add(1));
             diagonal = *above;
             next.push(left);
         }
@@ -239,7 +281,9 @@ mod tests {
     fn every_setting_has_a_name_in_every_layer() {
         let known = |name: &str| match name {
             "region" => "eu-central-1",
-            "danger-plain-http" | "danger-keys-over-plain-http" | "block-sse-c-on-new-buckets" => "true",
+            "danger-plain-http" | "danger-keys-over-plain-http" | "block-sse-c-on-new-buckets" => {
+                "true"
+            }
             "grace-seconds" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
@@ -253,20 +297,34 @@ mod tests {
         }
         let merged = Layer::default().over(layer);
         let shown = format!("{merged:?}");
-        assert!(!shown.contains("None"), "a setting is lost on the way: {shown}");
-        assert!(layer_flags().iter().all(|flag| NAMES.contains(&flag.as_str())));
+        assert!(
+            !shown.contains("None"),
+            "a setting is lost on the way: {shown}"
+        );
+        assert!(
+            layer_flags()
+                .iter()
+                .all(|flag| NAMES.contains(&flag.as_str()))
+        );
         assert_eq!(layer_flags().len(), NAMES.len());
     }
 
     fn layer_flags() -> Vec<String> {
         let command = Layer::augment_args(clap::Command::new("x"));
-        command.get_arguments().filter_map(|a| a.get_long()).map(ToOwned::to_owned).collect()
+        command
+            .get_arguments()
+            .filter_map(|a| a.get_long())
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     #[test]
     fn unknown_names_are_refused_with_a_suggestion() {
         let failure = Layer::from_toml("lisen = \"127.0.0.1:9000\"", "x.toml").unwrap_err();
-        assert_eq!((failure.exit, failure.remedy.as_str()), (Exit::Usage, "did you mean listen?"));
+        assert_eq!(
+            (failure.exit, failure.remedy.as_str()),
+            (Exit::Usage, "did you mean listen?")
+        );
         let failure = Layer::from_toml("zzzzzzzz = 1", "x.toml").unwrap_err();
         assert!(failure.remedy.contains("--help"));
         assert!(Layer::from_toml("config = \"y.toml\"", "x.toml").is_err());
@@ -283,19 +341,33 @@ mod tests {
             "[listen]",
             "listen = ",
         ] {
-            assert_eq!(Layer::from_toml(bad, "x").unwrap_err().exit, Exit::Usage, "{bad}");
+            assert_eq!(
+                Layer::from_toml(bad, "x").unwrap_err().exit,
+                Exit::Usage,
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn lists_are_arrays_or_commas() {
-        let domains = Layer::from_toml("domain = [\"a.test\", \"b.test\"]", "x").unwrap().domain;
-        assert_eq!(domains, Some(vec!["a.test".to_owned(), "b.test".to_owned()]));
+        let domains = Layer::from_toml("domain = [\"a.test\", \"b.test\"]", "x")
+            .unwrap()
+            .domain;
+        assert_eq!(
+            domains,
+            Some(vec!["a.test".to_owned(), "b.test".to_owned()])
+        );
     }
 
     #[test]
     fn distances_are_levenshteins() {
-        for (a, b, distance) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("listen", "lisen", 1)] {
+        for (a, b, distance) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("kitten", "sitting", 3),
+            ("listen", "lisen", 1),
+        ] {
             assert_eq!(edit_distance(a, b), distance);
         }
     }

@@ -28,13 +28,18 @@ impl FromStr for Listen {
             return Ok(Self::Off);
         }
         // A name would have to be looked up, and may mean several addresses; localhost means one.
-        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let numeric = text
+            .strip_prefix("localhost:")
+            .map(|port| format!("127.0.0.1:{port}"));
         numeric
             .as_deref()
             .unwrap_or(text)
             .parse()
             .map(Self::At)
-            .map_err(|_| "an address and port such as 127.0.0.1:9000 or [::1]:9000, or off, is expected".to_owned())
+            .map_err(|_| {
+                "an address and port such as 127.0.0.1:9000 or [::1]:9000, or off, is expected"
+                    .to_owned()
+            })
     }
 }
 
@@ -47,7 +52,9 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "a size such as 512MiB or 1GiB is expected".to_owned();
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let split = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let (digits, unit) = text.split_at_checked(split).ok_or_else(expected)?;
         let factor: u64 = match unit.trim() {
             "" | "B" => 1,
@@ -131,7 +138,14 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_units_and_never_wrap() {
-        for (text, bytes) in [("0", 0), ("17", 17), ("1KiB", 1024), ("2M", 2 << 20), ("1GiB", 1 << 30), ("3 TiB", 3 << 40)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("17", 17),
+            ("1KiB", 1024),
+            ("2M", 2 << 20),
+            ("1GiB", 1 << 30),
+            ("3 TiB", 3 << 40),
+        ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for bad in ["", "GiB", "-1", "1GB!", "1.5GiB", "99999999999999TiB"] {

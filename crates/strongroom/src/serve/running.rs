@@ -28,7 +28,9 @@ impl AdminActions for Running {
         match request {
             Request::Env => self.env(),
             Request::RotateCredentials => self.rotate(),
-            Request::SealStatus => Ok(Answer::Seals { seals: seal_lines(&self.settings)? }),
+            Request::SealStatus => Ok(Answer::Seals {
+                seals: seal_lines(&self.settings)?,
+            }),
             Request::ReloadTls => self.reload_tls(),
         }
     }
@@ -37,24 +39,41 @@ impl AdminActions for Running {
 impl Running {
     fn env(&self) -> Result<Answer, Failure> {
         let key = self.accounts.root_keys()?.pop().ok_or_else(|| {
-            Failure::new(Exit::Store, "the store has no root access key", "make one: strongroom credentials rotate")
+            Failure::new(
+                Exit::Store,
+                "the store has no root access key",
+                "make one: strongroom credentials rotate",
+            )
         })?;
         let (http, https) = (local(self.http), local(self.https));
-        Ok(Answer::Env(env_answer(&self.settings, &self.account, key, http, https)))
+        Ok(Answer::Env(env_answer(
+            &self.settings,
+            &self.account,
+            key,
+            http,
+            https,
+        )))
     }
 
     fn rotate(&self) -> Result<Answer, Failure> {
         // Durable first: a key that was answered and then lost would lock its owner out.
         let new = self.accounts.rotate_root_key()?;
-        self.credentials.replace(&self.account, std::slice::from_ref(&new));
+        self.credentials
+            .replace(&self.account, std::slice::from_ref(&new));
         tracing::warn!(access_key_id = %new.id, "root access key rotated");
-        Ok(Answer::Rotated { access_key_id: new.id.to_string() })
+        Ok(Answer::Rotated {
+            access_key_id: new.id.to_string(),
+        })
     }
 
     fn reload_tls(&self) -> Result<Answer, Failure> {
         if let Some(tls) = &self.tls {
             tls.reload_if_changed().map_err(|error| {
-                Failure::new(Exit::Environment, error.to_string(), "the old certificate stays in use; correct the files")
+                Failure::new(
+                    Exit::Environment,
+                    error.to_string(),
+                    "the old certificate stays in use; correct the files",
+                )
             })?;
         }
         Ok(Answer::Done)
