@@ -6,7 +6,7 @@ use strongroom_policy::{Action, Authorized};
 use strongroom_ports::RowVersion;
 use strongroom_types::{BucketUid, ObjectKey, RequestContext};
 
-use crate::BucketView;
+use crate::{BucketView, S3Error};
 
 /// An authenticated, authorized request standing at an account, a bucket or an object.
 ///
@@ -42,6 +42,12 @@ impl<A: Action> Entry<A> {
     /// The proof of authorization.
     pub fn proof(&self) -> &Authorized<A> {
         &self.proof
+    }
+
+    /// The bucket and key that an object operation stands at.
+    pub(crate) fn object(&self) -> Result<(&Arc<BucketView>, &ObjectKey), S3Error> {
+        // Entries of object operations are made by `enter_object` alone, which sets both.
+        self.bucket.as_ref().zip(self.key.as_ref()).ok_or(S3Error::Unavailable)
     }
 
     pub(crate) fn bucket_uid(&self) -> Option<BucketUid> {

@@ -2,8 +2,8 @@
 
 use strongroom_sse::{CustomerHeaders, SseHeaders};
 use strongroom_types::{
-    BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag, ObjectKey, ObjectMetadata,
-    PartNumber, RangeSpec, TagSet, Timestamp, UploadId, VersionId,
+    BlockedEncryption, BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag, ObjectKey, ObjectMetadata,
+    PartNumber, RangeSpec, SseAlgorithm, TagSet, Timestamp, UploadId, VersionId,
 };
 
 /// `If-Match` or `If-None-Match`.
@@ -312,4 +312,28 @@ pub struct CreateBucketInput {
     pub name: BucketName,
     /// Tags of `CreateBucketConfiguration`.
     pub tags: TagSet,
+}
+
+/// ListBuckets.
+#[derive(Debug, Default, Clone)]
+pub struct ListBucketsInput {
+    /// `prefix`.
+    pub prefix: String,
+    /// Only buckets behind this name: the decoded continuation token.
+    pub after: Option<String>,
+    /// `max-buckets`; zero gives an empty page.
+    pub max: u32,
+}
+
+/// PutBucketEncryption: what the one rule says.
+#[derive(Debug, Clone, Default)]
+pub struct EncryptionChange {
+    /// `SSEAlgorithm`; `None` where the rule has no default encryption, which keeps the present one.
+    pub algorithm: Option<SseAlgorithm>,
+    /// `KMSMasterKeyID`, exactly as given.
+    pub kms_key_id: Option<String>,
+    /// `BucketKeyEnabled`.
+    pub bucket_key_enabled: bool,
+    /// `BlockedEncryptionTypes`; `None` where left out, which keeps the present block.
+    pub blocked: Option<BlockedEncryption>,
 }

@@ -13,8 +13,11 @@
 //! long body) and is async only around that.
 
 mod body;
+mod buckets;
 mod checksum_seal;
+mod collector;
 mod conditions;
+mod contention;
 mod convert;
 mod custody;
 mod data_keys;
@@ -24,16 +27,27 @@ mod error;
 mod input;
 mod integrity;
 mod keys;
+mod list_objects;
+mod list_versions;
+mod listing;
 mod lookup;
+mod manifest;
+mod object_copy;
+mod object_delete;
+mod object_get;
+mod object_put;
+mod object_tagging;
 mod output;
 mod publish;
 mod recovery;
 mod rows;
 mod service;
 mod stream_in;
+mod stream_out;
 mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
+pub use collector::{CollectReport, SweepReport};
 pub use custody::Custody;
 pub use entry::Entry;
 pub use error::S3Error;

@@ -98,7 +98,7 @@ impl S3 {
 
     /// A multipart object's parts are opened one after the other. They stay if the version's row is
     /// still there now that the collector was told of the reader.
-    fn still_there(&self, reader: &ObjectReader, found: &FoundVersion) -> Result<bool, S3Error> {
+    pub(crate) fn still_there(&self, reader: &ObjectReader, found: &FoundVersion) -> Result<bool, S3Error> {
         match reader {
             ObjectReader::Single(_) => Ok(true),
             ObjectReader::Parts(_) => Ok(self.ports.meta.read(Table::VERSIONS, &found.row_key)?.is_some()),

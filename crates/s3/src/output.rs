@@ -298,3 +298,12 @@ pub struct AttributeParts {
 
 /// The outcome of one entry of DeleteObjects.
 pub type DeleteOutcome = Result<DeleteObjectOutput, S3Error>;
+
+/// ListBuckets.
+#[derive(Debug, Default)]
+pub struct ListBucketsOutput {
+    /// The buckets, by name.
+    pub buckets: Vec<BucketView>,
+    /// The last name of this page, where there are further ones behind it.
+    pub next_after: Option<String>,
+}

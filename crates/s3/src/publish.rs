@@ -70,13 +70,17 @@ impl S3 {
     }
 
     /// As [`S3::publish`], for tasks: hops to a worker for each attempt, and awaits durability
-    /// without holding one.
+    /// without holding one. `first_attempt` is the number of races lost already.
     ///
     /// # Errors
     ///
     /// As [`S3::publish`].
-    pub(crate) async fn publish_from_task(self: &Arc<Self>, new: Arc<NewVersion>) -> Result<Published, S3Error> {
-        for attempt in 0..COMMIT_ATTEMPTS {
+    pub(crate) async fn publish_from_task(
+        self: &Arc<Self>,
+        new: Arc<NewVersion>,
+        first_attempt: u32,
+    ) -> Result<Published, S3Error> {
+        for attempt in first_attempt..COMMIT_ATTEMPTS {
             let (service, new) = (Arc::clone(self), Arc::clone(&new));
             let submitted = on_worker(move || {
                 back_off(attempt);
@@ -218,7 +222,7 @@ impl S3 {
             Some(ContentRow::Single(PlaceRow::Blob(id))) => {
                 self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id)))
             }
-            Some(ContentRow::Parts(ManifestRow { part_count: _, inline: _, blob })) => {
+            Some(ContentRow::Parts(ManifestRow { part_count: _, inline: _, blob, id: _ })) => {
                 let transaction = self.put_garbage(transaction, Garbage::Parts(uid));
                 match blob {
                     Some(id) => self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id))),

@@ -5,6 +5,7 @@
 //! types do not encode themselves: what is on disk is spelled out here.
 
 use minicbor::{Decode, Encode};
+use strongroom_types::{ChecksumAlgorithm, ChecksumType};
 
 /// A record that rows hold.
 pub(crate) trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
@@ -176,6 +177,8 @@ pub(crate) struct ManifestRow {
     #[cbor(n(1), with = "minicbor::bytes")] pub inline: Option<Vec<u8>>,
     /// The blob that holds it otherwise.
     #[cbor(n(2), with = "minicbor::bytes")] pub blob: Option<[u8; 16]>,
+    /// The manifest's own random identity: an earlier manifest of the same upload does not open.
+    #[cbor(n(3), with = "minicbor::bytes")] pub id: [u8; 16],
 }
 
 /// Where a key's null version is, while the bucket has versions.
@@ -197,6 +200,16 @@ pub(crate) struct UploadRow {
     #[n(4)] pub checksum: Option<ChecksumKindRow>,
     /// A Complete has frozen the parts; it may be tried again, but no part may change.
     #[n(5)] pub completing: bool,
+    /// The client named the checksum algorithm; otherwise it is S3's default and not spoken of
+    /// before the object is complete.
+    #[n(6)] pub checksum_declared: bool,
+}
+
+impl UploadRow {
+    /// The checksum algorithm and type that the client chose when it created the upload.
+    pub(crate) fn declared_checksum(&self) -> Option<(ChecksumAlgorithm, ChecksumType)> {
+        self.checksum.filter(|_| self.checksum_declared).and_then(ChecksumKindRow::parse)
+    }
 }
 
 /// One part of an upload or of a completed multipart object.

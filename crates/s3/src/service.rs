@@ -1,6 +1,6 @@
 //! The service: its ports, how a request enters, and how sealed rows are read and written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use strongroom_policy::{Action, Authorized, Authorizer, Resource};
 use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row, RowVersion, Table,
 };
-use strongroom_types::{AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext};
+use strongroom_types::{AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext, VersionUid};
 
 use crate::rows::{BucketRow, Record};
 use crate::{BucketView, Custody, Entry, S3Error, keys};
@@ -54,12 +54,20 @@ pub struct S3 {
     pub(crate) blobs_in_flight: Arc<Mutex<BTreeSet<BlobId>>>,
     /// Blob files that the last orphan sweep found without a row.
     pub(crate) suspected_orphans: Mutex<BTreeSet<BlobId>>,
+    /// Multipart versions that streams are reading, and how many.
+    pub(crate) versions_being_read: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
 }
 
 impl S3 {
     /// A service on its ports.
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
-        Self { ports, options, blobs_in_flight: Arc::default(), suspected_orphans: Mutex::default() }
+        Self {
+            ports,
+            options,
+            blobs_in_flight: Arc::default(),
+            suspected_orphans: Mutex::default(),
+            versions_being_read: Arc::default(),
+        }
     }
 
     /// Lets a request in to an account-level operation.

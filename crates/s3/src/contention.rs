@@ -1,0 +1,65 @@
+//! Optimistic concurrency: read, decide, commit, and do it again when somebody else was faster.
+
+use std::time::Duration;
+
+use crate::S3Error;
+
+/// How often an operation is tried before the client is told to come back.
+const ATTEMPTS: u32 = 64;
+
+/// Runs `attempt` until it is not beaten by a concurrent writer. An attempt reads everything anew.
+///
+/// Blocks between attempts: call from a worker thread.
+///
+/// # Errors
+///
+/// What `attempt` says; [`S3Error::Contention`] after the last attempt.
+pub(crate) fn until_undisturbed<T>(
+    mut attempt: impl FnMut() -> Result<T, S3Error>,
+) -> Result<T, S3Error> {
+    for round in 0..ATTEMPTS {
+        match attempt() {
+            Err(S3Error::Contention) => pause(round),
+            outcome => return outcome,
+        }
+    }
+    Err(S3Error::Contention)
+}
+
+/// The first rounds only let the winner finish; later ones wait up to 6 ms.
+fn pause(round: u32) {
+    if round < 4 {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(Duration::from_micros(100).saturating_mul(round.min(60)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflicts_are_retried_and_other_errors_are_not() {
+        let mut rounds = 0;
+        let outcome = until_undisturbed(|| {
+            rounds += 1;
+            if rounds < 9 {
+                Err(S3Error::Contention)
+            } else {
+                Ok(rounds)
+            }
+        });
+        assert_eq!(outcome, Ok(9));
+        let mut rounds = 0;
+        let outcome: Result<(), _> = until_undisturbed(|| {
+            rounds += 1;
+            Err(S3Error::NoSpace)
+        });
+        assert_eq!((outcome, rounds), (Err(S3Error::NoSpace), 1));
+        assert_eq!(
+            until_undisturbed::<()>(|| Err(S3Error::Contention)),
+            Err(S3Error::Contention)
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! PutObject, and POST Object.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use strongroom_crypto::ObjectIdentity;
+use strongroom_policy::actions::PutObject;
+use strongroom_ports::CommitError;
+use strongroom_sse::{WritePlan, plan_write};
+use strongroom_types::limits::{SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
+use strongroom_types::{ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, VersionUid};
+
+use crate::checksum_seal::seal_checksum;
+use crate::convert::tags_to_rows;
+use crate::data_keys::NewKey;
+use crate::publish::{NewVersion, Published};
+use crate::recovery::RecoveryRow;
+use crate::rows::{ChecksumKindRow, ContentRow, MetadataRow, ObjectRow, PairRow};
+use crate::stream_in::{StoredStream, StreamJob, collect_body};
+use crate::worker::on_worker;
+use crate::{
+    BodySource, Entry, ExpectedDigests, PutObjectInput, PutObjectOutput, S3, S3Error, WriteConditions,
+};
+
+/// An object that is about to be written from one stream, by a PUT or a copy.
+pub(crate) struct NewObject {
+    pub job: Arc<StreamJob>,
+    pub key: NewKey,
+    pub metadata: MetadataRow,
+    pub tags: Vec<PairRow>,
+    pub checksum: ChecksumAlgorithm,
+    pub conditions: WriteConditions,
+}
+
+impl S3 {
+    /// PutObject: stores `body` and makes it the current version.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::EntityTooLarge`], [`S3Error::MetadataTooLarge`], [`S3Error::Sse`],
+    /// [`S3Error::Body`], the digests' errors, [`S3Error::PreconditionFailed`],
+    /// [`S3Error::NoSuchKey`] for an `If-Match` on nothing, [`S3Error::NoSuchBucket`],
+    /// [`S3Error::NoSpace`], [`S3Error::Contention`], [`S3Error::Unavailable`].
+    pub async fn put_object(
+        self: &Arc<Self>,
+        entry: Entry<PutObject>,
+        input: PutObjectInput,
+        body: Pin<Box<dyn BodySource>>,
+    ) -> Result<PutObjectOutput, S3Error> {
+        let (bucket, key) = entry.object()?;
+        if input.content_length > SINGLE_PUT_MAX_BYTES {
+            return Err(S3Error::EntityTooLarge {
+                size_bytes: input.content_length,
+                max_bytes: SINGLE_PUT_MAX_BYTES,
+            });
+        }
+        check_metadata(&input.metadata)?;
+        let confidential = self.is_confidential(entry.context());
+        let plan = plan_write(&input.sse, &bucket.encryption, confidential)?;
+        let small = self.fits_inline(key, input.content_length);
+        if !small && input.conditions != WriteConditions::default() {
+            // A large body that is going to be refused need not be sent.
+            let (service, bucket, key) = (Arc::clone(self), bucket.uid, key.clone());
+            let conditions = input.conditions.clone();
+            on_worker(move || conditions.check(&key, service.latest_version(bucket, &key)?.as_ref())).await??;
+        }
+        if small {
+            self.put_small(entry, input, plan, body).await
+        } else {
+            self.put_large(&entry, input, &plan, body).await
+        }
+    }
+
+    /// One hop for everything: digests, keys, sealing, lookup and the commit's submission.
+    async fn put_small(
+        self: &Arc<Self>,
+        entry: Entry<PutObject>,
+        input: PutObjectInput,
+        plan: WritePlan,
+        body: Pin<Box<dyn BodySource>>,
+    ) -> Result<PutObjectOutput, S3Error> {
+        let (plaintext, trailing) = collect_body(body, input.content_length).await?;
+        let service = Arc::clone(self);
+        let submitted = on_worker(move || {
+            let new = service.new_object(&entry, input, &plan)?;
+            let stored = service.store_small(&new.job, &plaintext, trailing.as_deref())?;
+            let version = service.version_of(&entry, &new, &stored)?;
+            let (transaction, published) = service.prepare_version(&version, 0)?;
+            let pending = service.ports.meta.commit(transaction);
+            Ok::<_, S3Error>((new, stored, version, published, pending))
+        });
+        let (new, stored, version, published, pending) = submitted.await??;
+        let published = match pending.await {
+            Ok(_) => published,
+            Err(CommitError::Conflict) => self.publish_from_task(Arc::new(version), 1).await?,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(put_output(&new, &stored, published))
+    }
+
+    async fn put_large(
+        self: &Arc<Self>,
+        entry: &Entry<PutObject>,
+        input: PutObjectInput,
+        plan: &WritePlan,
+        body: Pin<Box<dyn BodySource>>,
+    ) -> Result<PutObjectOutput, S3Error> {
+        let new = self.new_object(entry, input, plan)?;
+        let stored = self.store_stream(Arc::clone(&new.job), body).await?;
+        let version = Arc::new(self.version_of(entry, &new, &stored)?);
+        match self.publish_from_task(version, 0).await {
+            Ok(published) => Ok(put_output(&new, &stored, published)),
+            Err(error) => {
+                let (service, because) = (Arc::clone(self), error.clone());
+                on_worker(move || service.discard_stream(&stored, &because)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn new_object(
+        &self,
+        entry: &Entry<PutObject>,
+        input: PutObjectInput,
+        plan: &WritePlan,
+    ) -> Result<NewObject, S3Error> {
+        let PutObjectInput { content_length, metadata, tags, sse: _, conditions, digests } = input;
+        let checksum = digests.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let (metadata, tags) = (MetadataRow::from_metadata(&metadata), tags_to_rows(&tags));
+        self.new_object_of(entry, plan, content_length, metadata, tags, checksum, digests, conditions)
+    }
+
+    /// Draws identity and keys of a new object of one stream.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the object, named where it is given")]
+    pub(crate) fn new_object_of(
+        &self,
+        entry: &Entry<PutObject>,
+        plan: &WritePlan,
+        content_length: u64,
+        metadata: MetadataRow,
+        tags: Vec<PairRow>,
+        checksum: Option<ChecksumAlgorithm>,
+        expected: ExpectedDigests,
+        conditions: WriteConditions,
+    ) -> Result<NewObject, S3Error> {
+        let (bucket, object_key) = entry.object()?;
+        let entropy = &*self.ports.entropy;
+        let version = VersionUid::random(entropy);
+        let identity = ObjectIdentity { bucket: bucket.uid, key: object_key.clone(), version };
+        let key = self.new_data_key(plan, &identity);
+        let opaque_etag = match plan {
+            WritePlan::SseS3 => None,
+            WritePlan::SseC(_) => Some(opaque_etag(self)),
+        };
+        let checksum = checksum.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
+        let owner = bucket.owner_canonical_id.as_str();
+        let now = self.ports.clock.now();
+        let recovery = RecoveryRow::of_object(&identity, owner, now, metadata.clone(), tags.clone());
+        let job = Arc::new(StreamJob {
+            identity,
+            part: None,
+            data_key: Arc::clone(&key.data_key),
+            wrapped: key.wrapped.clone(),
+            content_length,
+            opaque_etag,
+            checksum: Some(checksum),
+            expected,
+            recovery,
+        });
+        Ok(NewObject { job, key, metadata, tags, checksum, conditions })
+    }
+
+    /// The version that a stored stream becomes.
+    pub(crate) fn version_of(
+        &self,
+        entry: &Entry<PutObject>,
+        new: &NewObject,
+        stored: &StoredStream,
+    ) -> Result<NewVersion, S3Error> {
+        let (bucket, object_key) = entry.object()?;
+        let NewObject { job, key, metadata, tags, checksum, conditions } = new;
+        let identity = &job.identity;
+        let value = stored.digests.full_object(*checksum);
+        let sealed_checksum =
+            value.map(|value| seal_checksum(&job.data_key, identity, None, &value, &*self.ports.entropy));
+        let object = ObjectRow {
+            size_bytes: stored.size_bytes,
+            etag: stored.etag.as_str().to_owned(),
+            key: key.row.clone(),
+            content: ContentRow::Single(stored.place_row()),
+            checksum_kind: Some(ChecksumKindRow::new(*checksum, ChecksumType::FullObject)),
+            sealed_checksum,
+            metadata: metadata.clone(),
+            tags: tags.clone(),
+        };
+        Ok(NewVersion {
+            bucket: Arc::clone(bucket),
+            bucket_version: entry.bucket_version,
+            key: object_key.clone(),
+            uid: identity.version,
+            owner: bucket.owner_canonical_id.clone(),
+            last_modified: self.ports.clock.now(),
+            object: Some(object),
+            checks: conditions.clone(),
+            conditions: Vec::new(),
+            writes: vec![self.place_writes(stored, identity, None)],
+        })
+    }
+}
+
+/// The answer for an object that is durable and current.
+pub(crate) fn put_output(new: &NewObject, stored: &StoredStream, published: Published) -> PutObjectOutput {
+    PutObjectOutput {
+        etag: stored.etag.clone(),
+        version: published.version,
+        encryption: new.key.answer.clone(),
+        checksum: stored.digests.full_object(new.checksum),
+        size_bytes: stored.size_bytes,
+    }
+}
+
+/// A tag that says nothing of the content, for objects under a customer's key.
+pub(crate) fn opaque_etag(service: &S3) -> ETag {
+    let mut digest = [0; 16];
+    service.ports.entropy.fill(&mut digest);
+    ETag::from_digest(digest)
+}
+
+/// User metadata within S3's bound.
+///
+/// # Errors
+///
+/// [`S3Error::MetadataTooLarge`].
+pub(crate) fn check_metadata(metadata: &ObjectMetadata) -> Result<(), S3Error> {
+    let size_bytes = metadata.user.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    if size_bytes > USER_METADATA_MAX_BYTES {
+        return Err(S3Error::MetadataTooLarge { size_bytes });
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The tags of an object version.
+
+use strongroom_policy::actions::{DeleteObjectTagging, GetObjectTagging, PutObjectTagging};
+use strongroom_policy::Action;
+use strongroom_ports::{Table, Transaction};
+use strongroom_types::limits::OBJECT_TAGS_MAX;
+use strongroom_types::{TagSet, VersionId};
+
+use crate::convert::{tags_from_rows, tags_to_rows};
+use crate::rows::PairRow;
+use crate::{Entry, S3, S3Error};
+
+impl S3 {
+    /// GetObjectTagging: the tags, and the version where the bucket has versions. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::IsDeleteMarker`],
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    pub fn get_object_tagging(
+        &self,
+        entry: Entry<GetObjectTagging>,
+        version: Option<VersionId>,
+    ) -> Result<(TagSet, Option<VersionId>), S3Error> {
+        let (bucket, key) = entry.object()?;
+        let (found, object) = self.existing_object(bucket, key, version)?;
+        let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
+        Ok((tags, found.shown_id(bucket)))
+    }
+
+    /// PutObjectTagging: replaces the tags. Blocks until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::get_object_tagging`], [`S3Error::Contention`] and [`S3Error::NoSpace`].
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    pub fn put_object_tagging(
+        &self,
+        entry: Entry<PutObjectTagging>,
+        version: Option<VersionId>,
+        tags: TagSet,
+    ) -> Result<Option<VersionId>, S3Error> {
+        self.set_tags(&entry, version, &tags_to_rows(&tags))
+    }
+
+    /// DeleteObjectTagging: removes all tags. Blocks until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::put_object_tagging`].
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    pub fn delete_object_tagging(
+        &self,
+        entry: Entry<DeleteObjectTagging>,
+        version: Option<VersionId>,
+    ) -> Result<Option<VersionId>, S3Error> {
+        self.set_tags(&entry, version, &[])
+    }
+
+    fn set_tags<A: Action>(
+        &self,
+        entry: &Entry<A>,
+        version: Option<VersionId>,
+        tags: &[PairRow],
+    ) -> Result<Option<VersionId>, S3Error> {
+        let (bucket, key) = entry.object()?;
+        self.commit_retrying(|_| {
+            let (mut found, mut object) = self.existing_object(bucket, key, version)?;
+            object.tags = tags.to_vec();
+            found.row.object = Some(object);
+            let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);
+            let shown = found.shown_id(bucket);
+            let transaction = Transaction::new()
+                .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored))
+                .put(Table::VERSIONS, found.row_key, sealed);
+            Ok((transaction, shown))
+        })
+    }
+}
