@@ -117,7 +117,7 @@ impl Accounts {
             .put(
                 Table::SETTINGS,
                 ACCOUNT_KEY,
-                self.seal(Table::SETTINGS, ACCOUNT_KEY, &ACCOUNT_RECORD, &row),
+                self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row),
             );
         let transaction = self.put_root_key(transaction, &root);
         self.commit(self.audited(transaction, "AccountCreated", &root.id))?;
@@ -231,7 +231,7 @@ impl Accounts {
             created_millis: self.clock.now().as_millis(),
         };
         let key = root.id.as_str().as_bytes();
-        let value = self.seal(Table::ACCESS_KEYS, key, &ACCESS_KEY_RECORD, &row);
+        let value = self.seal(Table::ACCESS_KEYS, key, ACCESS_KEY_RECORD, &row);
         row.secret.zeroize();
         transaction.put(Table::ACCESS_KEYS, key.to_vec(), value)
     }
@@ -265,7 +265,10 @@ impl Accounts {
                     error.to_string(),
                     "free disk space, or lower --free-space-floor",
                 ),
-                other => Failure::new(
+                other @ (CommitError::Conflict
+            | CommitError::TooLarge
+            | CommitError::Failed(_)
+            | _) => Failure::new(
                     Exit::Store,
                     other.to_string(),
                     "look at the disk; then start again",
@@ -296,10 +299,10 @@ impl Accounts {
             .collect())
     }
 
-    fn seal<R: Encode<()>>(&self, table: Table, key: &[u8], record: &[u8; 2], row: &R) -> Vec<u8> {
+    fn seal<R: Encode<()>>(&self, table: Table, key: &[u8], record: [u8; 2], row: &R) -> Vec<u8> {
         // Room for any row of this module, so that growing leaves no copies of a secret behind.
         let mut plaintext = Zeroizing::new(Vec::with_capacity(1024));
-        plaintext.extend_from_slice(record);
+        plaintext.extend_from_slice(&record);
         // Writing to a vector cannot fail.
         let _ = minicbor::encode(row, &mut *plaintext);
         self.custody

@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     pub(crate) tls_files: Option<TlsFiles>,
     /// `None` is the region of the store, and `us-east-1` for a new one.
     pub(crate) region: Option<Region>,
-    /// Host names under which `bucket.DOMAIN` is understood.
+    /// Host names under which `bucket.DOMAIN` is understood; empty for the edge's own list.
     pub(crate) domains: Vec<String>,
     pub(crate) danger_plain_http: bool,
     pub(crate) danger_keys_over_plain_http: bool,
@@ -88,7 +88,7 @@ impl Settings {
             key_file: layer.key_file,
             tls_files,
             region: layer.region,
-            domains: layer.domain.unwrap_or_else(|| vec!["localhost".to_owned()]),
+            domains: layer.domain.unwrap_or_default(),
             danger_plain_http: layer.danger_plain_http.unwrap_or(false),
             danger_keys_over_plain_http: layer.danger_keys_over_plain_http.unwrap_or(false),
             block_sse_c_on_new_buckets: layer.block_sse_c_on_new_buckets.unwrap_or(false),

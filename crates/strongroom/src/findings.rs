@@ -293,13 +293,14 @@ fn check_port(listen: Listen) -> Option<Finding> {
         return None;
     };
     let error = TcpListener::bind(address).err()?;
-    let what = match error.kind() {
-        io::ErrorKind::AddrInUse => format!("{address} is in use by another program"),
-        io::ErrorKind::PermissionDenied => {
-            format!("{address} needs a privilege: ports below 1024 do")
-        }
-        io::ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
-        _ => format!("{address} cannot be listened on: {error}"),
+    let reasons = [
+        (io::ErrorKind::AddrInUse, "is in use by another program"),
+        (io::ErrorKind::PermissionDenied, "needs a privilege: ports below 1024 do"),
+        (io::ErrorKind::AddrNotAvailable, "is no address of this machine"),
+    ];
+    let what = match reasons.iter().find(|(kind, _)| *kind == error.kind()) {
+        Some((_, reason)) => format!("{address} {reason}"),
+        None => format!("{address} cannot be listened on: {error}"),
     };
     Some(fatal(
         10,

@@ -76,12 +76,11 @@ impl KeyFile {
     ///
     /// [`KeyFileError`].
     pub(crate) fn read(path: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, KeyFileError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
-            _ => KeyFileError::Io {
-                path: path.to_owned(),
-                source,
-            },
+        let failed = |source: io::Error| {
+            if source.kind() == io::ErrorKind::NotFound {
+                return KeyFileError::Missing(path.to_owned());
+            }
+            KeyFileError::Io { path: path.to_owned(), source }
         };
         let file = File::open(path).map_err(failed)?;
         // Of the open file, not of the name: the name may point elsewhere by now.
@@ -93,11 +92,6 @@ impl KeyFile {
             key,
             entropy,
         })
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -119,7 +113,7 @@ impl Seal for KeyFile {
             .reveal(protected, slot_context)
             .map_err(|error| match error {
                 SlotError::WrongKey => SealError::WrongSeal(self.describe()),
-                _ => SealError::Damaged(self.describe()),
+                SlotError::Damaged | _ => SealError::Damaged(self.describe()),
             })
     }
 }

@@ -176,7 +176,7 @@ impl RingFiles {
                     RingError::UnknownVersion(version) | RingError::UnknownSuite(version) => {
                         CopyFault::Newer(version)
                     }
-                    other => CopyFault::Damaged(other.to_string()),
+                    other @ (RingError::NotARing | RingError::WrongUnsealKey | RingError::Damaged | _) => CopyFault::Damaged(other.to_string()),
                 });
                 Copy {
                     name,

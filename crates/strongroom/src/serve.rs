@@ -254,7 +254,7 @@ async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Resul
             error.to_string(),
             "choose another address with --listen or --listen-tls",
         ),
-        other => Failure::new(
+        other @ (ServerError::NoCertificate | ServerError::Tls(_) | _) => Failure::new(
             Exit::Environment,
             other.to_string(),
             "check --tls-cert and --tls-key",
@@ -313,7 +313,7 @@ fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
             match tls.as_ref().map(|tls| tls.reload_if_changed()) {
                 Some(Ok(changed)) => tracing::info!(changed, "certificate files read"),
                 Some(Err(error)) => {
-                    tracing::error!(%error, "certificate not reloaded; the old one stays")
+                    tracing::error!(%error, "certificate not reloaded; the old one stays");
                 }
                 None => {}
             }

@@ -30,7 +30,7 @@ pub(crate) fn open_meta(
     let keys = custody.shared_ring();
     DurableMeta::open(disk, keys, Arc::clone(entropy), options).map(Arc::new).map_err(|error| match error {
         StoreError::Io(error) => unreachable_disk(&error),
-        other => Failure::new(
+        other @ (StoreError::Damaged(_) | StoreError::Index(_) | StoreError::Stopped(_) | _) => Failure::new(
             Exit::Store,
             other.to_string(),
             "nothing was changed; restore DIR/meta from a backup, and keep the damaged one for inspection",

@@ -35,7 +35,8 @@ pub(crate) struct Layer {
     /// The region that this server is [default: us-east-1]
     #[arg(long, value_parser = parse_region)]
     pub(crate) region: Option<Region>,
-    /// Host name for BUCKET.NAME addressing; may be repeated [default: localhost]
+    /// Host name for BUCKET.NAME addressing; may be repeated [default: localhost, s3.localhost and
+    /// AWS's names]
     #[arg(long, value_name = "NAME")]
     pub(crate) domain: Option<Vec<String>>,
     /// Serve plain HTTP beyond loopback: anyone on the way reads bodies and replays requests
@@ -177,14 +178,14 @@ impl Layer {
             "tls-key" => self.tls_key = Some(text.into()),
             "region" => self.region = Some(parse_region(text)?),
             "domain" => {
-                self.domain = Some(text.split(',').map(|name| name.trim().to_owned()).collect())
+                self.domain = Some(text.split(',').map(|name| name.trim().to_owned()).collect());
             }
             "danger-plain-http" => self.danger_plain_http = Some(parse_bool(text)?),
             "danger-keys-over-plain-http" => {
-                self.danger_keys_over_plain_http = Some(parse_bool(text)?)
+                self.danger_keys_over_plain_http = Some(parse_bool(text)?);
             }
             "block-sse-c-on-new-buckets" => {
-                self.block_sse_c_on_new_buckets = Some(parse_bool(text)?)
+                self.block_sse_c_on_new_buckets = Some(parse_bool(text)?);
             }
             "log" => self.log = Some(text.into()),
             "log-level" => self.log_level = Some(text.parse()?),
