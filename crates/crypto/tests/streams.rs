@@ -167,13 +167,13 @@ fn every_changed_byte_of_a_mebibyte_is_an_error() {
             // Whoever tampers can mend the checksum: then the tag must tell.
             if at < segment.len() - 8 {
                 fix_checksum(&mut changed);
-                let opened = opener.open_segment(index, last, &mut changed);
-                assert_eq!(opened, Err(OpenError::Damaged), "{index}/{at}");
+                let result = opener.open_segment(index, last, &mut changed);
+                assert_eq!(result, Err(OpenError::Damaged), "{index}/{at}");
                 assert!(changed[..4096].iter().all(|&byte| byte == 0), "wiped");
             }
         }
-        let opened = opener.open_segment(index, last, &mut segment);
-        assert!(opened.unwrap() == plaintext);
+        let result = opener.open_segment(index, last, &mut segment);
+        assert!(result.unwrap() == plaintext);
     }
 }
 

@@ -564,9 +564,9 @@ impl Bucket {
                 Some((delimiter, head)) => (format!("{prefix}{head}{delimiter}"), None),
                 None => (key.clone(), Some(object.bytes.len())),
             };
-            // A page may start inside of a common prefix, which then shows once more; the prefix that
-            // ended the last page does not.
-            let behind = after.is_none_or(|after| key.as_str() > after && entry.0 != after);
+            // A position inside of a common prefix has the whole of it behind itself, as has the
+            // common prefix that ended the last page.
+            let behind = after.is_none_or(|after| entry.0.as_str() > after && key.as_str() > after);
             if behind && entries.last() != Some(&entry) {
                 entries.push(entry);
             }

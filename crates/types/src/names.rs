@@ -241,7 +241,7 @@ mod tests {
             "+000000000000001",
             &"0".repeat(47),
             &"G".repeat(48),
-            "é000000000000000",
+            "\u{e9}00000000000000",
         ] {
             assert_eq!(UploadId::parse(bad), None, "{bad}");
         }

@@ -349,3 +349,48 @@ const fn unpadded_len(name_len_bytes: usize, part: bool) -> usize {
 const fn padded(unpadded_len_bytes: usize) -> usize {
     unpadded_len_bytes.next_multiple_of(ALIGNMENT_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clear_copies_that_contradict_the_keys_are_refused() {
+        let data_key = DataKey::random(&Ones);
+        let object = ObjectIdentity {
+            bucket: BucketUid::random(&Ones),
+            key: ObjectKey::parse("key").unwrap(),
+            version: VersionUid::random(&Ones),
+        };
+        let (mut header, _) = create(&data_key, &object, None, 16, &Ones);
+        let keys = derive_keys(&data_key, &[1; 32], &object, None, 16);
+        let mac_key = hmac::Key::new(hmac::HMAC_SHA256, &keys[2]);
+        // Byte 83 starts the bucket uid, byte 102 the version uid; the MAC is made to match.
+        for (at, refused) in [(83, true), (102, true), (40_000, false)] {
+            let mut changed = header.clone();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte ^= 1;
+            }
+            let (authenticated, mac) = changed.split_last_chunk_mut::<MAC_LEN_BYTES>().unwrap();
+            mac.copy_from_slice(hmac::sign(&mac_key, authenticated).as_ref());
+            let verified = Header::parse(&changed)
+                .unwrap()
+                .verify(&data_key, &object, None);
+            assert_eq!(
+                verified.err(),
+                refused.then_some(OpenError::Damaged),
+                "{at}"
+            );
+        }
+        header.truncate(FIXED_LEN_BYTES);
+        assert!(StreamLayout::parse(&header).is_ok());
+    }
+
+    struct Ones;
+
+    impl Entropy for Ones {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(1);
+        }
+    }
+}

@@ -39,13 +39,16 @@ fn base(name: &str, kind: &str) -> Value {
         "bucket_uid": "b1".repeat(16),
         "version_uid": "5e".repeat(16),
         "object_key": "a//b/../report.csv",
-        "data_key": (0..32).map(|n| format!("{n:02x}")).collect::<String>(),
+        "data_key": hex::encode((0..32).collect::<Vec<u8>>()),
     })
 }
 
 fn with(mut case: Value, changes: Value) -> Value {
-    for (field, value) in changes.as_object().unwrap() {
-        case[field] = value.clone();
+    let Value::Object(changes) = changes else {
+        panic!("changes are an object");
+    };
+    for (field, value) in changes {
+        case[field] = value;
     }
     case
 }
@@ -254,7 +257,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
     out.inputs(part, "part opened as single", json!({"part_number": null}));
     for bit in 0..8 {
         out.bytes(single, &format!("header flag bit {bit} set"), |s| {
-            s[7] |= 1 << bit
+            s[7] |= 1 << bit;
         });
     }
     out.bytes(part, "part flag cleared", |s| s[7] = 0);
@@ -309,13 +312,13 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         *s = moved;
     });
     out.bytes(full, "truncated at a segment boundary", |s| {
-        s.truncate(header + 4120)
+        s.truncate(header + 4120);
     });
     out.bytes(full, "first segment dropped", |s| {
         s.drain(first.clone());
     });
     out.bytes(full, "last segment repeated", |s| {
-        s.extend_from_within(second.clone())
+        s.extend_from_within(second.clone());
     });
     out.bytes(full, "first segment repeated in place of the second", |s| {
         s.truncate(header + 4120);
@@ -355,7 +358,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         let len = bytes(wrapped, "stored").len();
         for (before_end, name) in [(128, "salt"), (96, "commitment"), (80, "key"), (1, "tag")] {
             out.bytes(wrapped, &format!("{name} changed"), |s| {
-                s[len - before_end] ^= 1
+                s[len - before_end] ^= 1;
             });
         }
         out.bytes(wrapped, "trailing byte", |s| s.push(0));
@@ -490,6 +493,7 @@ fn mend(bytes: &mut [u8]) {
 
 #[test]
 fn ring_of_the_vectors_unseals() {
+    assert_eq!(object(&base("", "")), crate::common::object());
     let case = &keys()[0];
     let ring = Keyring::<Sealed>::parse(&bytes(case, "stored")).unwrap();
     let ring: Keyring<Unsealed> = ring.unseal(&unseal_key(case)).unwrap();

@@ -47,8 +47,8 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
         "verifier" => {
             let key = CustomerKey::parse(&bytes(case, "customer_key")).unwrap();
             let verifier = CustomerKeyVerifier::parse(&stored).map_err(text)?;
-            let verified = verifier.verify(&key, &service_key(case));
-            verified.then(Vec::new).ok_or_else(|| "false".to_owned())
+            let matches = verifier.verify(&key, &service_key(case));
+            matches.then(Vec::new).ok_or_else(|| "false".to_owned())
         }
         "row" => RowSealer::new(&service_key(case))
             .open(
