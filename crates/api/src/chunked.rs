@@ -497,12 +497,14 @@ fn parse_signature(text: &str) -> Result<[u8; 32], ChunkError> {
 mod tests {
     use super::*;
 
+    type Decoded = (Vec<u8>, Vec<(String, String)>);
+
     fn decode(
         body: &[u8],
         len: u64,
         trailers: &[&str],
         step: usize,
-    ) -> Result<(Vec<u8>, Vec<(String, String)>), ChunkError> {
+    ) -> Result<Decoded, ChunkError> {
         let trailers = trailers.iter().map(|&name| name.to_owned()).collect();
         let mut decoder = ChunkedDecoder::new(Flavour::UnsignedTrailer, len, trailers);
         let (mut data, mut end) = (Vec::new(), None);

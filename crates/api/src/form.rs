@@ -142,6 +142,16 @@ impl FormDecoder {
         })
     }
 
+    /// Bytes that were taken in and are neither given out nor dropped yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Length of what ends a form behind its last part: `CR LF -- boundary -- CR LF`, in bytes.
+    pub fn closing_bytes(&self) -> usize {
+        self.delimiter.len().saturating_add(4)
+    }
+
     /// Takes the next bytes of the body, and gives what they complete.
     ///
     /// # Errors

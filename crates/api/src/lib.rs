@@ -9,8 +9,10 @@
 //! ```
 
 pub mod chunked;
+mod error;
 pub mod form;
 pub mod limits;
+pub mod s3;
 pub mod server;
 pub mod sigv4;
 pub mod xml;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How far a request's time may be from ours (SigV4: 15 minutes).
-pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(15);
 /// Longest validity of a presigned URL, in seconds (S3: seven days).
 pub const PRESIGNED_EXPIRES_MAX_SECONDS: u64 = 604_800;
 /// Signing keys kept ready (ours). One is in use per access key, day and service.
@@ -48,12 +48,13 @@ pub const XML_DOCUMENT_MAX_BYTES: usize = 2 << 20;
 pub const HTTP_HEAD_MAX_BYTES: usize = 32 << 10;
 /// Headers of one request (ours).
 pub const HTTP_HEADERS_MAX: usize = 100;
-/// How long the head of a request may take to arrive (ours).
+/// How long the head of a request may take to arrive, the wait for its first byte on a kept-alive
+/// HTTP/1 connection included (ours).
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take (ours).
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a kept-alive connection may be without a request (ours; above the 60 s of common
-/// load balancers, so that they close first).
+/// How long an HTTP/2 connection may be without a request (ours; above the 60 s of common load
+/// balancers, so that they close first).
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a request body may give no byte at all (ours).
 pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,7 +63,7 @@ pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
 /// The least that a body must bring within one window, in bytes (ours: 1 KiB/s).
 pub const BODY_RATE_MIN_BYTES: u64 = 30 << 10;
 /// How long a peer may take none of the bytes that we send (ours).
-pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections at a time (ours).
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Streams of one HTTP/2 connection at a time (ours).

@@ -1,5 +1,12 @@
 //! The HTTP shell over real sockets on ports that the system chooses.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what tests share lies outside of the test functions"
+)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,7 +67,7 @@ struct Running {
     /// Lets `/wait` answer; and says that it was reached.
     gate: Arc<Notify>,
     reached: Arc<Notify>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 async fn start(grace: Duration) -> Running {
@@ -123,7 +130,7 @@ async fn start(grace: Duration) -> Running {
         task,
         gate,
         reached,
-        _directory: directory,
+        directory,
     }
 }
 
@@ -271,7 +278,7 @@ async fn a_panic_takes_down_one_request_only() {
 
 #[tokio::test]
 async fn stopping_lets_a_request_finish_and_takes_no_more() {
-    let running = start(Duration::from_secs(600)).await;
+    let running = start(Duration::from_mins(10)).await;
     let mut waiting = connect(running.http).await;
     waiting.write_all(get("/wait").as_bytes()).await.unwrap();
     running.reached.notified().await;
@@ -293,7 +300,7 @@ async fn stopping_lets_a_request_finish_and_takes_no_more() {
 
 #[tokio::test]
 async fn a_second_stop_cuts() {
-    let running = start(Duration::from_secs(600)).await;
+    let running = start(Duration::from_mins(10)).await;
     let mut waiting = connect(running.http).await;
     waiting.write_all(get("/wait").as_bytes()).await.unwrap();
     running.reached.notified().await;
@@ -341,7 +348,7 @@ async fn connect_tls(
 #[tokio::test]
 async fn tls_serves_http1_with_the_hybrid_key_exchange() {
     let running = start(Duration::from_secs(5)).await;
-    let mut stream = connect_tls(running.https, running._directory.path(), b"http/1.1").await;
+    let mut stream = connect_tls(running.https, running.directory.path(), b"http/1.1").await;
     let group = stream
         .get_ref()
         .1
@@ -363,7 +370,7 @@ async fn tls_serves_http1_with_the_hybrid_key_exchange() {
 #[tokio::test]
 async fn http2_answers_and_resets_a_failing_body() {
     let running = start(Duration::from_secs(5)).await;
-    let stream = connect_tls(running.https, running._directory.path(), b"h2").await;
+    let stream = connect_tls(running.https, running.directory.path(), b"h2").await;
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     let driving = tokio::spawn(connection);
     let request = |path: &str| {

@@ -12,6 +12,7 @@
 //! Storage calls block, so every operation hops to a worker thread once (or once per window of a
 //! long body) and is async only around that.
 
+mod attributes;
 mod body;
 mod buckets;
 mod checksum_seal;
@@ -32,6 +33,11 @@ mod list_versions;
 mod listing;
 mod lookup;
 mod manifest;
+mod multipart_complete;
+mod multipart_copy;
+mod multipart_create;
+mod multipart_list;
+mod multipart_part;
 mod object_copy;
 mod object_delete;
 mod object_get;

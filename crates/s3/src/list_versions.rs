@@ -2,12 +2,10 @@
 
 use strongroom_policy::actions;
 use strongroom_ports::{Scan, Table};
-use strongroom_types::{
-    BucketUid, CanonicalId, ETag, ObjectKey, StorageClass, Timestamp, VersionId, VersionUid,
-};
+use strongroom_types::{BucketUid, CanonicalId, ETag, ObjectKey, StorageClass, VersionId};
 
 use crate::listing::{Listed, Met, Position, Walk};
-use crate::rows::{ChecksumKindRow, NullVersionRow, UploadRow, VersionRow};
+use crate::rows::{ChecksumKindRow, UploadRow, VersionRow};
 use crate::{
     Entry, ListUploadsInput, ListUploadsOutput, ListVersionsInput, ListVersionsOutput,
     ListedObject, ListedUpload, ListedVersion, S3, S3Error, keys,
@@ -171,7 +169,7 @@ impl S3 {
         };
         let sequence = match version {
             VersionId::Id { sequence, .. } => Some(sequence),
-            VersionId::Null => self.null_sequence(bucket, &parsed)?,
+            VersionId::Null => self.null_version(bucket, &parsed)?.map(|found| found.sequence),
         };
         Ok(match sequence {
             Some(sequence) => Position::BehindRow {
@@ -180,28 +178,6 @@ impl S3 {
             },
             None => Position::BehindKey(key),
         })
-    }
-
-    /// Where a key's null version is: where its pointer says, else it can only be the oldest.
-    fn null_sequence(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<u64>, S3Error> {
-        let pointer = keys::null_version(bucket, key);
-        if let Some((row, _)) = self.read_row::<NullVersionRow>(Table::NULL_VERSIONS, &pointer)? {
-            return Ok(Some(row.sequence));
-        }
-        let (start, end) = keys::versions_of(bucket, key);
-        let oldest = self.ports.meta.scan(&Scan {
-            table: Table::VERSIONS,
-            start,
-            end: Some(end),
-            limit: 1,
-            reverse: true,
-        })?;
-        let Some(row) = oldest.rows.first() else {
-            return Ok(None);
-        };
-        let version = self.open_scanned::<VersionRow>(Table::VERSIONS, row)?;
-        let sequence = keys::parse_version(&row.key).map(|(_, sequence)| sequence);
-        Ok(sequence.filter(|_| version.is_null))
     }
 
     fn is_newest_row(&self, bucket: BucketUid, key: &str, row_key: &[u8]) -> Result<bool, S3Error> {
@@ -227,14 +203,7 @@ fn listed_version(
     row: VersionRow,
     is_latest: bool,
 ) -> Result<ListedVersion, S3Error> {
-    let version = if row.is_null {
-        VersionId::Null
-    } else {
-        VersionId::Id {
-            uid: VersionUid::from_bytes(row.uid),
-            sequence,
-        }
-    };
+    let version = row.version_id(sequence);
     let (size_bytes, etag, checksum) = match &row.object {
         Some(object) => (
             object.size_bytes,
@@ -246,7 +215,7 @@ fn listed_version(
     Ok(ListedVersion {
         object: ListedObject {
             key,
-            last_modified: Timestamp::from_millis(row.last_modified_millis),
+            last_modified: row.last_modified(),
             etag: ETag::from_stored(etag),
             size_bytes,
             storage_class: StorageClass::Standard,

@@ -2,21 +2,21 @@
 
 use bytes::Bytes;
 use strongroom_crypto::ObjectIdentity;
-use strongroom_policy::{Action, actions};
+use strongroom_policy::actions;
 use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_sse::{CustomerHeaders, SseError, plan_write};
+use strongroom_types::limits::USER_METADATA_MAX_BYTES;
 use strongroom_types::{
-    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, UploadId, VersionUid,
+    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, ObjectMetadata, UploadId, VersionUid,
 };
 
 use crate::convert::tags_to_rows;
 use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
-use crate::object_put::check_metadata;
 use crate::rows::{ChecksumKindRow, MetadataRow, UploadRow};
 use crate::service::owner_of;
 use crate::{
-    BucketView, CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys,
 };
 
 /// An upload in progress, as it is stored now.
@@ -45,10 +45,10 @@ impl S3 {
         entry: Entry<actions::PutObject>,
         input: CreateMultipartUploadInput,
     ) -> Result<CreateMultipartUploadOutput, S3Error> {
-        let (bucket, key) = object_of(&entry)?;
+        let (bucket, key) = entry.object()?;
         let CreateMultipartUploadInput { metadata, tags, sse, checksum_algorithm, checksum_type } =
             input;
-        let plan = plan_write(&sse, &bucket.encryption, self.carries_keys(&entry))?;
+        let plan = plan_write(&sse, &bucket.encryption, self.is_confidential(entry.context()))?;
         check_metadata(&metadata)?;
         let declared = declared_checksum(checksum_algorithm, checksum_type)?;
         let id = UploadId {
@@ -97,7 +97,7 @@ impl S3 {
         entry: Entry<actions::AbortMultipartUpload>,
         id: UploadId,
     ) -> Result<(), S3Error> {
-        let (bucket, key) = object_of(&entry)?;
+        let (bucket, key) = entry.object()?;
         self.commit_retrying(|_| {
             let found = self.find_upload(bucket.uid, key, id)?.ok_or(S3Error::NoSuchUpload)?;
             // A part or a Complete that is under way expects this row and fails.
@@ -163,18 +163,15 @@ impl S3 {
         self.open_upload_key(upload, customer, confidential).map(Some)
     }
 
-    /// Whether a customer's key may have come with the request.
-    pub(crate) fn carries_keys<A: Action>(&self, entry: &Entry<A>) -> bool {
-        self.options.danger_keys_over_plain_http || entry.context().is_confidential()
-    }
 }
 
-/// The bucket and key at which an object operation stands.
-pub(crate) fn object_of<A: Action>(
-    entry: &Entry<A>,
-) -> Result<(&std::sync::Arc<BucketView>, &ObjectKey), S3Error> {
-    // An entry without them was made for another kind of operation: refuse, whatever it allows.
-    entry.bucket().zip(entry.key()).ok_or(S3Error::Unavailable)
+/// S3 bounds user metadata by the bytes of its names and values.
+fn check_metadata(metadata: &ObjectMetadata) -> Result<(), S3Error> {
+    let size_bytes = metadata.user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size_bytes > USER_METADATA_MAX_BYTES {
+        return Err(S3Error::MetadataTooLarge { size_bytes });
+    }
+    Ok(())
 }
 
 /// The checksum algorithm and type that the headers declare.

@@ -8,7 +8,6 @@ use strongroom_types::{
     AttemptUid, CanonicalId, ETag, PartNumber, StorageClass, Timestamp, VersionUid,
 };
 
-use crate::multipart_create::object_of;
 use crate::rows::{ChecksumKindRow, PartRow};
 use crate::{Entry, ListPartsInput, ListPartsOutput, ListedPart, S3, S3Error, keys};
 
@@ -32,10 +31,10 @@ impl S3 {
         entry: Entry<actions::ListMultipartUploadParts>,
         input: ListPartsInput,
     ) -> Result<ListPartsOutput, S3Error> {
-        let (bucket, key) = object_of(&entry)?;
+        let (bucket, key) = entry.object()?;
         let ListPartsInput { upload, after, max_parts, customer } = input;
         let upload = self.find_upload(bucket.uid, key, upload)?.ok_or(S3Error::NoSuchUpload)?;
-        let confidential = self.carries_keys(&entry);
+        let confidential = self.is_confidential(entry.context());
         let opened = self.open_upload_key_if_needed(&upload, &customer, confidential)?;
         let kind = upload.row.checksum.filter(|_| upload.row.checksum_declared);
         let checksums = opened.as_ref().zip(kind).map(|(opened, kind)| PartChecksums {

@@ -1,4 +1,4 @@
-//! UploadPart and UploadPartCopy.
+//! UploadPart, and what UploadPartCopy has in common with it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use strongroom_types::{
 
 use crate::checksum_seal::seal_checksum;
 use crate::keys::Garbage;
-use crate::multipart_create::{FoundUpload, object_of};
+use crate::multipart_create::FoundUpload;
 use crate::recovery::RecoveryRow;
 use crate::rows::{PartRow, PlaceRow};
 use crate::stream_in::{StoredStream, StreamJob};
@@ -26,10 +26,10 @@ use crate::{
 };
 
 /// A part that may be received.
-struct PreparedPart {
+pub(crate) struct PreparedPart {
     upload: FoundUpload,
     part: PartIdentity,
-    job: Arc<StreamJob>,
+    pub job: Arc<StreamJob>,
     encryption: EncryptionAnswer,
     written: Timestamp,
     /// The checksum that the answer shows.
@@ -37,14 +37,14 @@ struct PreparedPart {
 }
 
 /// What a part is asked to be.
-struct PartRequest<'a> {
-    upload: UploadId,
-    number: PartNumber,
-    content_length: u64,
-    customer: &'a CustomerHeaders,
-    digests: ExpectedDigests,
+pub(crate) struct PartRequest<'a> {
+    pub upload: UploadId,
+    pub number: PartNumber,
+    pub content_length: u64,
+    pub customer: &'a CustomerHeaders,
+    pub digests: ExpectedDigests,
     /// The plaintext comes from another object: its checksum is computed, whatever was declared.
-    copied: bool,
+    pub copied: bool,
 }
 
 impl S3 {
@@ -80,14 +80,15 @@ impl S3 {
         on_worker(move || service.keep_part(prepared, stored, None)).await?
     }
 
-    fn prepare_part(
+    /// Judges a part before its bytes are read.
+    pub(crate) fn prepare_part(
         &self,
         entry: &Entry<actions::PutObject>,
         request: PartRequest<'_>,
     ) -> Result<PreparedPart, S3Error> {
-        let (bucket, key) = object_of(entry)?;
+        let (bucket, key) = entry.object()?;
         let PartRequest { upload, number, content_length, customer, digests, copied } = request;
-        let confidential = self.carries_keys(entry);
+        let confidential = self.is_confidential(entry.context());
         if customer.is_present() {
             if !confidential {
                 return Err(SseError::CustomerKeyOverPlainHttp.into());
@@ -145,7 +146,7 @@ impl S3 {
     }
 
     /// Makes a stored stream the part, in the place of an earlier attempt.
-    fn keep_part(
+    pub(crate) fn keep_part(
         &self,
         prepared: PreparedPart,
         stored: StoredStream,

@@ -222,7 +222,7 @@ impl S3 {
             Some(ContentRow::Single(PlaceRow::Blob(id))) => {
                 self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id)))
             }
-            Some(ContentRow::Parts(ManifestRow { part_count: _, inline: _, blob, id: _ })) => {
+            Some(ContentRow::Parts(ManifestRow { blob, .. })) => {
                 let transaction = self.put_garbage(transaction, Garbage::Parts(uid));
                 match blob {
                     Some(id) => self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id))),

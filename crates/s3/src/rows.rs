@@ -179,6 +179,8 @@ pub(crate) struct ManifestRow {
     #[cbor(n(2), with = "minicbor::bytes")] pub blob: Option<[u8; 16]>,
     /// The manifest's own random identity: an earlier manifest of the same upload does not open.
     #[cbor(n(3), with = "minicbor::bytes")] pub id: [u8; 16],
+    /// The client named the checksum algorithm: then the parts' checksums are shown.
+    #[n(4)] pub checksum_declared: bool,
 }
 
 /// Where a key's null version is, while the bucket has versions.

@@ -403,12 +403,11 @@ async fn answer<H: Handler>(
     request.extensions_mut().insert(connection);
     // The net below the handler: one request fails, the other streams of the connection do not.
     let handling = AssertUnwindSafe(shared.handler.handle(request, connection)).catch_unwind();
-    match handling.await {
-        Ok(response) => Ok(response.map(Either::Right)),
-        Err(_) => {
-            tracing::error!("a request handler panicked");
-            Err(HandlerPanicked)
-        }
+    if let Ok(response) = handling.await {
+        Ok(response.map(Either::Right))
+    } else {
+        tracing::error!("a request handler panicked");
+        Err(HandlerPanicked)
     }
 }
 

@@ -20,7 +20,7 @@ use super::Shutdown;
 use crate::limits::{TLS_FILE_MAX_BYTES, TLS_FILES_POLL};
 
 /// How long a certificate of our own making is valid (ours: ten years; nobody renews it).
-const SELF_SIGNED_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const SELF_SIGNED_VALIDITY: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A certificate chain and its private key, both PEM.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl TlsFiles {
         let start =
             OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         // A client whose clock is a little behind must not see a certificate from the future.
-        parameters.not_before = start - Duration::from_secs(60 * 60);
+        parameters.not_before = start - Duration::from_hours(1);
         parameters.not_after = start + SELF_SIGNED_VALIDITY;
         parameters
             .distinguished_name

@@ -23,8 +23,9 @@ pub struct Authorization<'a> {
     pub(super) signed_headers: Cow<'a, str>,
     /// The signature: 64 lower-case hexadecimal digits were checked, this is their value.
     pub(super) signature: [u8; 32],
-    /// The time of signing.
+    /// The time of signing, and its text in the string to sign.
     pub(super) time: Timestamp,
+    pub(super) amz_date: String,
     /// Only for presigned URLs.
     pub(super) presigned: Option<Presigned<'a>>,
 }
@@ -156,17 +157,18 @@ fn parse_header<'a>(text: &'a str, headers: &'a HeaderMap) -> Result<Authorizati
         Some(text) => parse_time(text),
         None => single(headers, "date")
             .map_err(|_| AuthError::InvalidDate)?
-            .and_then(|text| parse_time(text).or_else(|| Timestamp::parse_http_date(text).ok())),
-    }
-    .ok_or(AuthError::InvalidDate)?;
+            .and_then(|text| parse_time(text).or_else(|| parse_http_time(text))),
+    };
+    let (time, amz_date) = time.ok_or(AuthError::InvalidDate)?;
     let credential = CredentialClaim::parse(Cow::Borrowed(credential), ScopePlace::Header)?;
-    credential.check_day(time)?;
+    credential.check_day(&amz_date)?;
     check_signed_headers(signed_headers, ScopePlace::Header)?;
     Ok(Authorization {
         credential,
         signed_headers: Cow::Borrowed(signed_headers),
         signature: parse_signature(signature, ScopePlace::Header)?,
         time,
+        amz_date,
         presigned: None,
     })
 }
@@ -266,18 +268,19 @@ impl<'a> QueryFields<'a> {
                 "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"",
             ));
         }
-        let time = parse_time(&date).ok_or_else(|| {
+        let (time, amz_date) = parse_time(&date).ok_or_else(|| {
             malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
         })?;
         let expires_seconds = parse_expires(&expires).map_err(malformed)?;
         let credential = CredentialClaim::parse(credential, ScopePlace::Query)?;
-        credential.check_day(time)?;
+        credential.check_day(&amz_date)?;
         check_signed_headers(&signed_headers, ScopePlace::Query)?;
         Ok(Authorization {
             credential,
             signed_headers,
             signature: parse_signature(&signature, ScopePlace::Query)?,
             time,
+            amz_date,
             presigned: Some(Presigned {
                 expires_seconds,
                 security_token: self.security_token,
@@ -355,12 +358,11 @@ impl<'a> CredentialClaim<'a> {
     }
 
     /// A scope is good for the day on which the request was signed, and no other.
-    pub(super) fn check_day(&self, time: Timestamp) -> Result<(), AuthError> {
-        let signed = time.to_amz_date();
-        if signed.as_bytes().first_chunk::<8>() == Some(&self.date) {
+    pub(super) fn check_day(&self, amz_date: &str) -> Result<(), AuthError> {
+        if amz_date.as_bytes().first_chunk::<8>() == Some(&self.date) {
             return Ok(());
         }
-        let (date, signed) = (self.date(), signed.get(..8).unwrap_or_default());
+        let (date, signed) = (self.date(), amz_date.get(..8).unwrap_or_default());
         Err(self.place.malformed(
             format!("Invalid credential date \"{date}\". This date is not the same as X-Amz-Date: \"{signed}\".").into(),
         ))
@@ -370,10 +372,11 @@ impl<'a> CredentialClaim<'a> {
         if self.region == own.as_str() {
             return Ok(own.clone());
         }
-        if self.service.is_global() && self.region == "us-east-1" {
-            if let Ok(region) = Region::parse("us-east-1") {
-                return Ok(region);
-            }
+        if self.service.is_global()
+            && self.region == "us-east-1"
+            && let Ok(region) = Region::parse("us-east-1")
+        {
+            return Ok(region);
         }
         Err(AuthError::WrongRegion {
             place: self.place,
@@ -397,11 +400,16 @@ impl ScopePlace {
     }
 }
 
-/// Parses `yyyymmddThhmmssZ`.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
+/// Parses `yyyymmddThhmmssZ`; gives the time and its text.
+pub(super) fn parse_time(text: &str) -> Option<(Timestamp, String)> {
     let time = Timestamp::parse_amz_date(text).ok()?;
-    // The string to sign holds the text as we print it; a text that prints otherwise is no date.
-    (time.to_amz_date() == text).then_some(time)
+    // One time has one text: what is signed and what is compared are the same.
+    (text.len() == 16 && text.is_ascii()).then(|| (time, text.to_owned()))
+}
+
+fn parse_http_time(text: &str) -> Option<(Timestamp, String)> {
+    let time = Timestamp::parse_http_date(text).ok()?;
+    Some((time, time.to_amz_date()))
 }
 
 /// Parses 64 lower-case hexadecimal digits.

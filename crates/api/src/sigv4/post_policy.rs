@@ -77,8 +77,9 @@ impl Verifier {
         }
         let claim = Cow::Borrowed(field("x-amz-credential")?);
         let claim = CredentialClaim::parse(claim, ScopePlace::Form)?;
-        let time = parse_time(field("x-amz-date")?).ok_or(AuthError::InvalidDate)?;
-        claim.check_day(time)?;
+        let date = parse_time(field("x-amz-date")?);
+        let (time, amz_date) = date.ok_or(AuthError::InvalidDate)?;
+        claim.check_day(&amz_date)?;
         if claim.service != Service::S3 {
             return Err(ScopePlace::Form.malformed(
                 format!(

@@ -109,7 +109,7 @@ impl Verifier {
         let chain = || {
             ChunkVerifier::new(
                 key.clone(),
-                &claim.time.to_amz_date(),
+                &claim.amz_date,
                 claim.credential.scope(),
                 claim.signature,
             )
@@ -148,10 +148,10 @@ impl Verifier {
         }
         let hash = hex::encode(body_sha256);
         // Some clients send the hash as well; it must be the body's, or it is not one.
-        if let Some(declared) = single(&parts.headers, "x-amz-content-sha256")? {
-            if declared != hash {
-                return Err(AuthError::ContentSha256Mismatch);
-            }
+        if let Some(declared) = single(&parts.headers, "x-amz-content-sha256")?
+            && declared != hash
+        {
+            return Err(AuthError::ContentSha256Mismatch);
         }
         let (credential, scope, _) = self.authenticate(parts, &claim, &hash)?;
         Ok(Verified {
@@ -350,7 +350,7 @@ fn string_to_sign(claim: &Authorization<'_>, canonical_request: &[u8]) -> String
     let mut text = String::with_capacity(scope.len().saturating_add(100));
     for piece in [
         "AWS4-HMAC-SHA256\n",
-        &claim.time.to_amz_date(),
+        &claim.amz_date,
         "\n",
         scope,
         "\n",

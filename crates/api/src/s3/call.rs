@@ -1,0 +1,156 @@
+//! One request on its way to an operation, and what all handlers do with it.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use strongroom_policy::Action;
+use strongroom_s3::{BucketView, Entry, S3, S3Error};
+use strongroom_types::{AccountId, BucketName, ObjectKey, RequestContext};
+
+use super::address::Address;
+use super::body::{AnyBody, decoded_body};
+use super::documents::{Declared, DigestRule, Document};
+use super::{S3ApiOptions, parse_digests, parse_headers};
+use crate::error::{ErrorPlace, Failure, RequestError};
+use crate::sigv4::uri::Query;
+use crate::sigv4::{Payload, Verifier};
+
+/// An authenticated request (or an anonymous one), addressed and not yet decided about.
+pub(crate) struct Call {
+    /// The service.
+    pub(crate) s3: Arc<S3>,
+    /// What an operator may choose.
+    pub(crate) options: Arc<S3ApiOptions>,
+    /// Verifies forms, whose signature is in their body.
+    pub(crate) verifier: Arc<Verifier>,
+    /// Who asks, from where.
+    pub(crate) context: Arc<RequestContext>,
+    /// Method, URI and headers.
+    pub(crate) parts: Parts,
+    /// The query, decoded.
+    pub(crate) query: Query,
+    /// Bucket and key as sent.
+    pub(crate) address: Address,
+    /// The body as it comes.
+    pub(crate) body: AnyBody,
+    /// What the body must turn out to be.
+    pub(crate) payload: Payload,
+    /// What errors say of the request.
+    pub(crate) place: ErrorPlace,
+}
+
+impl Call {
+    /// The bucket.
+    pub(crate) fn bucket(&self) -> Result<BucketName, Failure> {
+        Ok(self.address.bucket_name()?)
+    }
+
+    /// The bucket and the key.
+    pub(crate) fn object(&self) -> Result<(BucketName, ObjectKey), Failure> {
+        Ok((self.address.bucket_name()?, self.address.object_key()?))
+    }
+
+    /// `x-amz-expected-bucket-owner`.
+    pub(crate) fn expected_owner(&self) -> Result<Option<AccountId>, Failure> {
+        expected_owner(self, "x-amz-expected-bucket-owner")
+    }
+
+    /// How a bucket operation gets in.
+    pub(crate) fn bucket_door(&self) -> Result<Door, Failure> {
+        Ok(Door {
+            s3: self.s3.clone(),
+            context: self.context.clone(),
+            bucket: self.bucket()?,
+            expected_owner: self.expected_owner()?,
+        })
+    }
+
+    /// How an object operation gets in.
+    pub(crate) fn object_door(&self) -> Result<(Door, ObjectKey), Failure> {
+        let (bucket, key) = self.object()?;
+        let expected_owner = self.expected_owner()?;
+        let door = Door { s3: self.s3.clone(), context: self.context.clone(), bucket, expected_owner };
+        Ok((door, key))
+    }
+
+    /// Reads a body that is a document, whole, and holds it against its digests.
+    pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
+        let digests = parse_digests::digests(&self.parts.headers, &self.payload);
+        let is_signed = !matches!(self.payload, Payload::Unsigned | Payload::ChunkedUnsignedTrailer);
+        let body = std::mem::take(&mut self.body);
+        match decoded_body(body, &self.payload, &self.parts.headers) {
+            Ok(incoming) => {
+                super::documents::read(incoming.source, Declared { digests, is_signed, rule }).await
+            }
+            Err(error) => Document::failed(error.into()),
+        }
+    }
+}
+
+fn expected_owner(call: &Call, name: &'static str) -> Result<Option<AccountId>, Failure> {
+    let Some(value) = parse_headers::text(&call.parts.headers, name)? else { return Ok(None) };
+    AccountId::parse(value).map(Some).map_err(|_| {
+        RequestError::InvalidArgument {
+            message: "The value of the expected bucket owner parameter must be an AWS account ID.",
+            name,
+            value: Some(value.to_owned()),
+        }
+        .into()
+    })
+}
+
+impl Call {
+    /// `x-amz-source-expected-bucket-owner`.
+    pub(crate) fn expected_source_owner(&self) -> Result<Option<AccountId>, Failure> {
+        expected_owner(self, "x-amz-source-expected-bucket-owner")
+    }
+}
+
+/// How an operation gets in: by asking the service, on a worker thread.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// The service.
+    pub(crate) s3: Arc<S3>,
+    /// Who asks.
+    pub(crate) context: Arc<RequestContext>,
+    /// The bucket.
+    pub(crate) bucket: BucketName,
+    /// Whose it must be.
+    pub(crate) expected_owner: Option<AccountId>,
+}
+
+impl Door {
+    /// Lets the request in to the bucket.
+    pub(crate) fn enter_bucket<A: Action>(&self) -> Result<Entry<A>, S3Error> {
+        self.s3.enter_bucket(self.context.clone(), &self.bucket, self.expected_owner)
+    }
+
+    /// Lets the request in to an object.
+    pub(crate) fn enter_object<A: Action>(&self, key: &ObjectKey) -> Result<Entry<A>, S3Error> {
+        self.s3.enter_object(self.context.clone(), &self.bucket, key, self.expected_owner)
+    }
+}
+
+/// Runs what blocks on a worker thread. A panic there is an internal error of this one request.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::error!(panicked = error.is_panic(), "an operation did not finish");
+            Err(S3Error::Unavailable.into())
+        }
+    }
+}
+
+impl Door {
+    /// The bucket as it is, for those who may do `A`.
+    pub(crate) async fn view<A: Action>(self) -> Result<Arc<BucketView>, Failure> {
+        blocking(move || {
+            let entry = self.enter_bucket::<A>()?;
+            Ok(entry.bucket().cloned().ok_or(S3Error::Unavailable)?)
+        })
+        .await
+    }
+}

@@ -1,0 +1,141 @@
+//! Buckets: make, list, look at, remove.
+
+use http::StatusCode;
+use strongroom_policy::actions::{
+    CreateBucket, DeleteBucket, GetBucketLocation, ListAllMyBuckets, ListBucket,
+};
+use strongroom_s3::{CreateBucketInput, ListBucketsInput, S3Error};
+use strongroom_types::limits::BUCKETS_PER_ACCOUNT_MAX;
+
+use super::call::{Call, blocking};
+use super::documents::DigestRule;
+use super::route::Reply;
+use super::{parse_headers, parse_query, parse_xml, reply};
+use crate::error::{Failure, RequestError};
+use crate::xml::{S3_NAMESPACE, XmlWriter};
+
+/// ListBuckets.
+pub(crate) async fn list_buckets(call: Call) -> Reply {
+    let input = list_buckets_input(&call);
+    let (s3, context) = (call.s3.clone(), call.context.clone());
+    let owner = call.context.canonical_id.clone();
+    let (prefix, output) = blocking(move || {
+        let entry = s3.enter_account::<ListAllMyBuckets>(context)?;
+        let input = input?;
+        let prefix = input.prefix.clone();
+        Ok((prefix, s3.list_buckets(entry, input)?))
+    })
+    .await?;
+    let mut xml = XmlWriter::new("ListAllMyBucketsResult", Some(S3_NAMESPACE));
+    xml.nested("Owner", |xml| {
+        xml.element("ID", owner.as_ref().map_or("", |owner| owner.as_str()));
+    });
+    xml.nested("Buckets", |xml| {
+        for bucket in &output.buckets {
+            xml.nested("Bucket", |xml| {
+                xml.element("Name", bucket.name.as_str());
+                xml.element("CreationDate", &bucket.created.to_iso8601());
+                xml.element("BucketRegion", bucket.region.as_str());
+            });
+        }
+    });
+    if let Some(after) = &output.next_after {
+        xml.element("ContinuationToken", &parse_query::continuation_token(after));
+    }
+    if !prefix.is_empty() {
+        xml.element("Prefix", &prefix);
+    }
+    Ok(reply::document(xml.finish()))
+}
+
+fn list_buckets_input(call: &Call) -> Result<ListBucketsInput, Failure> {
+    const MAX: &str = "max-buckets";
+    let most = u32::try_from(BUCKETS_PER_ACCOUNT_MAX).unwrap_or(u32::MAX);
+    let max = match parse_query::filled(&call.query, MAX)? {
+        None => most,
+        Some(value) => match value.parse::<u32>() {
+            Ok(max) if (1..=most).contains(&max) => max,
+            _ => {
+                let message = "Argument max-buckets must be an integer between 1 and 10000";
+                return Err(parse_headers::argument(message, MAX, Some(value)));
+            }
+        },
+    };
+    let token = parse_query::filled(&call.query, "continuation-token")?;
+    Ok(ListBucketsInput {
+        prefix: parse_query::filled(&call.query, "prefix")?.unwrap_or_default().to_owned(),
+        after: token.map(parse_query::parse_continuation_token).transpose()?,
+        max,
+    })
+}
+
+/// CreateBucket.
+pub(crate) async fn create_bucket(mut call: Call) -> Reply {
+    let name = call.bucket()?;
+    let document = call.read_document(DigestRule::Optional).await;
+    let headers = check_create_headers(&call);
+    let (s3, context, region) = (call.s3.clone(), call.context.clone(), call.context.region.clone());
+    let location = format!("/{name}");
+    blocking(move || {
+        let entry = s3.enter_account::<CreateBucket>(context)?;
+        headers?;
+        let tags = parse_xml::create_bucket(&document.bytes()?, &region)?;
+        match s3.create_bucket(entry, CreateBucketInput { name, tags }) {
+            // In us-east-1 making a bucket again is no error (API reference, CreateBucket).
+            Err(S3Error::BucketAlreadyOwnedByYou(_)) if region.as_str() == "us-east-1" => Ok(()),
+            outcome => Ok(outcome.map(|_| ())?),
+        }
+    })
+    .await?;
+    let mut response = reply::empty(StatusCode::OK);
+    reply::set(response.headers_mut(), "location", &location);
+    Ok(response)
+}
+
+fn check_create_headers(call: &Call) -> Result<(), Failure> {
+    let headers = &call.parts.headers;
+    parse_headers::canned_acl(headers)?;
+    for (name, harmless) in [
+        ("x-amz-object-ownership", "BucketOwnerEnforced"),
+        ("x-amz-bucket-object-lock-enabled", "false"),
+    ] {
+        let is_harmless = parse_headers::text(headers, name)?
+            .is_none_or(|value| value.eq_ignore_ascii_case(harmless));
+        if !is_harmless {
+            return Err(RequestError::NotImplemented { header: name.to_owned() }.into());
+        }
+    }
+    Ok(())
+}
+
+/// HeadBucket.
+pub(crate) async fn head_bucket(call: Call) -> Reply {
+    let bucket = call.bucket_door()?.view::<ListBucket>().await?;
+    let mut response = reply::empty(StatusCode::OK);
+    reply::set(response.headers_mut(), "x-amz-bucket-region", bucket.region.as_str());
+    reply::set(response.headers_mut(), "x-amz-access-point-alias", "false");
+    reply::set(response.headers_mut(), "content-type", "application/xml");
+    Ok(response)
+}
+
+/// DeleteBucket.
+pub(crate) async fn delete_bucket(call: Call) -> Reply {
+    let door = call.bucket_door()?;
+    blocking(move || {
+        let entry = door.enter_bucket::<DeleteBucket>()?;
+        Ok(door.s3.delete_bucket(entry)?)
+    })
+    .await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// GetBucketLocation.
+pub(crate) async fn get_bucket_location(call: Call) -> Reply {
+    let bucket = call.bucket_door()?.view::<GetBucketLocation>().await?;
+    let mut xml = XmlWriter::new("LocationConstraint", Some(S3_NAMESPACE));
+    // us-east-1 is the location that has no name.
+    if bucket.region.as_str() != "us-east-1" {
+        xml.text(bucket.region.as_str());
+    }
+    Ok(reply::document(xml.finish()))
+}

@@ -1,0 +1,119 @@
+//! Copies within the server: of objects and into parts.
+
+use http::HeaderMap;
+use strongroom_policy::actions::{GetObject, PutObject};
+use strongroom_s3::{CopyObjectInput, CopySource, MetadataDirective, UploadPartCopyInput};
+use strongroom_types::{ByteRange, RangeSpec};
+
+use super::call::{Call, Door, blocking};
+use super::handle_multipart::{required_part_number, write_checksum, write_part_checksum};
+use super::keep_alive::{self, Finished};
+use super::parse_headers::Directive;
+use super::route::Reply;
+use super::{parse_digests, parse_headers, parse_query, reply};
+use crate::error::Failure;
+use crate::xml::{S3_NAMESPACE, XmlWriter};
+
+/// CopyObject.
+pub(crate) async fn copy_object(call: Call) -> Reply {
+    let (door, key) = call.object_door()?;
+    let input = copy_input(&call);
+    let (source, source_door) = source(&call, &door)?;
+    let work = async move {
+        let output = blocking(move || {
+            let from = source_door.enter_object::<GetObject>(&source.key)?;
+            let to = door.enter_object::<PutObject>(&key)?;
+            Ok(door.s3.copy_object(from, to, source, input?)?)
+        })
+        .await?;
+        let mut headers = HeaderMap::new();
+        reply::set_version(&mut headers, "x-amz-version-id", output.object.version);
+        reply::set_version(&mut headers, "x-amz-copy-source-version-id", output.source_version);
+        reply::set_encryption(&mut headers, &output.object.encryption);
+        let mut xml = XmlWriter::new("CopyObjectResult", Some(S3_NAMESPACE));
+        xml.element("LastModified", &output.last_modified.to_iso8601());
+        xml.element("ETag", &output.object.etag.quoted());
+        write_checksum(&mut xml, output.object.checksum.as_ref());
+        Ok(Finished { headers, document: xml.finish() })
+    };
+    keep_alive::answer(work, call.options.keep_alive, call.place).await
+}
+
+fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
+    let headers = &call.parts.headers;
+    parse_headers::refuse_object_lock(headers)?;
+    parse_headers::canned_acl(headers)?;
+    let metadata = match parse_headers::directive(headers, "x-amz-metadata-directive")? {
+        Directive::Copy => MetadataDirective::Copy,
+        Directive::Replace => MetadataDirective::Replace(parse_headers::metadata(headers)?),
+    };
+    Ok(CopyObjectInput {
+        metadata,
+        tags: parse_headers::tagging_directive(headers)?,
+        website_redirect_location: parse_headers::website_redirect_location(headers)?,
+        storage_class_given: parse_headers::storage_class(headers)?,
+        sse: parse_headers::sse(headers)?,
+        conditions: parse_headers::write_conditions(headers)?,
+        checksum_algorithm: parse_digests::checksum_algorithm(headers)?,
+    })
+}
+
+/// The source, and how its reader gets in.
+fn source(call: &Call, door: &Door) -> Result<(CopySource, Door), Failure> {
+    let source = parse_headers::copy_source(&call.parts.headers)?;
+    let source_door = Door {
+        bucket: source.bucket.clone(),
+        expected_owner: call.expected_source_owner()?,
+        ..door.clone()
+    };
+    Ok((source, source_door))
+}
+
+/// UploadPartCopy.
+pub(crate) async fn upload_part_copy(call: Call) -> Reply {
+    let (door, key) = call.object_door()?;
+    let input = part_copy_input(&call);
+    let (source, source_door) = source(&call, &door)?;
+    let work = async move {
+        let output = blocking(move || {
+            let from = source_door.enter_object::<GetObject>(&source.key)?;
+            let to = door.enter_object::<PutObject>(&key)?;
+            Ok(door.s3.upload_part_copy(from, to, source, input?)?)
+        })
+        .await?;
+        let mut headers = HeaderMap::new();
+        reply::set_version(&mut headers, "x-amz-copy-source-version-id", output.source_version);
+        reply::set_encryption(&mut headers, &output.encryption);
+        let mut xml = XmlWriter::new("CopyPartResult", Some(S3_NAMESPACE));
+        xml.element("LastModified", &output.last_modified.to_iso8601());
+        xml.element("ETag", &output.etag.quoted());
+        write_part_checksum(&mut xml, output.checksum.as_ref());
+        Ok(Finished { headers, document: xml.finish() })
+    };
+    keep_alive::answer(work, call.options.keep_alive, call.place).await
+}
+
+fn part_copy_input(call: &Call) -> Result<UploadPartCopyInput, Failure> {
+    const RANGE: &str = "x-amz-copy-source-range";
+    let headers = &call.parts.headers;
+    let source_range = match parse_headers::text(headers, RANGE)? {
+        None => None,
+        Some(value) => match RangeSpec::parse(value) {
+            Some(RangeSpec::FromTo(first, last)) => {
+                Some(ByteRange { start: first, end: last.saturating_add(1) })
+            }
+            _ => {
+                let message = "The x-amz-copy-source-range value must be of the form \
+                               bytes=first-last where first and last are the zero-based offsets \
+                               of the first and last bytes to copy";
+                return Err(parse_headers::argument(message, RANGE, Some(value)));
+            }
+        },
+    };
+    Ok(UploadPartCopyInput {
+        part_number: required_part_number(call)?,
+        upload: parse_query::upload_id(&call.query)?,
+        source_range,
+        customer: parse_headers::customer(headers)?,
+    })
+}

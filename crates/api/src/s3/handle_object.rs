@@ -1,0 +1,173 @@
+//! Objects: put, get, head.
+
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use strongroom_policy::actions::{GetObject, PutObject};
+use strongroom_s3::{GetObjectInput, GetObjectOutput, PutObjectInput, PutObjectOutput, S3Error};
+use strongroom_types::limits::SINGLE_PUT_MAX_BYTES;
+use strongroom_types::{Principal, RangeSpec};
+
+use super::body::{ChunkFault, decoded_body};
+use super::call::{Call, blocking};
+use super::route::Reply;
+use super::{ResponseBody, parse_digests, parse_headers, parse_query, reply};
+use crate::error::{Failure, RequestError};
+
+/// PutObject.
+pub(crate) async fn put_object(mut call: Call) -> Reply {
+    let (door, key) = call.object_door()?;
+    let input = put_object_input(&call);
+    let body = std::mem::take(&mut call.body);
+    let incoming = decoded_body(body, &call.payload, &call.parts.headers);
+    let s3 = call.s3.clone();
+    let entry = blocking(move || Ok(door.enter_object::<PutObject>(&key)?)).await?;
+    let (mut input, incoming) = (input?, incoming?);
+    input.content_length = bounded_length(incoming.length)?;
+    let fault = incoming.source.fault();
+    let output = s3.put_object(entry, input, Box::pin(incoming.source)).await;
+    let output = output.map_err(|error| told(error, &fault))?;
+    let mut response = reply::empty(StatusCode::OK);
+    set_put_headers(response.headers_mut(), &output);
+    Ok(response)
+}
+
+fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
+    let headers = &call.parts.headers;
+    parse_headers::refuse_object_lock(headers)?;
+    if headers.contains_key("x-amz-write-offset-bytes") {
+        return Err(RequestError::NotImplemented { header: "x-amz-write-offset-bytes".to_owned() }.into());
+    }
+    Ok(PutObjectInput {
+        content_length: 0,
+        metadata: parse_headers::metadata(headers)?,
+        tags: parse_headers::tagging(headers)?,
+        sse: parse_headers::sse(headers)?,
+        conditions: parse_headers::write_conditions(headers)?,
+        digests: parse_digests::digests(headers, &call.payload)?,
+    })
+}
+
+/// The announced length of an object or part.
+pub(crate) fn bounded_length(length: Option<u64>) -> Result<u64, Failure> {
+    let length = length.ok_or(RequestError::MissingContentLength)?;
+    if length > SINGLE_PUT_MAX_BYTES {
+        let error = S3Error::EntityTooLarge { size_bytes: length, max_bytes: SINGLE_PUT_MAX_BYTES };
+        return Err(error.into());
+    }
+    Ok(length)
+}
+
+/// The service's error, or the finer one that the framing knows.
+pub(crate) fn told(error: S3Error, fault: &ChunkFault) -> Failure {
+    match (error, fault.get()) {
+        (S3Error::Body(_), Some(fault)) => Failure::Chunk(*fault),
+        (error, _) => error.into(),
+    }
+}
+
+/// What PutObject and its kin answer.
+pub(crate) fn set_put_headers(headers: &mut HeaderMap, output: &PutObjectOutput) {
+    let PutObjectOutput { etag, version, encryption, checksum, size_bytes: _ } = output;
+    reply::set_etag(headers, etag);
+    reply::set_version(headers, "x-amz-version-id", *version);
+    reply::set_encryption(headers, encryption);
+    reply::set_checksum(headers, checksum.as_ref());
+}
+
+/// GetObject.
+pub(crate) async fn get_object(call: Call) -> Reply {
+    let (door, key) = call.object_door()?;
+    let input = get_object_input(&call);
+    let overrides = overrides(&call);
+    let (output, overrides) = blocking(move || {
+        let entry = door.enter_object::<GetObject>(&key)?;
+        let (input, overrides) = (input?, overrides?);
+        Ok((door.s3.get_object(entry, input)?, overrides))
+    })
+    .await?;
+    Ok(object_response(output, overrides))
+}
+
+/// HeadObject.
+pub(crate) async fn head_object(call: Call) -> Reply {
+    let (door, key) = call.object_door()?;
+    let input = get_object_input(&call);
+    let overrides = overrides(&call);
+    let (output, overrides) = blocking(move || {
+        let entry = door.enter_object::<GetObject>(&key)?;
+        let (input, overrides) = (input?, overrides?);
+        Ok((door.s3.head_object(entry, input)?, overrides))
+    })
+    .await?;
+    Ok(object_response(output, overrides))
+}
+
+fn get_object_input(call: &Call) -> Result<GetObjectInput, Failure> {
+    let headers = &call.parts.headers;
+    let range = parse_headers::text(headers, "range")?.and_then(RangeSpec::parse);
+    let part_number = parse_query::part_number(&call.query)?;
+    if range.is_some() && part_number.is_some() {
+        let message = "Cannot specify both Range header and partNumber query parameter";
+        return Err(RequestError::InvalidRequest(message.to_owned()).into());
+    }
+    let mode = parse_headers::text(headers, "x-amz-checksum-mode")?;
+    Ok(GetObjectInput {
+        version: parse_query::version(&call.query)?,
+        range,
+        part_number,
+        conditions: parse_headers::read_conditions(headers)?,
+        sse: parse_headers::sse(headers)?,
+        with_checksum: mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ENABLED")),
+    })
+}
+
+/// `response-*` parameters, and the headers that they replace.
+const OVERRIDES: [(&str, &str); 6] = [
+    ("response-content-type", "content-type"),
+    ("response-content-language", "content-language"),
+    ("response-expires", "expires"),
+    ("response-cache-control", "cache-control"),
+    ("response-content-disposition", "content-disposition"),
+    ("response-content-encoding", "content-encoding"),
+];
+
+fn overrides(call: &Call) -> Result<Vec<(&'static str, String)>, Failure> {
+    let mut found = Vec::new();
+    for (parameter, header) in OVERRIDES {
+        if let Some(value) = parse_query::sent(&call.query, parameter)? {
+            found.push((header, value.to_owned()));
+        }
+    }
+    if !found.is_empty() && call.context.principal == Principal::Anonymous {
+        let message = "Request specific response headers cannot be used for anonymous GET requests.";
+        return Err(RequestError::InvalidRequest(message.to_owned()).into());
+    }
+    Ok(found)
+}
+
+fn object_response(
+    output: GetObjectOutput,
+    overrides: Vec<(&'static str, String)>,
+) -> http::Response<ResponseBody> {
+    let GetObjectOutput { object, range, body } = output;
+    let len_bytes = range.map_or(object.size_bytes, strongroom_types::ByteRange::len_bytes);
+    let mut response = http::Response::new(match body {
+        Some(body) => ResponseBody::object(body, len_bytes),
+        None => ResponseBody::empty(),
+    });
+    let headers = response.headers_mut();
+    reply::set_object(headers, &object);
+    headers.insert(CONTENT_LENGTH, len_bytes.into());
+    if let Some(range) = range {
+        let last = range.end.saturating_sub(1);
+        let value = format!("bytes {}-{last}/{}", range.start, object.size_bytes);
+        reply::set(headers, "content-range", &value);
+    }
+    for (name, value) in overrides {
+        reply::set(headers, name, &value);
+    }
+    if range.is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    response
+}

@@ -1,0 +1,284 @@
+//! S3 over HTTP: everything between a request's head and the [`S3`] service.
+//!
+//! ```text
+//!   handle -> sigv4 -> address -> route (the table) -> handle_* -> S3
+//!                                   parse_* (inputs)     reply, error (answers)
+//! ```
+
+mod address;
+mod body;
+mod call;
+mod documents;
+mod handle_attributes;
+mod handle_bucket;
+mod handle_bucket_config;
+mod handle_copy;
+mod handle_delete;
+mod handle_list;
+mod handle_multipart;
+mod handle_object;
+mod handle_post;
+mod handle_tagging;
+mod keep_alive;
+mod other_services;
+mod parse_digests;
+mod parse_headers;
+mod parse_query;
+mod parse_xml;
+mod reply;
+mod route;
+mod unconfigured;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Buf;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use strongroom_ports::{Clock, Entropy};
+use strongroom_s3::S3;
+use strongroom_types::{Principal, Region, RequestContext, RequestId};
+
+pub use body::ResponseBody;
+pub use keep_alive::KeepAlive;
+
+use address::Address;
+use body::AnyBody;
+use call::Call;
+use route::{Handler, Level, Reply, Seen};
+
+use crate::error::{ErrorPlace, error_response};
+use crate::server::ConnectionInfo;
+use crate::sigv4::uri::Query;
+use crate::sigv4::{Credential, Verifier};
+
+/// What an operator may choose.
+#[derive(Debug, Clone)]
+pub struct S3ApiOptions {
+    /// This server's region.
+    pub region: Region,
+    /// Domains whose subdomains are buckets, in lower case: `s3.us-east-1.amazonaws.com`,
+    /// `localhost`, `s3.localhost`.
+    pub domains: Vec<String>,
+    /// When the answer to a long Complete or Copy begins.
+    pub keep_alive: KeepAlive,
+}
+
+impl S3ApiOptions {
+    /// The options of a server in `region` that was told nothing else.
+    pub fn new(region: Region) -> Self {
+        let domains = vec![
+            "localhost".to_owned(),
+            "s3.localhost".to_owned(),
+            format!("s3.{region}.amazonaws.com"),
+            "s3.amazonaws.com".to_owned(),
+        ];
+        Self { region, domains, keep_alive: KeepAlive::default() }
+    }
+}
+
+/// The S3 protocol in front of the S3 service.
+pub struct S3Api {
+    s3: Arc<S3>,
+    verifier: Arc<Verifier>,
+    options: Arc<S3ApiOptions>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// What the log and the metrics say of a request.
+struct Seal {
+    operation: &'static str,
+    response: Response<ResponseBody>,
+}
+
+impl S3Api {
+    /// Puts the protocol in front of a service.
+    pub fn new(
+        s3: Arc<S3>,
+        verifier: Verifier,
+        options: S3ApiOptions,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { s3, verifier: Arc::new(verifier), options: Arc::new(options), clock, entropy }
+    }
+
+    /// Answers one request, whatever is wrong with it.
+    pub async fn handle<B>(
+        &self,
+        request: Request<B>,
+        connection: ConnectionInfo,
+    ) -> Response<ResponseBody>
+    where
+        B: Body<Data: Buf + Send> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let started = self.clock.monotonic();
+        let (parts, body) = request.into_parts();
+        let request_id = RequestId::random(&*self.entropy);
+        let host_id = self.host_id();
+        let method = parts.method.clone();
+        let Seal { operation, mut response } =
+            self.answer(parts, AnyBody::new(body), connection, request_id, &host_id).await;
+        let headers = response.headers_mut();
+        reply::set(headers, "x-amz-request-id", &request_id.to_string());
+        reply::set(headers, "x-amz-id-2", &host_id);
+        reply::set(headers, "server", "Strongroom");
+        let took = self.clock.monotonic().saturating_sub(started);
+        record(operation, &method, &response, request_id, took);
+        response
+    }
+
+    async fn answer(
+        &self,
+        parts: Parts,
+        body: AnyBody,
+        connection: ConnectionInfo,
+        request_id: RequestId,
+        host_id: &str,
+    ) -> Seal {
+        let mut place = ErrorPlace {
+            resource: parts.uri.path().to_owned(),
+            method: parts.method.to_string(),
+            request_id: request_id.to_string(),
+            host_id: host_id.to_owned(),
+            range: header_text(&parts, "range"),
+            copy_source_range: header_text(&parts, "x-amz-copy-source-range"),
+            ..ErrorPlace::default()
+        };
+        if let Some(response) = other_services::answer(&parts, request_id) {
+            return Seal { operation: "OtherService", response };
+        }
+        match self.prepare(parts, body, connection, request_id, &mut place) {
+            Err(failure) => Seal { operation: "Unknown", response: error_response(&failure, &place) },
+            Ok((route, call)) => {
+                let outcome: Reply = match route.handler {
+                    Handler::Run(run) => run(call).await,
+                    Handler::Unconfigured(answer) => unconfigured::answer(call, answer).await,
+                };
+                let response =
+                    outcome.unwrap_or_else(|failure| error_response(&failure, &place));
+                Seal { operation: route.name, response }
+            }
+        }
+    }
+
+    /// Authenticates, and finds the operation.
+    fn prepare(
+        &self,
+        mut parts: Parts,
+        body: AnyBody,
+        connection: ConnectionInfo,
+        request_id: RequestId,
+        place: &mut ErrorPlace,
+    ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
+        let verified = self.verifier.verify(&parts)?;
+        let query = Query::parse(parts.uri.query().unwrap_or_default())
+            .map_err(|_| crate::error::RequestError::InvalidUri)?;
+        if verified.is_presigned {
+            parse_headers::hoist(&query, &mut parts.headers);
+        }
+        let host = crate::sigv4::host(&parts)?.unwrap_or_default().to_owned();
+        let address = Address::parse(&parts, &host, &self.options.domains)?;
+        let level = match (&address.bucket, &address.key) {
+            (None, _) => Level::Service,
+            (Some(_), None) => Level::Bucket,
+            (Some(_), Some(_)) => Level::Object,
+        };
+        let seen = Seen { method: &parts.method, level, query: &query, headers: &parts.headers };
+        let route = route::select(&seen)?;
+        let mut context = Arc::new(RequestContext {
+            request_id,
+            received: self.clock.now(),
+            principal: Principal::Anonymous,
+            canonical_id: None,
+            access_key_id: None,
+            session: None,
+            via_service: None,
+            region: self.options.region.clone(),
+            source_ip: connection.peer.ip(),
+            transport: connection.transport,
+            user_agent: user_agent(&parts),
+        });
+        sign_in(&mut context, verified.credential.as_deref());
+        place.bucket = address.bucket.clone().unwrap_or_default();
+        place.principal_arn = context.principal.arn();
+        place.resource_arn = match &address.key {
+            Some(key) => format!("arn:aws:s3:::{}/{key}", place.bucket),
+            None => format!("arn:aws:s3:::{}", place.bucket),
+        };
+        let call = Call {
+            s3: self.s3.clone(),
+            options: self.options.clone(),
+            verifier: self.verifier.clone(),
+            context,
+            parts,
+            query,
+            address,
+            body,
+            payload: verified.payload,
+            place: place.clone(),
+        };
+        Ok((route, call))
+    }
+
+    /// A random text: S3's second id, which support asks for and which tells nothing.
+    fn host_id(&self) -> String {
+        let mut bytes = [0; 42];
+        self.entropy.fill(&mut bytes);
+        BASE64.encode(bytes)
+    }
+}
+
+/// Writes who signed into the context.
+fn sign_in(context: &mut Arc<RequestContext>, credential: Option<&Credential>) {
+    if let Some(credential) = credential {
+        let context = Arc::make_mut(context);
+        context.principal = credential.principal.clone();
+        context.canonical_id = Some(credential.canonical_id.clone());
+        context.access_key_id = Some(credential.access_key_id.clone());
+    }
+}
+
+fn header_text(parts: &Parts, name: &str) -> Option<String> {
+    Some(parts.headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Longest user agent kept, in bytes.
+const USER_AGENT_MAX_BYTES: usize = 512;
+
+fn user_agent(parts: &Parts) -> Option<Arc<str>> {
+    let text = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+    Some(text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).into())
+}
+
+/// The request's line in the log, and its metrics. No names, keys, queries or headers: what a log
+/// may hold is chosen field by field.
+fn record(
+    operation: &'static str,
+    method: &http::Method,
+    response: &Response<ResponseBody>,
+    request_id: RequestId,
+    took: Duration,
+) {
+    let status = response.status().as_u16();
+    let bytes = Body::size_hint(response.body()).exact();
+    tracing::info!(
+        %request_id,
+        operation,
+        %method,
+        status,
+        bytes,
+        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "request"
+    );
+    let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
+    metrics::counter!("strongroom_requests_total", &labels).increment(1);
+    metrics::histogram!("strongroom_request_seconds", "operation" => operation)
+        .record(took.as_secs_f64());
+}
