@@ -266,9 +266,9 @@ impl Accounts {
                     "free disk space, or lower --free-space-floor",
                 ),
                 other @ (CommitError::Conflict
-            | CommitError::TooLarge
-            | CommitError::Failed(_)
-            | _) => Failure::new(
+                | CommitError::TooLarge
+                | CommitError::Failed(_)
+                | _) => Failure::new(
                     Exit::Store,
                     other.to_string(),
                     "look at the disk; then start again",

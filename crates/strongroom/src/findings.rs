@@ -295,8 +295,14 @@ fn check_port(listen: Listen) -> Option<Finding> {
     let error = TcpListener::bind(address).err()?;
     let reasons = [
         (io::ErrorKind::AddrInUse, "is in use by another program"),
-        (io::ErrorKind::PermissionDenied, "needs a privilege: ports below 1024 do"),
-        (io::ErrorKind::AddrNotAvailable, "is no address of this machine"),
+        (
+            io::ErrorKind::PermissionDenied,
+            "needs a privilege: ports below 1024 do",
+        ),
+        (
+            io::ErrorKind::AddrNotAvailable,
+            "is no address of this machine",
+        ),
     ];
     let what = match reasons.iter().find(|(kind, _)| *kind == error.kind()) {
         Some((_, reason)) => format!("{address} {reason}"),

@@ -80,7 +80,10 @@ impl KeyFile {
             if source.kind() == io::ErrorKind::NotFound {
                 return KeyFileError::Missing(path.to_owned());
             }
-            KeyFileError::Io { path: path.to_owned(), source }
+            KeyFileError::Io {
+                path: path.to_owned(),
+                source,
+            }
         };
         let file = File::open(path).map_err(failed)?;
         // Of the open file, not of the name: the name may point elsewhere by now.

@@ -176,7 +176,10 @@ impl RingFiles {
                     RingError::UnknownVersion(version) | RingError::UnknownSuite(version) => {
                         CopyFault::Newer(version)
                     }
-                    other @ (RingError::NotARing | RingError::WrongUnsealKey | RingError::Damaged | _) => CopyFault::Damaged(other.to_string()),
+                    other @ (RingError::NotARing
+                    | RingError::WrongUnsealKey
+                    | RingError::Damaged
+                    | _) => CopyFault::Damaged(other.to_string()),
                 });
                 Copy {
                     name,

@@ -201,7 +201,9 @@ fn seal_failure(error: &SealError) -> Failure {
         SealError::Unavailable(_) => {
             "put the key file back from your copy, or name it with --key-file FILE"
         }
-        SealError::Damaged(_) | _ => "use another seal of this ring with --key-file FILE, or a backup of the ring",
+        SealError::Damaged(_) | _ => {
+            "use another seal of this ring with --key-file FILE, or a backup of the ring"
+        }
     };
     Failure::new(Exit::Seal, error.to_string(), remedy)
 }

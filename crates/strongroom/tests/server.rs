@@ -1,5 +1,10 @@
 //! The built program: starts, says how to be used, stops.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::zombie_processes, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::zombie_processes,
+    reason = "a test that cannot go on fails"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
