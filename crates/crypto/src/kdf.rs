@@ -27,11 +27,13 @@ pub(crate) mod label {
     pub(crate) const FRAME: &str = "strongroom/1 frame";
     /// Keys of all index pages, from the service key.
     pub(crate) const PAGE: &str = "strongroom/1 page";
+    /// Wrapping key of a slot's unseal key, from a seal's slot key.
+    pub(crate) const SLOT: &str = "strongroom/1 slot key";
     /// Start of the message under the pepper that a customer key verifier signs.
     pub(crate) const VERIFIER: &str = "strongroom/1 customer key verifier";
 
     #[cfg(test)]
-    pub(crate) const ALL: [&str; 11] = [
+    pub(crate) const ALL: [&str; 12] = [
         STREAM,
         NAME,
         WRAP_RING,
@@ -42,6 +44,7 @@ pub(crate) mod label {
         ATTRIBUTE,
         FRAME,
         PAGE,
+        SLOT,
         VERIFIER,
     ];
 }

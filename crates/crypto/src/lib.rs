@@ -53,6 +53,7 @@ pub mod page;
 pub mod ring;
 pub mod row;
 pub mod secret;
+pub mod slot;
 pub mod stream;
 pub mod verifier;
 pub mod wrap;
@@ -67,6 +68,7 @@ pub use ring::{
 };
 pub use row::{ATTRIBUTE_OVERHEAD_BYTES, Attribute, ROW_OVERHEAD_BYTES, RowSealer};
 pub use secret::{CustomerKey, DataKey, KEY_LEN_BYTES, KeyLengthError, ServiceKey, UnsealKey};
+pub use slot::{SlotError, SlotKey};
 pub use stream::{
     HEADER_MAX_BYTES, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SegmentSpan, StreamLayout,
     StreamOpener, StreamSealer, header_len_bytes, open_whole, recover_identity, seal_whole,

@@ -23,6 +23,11 @@ impl Custody {
         &self.ring
     }
 
+    /// The root key ring, for who keeps it: the stores take their ciphers from it.
+    pub fn shared_ring(&self) -> Arc<Keyring<Unsealed>> {
+        Arc::clone(&self.ring)
+    }
+
     /// Seals and opens metadata rows.
     pub fn rows(&self) -> &RowSealer {
         &self.rows

@@ -1,1 +1,82 @@
-fn main() {}
+//! Strongroom: an S3 server that encrypts every object at rest.
+//!
+//! This is the composition root: it reads settings, opens the key ring and the store, gives the
+//! services their ports and keeps them running. It is **not** the place for rules of S3 or of
+//! encryption: those are in the crates that it puts together.
+//!
+//! ```text
+//!   main -> cli, config -> findings (check) -> unseal (ring) -> store -> account -> serve
+//! ```
+
+mod account;
+mod adapters;
+mod admin;
+mod audit;
+mod cli;
+mod commands;
+mod config;
+mod credentials;
+mod data_dir;
+mod failure;
+mod files;
+mod findings;
+mod hardening;
+mod key_file;
+mod logging;
+mod output;
+mod ring_files;
+mod serve;
+mod shell;
+mod store;
+mod unseal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command, CredentialsAction, SealAction};
+use crate::config::Settings;
+use crate::failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Usage errors leave through clap, with its exit code 2.
+    let cli = Cli::parse();
+    match hardening::harden().and_then(|()| run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&format!("strongroom: error: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let settings = |layer| Settings::decide(layer, &environment);
+    match command {
+        Command::Serve(layer) => serve::run(&settings(*layer)?, &environment),
+        Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
+        Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
+        Command::Credentials(args) => match args.action {
+            CredentialsAction::Rotate(store) => {
+                commands::rotate_credentials(&settings(store.layer())?, &environment)
+            }
+        },
+        Command::Seal(args) => match args.action {
+            SealAction::List(store) => commands::list_seals(&settings(store.layer())?),
+            SealAction::Add(add) => {
+                commands::add_seal(&settings(add.layer())?, &add.key_file, &environment)
+            }
+            SealAction::Test(store) => {
+                commands::test_seals(&settings(store.layer())?, &environment)
+            }
+        },
+        Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -182,6 +182,11 @@ impl Server {
         self.addresses(true)
     }
 
+    /// The certificate in use, for who wants it read again before the next look at its files.
+    pub fn tls(&self) -> Option<Arc<TlsReloader>> {
+        self.tls.clone()
+    }
+
     fn addresses(&self, wanted: bool) -> Vec<SocketAddr> {
         self.listeners
             .iter()

@@ -1,0 +1,341 @@
+//! The admin channel: a Unix socket in the data directory, for the owner's own commands.
+//!
+//! The running server owns the store, so `strongroom env` and `credentials rotate` ask it. Who may
+//! ask is decided twice: the socket's mode is 0600, and the kernel names the peer's user.
+//! A message is `BE32(length) || JSON`, one request and one answer a connection.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure};
+
+/// Largest message, in bytes.
+const MESSAGE_MAX_BYTES: usize = 64 << 10;
+/// How long either side may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Longest path that every Unix takes for a socket, in bytes.
+const SOCKET_PATH_MAX_BYTES: usize = 100;
+
+/// What can be asked.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// How to reach and authenticate to the server.
+    Env,
+    /// Replace the root access key; the old one is refused at once.
+    RotateCredentials,
+    /// Which seals hold the ring.
+    SealStatus,
+    /// Read the certificate files again.
+    ReloadTls,
+}
+
+/// What is answered. No `Debug`: it may hold the root secret.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// To [`Request::Env`].
+    Env(EnvAnswer),
+    /// To [`Request::RotateCredentials`].
+    Rotated {
+        /// The new key's public half.
+        access_key_id: String,
+    },
+    /// To [`Request::SealStatus`].
+    Seals {
+        /// One line a slot.
+        seals: Vec<String>,
+    },
+    /// It is done.
+    Done,
+    /// It is not.
+    Refused {
+        /// Why.
+        what: String,
+    },
+}
+
+/// How to reach and authenticate to the server.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EnvAnswer {
+    /// `127.0.0.1:9000`; `None` when plain HTTP is off.
+    pub(crate) http: Option<String>,
+    /// `127.0.0.1:9443`; `None` when HTTPS is off.
+    pub(crate) https: Option<String>,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
+    pub(crate) region: String,
+    /// Certificate file that clients of the HTTPS endpoint trust; `None` for the operator's own.
+    pub(crate) ca_bundle: Option<String>,
+}
+
+/// What the server does on request.
+pub(crate) trait AdminActions: Send + Sync {
+    /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// The failure goes to the client as [`Answer::Refused`].
+    fn answer(&self, request: Request) -> Result<Answer, Failure>;
+}
+
+/// The socket, bound; removed from the file system when dropped.
+pub(crate) struct AdminSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl AdminSocket {
+    /// Binds the socket. The caller holds the store's lock, so that a socket found here is a dead
+    /// server's.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        // The process's umask makes it 0600; set again for those who run without `serve`.
+        let listener = with_short_path(path, |short| UnixListener::bind(short))?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(Self {
+            path: path.to_owned(),
+            listener,
+        })
+    }
+
+    /// Answers requests on a thread of its own until the process ends.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it gives no thread.
+    pub(crate) fn serve(&self, actions: Arc<dyn AdminActions>) -> io::Result<()> {
+        let listener = self.listener.try_clone()?;
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                for stream in listener.incoming() {
+                    // One at a time: these are a person's commands.
+                    if let Err(error) = stream.and_then(|stream| converse(stream, &*actions)) {
+                        tracing::warn!(%error, "admin request failed");
+                    }
+                }
+            })?;
+        Ok(())
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Asks the running server.
+///
+/// # Errors
+///
+/// `Ok(None)` when no server listens; [`Exit::General`] when it refuses or does not answer.
+pub(crate) fn ask(path: &Path, request: Request) -> Result<Option<Answer>, Failure> {
+    let mut stream = match with_short_path(path, |short| UnixStream::connect(short)) {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(unanswered(&error)),
+    };
+    let exchange = |stream: &mut UnixStream| {
+        set_timeouts(stream)?;
+        send(stream, &request)?;
+        receive(stream)
+    };
+    match exchange(&mut stream).map_err(|error| unanswered(&error))? {
+        Answer::Refused { what } => Err(Failure::new(
+            Exit::General,
+            format!("the server refuses: {what}"),
+            "look at its log",
+        )),
+        answer
+        @ (Answer::Env(_) | Answer::Rotated { .. } | Answer::Seals { .. } | Answer::Done) => {
+            Ok(Some(answer))
+        }
+    }
+}
+
+fn converse(mut stream: UnixStream, actions: &dyn AdminActions) -> io::Result<()> {
+    set_timeouts(&stream)?;
+    let peer = socket_peercred(&stream)?.uid;
+    if peer != geteuid() {
+        tracing::warn!(uid = peer.as_raw(), "admin request of another user refused");
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let request: Request = receive(&mut stream)?;
+    tracing::info!(?request, "admin request");
+    let answer = actions
+        .answer(request)
+        .unwrap_or_else(|failure| Answer::Refused {
+            what: failure.to_string(),
+        });
+    send(&mut stream, &answer)
+}
+
+fn send<M: Serialize>(stream: &mut impl Write, message: &M) -> io::Result<()> {
+    // Room for the answers with secrets, so that growing leaves no copies behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(4096));
+    serde_json::to_writer(&mut *json, message)?;
+    let len = u32::try_from(json.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    stream.write_all(&len.to_be_bytes())?;
+    stream.write_all(&json)?;
+    stream.flush()
+}
+
+fn receive<M: DeserializeOwned>(stream: &mut impl Read) -> io::Result<M> {
+    let mut len = [0; 4];
+    stream.read_exact(&mut len)?;
+    let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+    if len > MESSAGE_MAX_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut json = Zeroizing::new(vec![0; len]);
+    stream.read_exact(&mut json)?;
+    // The parser's own message may quote the input.
+    serde_json::from_slice(&json).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+fn set_timeouts(stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))
+}
+
+/// Calls `with` with a path short enough for a socket address, by way of the directory's descriptor.
+fn with_short_path<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    if path.as_os_str().len() <= SOCKET_PATH_MAX_BYTES {
+        return with(path);
+    }
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let dir = rustix::fs::open(
+        dir,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    with(
+        &Path::new("/proc/self/fd")
+            .join(dir.as_raw_fd().to_string())
+            .join(name),
+    )
+}
+
+fn unanswered(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::General,
+        format!("the running server does not answer: {error}"),
+        "look at its log",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Echo;
+
+    impl AdminActions for Echo {
+        fn answer(&self, request: Request) -> Result<Answer, Failure> {
+            match request {
+                Request::RotateCredentials => Ok(Answer::Rotated {
+                    access_key_id: "AKIA".to_owned(),
+                }),
+                Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
+                Request::Env | Request::ReloadTls => Ok(Answer::Done),
+            }
+        }
+    }
+
+    fn socket(dir: &Path) -> (PathBuf, AdminSocket) {
+        let path = dir.join("admin.sock");
+        let socket = AdminSocket::bind(&path).unwrap();
+        socket.serve(Arc::new(Echo)).unwrap();
+        (path, socket)
+    }
+
+    #[test]
+    fn requests_are_answered_and_refusals_arrive() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _socket) = socket(dir.path());
+        let answer = ask(&path, Request::RotateCredentials).unwrap().unwrap();
+        assert!(matches!(answer, Answer::Rotated { access_key_id } if access_key_id == "AKIA"));
+        assert!(
+            ask(&path, Request::SealStatus)
+                .err()
+                .unwrap()
+                .what
+                .contains("no seal")
+        );
+    }
+
+    #[test]
+    fn no_server_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        assert!(ask(&path, Request::Env).unwrap().is_none());
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(ask(&path, Request::Env).unwrap().is_none());
+        assert!(
+            AdminSocket::bind(&path).is_ok(),
+            "a dead server's socket is replaced"
+        );
+    }
+
+    #[test]
+    fn the_socket_is_private_and_goes_with_the_server() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, socket) = socket(dir.path());
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn deep_directories_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let (path, _socket) = socket(&deep);
+        assert!(ask(&path, Request::ReloadTls).unwrap().is_some());
+    }
+
+    #[test]
+    fn oversized_and_garbled_messages_are_refused() {
+        let oversized = [&u32::MAX.to_be_bytes(), b"x".as_slice()].concat();
+        assert!(receive::<Request>(&mut oversized.as_slice()).is_err());
+        let garbled = [&3_u32.to_be_bytes(), b"{}x".as_slice()].concat();
+        assert!(receive::<Request>(&mut garbled.as_slice()).is_err());
+        let unknown = br#"{"request":"dump"}"#;
+        let framed = [&18_u32.to_be_bytes(), unknown.as_slice()].concat();
+        assert!(receive::<Request>(&mut framed.as_slice()).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Layer;
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "strongroom",
+    version,
+    about = "An S3 server that encrypts every object",
+    long_about = "An S3 server that encrypts every object at rest, always, and is used with any S3 client.",
+    after_help = AFTER_HELP,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the server; the first start makes everything it needs
+    #[command(after_help = SERVE_HELP)]
+    Serve(Box<Layer>),
+    /// Print shell commands that point an AWS client at the server
+    #[command(after_help = "Example:\n  eval \"$(strongroom env)\"\n  aws s3 ls")]
+    Env(EnvArgs),
+    /// The root access key
+    Credentials(CredentialsArgs),
+    /// The seals that open the key ring
+    Seal(SealArgs),
+    /// Run the start-up check alone: says what is wrong and what to do
+    Check(Box<Layer>),
+    /// Print the version
+    Version,
+}
+
+/// What every command that reads a store takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Key file that opens the key ring, if no server runs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+/// `env`.
+#[derive(Args, Debug)]
+pub(crate) struct EnvArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Use the HTTPS endpoint, and trust the server's own certificate
+    #[arg(long)]
+    pub(crate) tls: bool,
+}
+
+/// `credentials`.
+#[derive(Args, Debug)]
+pub(crate) struct CredentialsArgs {
+    #[command(subcommand)]
+    pub(crate) action: CredentialsAction,
+}
+
+/// What to do with the root access key.
+#[derive(Subcommand, Debug)]
+pub(crate) enum CredentialsAction {
+    /// Replace it; a running server refuses the old one at once
+    Rotate(StoreArgs),
+}
+
+/// `seal`.
+#[derive(Args, Debug)]
+pub(crate) struct SealArgs {
+    #[command(subcommand)]
+    pub(crate) action: SealAction,
+}
+
+/// What to do with seals.
+#[derive(Subcommand, Debug)]
+pub(crate) enum SealAction {
+    /// Show the seals of the key ring
+    List(StoreArgs),
+    /// Add a key file as a further seal, so that losing one file loses nothing
+    #[command(after_help = "Example:\n  strongroom seal add --key-file /media/usb/strongroom.key")]
+    Add(SealAddArgs),
+    /// Try which seals open the key ring
+    Test(StoreArgs),
+}
+
+/// `seal add`.
+#[derive(Args, Debug)]
+pub(crate) struct SealAddArgs {
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The new key file; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
+    /// A key file that opens the ring now [default: the one that the first start made]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) unseal_with: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        let Self {
+            data,
+            config,
+            key_file,
+        } = self.clone();
+        Layer {
+            data,
+            config,
+            key_file,
+            ..Layer::default()
+        }
+    }
+}
+
+impl SealAddArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer {
+            data: self.data.clone(),
+            config: self.config.clone(),
+            key_file: self.unseal_with.clone(),
+            ..Layer::default()
+        }
+    }
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  strongroom serve                       start; keep it running
+  eval \"$(strongroom env)\"               in another shell, same directory
+  aws s3 mb s3://first
+  aws s3 cp README.md s3://first/
+
+Where things are kept:
+  ./strongroom-data                      all data, encrypted (--data DIR)
+  ~/.config/strongroom/keys/ID.key       the key that opens it: copy it somewhere safe.
+                                         Whoever loses every copy has lost the data.
+
+Settings come from flags, then STRONGROOM_* variables (STRONGROOM_LISTEN, ...), then the
+TOML file of --config, then defaults. All three use the same names.
+
+Exit codes:
+  0 fine   1 other failure   2 usage or configuration   3 seal missing or wrong
+  4 key ring damaged or missing   5 store damaged, locked or too new
+  6 environment: permissions, disk space, ports, clock";
+
+const SERVE_HELP: &str = "\
+Examples:
+  strongroom serve
+  strongroom serve --data /srv/strongroom --key-file /etc/strongroom/root.key
+  strongroom serve --listen off --listen-tls 0.0.0.0:443 --tls-cert c.pem --tls-key k.pem
+  strongroom serve --config /etc/strongroom/strongroom.toml
+
+Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads the
+certificate files again. When it is ready, the last line on standard output is
+`strongroom: ready http=ADDRESS https=ADDRESS`.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_exit_code() {
+        let help = Cli::command().render_help().to_string();
+        for code in 0..=6 {
+            assert!(help.contains(&format!("{code} ")), "{code}");
+        }
+    }
+
+    #[test]
+    fn switches_take_an_optional_value() {
+        let parse = |args: &[&str]| match Cli::try_parse_from(args).map(|cli| cli.command) {
+            Ok(Command::Serve(layer)) => layer.danger_plain_http,
+            _ => None,
+        };
+        assert_eq!(
+            parse(&["strongroom", "serve", "--danger-plain-http"]),
+            Some(true)
+        );
+        assert_eq!(
+            parse(&["strongroom", "serve", "--danger-plain-http=false"]),
+            Some(false)
+        );
+        assert_eq!(parse(&["strongroom", "serve"]), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Small private files, written so that a crash leaves the old one or the new one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Largest file that [`read`] takes: keys, rings, certificates and endpoints are all far below.
+const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Makes `dir` and what is missing above it, for this user only.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Replaces `path`: temporary file, sync, rename, sync of the directory.
+///
+/// # Errors
+///
+/// The operating system's; `path` then holds what it held.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let written = write_synced(
+        OpenOptions::new().create(true).truncate(true),
+        &temporary,
+        bytes,
+    )
+    .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The error that matters is the first one; a leftover is overwritten by the next attempt.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_parent(path)
+}
+
+/// Creates `path`, which must not exist, readable by this user only.
+///
+/// # Errors
+///
+/// `AlreadyExists`, or the operating system's.
+pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_synced(OpenOptions::new().create_new(true), path, bytes)?;
+    sync_parent(path)
+}
+
+/// Reads a small file.
+///
+/// # Errors
+///
+/// `FileTooLarge`, or the operating system's.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_open(&File::open(path)?)
+}
+
+/// Reads a small file that is open already.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(crate) fn read_open(file: &File) -> io::Result<Vec<u8>> {
+    // Reserved in full, so that reading a key leaves no outgrown buffer behind.
+    let len_bytes = file.metadata()?.len();
+    if len_bytes > SMALL_FILE_MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(len_bytes).unwrap_or(0).saturating_add(1));
+    file.take(SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn write_synced(options: &mut OpenOptions, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = options.write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn replaced_files_are_private_and_leave_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn create_private_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        create_private(&path, b"one").unwrap();
+        assert_eq!(
+            create_private(&path, b"two").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(read(&path).unwrap(), b"one");
+    }
+}

@@ -1,0 +1,362 @@
+//! `serve`: puts everything together, and takes it apart again in order.
+
+mod collector;
+mod edge;
+mod first_start;
+mod running;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::server::{
+    ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
+    ShutdownSwitch, TlsFiles,
+};
+use strongroom_policy::RootOnly;
+use strongroom_ports::{Clock, Entropy};
+use strongroom_s3::{Custody, S3, S3Options, S3Ports};
+use strongroom_store::DurableMeta;
+
+use self::collector::Collector;
+use self::running::Running;
+use crate::account::{Account, Accounts};
+use crate::adapters::{SystemClock, SystemEntropy};
+use crate::admin::AdminSocket;
+use crate::audit::TableAudit;
+use crate::config::{Listen, Settings};
+use crate::credentials::CredentialMap;
+use crate::failure::{Exit, Failure};
+use crate::findings::{self, Severity};
+use crate::ring_files::{OpenedRing, RingFiles};
+use crate::unseal::{self, Environment};
+use crate::{files, hardening, logging, output, store};
+
+/// Streams up to this stored length live in the metadata store, in bytes: below it a file of its
+/// own costs more than its bytes.
+const INLINE_MAX_BYTES: usize = 16 << 10;
+/// How often old values leave the histograms.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How long workers may finish their last disk access when the server ends.
+const WORKERS_GRACE: Duration = Duration::from_secs(5);
+
+/// The parts of a server, before it listens.
+struct Parts {
+    meta: Arc<DurableMeta>,
+    s3: Arc<S3>,
+    accounts: Accounts,
+    account: Account,
+    credentials: Arc<CredentialMap>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    metrics: PrometheusHandle,
+}
+
+/// Runs the server until a signal stops it.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting, with its exit code.
+pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
+    logging::start(settings)?;
+    hardening::install_panic_hook();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let findings = findings::check(settings, &*clock, &entropy, environment);
+    for finding in &findings {
+        match finding.severity {
+            // The first of them ends the program, which prints it once more with its remedy.
+            Severity::Fatal => tracing::error!("{finding}"),
+            Severity::Warning => tracing::warn!("{finding}"),
+        }
+    }
+    findings::verdict(&findings)?;
+
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Exit::Environment,
+            format!("the data directory cannot be prepared: {error}"),
+            "check its permissions and its disk",
+        )
+    };
+    settings.data.prepare().map_err(failed)?;
+    let _lock = settings
+        .data
+        .lock()
+        .map_err(failed)?
+        .ok_or_else(|| findings::locked(settings).failure)?;
+    let ring = open_or_create_ring(settings, &*clock, &entropy, environment)?;
+    let parts = assemble(settings, ring, clock, entropy)?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                Exit::Environment,
+                format!("no threads: {error}"),
+                "raise the process limits",
+            )
+        })?;
+    let meta = Arc::clone(&parts.meta);
+    let outcome = runtime.block_on(serve(settings, parts));
+    runtime.shutdown_timeout(WORKERS_GRACE);
+    // Everything acknowledged is durable already; this makes the next start faster.
+    if let Err(error) = meta.checkpoint() {
+        tracing::warn!(%error, "no checkpoint at the end; the next start replays the journal");
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+fn open_or_create_ring(
+    settings: &Settings,
+    clock: &dyn Clock,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<OpenedRing, Failure> {
+    if RingFiles::new(settings.data.ring()).exist() {
+        return unseal::unseal(settings, entropy, environment);
+    }
+    let mut created = unseal::create(settings, clock, entropy, environment)?;
+    first_start::announce(settings, &mut created, entropy)?;
+    Ok(created.opened)
+}
+
+fn assemble(
+    settings: &Settings,
+    ring: OpenedRing,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Parts, Failure> {
+    let metrics = install_metrics()?;
+    let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
+    drop(ring.unseal_key);
+    let meta = store::open_meta(settings, &custody, &entropy)?;
+    let blobs = Arc::new(store::open_blobs(settings)?);
+    let audit = Arc::new(TableAudit::new(
+        meta.clone(),
+        custody.clone(),
+        entropy.clone(),
+    ));
+    let accounts = Accounts {
+        meta: meta.clone(),
+        custody: custody.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let (account, _) = accounts.load_or_create(settings.region.as_ref())?;
+    let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
+    let ports = S3Ports {
+        meta: meta.clone(),
+        blobs,
+        custody,
+        authorizer: Arc::new(RootOnly::default()),
+        audit,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let options = S3Options {
+        region: account.region.clone(),
+        block_sse_c_on_new_buckets: settings.block_sse_c_on_new_buckets,
+        danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
+        inline_max_bytes: INLINE_MAX_BYTES,
+    };
+    let s3 = Arc::new(S3::new(ports, options));
+    Ok(Parts {
+        meta,
+        s3,
+        accounts,
+        account,
+        credentials,
+        clock,
+        entropy,
+        metrics,
+    })
+}
+
+async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
+    let (switch, shutdown) = ShutdownSwitch::new();
+    switch.stop_on_signals().map_err(|error| {
+        Failure::new(
+            Exit::Environment,
+            format!("signals cannot be watched: {error}"),
+            "",
+        )
+    })?;
+    let server = listen(settings, &parts, shutdown.clone()).await?;
+    let (http, https) = (
+        first(server.http_addresses()),
+        first(server.https_addresses()),
+    );
+    let endpoint = format!("{}{}", line("http=", http), line("https=", https));
+    files::replace(&settings.data.endpoint(), endpoint.as_bytes())
+        .map_err(|error| admin_failure(&error))?;
+
+    let admin =
+        AdminSocket::bind(&settings.data.admin_socket()).map_err(|error| admin_failure(&error))?;
+    let running = Running {
+        settings: settings.clone(),
+        accounts: parts.accounts.clone(),
+        account: parts.account.clone(),
+        credentials: parts.credentials.clone(),
+        http,
+        https,
+        tls: server.tls(),
+    };
+    admin
+        .serve(Arc::new(running))
+        .map_err(|error| admin_failure(&error))?;
+    reload_tls_on_hangup(server.tls());
+    tokio::spawn(keep_metrics(parts.metrics.clone()));
+    let collector = Collector::start(parts.s3.clone()).map_err(|error| admin_failure(&error))?;
+
+    let handler = edge::handler(settings, &parts);
+    first_start::greet(settings, &parts.account, http, https)?;
+    tracing::info!(?http, ?https, region = %parts.account.region, "ready");
+    output::say(&format!(
+        "strongroom: ready http={} https={}",
+        shown(http),
+        shown(https)
+    ))?;
+    server.run(handler, shutdown).await;
+    drop(collector);
+    drop(admin);
+    Ok(())
+}
+
+async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Result<Server, Failure> {
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    tokio::spawn(flip(shutdown, is_stopping.clone()));
+    let (meta, metrics) = (parts.meta.clone(), parts.metrics.clone());
+    let management = ManagementRoutes {
+        ready: Arc::new(move || match meta.stopped() {
+            _ if is_stopping.load(Ordering::Acquire) => Err("stopping".to_owned()),
+            Some(reason) => Err(format!("the metadata store takes no commits: {reason}")),
+            None => Ok(()),
+        }),
+        metrics: Arc::new(move || metrics.render()),
+        metrics_audience: MetricsAudience::Loopback,
+    };
+    let mut options = ServerOptions::new(management);
+    options.http = addresses(settings.listen);
+    options.https = addresses(settings.listen_tls);
+    options.grace = settings.grace;
+    if settings.listen_tls != Listen::Off {
+        options.tls = Some(certificate(settings, &*parts.clock)?);
+    }
+    Server::bind(options).await.map_err(|error| match error {
+        ServerError::Bind { .. } => Failure::new(
+            Exit::Environment,
+            error.to_string(),
+            "choose another address with --listen or --listen-tls",
+        ),
+        other @ (ServerError::NoCertificate | ServerError::Tls(_) | _) => Failure::new(
+            Exit::Environment,
+            other.to_string(),
+            "check --tls-cert and --tls-key",
+        ),
+    })
+}
+
+/// The operator's certificate, or one of our own making.
+fn certificate(settings: &Settings, clock: &dyn Clock) -> Result<TlsFiles, Failure> {
+    if let Some(own) = &settings.tls_files {
+        return Ok(TlsFiles {
+            certificate: own.certificate.clone(),
+            key: own.key.clone(),
+        });
+    }
+    let dir = settings.data.tls();
+    let made = TlsFiles {
+        certificate: dir.join("cert.pem"),
+        key: dir.join("key.pem"),
+    };
+    let hostname = settings.domains.first().map_or("localhost", String::as_str);
+    files::make_private_dir(&dir).map_err(|error| admin_failure(&error))?;
+    made.ensure_self_signed(hostname, clock.now())
+        .map_err(|error| {
+            Failure::new(
+                Exit::Environment,
+                error.to_string(),
+                "name your own with --tls-cert and --tls-key, or --listen-tls off",
+            )
+        })?;
+    Ok(made)
+}
+
+async fn flip(mut shutdown: Shutdown, is_stopping: Arc<AtomicBool>) {
+    shutdown.requested().await;
+    is_stopping.store(true, Ordering::Release);
+    tracing::info!("stopping; a second signal stops at once");
+}
+
+async fn keep_metrics(metrics: PrometheusHandle) {
+    let mut interval = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        interval.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// The files are looked at every few seconds anyway; a signal is how operators expect to ask.
+fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match tls.as_ref().map(|tls| tls.reload_if_changed()) {
+                Some(Ok(changed)) => tracing::info!(changed, "certificate files read"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "certificate not reloaded; the old one stays");
+                }
+                None => {}
+            }
+        }
+    });
+}
+
+fn install_metrics() -> Result<PrometheusHandle, Failure> {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| {
+        Failure::new(
+            Exit::General,
+            format!("metrics cannot be kept: {error}"),
+            "",
+        )
+    })?;
+    Ok(handle)
+}
+
+fn addresses(listen: Listen) -> Vec<SocketAddr> {
+    match listen {
+        Listen::At(address) => vec![address],
+        Listen::Off => Vec::new(),
+    }
+}
+
+fn first(addresses: Vec<SocketAddr>) -> Option<SocketAddr> {
+    addresses.into_iter().next()
+}
+
+fn shown(address: Option<SocketAddr>) -> String {
+    address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+}
+
+fn line(name: &str, address: Option<SocketAddr>) -> String {
+    address.map_or_else(String::new, |address| format!("{name}{address}\n"))
+}
+
+fn admin_failure(error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Environment,
+        format!("the server cannot be set up: {error}"),
+        "check the data directory's permissions",
+    )
+}

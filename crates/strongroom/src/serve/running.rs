@@ -1,0 +1,107 @@
+//! What the running server does for its owner's commands.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use strongroom_api::server::TlsReloader;
+
+use crate::account::{Account, Accounts};
+use crate::admin::{AdminActions, Answer, Request};
+use crate::commands::{env_answer, seal_lines};
+use crate::config::Settings;
+use crate::credentials::CredentialMap;
+use crate::failure::{Exit, Failure};
+
+/// The server, as the admin channel sees it.
+pub(super) struct Running {
+    pub(super) settings: Settings,
+    pub(super) accounts: Accounts,
+    pub(super) account: Account,
+    pub(super) credentials: Arc<CredentialMap>,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) https: Option<SocketAddr>,
+    pub(super) tls: Option<Arc<TlsReloader>>,
+}
+
+impl AdminActions for Running {
+    fn answer(&self, request: Request) -> Result<Answer, Failure> {
+        match request {
+            Request::Env => self.env(),
+            Request::RotateCredentials => self.rotate(),
+            Request::SealStatus => Ok(Answer::Seals {
+                seals: seal_lines(&self.settings)?,
+            }),
+            Request::ReloadTls => self.reload_tls(),
+        }
+    }
+}
+
+impl Running {
+    fn env(&self) -> Result<Answer, Failure> {
+        let key = self.accounts.root_keys()?.pop().ok_or_else(|| {
+            Failure::new(
+                Exit::Store,
+                "the store has no root access key",
+                "make one: strongroom credentials rotate",
+            )
+        })?;
+        let (http, https) = (local(self.http), local(self.https));
+        Ok(Answer::Env(env_answer(
+            &self.settings,
+            &self.account,
+            key,
+            http,
+            https,
+        )))
+    }
+
+    fn rotate(&self) -> Result<Answer, Failure> {
+        // Durable first: a key that was answered and then lost would lock its owner out.
+        let new = self.accounts.rotate_root_key()?;
+        self.credentials
+            .replace(&self.account, std::slice::from_ref(&new));
+        tracing::warn!(access_key_id = %new.id, "root access key rotated");
+        Ok(Answer::Rotated {
+            access_key_id: new.id.to_string(),
+        })
+    }
+
+    fn reload_tls(&self) -> Result<Answer, Failure> {
+        if let Some(tls) = &self.tls {
+            tls.reload_if_changed().map_err(|error| {
+                Failure::new(
+                    Exit::Environment,
+                    error.to_string(),
+                    "the old certificate stays in use; correct the files",
+                )
+            })?;
+        }
+        Ok(Answer::Done)
+    }
+}
+
+/// Where a client on this host reaches a listener: one on every address is reached over loopback.
+fn local(address: Option<SocketAddr>) -> Option<String> {
+    let mut address = address?;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Some(address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_on_every_address_are_reached_over_loopback() {
+        let shown = |text: &str| local(Some(text.parse().unwrap())).unwrap();
+        assert_eq!(shown("0.0.0.0:9000"), "127.0.0.1:9000");
+        assert_eq!(shown("[::]:9000"), "[::1]:9000");
+        assert_eq!(shown("192.0.2.1:9000"), "192.0.2.1:9000");
+        assert_eq!(local(None), None);
+    }
+}
