@@ -67,9 +67,10 @@ class Server:
 
     def spawn(self, *more):
         """Starts the process without waiting; stdout is a pipe, stderr goes to a file."""
+        (self.home / "tmp").mkdir(exist_ok=True)
         with open(self.output, "ab") as errors:
-            self.process = subprocess.Popen(self.command(*more), stdout=subprocess.PIPE, stderr=errors,
-                                            env=clean_env(self.home), cwd=self.home)
+            self.process = subprocess.Popen(self.command(*more), stdout=subprocess.PIPE, stderr=errors, cwd=self.home,
+                                            env=clean_env(self.home, TMPDIR=str(self.home / "tmp")))
         return self
 
     def start(self, *more):
@@ -241,6 +242,19 @@ def assert_empty(s3, bucket):
     versions = s3.list_object_versions(Bucket=bucket)
     uploads = s3.list_multipart_uploads(Bucket=bucket)
     assert not versions.get("Versions") and not versions.get("DeleteMarkers") and not uploads.get("Uploads")
+
+
+def metric(access, name):
+    """The sum of a metric over its labels, 0.0 while it was never counted."""
+    import urllib.request
+    with urllib.request.urlopen(f"{access.http}/_strongroom/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return sum(float(v) for v in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)", text, re.M))
+
+
+def files(directory):
+    """Every regular file below `directory`."""
+    return {p for p in pathlib.Path(directory).rglob("*") if p.is_file() and not p.is_symlink()}
 
 
 def poll(what, seconds, interval=0.05):

@@ -198,7 +198,9 @@ def test_object_attributes_are_the_ones_that_were_asked_for(s3, versioned):
     found = ask()
     assert (found["ETag"], found["ObjectSize"], found["StorageClass"], found["VersionId"]) == (
         done["ETag"].strip('"'), PART + 4, "STANDARD", done["VersionId"])
-    assert found["Checksum"] == {"ChecksumSHA256": done["ChecksumSHA256"], "ChecksumType": "COMPOSITE"}
+    # Here, and only here, S3 shows a composite checksum without its count of parts.
+    assert found["Checksum"] == {"ChecksumSHA256": done["ChecksumSHA256"].partition("-")[0],
+                                 "ChecksumType": "COMPOSITE"}
     parts = found["ObjectParts"]
     assert (parts["TotalPartsCount"], parts["IsTruncated"]) == (2, False)
     assert [(p["PartNumber"], p["Size"], p["ChecksumSHA256"]) for p in parts["Parts"]] == [
