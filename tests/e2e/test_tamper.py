@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import pathlib
 import random
 import shutil
 
@@ -186,7 +187,9 @@ def test_damaged_records_never_give_wrong_bytes(make_server):
         store.put(f"small{i}", 100 + i * 97)
     server.stop()
     pristine = server.home / "pristine"
-    shutil.copytree(server.data, pristine)
+    # The admin socket is no file.
+    shutil.copytree(server.data, pristine,
+                    ignore=lambda where, names: [n for n in names if (pathlib.Path(where) / n).is_socket()])
     rng = random.Random(11)
     targets = sorted(p for p in files(server.data) if 0 < p.stat().st_size and p.suffix not in (".crt", ".pem"))
     assert targets
@@ -201,7 +204,7 @@ def test_damaged_records_never_give_wrong_bytes(make_server):
             try:
                 server.start()
             except AssertionError:
-                assert server.process.returncode not in (0, None), "it refused without an error code"
+                assert server.process.returncode > 0, "it refused without an error code"
             else:
                 store.connect()
                 for key, body in store.bodies.items():
