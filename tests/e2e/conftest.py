@@ -158,6 +158,13 @@ class Clients:
                          AWS_DEFAULT_REGION=a.region, **more)
 
 
+def pytest_collection_modifyitems(items):
+    """The heavy tests and the timed ones run after each other, on one worker, so that two never share the cores."""
+    for item in items:
+        if item.path.name in ("test_crash.py", "test_http.py"):
+            item.add_marker(pytest.mark.xdist_group("alone"))
+
+
 @pytest.fixture
 def make_server(tmp_path):
     """Servers of the test's own; whatever still runs is stopped gracefully, and none may have panicked."""

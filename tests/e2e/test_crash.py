@@ -10,6 +10,8 @@ import random
 import threading
 import time
 
+import pytest
+
 from conftest import START_LIMIT_SECONDS, Clients, files, metric, new_bucket, poll
 from s3raw import UNSIGNED
 
@@ -140,6 +142,7 @@ def blob_home(server, s3, bucket):
     return server.data / new[0].relative_to(server.data).parts[0]
 
 
+@pytest.mark.timeout(120 + 30 * CYCLES)
 def test_no_acknowledged_write_is_lost_or_torn_by_kill(make_server):
     print(f"seed {SEED}")
     rng = random.Random(SEED)
