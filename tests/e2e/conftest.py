@@ -154,12 +154,12 @@ class Clients:
 
     def env(self, home, **more):
         a = self.access
-        return clean_env(home, AWS_ENDPOINT_URL=a.http, AWS_ACCESS_KEY_ID=a.access, AWS_SECRET_ACCESS_KEY=a.secret,
-                         AWS_DEFAULT_REGION=a.region, **more)
+        return clean_env(home, **{"AWS_ENDPOINT_URL": a.http, "AWS_ACCESS_KEY_ID": a.access,
+                                  "AWS_SECRET_ACCESS_KEY": a.secret, "AWS_DEFAULT_REGION": a.region, **more})
 
 
 def pytest_collection_modifyitems(items):
-    """The heavy tests and the timed ones run after each other, on one worker, so that two never share the cores."""
+    """The heavy tests and the timed ones run after each other on one worker: two of them never run at once."""
     for item in items:
         if item.path.name in ("test_crash.py", "test_http.py"):
             item.add_marker(pytest.mark.xdist_group("alone"))
