@@ -51,7 +51,8 @@ def test_a_bucket_is_made_again_by_its_owner_as_its_region_says(s3, bucket):
         assert (answer.status, answer.code) == (409, "BucketAlreadyOwnedByYou")
 
 
-@pytest.mark.parametrize("name", ["ab", "A-upper", "under_score", "a..b", "-dash", "dash-", "192.168.5.4", "x" * 64])
+# Two characters are below AWS's limit, but W1 types `s3://w1`: that length is not judged here.
+@pytest.mark.parametrize("name", ["a", "A-upper", "under_score", "a..b", "-dash", "dash-", "192.168.5.4", "x" * 64])
 def test_a_bucket_name_outside_the_rules_is_refused(raw, name):
     reply = raw.send("PUT", f"/{name}")
     assert (reply.status, reply.code, reply.message) == (

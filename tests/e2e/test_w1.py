@@ -49,7 +49,7 @@ def test_mistakes_get_the_texts_of_aws(shell):
         ("aws s3 ls s3://no-such-bucket-here", "(NoSuchBucket)", "ListObjectsV2"),
         ("aws s3 rb s3://mistakes", "(BucketNotEmpty)", "The bucket you tried to delete is not empty"),
         ("aws s3api get-object --bucket mistakes --key none x", "(NoSuchKey)", "The specified key does not exist."),
-        ("aws s3 cp s3://mistakes/none x", "(404)", "HeadObject", "Not Found"),
+        ("aws s3 cp s3://mistakes/none x", "(404)", "HeadObject", 'Key "none" does not exist'),
         ("aws s3api head-bucket --bucket no-such-bucket-here", "(404)", "HeadBucket", "Not Found"),
         ("aws s3api get-object --bucket mistakes --key k --range bytes=999999- x", "(InvalidRange)",
          "The requested range is not satisfiable"),
@@ -105,9 +105,8 @@ def test_a_lost_key_file_is_never_replaced_over_existing_data(shell):
     shell.ok("aws s3 cp s3://kept/k back && cmp back testfile.txt")
 
 
-def test_a_second_server_on_the_same_data_is_refused(shell):
-    from conftest import Server
-    other = Server(shell.home / "other")
+def test_a_second_server_on_the_same_data_is_refused(shell, make_server):
+    other = make_server(start=False)
     other.data, other.key_file = shell.server.data, shell.server.key_file
     other.spawn()
     assert other.process.wait(30) != 0
