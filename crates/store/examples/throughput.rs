@@ -123,7 +123,7 @@ fn commits(what: &str, meta: &DurableMeta, clients: u64, each: u64, len: usize) 
             });
         }
     });
-    let (elapsed, cpu) = (begun.elapsed(), cpu() - cpu_begun);
+    let (elapsed, cpu) = (begun.elapsed(), cpu().saturating_sub(cpu_begun));
     let count = clients * each;
     println!(
         "{what}: {clients} clients, {len} bytes: {:.0} commits/s, {:.1} us CPU each",
