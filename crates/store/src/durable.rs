@@ -122,6 +122,17 @@ impl Shared {
     }
 }
 
+/// Stops the store when the thread that holds it panics: nobody may wait for a thread that is gone.
+struct StopOnPanic<'a>(&'a Shared);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop("a thread of the store panicked".to_owned());
+        }
+    }
+}
+
 impl DurableMeta {
     /// Opens the store on `disk`, or makes one if there is none. The disk must be held exclusively
     /// (a [`RealDisk`](crate::disk::RealDisk) is).

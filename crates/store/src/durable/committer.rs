@@ -13,7 +13,7 @@ use strongroom_ports::{
 };
 use tokio::sync::oneshot;
 
-use super::Shared;
+use super::{Shared, StopOnPanic};
 use crate::batch;
 use crate::frame::{FRAME_HEADER_LEN_BYTES, FrameSealer, to_u64};
 use crate::journal::{AppendError, Journal};
@@ -94,6 +94,8 @@ impl Committer {
 
     /// Serves until the queue is closed and empty.
     pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _stop = StopOnPanic(&shared);
         let mut jobs = VecDeque::new();
         while let Ok(job) = self.queue.recv() {
             jobs.push_back(job);

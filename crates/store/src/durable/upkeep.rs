@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use super::Shared;
 use super::committer::Job;
+use super::{Shared, StopOnPanic};
 use crate::disk::is_full;
 use crate::error::StoreError;
 use crate::index::{self, Index, IndexError};
@@ -32,6 +32,7 @@ pub(crate) struct Upkeep {
 impl Shared {
     /// The upkeep thread: serves until the store closes.
     pub(crate) fn run_upkeep(&self) {
+        let _stop = StopOnPanic(self);
         loop {
             {
                 let mut signal = self.signal.lock();
