@@ -143,9 +143,9 @@ impl S3 {
         if self.fits_inline(&job.identity.key, job.content_length) {
             let mut plaintext = Vec::new();
             while let Some(window) = next_window()? {
-                window
-                    .iter()
-                    .for_each(|piece| plaintext.extend_from_slice(piece));
+                for piece in &window {
+                    plaintext.extend_from_slice(piece);
+                }
             }
             return self.store_small(job, &plaintext, None);
         }
@@ -392,7 +392,7 @@ impl StreamWriter {
         self.seal(true)?;
         let mut recovery = job.recovery.clone();
         recovery.size_bytes = self.size_bytes;
-        recovery.etag = etag.as_str().to_owned();
+        etag.as_str().clone_into(&mut recovery.etag);
         let footer = recovery.footer(
             &job.data_key,
             &job.wrapped,

@@ -465,9 +465,12 @@ struct ObjectStream {
     state: State,
 }
 
+/// The reader, back from a worker, and what it read.
+type ReadJob = (ObjectReader, Result<Option<Vec<Bytes>>, S3Error>);
+
 enum State {
     Idle(ObjectReader),
-    Reading(JoinHandle<(ObjectReader, Result<Option<Vec<Bytes>>, S3Error>)>),
+    Reading(JoinHandle<ReadJob>),
     Ended,
 }
 
