@@ -51,8 +51,17 @@ impl Fixture {
         Self::on(MemoryMeta::new(), MemoryBlobs::new(), versioning)
     }
 
+    /// With streams and manifests inline only up to that stored length.
+    pub fn with_inline_max(inline_max_bytes: usize) -> Self {
+        Self::configured(MemoryMeta::new(), MemoryBlobs::new(), Versioning::Never, inline_max_bytes)
+    }
+
     /// On those stores.
     pub fn on(meta: MemoryMeta, blobs: MemoryBlobs, versioning: Versioning) -> Self {
+        Self::configured(meta, blobs, versioning, INLINE_MAX_BYTES)
+    }
+
+    fn configured(meta: MemoryMeta, blobs: MemoryBlobs, versioning: Versioning, inline_max_bytes: usize) -> Self {
         let (meta, blobs) = (Arc::new(meta), Arc::new(blobs));
         let clock = Arc::new(TestClock(AtomicU64::new(1_700_000_000_000)));
         let audit = Arc::new(TestAudit::default());
@@ -71,7 +80,7 @@ impl Fixture {
             region: Region::parse("us-east-1").unwrap(),
             block_sse_c_on_new_buckets: false,
             danger_keys_over_plain_http: false,
-            inline_max_bytes: INLINE_MAX_BYTES,
+            inline_max_bytes,
         };
         let service = Arc::new(S3::new(ports, options));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
