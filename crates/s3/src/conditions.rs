@@ -129,10 +129,7 @@ mod tests {
     const T: Timestamp = Timestamp::from_millis(10_500);
 
     fn tags(tag: &str) -> ETagCondition {
-        ETagCondition::Tags(vec![
-            ETag::from_stored("other"),
-            ETag::from_stored(tag),
-        ])
+        ETagCondition::Tags(vec![ETag::from_stored("other"), ETag::from_stored(tag)])
     }
 
     fn outcome(conditions: &ReadConditions) -> Option<&'static str> {

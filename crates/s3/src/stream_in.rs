@@ -192,7 +192,11 @@ impl S3 {
 
     /// Whether a plaintext of that length is stored in the metadata.
     pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64) -> bool {
-        let bound = self.options.inline_max_bytes.min(VALUE_MAX_BYTES);
+        // The header of a part is up to 32 bytes longer than that of an object of one piece.
+        let bound = self
+            .options
+            .inline_max_bytes
+            .min(VALUE_MAX_BYTES.saturating_sub(32));
         let overhead = header_len_bytes(key).saturating_add(SEGMENT_OVERHEAD_BYTES);
         content_length.saturating_add(len_u64(overhead)) <= len_u64(bound)
     }

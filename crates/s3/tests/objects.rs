@@ -5,10 +5,10 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    unreachable_pub,
     reason = "tests"
 )]
 
+#[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
 
 use std::collections::BTreeMap;
