@@ -1,5 +1,7 @@
 //! Multipart uploads: every rule, every race, and that nothing is left behind.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 #[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
 
