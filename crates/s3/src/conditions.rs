@@ -128,11 +128,8 @@ mod tests {
 
     const T: Timestamp = Timestamp::from_millis(10_500);
 
-    fn tags(tag: &str) -> Option<ETagCondition> {
-        Some(ETagCondition::Tags(vec![
-            ETag::from_stored("other"),
-            ETag::from_stored(tag),
-        ]))
+    fn tags(tag: &str) -> ETagCondition {
+        ETagCondition::Tags(vec![ETag::from_stored("other"), ETag::from_stored(tag)])
     }
 
     fn outcome(conditions: &ReadConditions) -> Option<&'static str> {
@@ -152,7 +149,7 @@ mod tests {
             (none.clone(), None),
             (
                 ReadConditions {
-                    if_match: tags("a"),
+                    if_match: Some(tags("a")),
                     if_unmodified_since: at(1),
                     ..none.clone()
                 },
@@ -160,7 +157,7 @@ mod tests {
             ),
             (
                 ReadConditions {
-                    if_match: tags("b"),
+                    if_match: Some(tags("b")),
                     ..none.clone()
                 },
                 Some("If-Match"),
@@ -188,14 +185,14 @@ mod tests {
             ),
             (
                 ReadConditions {
-                    if_none_match: tags("a"),
+                    if_none_match: Some(tags("a")),
                     ..none.clone()
                 },
                 Some("304"),
             ),
             (
                 ReadConditions {
-                    if_none_match: tags("b"),
+                    if_none_match: Some(tags("b")),
                     if_modified_since: at(99),
                     ..none.clone()
                 },
@@ -217,8 +214,8 @@ mod tests {
             ),
             (
                 ReadConditions {
-                    if_match: tags("b"),
-                    if_none_match: tags("a"),
+                    if_match: Some(tags("b")),
+                    if_none_match: Some(tags("a")),
                     ..none.clone()
                 },
                 Some("If-Match"),
@@ -232,7 +229,7 @@ mod tests {
     #[test]
     fn copy_sources_fail_with_412_only() {
         let conditions = ReadConditions {
-            if_none_match: tags("a"),
+            if_none_match: Some(tags("a")),
             ..ReadConditions::default()
         };
         let got = conditions.check_copy_source(&ETag::from_stored("a"), T);

@@ -83,7 +83,6 @@ impl S3 {
         self.commit_retrying(|attempt| {
             let deletion =
                 self.prepare_deletion(entry, input, attempt.saturating_add(races_lost))?;
-            // Nothing to do commits nothing, and cannot lose a race.
             Ok((deletion.transaction.unwrap_or_default(), deletion.output))
         })
     }

@@ -111,6 +111,10 @@ impl S3 {
         for attempt in 0..COMMIT_ATTEMPTS {
             back_off(attempt);
             let (transaction, outcome) = prepare(attempt)?;
+            if transaction.writes.is_empty() {
+                // Nothing to do needs no sync and cannot lose a race.
+                return Ok(outcome);
+            }
             match self.ports.meta.commit(transaction).wait() {
                 Ok(_) => return Ok(outcome),
                 Err(CommitError::Conflict) => {}

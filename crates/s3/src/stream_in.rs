@@ -143,9 +143,9 @@ impl S3 {
         if self.fits_inline(&job.identity.key, job.content_length) {
             let mut plaintext = Vec::new();
             while let Some(window) = next_window()? {
-                window
-                    .iter()
-                    .for_each(|piece| plaintext.extend_from_slice(piece));
+                for piece in &window {
+                    plaintext.extend_from_slice(piece);
+                }
             }
             return self.store_small(job, &plaintext, None);
         }
@@ -192,7 +192,11 @@ impl S3 {
 
     /// Whether a plaintext of that length is stored in the metadata.
     pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64) -> bool {
-        let bound = self.options.inline_max_bytes.min(VALUE_MAX_BYTES);
+        // The header of a part is up to 32 bytes longer than that of an object of one piece.
+        let bound = self
+            .options
+            .inline_max_bytes
+            .min(VALUE_MAX_BYTES.saturating_sub(32));
         let overhead = header_len_bytes(key).saturating_add(SEGMENT_OVERHEAD_BYTES);
         content_length.saturating_add(len_u64(overhead)) <= len_u64(bound)
     }
@@ -392,7 +396,7 @@ impl StreamWriter {
         self.seal(true)?;
         let mut recovery = job.recovery.clone();
         recovery.size_bytes = self.size_bytes;
-        recovery.etag = etag.as_str().to_owned();
+        etag.as_str().clone_into(&mut recovery.etag);
         let footer = recovery.footer(
             &job.data_key,
             &job.wrapped,

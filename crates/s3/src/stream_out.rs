@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
-use strongroom_crypto::{DataKey, ObjectIdentity, PartIdentity, StreamOpener, header_len_bytes};
+use strongroom_crypto::{DataKey, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
 use strongroom_ports::{BlobError, BlobReader, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -408,12 +408,13 @@ impl S3 {
                 },
             )
         };
-        let header_len = header_len_bytes(&identity.key);
         let opener = match &source {
             Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
-            Source::Blob(..) => {
+            Source::Blob(_, reader) => {
+                // A part's header is longer than another's; what is read too much does no harm.
+                let len_bytes = usize::try_from(reader.len_bytes()).unwrap_or(usize::MAX);
                 let header = source
-                    .read(0, header_len)?
+                    .read(0, len_bytes.min(HEADER_MAX_BYTES))?
                     .ok_or_else(|| damaged("length"))?;
                 StreamOpener::new(data_key, identity, part, &header)
             }
@@ -465,9 +466,12 @@ struct ObjectStream {
     state: State,
 }
 
+/// The reader, back from a worker, and what it read.
+type ReadJob = (ObjectReader, Result<Option<Vec<Bytes>>, S3Error>);
+
 enum State {
     Idle(ObjectReader),
-    Reading(JoinHandle<(ObjectReader, Result<Option<Vec<Bytes>>, S3Error>)>),
+    Reading(JoinHandle<ReadJob>),
     Ended,
 }
 
