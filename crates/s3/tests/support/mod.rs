@@ -11,24 +11,24 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use futures_core::Stream as _;
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::actions::{CreateBucket, GetObject, PutBucketVersioning, PutObject};
 use strongroom_policy::{Action, RootOnly};
 use strongroom_ports::{
-    AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy, MetaStore as _,
-    PendingCommit, Row, Scan, Table, Transaction,
+    AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy,
+    MetaStore as _, PendingCommit, Row, Scan, Table, Transaction,
 };
 use strongroom_s3::{
-    BodyError, BodySource, CreateBucketInput, Custody, Entry, GetObjectInput, GetObjectOutput, ObjectBody,
-    PutObjectInput, PutObjectOutput, ReadError, S3, S3Error, S3Options, S3Ports, Versioning,
+    BodyError, BodySource, CreateBucketInput, Custody, Entry, GetObjectInput, GetObjectOutput,
+    ObjectBody, PutObjectInput, PutObjectOutput, ReadError, S3, S3Error, S3Options, S3Ports,
+    Versioning,
 };
 use strongroom_sse::CustomerHeaders;
 use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::{
-    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Principal, Region, RequestContext, RequestId, TagSet,
-    Timestamp, Transport,
+    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Principal, Region, RequestContext,
+    RequestId, TagSet, Timestamp, Transport,
 };
 use tokio::runtime::Runtime;
 
@@ -53,7 +53,12 @@ impl Fixture {
 
     /// With streams and manifests inline only up to that stored length.
     pub fn with_inline_max(inline_max_bytes: usize) -> Self {
-        Self::configured(MemoryMeta::new(), MemoryBlobs::new(), Versioning::Never, inline_max_bytes)
+        Self::configured(
+            MemoryMeta::new(),
+            MemoryBlobs::new(),
+            Versioning::Never,
+            inline_max_bytes,
+        )
     }
 
     /// On those stores.
@@ -61,7 +66,12 @@ impl Fixture {
         Self::configured(meta, blobs, versioning, INLINE_MAX_BYTES)
     }
 
-    fn configured(meta: MemoryMeta, blobs: MemoryBlobs, versioning: Versioning, inline_max_bytes: usize) -> Self {
+    fn configured(
+        meta: MemoryMeta,
+        blobs: MemoryBlobs,
+        versioning: Versioning,
+        inline_max_bytes: usize,
+    ) -> Self {
         let (meta, blobs) = (Arc::new(meta), Arc::new(blobs));
         let clock = Arc::new(TestClock(AtomicU64::new(1_700_000_000_000)));
         let audit = Arc::new(TestAudit::default());
@@ -83,10 +93,27 @@ impl Fixture {
             inline_max_bytes,
         };
         let service = Arc::new(S3::new(ports, options));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let fixture = Self { service, meta, blobs, clock, audit, runtime };
-        let entry = fixture.service.enter_account::<CreateBucket>(context()).unwrap();
-        let input = CreateBucketInput { name: bucket(), tags: TagSet::default() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let fixture = Self {
+            service,
+            meta,
+            blobs,
+            clock,
+            audit,
+            runtime,
+        };
+        let entry = fixture
+            .service
+            .enter_account::<CreateBucket>(context())
+            .unwrap();
+        let input = CreateBucketInput {
+            name: bucket(),
+            tags: TagSet::default(),
+        };
         fixture.service.create_bucket(entry, input).unwrap();
         fixture.set_versioning(versioning);
         fixture
@@ -94,13 +121,20 @@ impl Fixture {
 
     pub fn set_versioning(&self, versioning: Versioning) {
         if versioning != Versioning::Never {
-            let entry = self.service.enter_bucket::<PutBucketVersioning>(context(), &bucket(), None).unwrap();
-            self.service.put_bucket_versioning(entry, versioning).unwrap();
+            let entry = self
+                .service
+                .enter_bucket::<PutBucketVersioning>(context(), &bucket(), None)
+                .unwrap();
+            self.service
+                .put_bucket_versioning(entry, versioning)
+                .unwrap();
         }
     }
 
     pub fn entry<A: Action>(&self, key: &str) -> Entry<A> {
-        self.service.enter_object(context(), &bucket(), &object_key(key), None).unwrap()
+        self.service
+            .enter_object(context(), &bucket(), &object_key(key), None)
+            .unwrap()
     }
 
     pub fn put(&self, key: &str, body: &[u8]) -> PutObjectOutput {
@@ -108,14 +142,28 @@ impl Fixture {
     }
 
     /// Puts a body that comes in pieces of odd sizes; its length is filled in.
-    pub fn try_put(&self, key: &str, input: PutObjectInput, body: &[u8]) -> Result<PutObjectOutput, S3Error> {
-        let input = PutObjectInput { content_length: body.len() as u64, ..input };
+    pub fn try_put(
+        &self,
+        key: &str,
+        input: PutObjectInput,
+        body: &[u8],
+    ) -> Result<PutObjectOutput, S3Error> {
+        let input = PutObjectInput {
+            content_length: body.len() as u64,
+            ..input
+        };
         self.put_pieces(key, input, Pieces::of(body))
     }
 
-    pub fn put_pieces(&self, key: &str, input: PutObjectInput, body: Pieces) -> Result<PutObjectOutput, S3Error> {
+    pub fn put_pieces(
+        &self,
+        key: &str,
+        input: PutObjectInput,
+        body: Pieces,
+    ) -> Result<PutObjectOutput, S3Error> {
         let entry = self.entry::<PutObject>(key);
-        self.runtime.block_on(self.service.put_object(entry, input, Box::pin(body)))
+        self.runtime
+            .block_on(self.service.put_object(entry, input, Box::pin(body)))
     }
 
     pub fn try_get(&self, key: &str, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
@@ -147,7 +195,13 @@ impl Fixture {
     }
 
     pub fn rows(&self, table: Table) -> Vec<Row> {
-        let scan = Scan { table, start: Bytes::new(), end: None, limit: usize::MAX, reverse: false };
+        let scan = Scan {
+            table,
+            start: Bytes::new(),
+            end: None,
+            limit: usize::MAX,
+            reverse: false,
+        };
         self.meta.scan(&scan).unwrap().rows
     }
 
@@ -178,7 +232,10 @@ impl Fixture {
     /// Puts another value where a row was.
     pub fn replace_row(&self, table: Table, key: &[u8], value: Vec<u8>) {
         let key = Bytes::copy_from_slice(key);
-        self.meta.commit(Transaction::new().put(table, key, value)).wait().unwrap();
+        self.meta
+            .commit(Transaction::new().put(table, key, value))
+            .wait()
+            .unwrap();
     }
 }
 
@@ -200,7 +257,9 @@ pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
     Arc::new(RequestContext {
         request_id: RequestId::random(&TestEntropy(AtomicU64::new(7))),
         received: Timestamp::from_millis(0),
-        principal: Principal::Root { account: AccountId::parse("111111111111").unwrap() },
+        principal: Principal::Root {
+            account: AccountId::parse("111111111111").unwrap(),
+        },
         canonical_id: Some(CanonicalId::parse(&"ab".repeat(32)).unwrap()),
         access_key_id: None,
         session: None,
@@ -214,7 +273,9 @@ pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
 
 /// Bytes of which every stretch tells where it is from.
 pub fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|index| (mix(index / 8) >> (index % 8 * 8)) as u8).collect()
+    (0..len as u64)
+        .map(|index| (mix(index / 8) >> (index % 8 * 8)) as u8)
+        .collect()
 }
 
 /// The trio of an SSE-C key made of one byte.
@@ -246,22 +307,34 @@ impl Pieces {
             pieces.push(Ok(Bytes::copy_from_slice(piece)));
             rest = after;
         }
-        Self { pieces: pieces.into_iter(), trailing: None }
+        Self {
+            pieces: pieces.into_iter(),
+            trailing: None,
+        }
     }
 
     pub fn with_trailer(self, value: Vec<u8>) -> Self {
-        Self { trailing: Some(value), ..self }
+        Self {
+            trailing: Some(value),
+            ..self
+        }
     }
 
     /// Ends with an error behind all pieces.
     pub fn failing(self, error: BodyError) -> Self {
         let pieces: Vec<_> = self.pieces.chain([Err(error)]).collect();
-        Self { pieces: pieces.into_iter(), trailing: self.trailing }
+        Self {
+            pieces: pieces.into_iter(),
+            trailing: self.trailing,
+        }
     }
 }
 
 impl BodySource for Pieces {
-    fn poll_piece(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_piece(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         Poll::Ready(self.pieces.next())
     }
 
@@ -308,7 +381,9 @@ pub struct TestAudit(pub parking_lot::Mutex<Vec<&'static str>>);
 impl AuditSink for TestAudit {
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
         self.0.lock().extend(events.iter().map(|event| event.name));
-        PendingCommit::ready(Ok(Committed { sequence: CommitSequence(0) }))
+        PendingCommit::ready(Ok(Committed {
+            sequence: CommitSequence(0),
+        }))
     }
 }
 
@@ -327,13 +402,23 @@ pub struct Gated {
 }
 
 impl Gated {
-    pub fn new(inner: Pieces, entered: std::sync::mpsc::Sender<()>, finish: std::sync::mpsc::Receiver<()>) -> Self {
-        Self { inner, gate: Some((entered, finish)) }
+    pub fn new(
+        inner: Pieces,
+        entered: std::sync::mpsc::Sender<()>,
+        finish: std::sync::mpsc::Receiver<()>,
+    ) -> Self {
+        Self {
+            inner,
+            gate: Some((entered, finish)),
+        }
     }
 }
 
 impl BodySource for Gated {
-    fn poll_piece(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_piece(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         if let Some((entered, finish)) = self.gate.take() {
             entered.send(()).unwrap();
             // The runtime has a second worker, and this one has nothing else to do.
