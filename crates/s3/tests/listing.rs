@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
+    clippy::cast_possible_truncation,
     dead_code,
     unreachable_pub,
     reason = "tests; the support module serves all of them"

@@ -5,8 +5,9 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    dead_code,
     unreachable_pub,
-    reason = "tests"
+    reason = "tests; the support module serves all of them"
 )]
 
 mod support;
