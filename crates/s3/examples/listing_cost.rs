@@ -5,13 +5,10 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    dead_code,
-    unreachable_pub,
-    reason = "an example prints and may stop; the fixture serves the tests too"
+    reason = "an example prints, and may stop"
 )]
 
+#[expect(dead_code, reason = "the fixture serves the tests too")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

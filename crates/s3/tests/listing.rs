@@ -1,14 +1,8 @@
 //! Listings as clients see them. What a page holds is the engine's business, and tested there.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    dead_code,
-    unreachable_pub,
-    reason = "tests; the support module serves all of them"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+#[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
 
 use strongroom_policy::actions::{

@@ -1,14 +1,8 @@
 //! Multipart uploads: every rule, every race, and that nothing is left behind.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    dead_code,
-    unreachable_pub,
-    reason = "tests; the support module serves all of them"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+#[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
 
 use std::sync::Arc;

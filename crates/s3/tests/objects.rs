@@ -1,15 +1,9 @@
 //! Objects of one stream: round trips, ranges, versions, conditions, copies, SSE-C, digests, damage,
 //! and what is left behind.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    dead_code,
-    unreachable_pub,
-    reason = "tests; the support module serves all of them"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+#[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
 
 use std::collections::BTreeMap;

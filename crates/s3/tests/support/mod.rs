@@ -1,5 +1,12 @@
 //! The service on stores in memory, with a clock and randomness that tests decide.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -33,26 +40,26 @@ use strongroom_types::{
 use tokio::runtime::Runtime;
 
 /// Streams up to this stored length are inline in tests.
-pub const INLINE_MAX_BYTES: usize = 8192;
+pub(crate) const INLINE_MAX_BYTES: usize = 8192;
 
 /// The service and what it stands on.
-pub struct Fixture {
-    pub service: Arc<S3>,
-    pub meta: Arc<MemoryMeta>,
-    pub blobs: Arc<MemoryBlobs>,
-    pub clock: Arc<TestClock>,
-    pub audit: Arc<TestAudit>,
-    pub runtime: Runtime,
+pub(crate) struct Fixture {
+    pub(crate) service: Arc<S3>,
+    pub(crate) meta: Arc<MemoryMeta>,
+    pub(crate) blobs: Arc<MemoryBlobs>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) audit: Arc<TestAudit>,
+    pub(crate) runtime: Runtime,
 }
 
 impl Fixture {
     /// With a bucket `bucket` of that versioning.
-    pub fn new(versioning: Versioning) -> Self {
+    pub(crate) fn new(versioning: Versioning) -> Self {
         Self::on(MemoryMeta::new(), MemoryBlobs::new(), versioning)
     }
 
     /// With streams and manifests inline only up to that stored length.
-    pub fn with_inline_max(inline_max_bytes: usize) -> Self {
+    pub(crate) fn with_inline_max(inline_max_bytes: usize) -> Self {
         Self::configured(
             MemoryMeta::new(),
             MemoryBlobs::new(),
@@ -62,7 +69,7 @@ impl Fixture {
     }
 
     /// On those stores.
-    pub fn on(meta: MemoryMeta, blobs: MemoryBlobs, versioning: Versioning) -> Self {
+    pub(crate) fn on(meta: MemoryMeta, blobs: MemoryBlobs, versioning: Versioning) -> Self {
         Self::configured(meta, blobs, versioning, INLINE_MAX_BYTES)
     }
 
@@ -119,7 +126,7 @@ impl Fixture {
         fixture
     }
 
-    pub fn set_versioning(&self, versioning: Versioning) {
+    pub(crate) fn set_versioning(&self, versioning: Versioning) {
         if versioning != Versioning::Never {
             let entry = self
                 .service
@@ -131,18 +138,18 @@ impl Fixture {
         }
     }
 
-    pub fn entry<A: Action>(&self, key: &str) -> Entry<A> {
+    pub(crate) fn entry<A: Action>(&self, key: &str) -> Entry<A> {
         self.service
             .enter_object(context(), &bucket(), &object_key(key), None)
             .unwrap()
     }
 
-    pub fn put(&self, key: &str, body: &[u8]) -> PutObjectOutput {
+    pub(crate) fn put(&self, key: &str, body: &[u8]) -> PutObjectOutput {
         self.try_put(key, PutObjectInput::default(), body).unwrap()
     }
 
     /// Puts a body that comes in pieces of odd sizes; its length is filled in.
-    pub fn try_put(
+    pub(crate) fn try_put(
         &self,
         key: &str,
         input: PutObjectInput,
@@ -155,7 +162,7 @@ impl Fixture {
         self.put_pieces(key, input, Pieces::of(body))
     }
 
-    pub fn put_pieces(
+    pub(crate) fn put_pieces(
         &self,
         key: &str,
         input: PutObjectInput,
@@ -166,22 +173,26 @@ impl Fixture {
             .block_on(self.service.put_object(entry, input, Box::pin(body)))
     }
 
-    pub fn try_get(&self, key: &str, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
+    pub(crate) fn try_get(
+        &self,
+        key: &str,
+        input: GetObjectInput,
+    ) -> Result<GetObjectOutput, S3Error> {
         self.service.get_object(self.entry::<GetObject>(key), input)
     }
 
     /// All bytes that a read gives.
-    pub fn read(&self, key: &str, input: GetObjectInput) -> Result<Vec<u8>, S3Error> {
+    pub(crate) fn read(&self, key: &str, input: GetObjectInput) -> Result<Vec<u8>, S3Error> {
         let output = self.try_get(key, input)?;
         Ok(self.drain(output).unwrap())
     }
 
-    pub fn get(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn get(&self, key: &str) -> Vec<u8> {
         self.read(key, GetObjectInput::default()).unwrap()
     }
 
     /// The body's bytes, or the error that it ended with.
-    pub fn drain(&self, output: GetObjectOutput) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn drain(&self, output: GetObjectOutput) -> Result<Vec<u8>, ReadError> {
         match output.body.unwrap() {
             ObjectBody::Whole(bytes) => Ok(bytes.to_vec()),
             ObjectBody::Stream(mut stream) => self.runtime.block_on(async {
@@ -194,7 +205,7 @@ impl Fixture {
         }
     }
 
-    pub fn rows(&self, table: Table) -> Vec<Row> {
+    pub(crate) fn rows(&self, table: Table) -> Vec<Row> {
         let scan = Scan {
             table,
             start: Bytes::new(),
@@ -205,11 +216,11 @@ impl Fixture {
         self.meta.scan(&scan).unwrap().rows
     }
 
-    pub fn blob_ids(&self) -> Vec<BlobId> {
+    pub(crate) fn blob_ids(&self) -> Vec<BlobId> {
         self.blobs.list(None, usize::MAX).unwrap()
     }
 
-    pub fn blob_bytes(&self, id: BlobId) -> Vec<u8> {
+    pub(crate) fn blob_bytes(&self, id: BlobId) -> Vec<u8> {
         let reader = self.blobs.open(id).unwrap();
         let mut bytes = vec![0; usize::try_from(reader.len_bytes()).unwrap()];
         reader.read_at(0, &mut bytes).unwrap();
@@ -217,7 +228,7 @@ impl Fixture {
     }
 
     /// Puts other bytes where a blob was, as a broken disk would.
-    pub fn replace_blob(&self, id: BlobId, bytes: &[u8]) {
+    pub(crate) fn replace_blob(&self, id: BlobId, bytes: &[u8]) {
         self.blobs.delete(id).unwrap();
         let mut writer = self.blobs.create(id, 0).unwrap();
         writer.write(bytes).unwrap();
@@ -225,12 +236,12 @@ impl Fixture {
     }
 
     /// Loses a blob.
-    pub fn blobs_delete(&self, id: BlobId) {
+    pub(crate) fn blobs_delete(&self, id: BlobId) {
         self.blobs.delete(id).unwrap();
     }
 
     /// Puts another value where a row was.
-    pub fn replace_row(&self, table: Table, key: &[u8], value: Vec<u8>) {
+    pub(crate) fn replace_row(&self, table: Table, key: &[u8], value: Vec<u8>) {
         let key = Bytes::copy_from_slice(key);
         self.meta
             .commit(Transaction::new().put(table, key, value))
@@ -240,20 +251,20 @@ impl Fixture {
 }
 
 /// The bucket that every fixture has.
-pub fn bucket() -> BucketName {
+pub(crate) fn bucket() -> BucketName {
     BucketName::parse("bucket").unwrap()
 }
 
-pub fn object_key(key: &str) -> ObjectKey {
+pub(crate) fn object_key(key: &str) -> ObjectKey {
     ObjectKey::parse(key).unwrap()
 }
 
 /// A request of the account's root from this host.
-pub fn context() -> Arc<RequestContext> {
+pub(crate) fn context() -> Arc<RequestContext> {
     context_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
+pub(crate) fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
     Arc::new(RequestContext {
         request_id: RequestId::random(&TestEntropy(AtomicU64::new(7))),
         received: Timestamp::from_millis(0),
@@ -272,14 +283,14 @@ pub fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
 }
 
 /// Bytes of which every stretch tells where it is from.
-pub fn pattern(len: usize) -> Vec<u8> {
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64)
         .map(|index| (mix(index / 8) >> (index % 8 * 8)) as u8)
         .collect()
 }
 
 /// The trio of an SSE-C key made of one byte.
-pub fn customer(byte: u8) -> CustomerHeaders {
+pub(crate) fn customer(byte: u8) -> CustomerHeaders {
     let key = [byte; 32];
     CustomerHeaders {
         algorithm: Some("AES256".to_owned()),
@@ -289,14 +300,14 @@ pub fn customer(byte: u8) -> CustomerHeaders {
 }
 
 /// A body in pieces.
-pub struct Pieces {
+pub(crate) struct Pieces {
     pieces: std::vec::IntoIter<Result<Bytes, BodyError>>,
     trailing: Option<Vec<u8>>,
 }
 
 impl Pieces {
     /// In pieces of odd sizes, small and large.
-    pub fn of(body: &[u8]) -> Self {
+    pub(crate) fn of(body: &[u8]) -> Self {
         let sizes = [1, 4095, 70_000, 3, 300_000, 16_384, 65_536];
         let (mut rest, mut pieces) = (body, Vec::new());
         for size in sizes.into_iter().cycle() {
@@ -313,7 +324,7 @@ impl Pieces {
         }
     }
 
-    pub fn with_trailer(self, value: Vec<u8>) -> Self {
+    pub(crate) fn with_trailer(self, value: Vec<u8>) -> Self {
         Self {
             trailing: Some(value),
             ..self
@@ -321,7 +332,7 @@ impl Pieces {
     }
 
     /// Ends with an error behind all pieces.
-    pub fn failing(self, error: BodyError) -> Self {
+    pub(crate) fn failing(self, error: BodyError) -> Self {
         let pieces: Vec<_> = self.pieces.chain([Err(error)]).collect();
         Self {
             pieces: pieces.into_iter(),
@@ -344,10 +355,10 @@ impl BodySource for Pieces {
 }
 
 /// Time as tests set it.
-pub struct TestClock(pub AtomicU64);
+pub(crate) struct TestClock(pub(crate) AtomicU64);
 
 impl TestClock {
-    pub fn advance_seconds(&self, seconds: u64) {
+    pub(crate) fn advance_seconds(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 }
@@ -363,7 +374,7 @@ impl Clock for TestClock {
 }
 
 /// Bytes that never repeat and are the same in every run of one thread.
-pub struct TestEntropy(pub AtomicU64);
+pub(crate) struct TestEntropy(pub(crate) AtomicU64);
 
 impl Entropy for TestEntropy {
     fn fill(&self, out: &mut [u8]) {
@@ -376,7 +387,7 @@ impl Entropy for TestEntropy {
 
 /// Keeps the names of the events.
 #[derive(Default)]
-pub struct TestAudit(pub parking_lot::Mutex<Vec<&'static str>>);
+pub(crate) struct TestAudit(pub(crate) parking_lot::Mutex<Vec<&'static str>>);
 
 impl AuditSink for TestAudit {
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
@@ -396,13 +407,13 @@ fn mix(seed: u64) -> u64 {
 }
 
 /// A body that says when it is asked for its first piece, and waits then.
-pub struct Gated {
+pub(crate) struct Gated {
     inner: Pieces,
     gate: Option<(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>)>,
 }
 
 impl Gated {
-    pub fn new(
+    pub(crate) fn new(
         inner: Pieces,
         entered: std::sync::mpsc::Sender<()>,
         finish: std::sync::mpsc::Receiver<()>,
