@@ -13,7 +13,10 @@ use bytes::Bytes;
 /// nothing of the body may be kept. A trailing checksum is known only after the end.
 pub trait BodySource: Send {
     /// The next piece.
-    fn poll_piece(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>>;
+    fn poll_piece(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>>;
 
     /// The checksum value (decoded from base64) that came as the declared trailer.
     fn trailing_checksum(&self) -> Option<Vec<u8>>;
@@ -25,7 +28,10 @@ pub trait BodySource: Send {
 pub struct EmptyBody;
 
 impl BodySource for EmptyBody {
-    fn poll_piece(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_piece(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         Poll::Ready(None)
     }
 

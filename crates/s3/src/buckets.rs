@@ -1,5 +1,10 @@
 //! Buckets and their settings.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use bytes::Bytes;
 use strongroom_policy::actions;
 use strongroom_ports::{RowVersion, Scan, Table, Transaction};

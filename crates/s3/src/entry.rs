@@ -47,7 +47,10 @@ impl<A: Action> Entry<A> {
     /// The bucket and key that an object operation stands at.
     pub(crate) fn object(&self) -> Result<(&Arc<BucketView>, &ObjectKey), S3Error> {
         // Entries of object operations are made by `enter_object` alone, which sets both.
-        self.bucket.as_ref().zip(self.key.as_ref()).ok_or(S3Error::Unavailable)
+        self.bucket
+            .as_ref()
+            .zip(self.key.as_ref())
+            .ok_or(S3Error::Unavailable)
     }
 
     pub(crate) fn bucket_uid(&self) -> Option<BucketUid> {

@@ -2,8 +2,9 @@
 
 use strongroom_sse::{CustomerHeaders, SseHeaders};
 use strongroom_types::{
-    BlockedEncryption, BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag, ObjectKey, ObjectMetadata,
-    PartNumber, RangeSpec, SseAlgorithm, TagSet, Timestamp, UploadId, VersionId,
+    BlockedEncryption, BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag,
+    ObjectKey, ObjectMetadata, PartNumber, RangeSpec, SseAlgorithm, TagSet, Timestamp, UploadId,
+    VersionId,
 };
 
 /// `If-Match` or `If-None-Match`.

@@ -17,7 +17,9 @@
 //! ```
 
 use bytes::Bytes;
-use strongroom_types::{AttemptUid, BlobId, BucketName, BucketUid, ObjectKey, PartNumber, UploadId, VersionUid};
+use strongroom_types::{
+    AttemptUid, BlobId, BucketName, BucketUid, ObjectKey, PartNumber, UploadId, VersionUid,
+};
 
 /// Key of a bucket's row.
 pub(crate) fn bucket(name: &BucketName) -> Bytes {
@@ -54,8 +56,15 @@ pub(crate) fn versions_of(bucket: BucketUid, key: &ObjectKey) -> (Bytes, Bytes) 
 }
 
 /// The range of the versions of one key that are newer than `sequence`.
-pub(crate) fn versions_newer_than(bucket: BucketUid, key: &ObjectKey, sequence: u64) -> (Bytes, Bytes) {
-    (versions_prefix(bucket, key.as_bytes()).into(), version(bucket, key, sequence))
+pub(crate) fn versions_newer_than(
+    bucket: BucketUid,
+    key: &ObjectKey,
+    sequence: u64,
+) -> (Bytes, Bytes) {
+    (
+        versions_prefix(bucket, key.as_bytes()).into(),
+        version(bucket, key, sequence),
+    )
 }
 
 /// The start of the version rows of object keys from `from` (inclusive, raw bytes) on.
@@ -110,7 +119,9 @@ pub(crate) fn whole_bucket(bucket: BucketUid) -> (Bytes, Bytes) {
 
 /// Key of a part.
 pub(crate) fn part(version: VersionUid, number: PartNumber) -> Bytes {
-    [version.as_bytes().as_slice(), &number.value().to_be_bytes()].concat().into()
+    [version.as_bytes().as_slice(), &number.value().to_be_bytes()]
+        .concat()
+        .into()
 }
 
 /// The range of all parts of an upload.
@@ -133,7 +144,9 @@ pub(crate) fn inline(version: VersionUid) -> Bytes {
 
 /// Key of the inline stream of a part.
 pub(crate) fn inline_part(version: VersionUid, attempt: AttemptUid) -> Bytes {
-    [version.as_bytes().as_slice(), attempt.as_bytes()].concat().into()
+    [version.as_bytes().as_slice(), attempt.as_bytes()]
+        .concat()
+        .into()
 }
 
 /// Key of a blob's row.
@@ -265,8 +278,14 @@ mod tests {
             initiated: strongroom_types::Timestamp::from_millis(5),
             version_uid: VersionUid::from_bytes([3; 16]),
         };
-        assert_eq!(parse_upload(&upload(BUCKET, &key("a/\0b"), id)), Some(("a/\0b".to_owned(), id)));
-        for garbage in [Garbage::Blob(BlobId::from_bytes([1; 16])), Garbage::BucketUploads(BUCKET)] {
+        assert_eq!(
+            parse_upload(&upload(BUCKET, &key("a/\0b"), id)),
+            Some(("a/\0b".to_owned(), id))
+        );
+        for garbage in [
+            Garbage::Blob(BlobId::from_bytes([1; 16])),
+            Garbage::BucketUploads(BUCKET),
+        ] {
             assert_eq!(Garbage::parse(&garbage.key()), Some(garbage));
         }
     }

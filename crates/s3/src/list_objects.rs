@@ -1,5 +1,10 @@
 //! ListObjects, V1 and V2.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use strongroom_policy::actions;
 use strongroom_ports::Table;
 use strongroom_types::{CanonicalId, ETag, StorageClass, Timestamp};

@@ -1,5 +1,10 @@
 //! ListObjectVersions and ListMultipartUploads.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use strongroom_policy::actions;
 use strongroom_ports::{Scan, Table};
 use strongroom_types::{BucketUid, CanonicalId, ETag, ObjectKey, StorageClass, VersionId};

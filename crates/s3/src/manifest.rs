@@ -140,19 +140,19 @@ impl S3 {
                     Err(S3Error::Damaged)
                 }
             })
-            .map_err(|error| match error {
-                S3Error::Damaged => {
-                    let blob = row.blob.map(BlobId::from_bytes);
-                    self.damaged(
-                        identity,
-                        Damage {
-                            what: "manifest",
-                            blob,
-                            segment: None,
-                        },
-                    )
+            .map_err(|error| {
+                if error != S3Error::Damaged {
+                    return error;
                 }
-                other => other,
+                let blob = row.blob.map(BlobId::from_bytes);
+                self.damaged(
+                    identity,
+                    Damage {
+                        what: "manifest",
+                        blob,
+                        segment: None,
+                    },
+                )
             })
     }
 }
@@ -625,7 +625,9 @@ mod tests {
         let start = binding.sealed_group(0).0;
         let arranged = |order: &[usize]| {
             let mut out = bytes[..start].to_vec();
-            order.iter().for_each(|index| out.extend(group(*index)));
+            for index in order {
+                out.extend(group(*index));
+            }
             out
         };
         assert!(read(&object(), ID, 192, arranged(&[0, 1, 2])).is_ok());

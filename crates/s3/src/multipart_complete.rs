@@ -11,6 +11,11 @@
 //! one wins, an Abort in between wins, and no part can change behind the judgement. The number of
 //! rows that it writes does not grow with the number of parts.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use std::collections::BTreeMap;
 
 use strongroom_crypto::{PartIdentity, RowSealer};
@@ -275,8 +280,8 @@ impl S3 {
         let entropy = &*self.ports.entropy;
         let mut id = [0; 16];
         entropy.fill(&mut id);
-        let sealer = RowSealer::new(self.ports.custody.manifest_key());
-        let sealed = seal_manifest(&sealer, &upload.identity, id, parts, entropy)?;
+        let rows = RowSealer::new(self.ports.custody.manifest_key());
+        let sealed = seal_manifest(&rows, &upload.identity, id, parts, entropy)?;
         let part_count = u32::try_from(parts.len()).map_err(|_| S3Error::MalformedPartList)?;
         let checksum_declared = upload.row.checksum_declared;
         if sealed.len() <= MANIFEST_INLINE_MAX_BYTES.min(self.options.inline_max_bytes) {

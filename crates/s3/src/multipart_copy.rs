@@ -67,7 +67,7 @@ impl S3 {
         };
         let prepared = self.prepare_part(&destination, request)?;
         let stored = self.store_from(&prepared.job, &mut || reader.next_window(self))?;
-        self.keep_part(prepared, stored, version)
+        self.keep_part(prepared, &stored, version)
     }
 
     fn open_source(
@@ -82,9 +82,12 @@ impl S3 {
         for _ in 0..SOURCE_ATTEMPTS {
             let (found, object) =
                 self.existing_object(bucket, key, source.version)
-                    .map_err(|error| match error {
-                        S3Error::IsDeleteMarker { .. } => S3Error::CopySourceIsDeleteMarker,
-                        other => other,
+                    .map_err(|error| {
+                        if matches!(error, S3Error::IsDeleteMarker { .. }) {
+                            S3Error::CopySourceIsDeleteMarker
+                        } else {
+                            error
+                        }
                     })?;
             let identity = ObjectIdentity {
                 bucket: bucket.uid,
@@ -101,7 +104,9 @@ impl S3 {
                 .conditions
                 .check_copy_source(&etag, found.row.last_modified())?;
             let bytes = copied_range(range, object.size_bytes)?;
-            if let Some(reader) = self.open_object(&opened.data_key, &identity, &found, &object, bytes)? {
+            if let Some(reader) =
+                self.open_object(&opened.data_key, &identity, &found, &object, bytes)?
+            {
                 let (len_bytes, version) = (bytes.len_bytes(), found.shown_id(bucket));
                 return Ok(OpenSource {
                     reader,

@@ -1,5 +1,10 @@
 //! CreateMultipartUpload and AbortMultipartUpload, and how the other operations find an upload.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use bytes::Bytes;
 use strongroom_crypto::ObjectIdentity;
 use strongroom_policy::actions;
@@ -167,9 +172,12 @@ impl S3 {
             return Err(SseError::UploadEncryptionMissing.into());
         }
         let opened = self.open_data_key(&upload.row.key, &upload.identity, customer, confidential);
-        opened.map_err(|error| match error {
-            S3Error::Sse(SseError::CustomerKeyWrong) => SseError::UploadKeyMismatch.into(),
-            other => other,
+        opened.map_err(|error| {
+            if error == S3Error::Sse(SseError::CustomerKeyWrong) {
+                SseError::UploadKeyMismatch.into()
+            } else {
+                error
+            }
         })
     }
 

@@ -1,5 +1,10 @@
 //! ListParts.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "an entry and its input are good for one operation"
+)]
+
 use bytes::Bytes;
 use strongroom_crypto::{DataKey, ObjectIdentity, PartIdentity};
 use strongroom_policy::actions;

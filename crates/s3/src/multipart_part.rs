@@ -83,7 +83,7 @@ impl S3 {
         .await??;
         let stored = self.store_stream(Arc::clone(&prepared.job), body).await?;
         let service = Arc::clone(self);
-        on_worker(move || service.keep_part(prepared, stored, None)).await?
+        on_worker(move || service.keep_part(prepared, &stored, None)).await?
     }
 
     /// Judges a part before its bytes are read.
@@ -173,7 +173,7 @@ impl S3 {
     pub(crate) fn keep_part(
         &self,
         prepared: PreparedPart,
-        stored: StoredStream,
+        stored: &StoredStream,
         source_version: Option<VersionId>,
     ) -> Result<UploadPartOutput, S3Error> {
         let PreparedPart {
@@ -202,9 +202,9 @@ impl S3 {
             place: stored.place_row(),
             sealed_checksum,
         };
-        let place = self.place_writes(&stored, &job.identity, Some(part));
+        let place = self.place_writes(stored, &job.identity, Some(part));
         if let Err(error) = self.commit_part(&upload, part, &row, &place) {
-            self.discard_stream(&stored, &error);
+            self.discard_stream(stored, &error);
             return Err(error);
         }
         Ok(UploadPartOutput {

@@ -2,8 +2,8 @@
 
 use strongroom_types::{
     AccountId, BucketEncryption, BucketName, BucketUid, ByteRange, CanonicalId, Checksum,
-    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, StorageClass, TagSet,
-    Timestamp, UploadId, VersionId,
+    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, StorageClass,
+    TagSet, Timestamp, UploadId, VersionId,
 };
 
 use crate::{ObjectBody, S3Error};

@@ -36,28 +36,47 @@ macro_rules! records {
     ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};
 }
 
-records!(BucketRow = 1, CurrentRow = 2, VersionRow = 3, NullVersionRow = 4, UploadRow = 5, PartRow = 6, BlobRow = 7, GarbageRow = 8);
+records!(
+    BucketRow = 1,
+    CurrentRow = 2,
+    VersionRow = 3,
+    NullVersionRow = 4,
+    UploadRow = 5,
+    PartRow = 6,
+    BlobRow = 7,
+    GarbageRow = 8
+);
 
 /// A key and a value, of tags and user metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct PairRow {
-    #[n(0)] pub key: String,
-    #[cbor(n(1), with = "minicbor::bytes")] pub value: Vec<u8>,
+    #[n(0)]
+    pub key: String,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub value: Vec<u8>,
 }
 
 /// A bucket.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct BucketRow {
-    #[cbor(n(0), with = "minicbor::bytes")] pub uid: [u8; 16],
-    #[n(1)] pub owner: String,
-    #[n(2)] pub owner_canonical_id: String,
-    #[n(3)] pub region: String,
-    #[n(4)] pub created_millis: u64,
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub uid: [u8; 16],
+    #[n(1)]
+    pub owner: String,
+    #[n(2)]
+    pub owner_canonical_id: String,
+    #[n(3)]
+    pub region: String,
+    #[n(4)]
+    pub created_millis: u64,
     /// 0 never, 1 enabled, 2 suspended.
-    #[n(5)] pub versioning: u8,
-    #[n(6)] pub encryption: EncryptionRow,
-    #[n(7)] pub tags: Option<Vec<PairRow>>,
+    #[n(5)]
+    pub versioning: u8,
+    #[n(6)]
+    pub encryption: EncryptionRow,
+    #[n(7)]
+    pub tags: Option<Vec<PairRow>>,
 }
 
 /// A bucket's default encryption.
@@ -65,25 +84,36 @@ pub(crate) struct BucketRow {
 #[cbor(map)]
 pub(crate) struct EncryptionRow {
     /// `AES256`, `aws:kms`, `aws:kms:dsse`.
-    #[n(0)] pub algorithm: String,
-    #[n(1)] pub kms_key_id: Option<String>,
-    #[n(2)] pub bucket_key_enabled: bool,
-    #[n(3)] pub blocks_sse_c: bool,
-    #[n(4)] pub explicitly_set: bool,
+    #[n(0)]
+    pub algorithm: String,
+    #[n(1)]
+    pub kms_key_id: Option<String>,
+    #[n(2)]
+    pub bucket_key_enabled: bool,
+    #[n(3)]
+    pub blocks_sse_c: bool,
+    #[n(4)]
+    pub explicitly_set: bool,
 }
 
 /// What a listing shows of a key's current version.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct CurrentRow {
-    #[n(0)] pub sequence: u64,
-    #[n(1)] pub size_bytes: u64,
-    #[n(2)] pub etag: String,
-    #[n(3)] pub last_modified_millis: u64,
+    #[n(0)]
+    pub sequence: u64,
+    #[n(1)]
+    pub size_bytes: u64,
+    #[n(2)]
+    pub etag: String,
+    #[n(3)]
+    pub last_modified_millis: u64,
     /// Checksum algorithm and type, see [`ChecksumKindRow`].
-    #[n(4)] pub checksum: Option<ChecksumKindRow>,
+    #[n(4)]
+    pub checksum: Option<ChecksumKindRow>,
     /// Canonical id.
-    #[n(5)] pub owner: String,
+    #[n(5)]
+    pub owner: String,
 }
 
 /// Which checksum, but not its value.
@@ -91,18 +121,22 @@ pub(crate) struct CurrentRow {
 #[cbor(map)]
 pub(crate) struct ChecksumKindRow {
     /// 1 CRC32, 2 CRC32C, 3 CRC64NVME, 4 SHA1, 5 SHA256.
-    #[n(0)] pub algorithm: u8,
+    #[n(0)]
+    pub algorithm: u8,
     /// Covers the whole object (otherwise composite).
-    #[n(1)] pub full_object: bool,
+    #[n(1)]
+    pub full_object: bool,
 }
 
 /// Where a stored stream is.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum PlaceRow {
     /// In `INLINE`, under the identity of the version or of the part's attempt.
-    #[n(0)] Inline,
+    #[n(0)]
+    Inline,
     /// A blob file.
-    #[n(1)] Blob(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]),
+    #[n(1)]
+    Blob(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]),
 }
 
 /// How a version's data key is kept.
@@ -110,84 +144,115 @@ pub(crate) enum PlaceRow {
 #[cbor(map)]
 pub(crate) struct KeyRow {
     /// [`strongroom_crypto::WrappedKey`] bytes; its mode byte says how to open it.
-    #[cbor(n(0), with = "minicbor::bytes")] pub wrapped: Vec<u8>,
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub wrapped: Vec<u8>,
     /// SSE-C only: what recognises the customer's key.
-    #[cbor(n(1), with = "minicbor::bytes")] pub customer_verifier: Option<Vec<u8>>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub customer_verifier: Option<Vec<u8>>,
 }
 
 /// System-defined and user metadata.
 #[derive(Clone, Debug, Default, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct MetadataRow {
-    #[n(0)] pub content_type: Option<String>,
-    #[n(1)] pub cache_control: Option<String>,
-    #[n(2)] pub content_disposition: Option<String>,
-    #[n(3)] pub content_encoding: Option<String>,
-    #[n(4)] pub content_language: Option<String>,
-    #[n(5)] pub expires: Option<String>,
-    #[n(6)] pub website_redirect_location: Option<String>,
-    #[n(7)] pub user: Vec<PairRow>,
+    #[n(0)]
+    pub content_type: Option<String>,
+    #[n(1)]
+    pub cache_control: Option<String>,
+    #[n(2)]
+    pub content_disposition: Option<String>,
+    #[n(3)]
+    pub content_encoding: Option<String>,
+    #[n(4)]
+    pub content_language: Option<String>,
+    #[n(5)]
+    pub expires: Option<String>,
+    #[n(6)]
+    pub website_redirect_location: Option<String>,
+    #[n(7)]
+    pub user: Vec<PairRow>,
 }
 
 /// One version of an object, or a delete marker.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct VersionRow {
-    #[cbor(n(0), with = "minicbor::bytes")] pub uid: [u8; 16],
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub uid: [u8; 16],
     /// Its S3 version id is `null`.
-    #[n(1)] pub is_null: bool,
-    #[n(2)] pub last_modified_millis: u64,
+    #[n(1)]
+    pub is_null: bool,
+    #[n(2)]
+    pub last_modified_millis: u64,
     /// Canonical id of the owner.
-    #[n(3)] pub owner: String,
+    #[n(3)]
+    pub owner: String,
     /// `None` for a delete marker.
-    #[n(4)] pub object: Option<ObjectRow>,
+    #[n(4)]
+    pub object: Option<ObjectRow>,
 }
 
 /// What a version holds that is not a delete marker.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ObjectRow {
-    #[n(0)] pub size_bytes: u64,
-    #[n(1)] pub etag: String,
-    #[n(2)] pub key: KeyRow,
-    #[n(3)] pub content: ContentRow,
-    #[n(4)] pub checksum_kind: Option<ChecksumKindRow>,
+    #[n(0)]
+    pub size_bytes: u64,
+    #[n(1)]
+    pub etag: String,
+    #[n(2)]
+    pub key: KeyRow,
+    #[n(3)]
+    pub content: ContentRow,
+    #[n(4)]
+    pub checksum_kind: Option<ChecksumKindRow>,
     /// The checksum's value (and BE16 part count), sealed once more under the data key.
-    #[cbor(n(5), with = "minicbor::bytes")] pub sealed_checksum: Option<Vec<u8>>,
-    #[n(6)] pub metadata: MetadataRow,
-    #[n(7)] pub tags: Vec<PairRow>,
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub sealed_checksum: Option<Vec<u8>>,
+    #[n(6)]
+    pub metadata: MetadataRow,
+    #[n(7)]
+    pub tags: Vec<PairRow>,
 }
 
 /// One stream, or a list of parts.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) enum ContentRow {
     /// A single PUT or a copy.
-    #[n(0)] Single(#[n(0)] PlaceRow),
+    #[n(0)]
+    Single(#[n(0)] PlaceRow),
     /// A completed multipart upload: the parts stay in `PARTS` under the version's uid, in the order
     /// and with the lengths of the manifest.
-    #[n(1)] Parts(#[n(0)] ManifestRow),
+    #[n(1)]
+    Parts(#[n(0)] ManifestRow),
 }
 
 /// Where the authenticated part list is. See `manifest.rs`.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct ManifestRow {
-    #[n(0)] pub part_count: u32,
+    #[n(0)]
+    pub part_count: u32,
     /// The sealed manifest itself, while it is small.
-    #[cbor(n(1), with = "minicbor::bytes")] pub inline: Option<Vec<u8>>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub inline: Option<Vec<u8>>,
     /// The blob that holds it otherwise.
-    #[cbor(n(2), with = "minicbor::bytes")] pub blob: Option<[u8; 16]>,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub blob: Option<[u8; 16]>,
     /// The manifest's own random identity: an earlier manifest of the same upload does not open.
-    #[cbor(n(3), with = "minicbor::bytes")] pub id: [u8; 16],
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub id: [u8; 16],
     /// The client named the checksum algorithm: then the parts' checksums are shown.
-    #[n(4)] pub checksum_declared: bool,
+    #[n(4)]
+    pub checksum_declared: bool,
 }
 
 /// Where a key's null version is, while the bucket has versions.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct NullVersionRow {
-    #[n(0)] pub sequence: u64,
+    #[n(0)]
+    pub sequence: u64,
 }
 
 /// A multipart upload in progress.
@@ -195,22 +260,31 @@ pub(crate) struct NullVersionRow {
 #[cbor(map)]
 pub(crate) struct UploadRow {
     /// Canonical id of the initiator.
-    #[n(0)] pub owner: String,
-    #[n(1)] pub key: KeyRow,
-    #[n(2)] pub metadata: MetadataRow,
-    #[n(3)] pub tags: Vec<PairRow>,
-    #[n(4)] pub checksum: Option<ChecksumKindRow>,
+    #[n(0)]
+    pub owner: String,
+    #[n(1)]
+    pub key: KeyRow,
+    #[n(2)]
+    pub metadata: MetadataRow,
+    #[n(3)]
+    pub tags: Vec<PairRow>,
+    #[n(4)]
+    pub checksum: Option<ChecksumKindRow>,
     /// A Complete has frozen the parts; it may be tried again, but no part may change.
-    #[n(5)] pub completing: bool,
+    #[n(5)]
+    pub completing: bool,
     /// The client named the checksum algorithm; otherwise it is S3's default and not spoken of
     /// before the object is complete.
-    #[n(6)] pub checksum_declared: bool,
+    #[n(6)]
+    pub checksum_declared: bool,
 }
 
 impl UploadRow {
     /// The checksum algorithm and type that the client chose when it created the upload.
     pub(crate) fn declared_checksum(&self) -> Option<(ChecksumAlgorithm, ChecksumType)> {
-        self.checksum.filter(|_| self.checksum_declared).and_then(ChecksumKindRow::parse)
+        self.checksum
+            .filter(|_| self.checksum_declared)
+            .and_then(ChecksumKindRow::parse)
     }
 }
 
@@ -218,29 +292,39 @@ impl UploadRow {
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct PartRow {
-    #[cbor(n(0), with = "minicbor::bytes")] pub attempt: [u8; 16],
-    #[n(1)] pub size_bytes: u64,
-    #[n(2)] pub etag: String,
-    #[n(3)] pub last_modified_millis: u64,
-    #[n(4)] pub place: PlaceRow,
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub attempt: [u8; 16],
+    #[n(1)]
+    pub size_bytes: u64,
+    #[n(2)]
+    pub etag: String,
+    #[n(3)]
+    pub last_modified_millis: u64,
+    #[n(4)]
+    pub place: PlaceRow,
     /// Sealed under the data key.
-    #[cbor(n(5), with = "minicbor::bytes")] pub sealed_checksum: Option<Vec<u8>>,
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub sealed_checksum: Option<Vec<u8>>,
 }
 
 /// Who refers to a blob file: for the collector, the scrubber and recovery.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct BlobRow {
-    #[cbor(n(0), with = "minicbor::bytes")] pub bucket: [u8; 16],
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub bucket: [u8; 16],
     /// The version (or upload) that owns it.
-    #[cbor(n(1), with = "minicbor::bytes")] pub version: [u8; 16],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub version: [u8; 16],
     /// The part, if it is one.
-    #[n(2)] pub part_number: Option<u16>,
+    #[n(2)]
+    pub part_number: Option<u16>,
 }
 
 /// Something to remove.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct GarbageRow {
-    #[n(0)] pub since_millis: u64,
+    #[n(0)]
+    pub since_millis: u64,
 }

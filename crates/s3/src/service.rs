@@ -7,9 +7,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use strongroom_policy::{Action, Authorized, Authorizer, Resource};
 use strongroom_ports::{
-    AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row, RowVersion, Table,
+    AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row,
+    RowVersion, Table,
 };
-use strongroom_types::{AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext, VersionUid};
+use strongroom_types::{
+    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext, VersionUid,
+};
 
 use crate::rows::{BucketRow, Record};
 use crate::{BucketView, Custody, Entry, S3Error, keys};
@@ -75,11 +78,24 @@ impl S3 {
     /// # Errors
     ///
     /// [`S3Error::AccessDenied`].
-    pub fn enter_account<A: Action>(&self, context: Arc<RequestContext>) -> Result<Entry<A>, S3Error> {
+    pub fn enter_account<A: Action>(
+        &self,
+        context: Arc<RequestContext>,
+    ) -> Result<Entry<A>, S3Error> {
         // Nobody's account is no account: an evaluator denies it before it is looked at.
         let account = context.principal.account().unwrap_or(self.nobody());
-        let proof = Authorized::check(&*self.ports.authorizer, &context, Resource::Account { account })?;
-        Ok(Entry { context, bucket: None, bucket_version: None, key: None, proof })
+        let proof = Authorized::check(
+            &*self.ports.authorizer,
+            &context,
+            Resource::Account { account },
+        )?;
+        Ok(Entry {
+            context,
+            bucket: None,
+            bucket_version: None,
+            key: None,
+            proof,
+        })
     }
 
     /// Lets a request in to a bucket operation: the bucket exists, has the expected owner, and the
@@ -123,7 +139,9 @@ impl S3 {
         key: Option<ObjectKey>,
         expected_owner: Option<AccountId>,
     ) -> Result<Entry<A>, S3Error> {
-        let (bucket, version) = self.read_bucket(name)?.ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
+        let (bucket, version) = self
+            .read_bucket(name)?
+            .ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
         if let Some(expected) = expected_owner
             && expected != bucket.owner
         {
@@ -131,16 +149,34 @@ impl S3 {
         }
         let (bucket_name, owner) = (bucket.name.clone(), bucket.owner);
         let resource = match &key {
-            Some(key) => Resource::Object { bucket: bucket_name, owner, key: key.clone() },
-            None => Resource::Bucket { name: bucket_name, owner },
+            Some(key) => Resource::Object {
+                bucket: bucket_name,
+                owner,
+                key: key.clone(),
+            },
+            None => Resource::Bucket {
+                name: bucket_name,
+                owner,
+            },
         };
         let proof = Authorized::check(&*self.ports.authorizer, &context, resource)?;
-        Ok(Entry { context, bucket: Some(Arc::new(bucket)), bucket_version: Some(version), key, proof })
+        Ok(Entry {
+            context,
+            bucket: Some(Arc::new(bucket)),
+            bucket_version: Some(version),
+            key,
+            proof,
+        })
     }
 
     /// The bucket of that name, and its row's version.
-    pub(crate) fn read_bucket(&self, name: &BucketName) -> Result<Option<(BucketView, RowVersion)>, S3Error> {
-        let Some((row, version)) = self.read_row::<BucketRow>(Table::BUCKETS, &keys::bucket(name))? else {
+    pub(crate) fn read_bucket(
+        &self,
+        name: &BucketName,
+    ) -> Result<Option<(BucketView, RowVersion)>, S3Error> {
+        let Some((row, version)) =
+            self.read_row::<BucketRow>(Table::BUCKETS, &keys::bucket(name))?
+        else {
             return Ok(None);
         };
         let view = row.into_view(name).ok_or(S3Error::Damaged)?;
@@ -148,8 +184,14 @@ impl S3 {
     }
 
     /// Reads, opens and decodes one row.
-    pub(crate) fn read_row<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<(R, RowVersion)>, S3Error> {
-        let Some(stored) = self.ports.meta.read(table, key)? else { return Ok(None) };
+    pub(crate) fn read_row<R: Record>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<(R, RowVersion)>, S3Error> {
+        let Some(stored) = self.ports.meta.read(table, key)? else {
+            return Ok(None);
+        };
         let record = self.open_row(table, key, &stored.value)?;
         Ok(Some((record, stored.version)))
     }
@@ -162,20 +204,29 @@ impl S3 {
     /// The value to store for `record` at its place.
     pub(crate) fn seal_row<R: Record>(&self, table: Table, key: &[u8], record: &R) -> Bytes {
         let plaintext = Record::encode(record);
-        self.ports.custody.rows().seal(table.0, key, &plaintext, &*self.ports.entropy).into()
+        self.ports
+            .custody
+            .rows()
+            .seal(table.0, key, &plaintext, &*self.ports.entropy)
+            .into()
     }
 
     fn open_row<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, S3Error> {
         let opened = self.ports.custody.rows().open(table.0, key, value);
-        opened.ok().and_then(|plaintext| <R as Record>::decode(&plaintext)).ok_or_else(|| {
-            tracing::error!(table = table.0, "metadata row does not verify");
-            metrics::counter!("strongroom_integrity_events_total", "what" => "row").increment(1);
-            S3Error::Damaged
-        })
+        opened
+            .ok()
+            .and_then(|plaintext| <R as Record>::decode(&plaintext))
+            .ok_or_else(|| {
+                tracing::error!(table = table.0, "metadata row does not verify");
+                metrics::counter!("strongroom_integrity_events_total", "what" => "row")
+                    .increment(1);
+                S3Error::Damaged
+            })
     }
 
     fn nobody(&self) -> AccountId {
-        AccountId::parse("000000000000").unwrap_or_else(|_| unreachable!("twelve digits are an account id"))
+        AccountId::parse("000000000000")
+            .unwrap_or_else(|_| unreachable!("twelve digits are an account id"))
     }
 }
 
@@ -201,7 +252,8 @@ impl From<BlobError> for S3Error {
             BlobError::NoSpace => Self::NoSpace,
             BlobError::NotFound(_) => {
                 tracing::error!(%error, "blob missing");
-                metrics::counter!("strongroom_integrity_events_total", "what" => "blob").increment(1);
+                metrics::counter!("strongroom_integrity_events_total", "what" => "blob")
+                    .increment(1);
                 Self::Damaged
             }
             _ => {

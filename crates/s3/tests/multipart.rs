@@ -202,9 +202,9 @@ fn parts_make_an_object() {
     let output = complete(&f, "k", input).unwrap();
 
     let mut tags = Vec::new();
-    [first, second, third]
-        .iter()
-        .for_each(|part| tags.extend(Md5::digest(part)));
+    for part in [first, second, third] {
+        tags.extend(Md5::digest(part));
+    }
     let expected = ETag::from_parts(Md5::digest(&tags).into(), 3);
     assert_eq!(output.etag, expected);
     assert_eq!(output.version, None);
@@ -291,10 +291,10 @@ fn a_list_that_breaks_a_rule_is_refused_and_the_upload_goes_on() {
         etag,
     };
     assert_eq!(refused(&[small, large.clone()]), too_small);
-    let list = [large, last];
+    let both = [large, last];
     let size = CompleteMultipartUploadInput {
         object_size: Some(7),
-        ..completion(upload, &list)
+        ..completion(upload, &both)
     };
     assert_eq!(
         complete(&f, "k", size).unwrap_err(),
@@ -308,20 +308,20 @@ fn a_list_that_breaks_a_rule_is_refused_and_the_upload_goes_on() {
     });
     let wrong = CompleteMultipartUploadInput {
         checksum,
-        ..completion(upload, &list)
+        ..completion(upload, &both)
     };
     let mismatch = S3Error::ChecksumMismatch(ChecksumAlgorithm::Crc64Nvme);
     assert_eq!(complete(&f, "k", wrong).unwrap_err(), mismatch);
     let kind = CompleteMultipartUploadInput {
         checksum_type: Some(ChecksumType::Composite),
-        ..completion(upload, &list)
+        ..completion(upload, &both)
     };
     let not_allowed = S3Error::ChecksumTypeNotAllowed(ChecksumAlgorithm::Crc64Nvme);
     assert_eq!(complete(&f, "k", kind).unwrap_err(), not_allowed);
 
     // Released: parts can still be replaced.
     let again = part(&f, at, 3, b"again");
-    let [large, _] = list;
+    let [large, _] = both;
     complete(&f, "k", completion(upload, &[large, again])).unwrap();
     assert!(f.get("k").ends_with(b"again"));
     collect(&f);
@@ -415,15 +415,15 @@ fn composite_checksums_need_each_part_to_bring_its_own() {
 fn full_object_checksums_are_combined_from_the_parts() {
     let f = Fixture::new(Versioning::Never);
     let body = pattern(MIB_5 + 12_345);
-    let (head, tail) = body.split_at(MIB_5);
+    let (first, last) = body.split_at(MIB_5);
     let upload = create(
         &f,
         "k",
         declaring(ChecksumAlgorithm::Crc32c, ChecksumType::FullObject),
     );
     let parts = [
-        part(&f, ("k", upload), 1, head),
-        part(&f, ("k", upload), 2, tail),
+        part(&f, ("k", upload), 1, first),
+        part(&f, ("k", upload), 2, last),
     ];
     let value = u32::try_from(crc(CrcAlgorithm::Crc32Iscsi, &body))
         .unwrap()
