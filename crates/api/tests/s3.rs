@@ -1118,3 +1118,69 @@ async fn buckets_are_made_where_the_server_is() {
         location.body
     );
 }
+
+#[tokio::test]
+async fn forms_are_stored_as_their_policy_allows() {
+    use base64::Engine as _;
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let post = async |policy_key: &str, file: &str| {
+        let scope = "20130524/us-east-1/s3/aws4_request";
+        let policy = format!(
+            "{{\"expiration\":\"2013-05-24T01:00:00Z\",\"conditions\":[{{\"bucket\":\"abc\"}},\
+             [\"starts-with\",\"$key\",\"{policy_key}\"],{{\"success_action_status\":\"201\"}},\
+             {{\"x-amz-algorithm\":\"AWS4-HMAC-SHA256\"}},{{\"x-amz-credential\":\"{KEY_ID}/{scope}\"}},\
+             {{\"x-amz-date\":\"20130524T000000Z\"}},[\"content-length-range\",1,8]]}}"
+        );
+        let policy = base64::engine::general_purpose::STANDARD.encode(policy);
+        let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
+        let key = ["us-east-1", "s3", "aws4_request"]
+            .iter()
+            .fold(key, |key, part| mac(&key, part));
+        let signature = hex::encode(mac(&key, &policy));
+        let credential = format!("{KEY_ID}/{scope}");
+        let mut body = String::new();
+        for (name, value) in [
+            ("key", "up/${filename}"),
+            ("success_action_status", "201"),
+            ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+            ("x-amz-credential", &credential),
+            ("x-amz-date", "20130524T000000Z"),
+            ("policy", &policy),
+            ("x-amz-signature", &signature),
+        ] {
+            body += &format!(
+                "--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        body += &format!(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\
+             Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n"
+        );
+        let headers = [
+            ("host", "127.0.0.1:9000"),
+            ("content-type", "multipart/form-data; boundary=B"),
+        ];
+        server.send("POST", "/abc", &headers, body.as_bytes()).await
+    };
+    let stored = post("up/", "form").await;
+    assert_eq!(stored.status, 201, "{}", stored.body);
+    assert_eq!(
+        (stored.element("Key"), stored.element("Bucket")),
+        ("up/f.txt", "abc")
+    );
+    let got = server.ok("GET", "/abc/up/f.txt", &[], b"").await;
+    assert_eq!(
+        (got.body.as_str(), got.header("content-type")),
+        ("form", "text/plain")
+    );
+    assert_eq!(
+        post("up/", "far too long").await.element("Code"),
+        "EntityTooLarge"
+    );
+    assert_eq!(post("down/", "form").await.element("Code"), "AccessDenied");
+    assert_eq!(
+        server.ok("GET", "/abc/up/f.txt", &[], b"").await.body,
+        "form"
+    );
+}

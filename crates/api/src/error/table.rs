@@ -32,12 +32,12 @@ pub(crate) struct ErrorAnswer {
 }
 
 impl ErrorAnswer {
-    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.details.push((name, value.to_string()));
         self
     }
 
-    fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+    fn header(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -360,7 +360,6 @@ const INCOMPLETE: &str =
 
 fn body(error: &BodyError) -> ErrorAnswer {
     match error {
-        BodyError::Incomplete | BodyError::TooLong => row(400, "IncompleteBody", INCOMPLETE),
         BodyError::TooSlow => row(
             400,
             "RequestTimeout",
@@ -378,7 +377,7 @@ fn body(error: &BodyError) -> ErrorAnswer {
             "InvalidRequest",
             format!("The body of the request is malformed: {what}"),
         ),
-        // The enum may grow in its crate; a body that failed in a new way did not arrive.
+        // Incomplete, too long, or whatever way the enum grows by: it did not arrive as announced.
         _ => row(400, "IncompleteBody", INCOMPLETE),
     }
 }

@@ -80,7 +80,7 @@ fn hosted_bucket(host: &str, domains: &[String]) -> Option<String> {
     };
     let name = name.to_ascii_lowercase();
     // The longest domain wins: `s3.localhost` is not the bucket `s3` of `localhost`.
-    if domains.iter().any(|domain| name == *domain) {
+    if domains.contains(&name) {
         return None;
     }
     let mut hosted = domains

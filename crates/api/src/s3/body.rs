@@ -142,7 +142,13 @@ impl DecodedBody {
             ChunkError::SignatureDoesNotMatch => BodyError::SignatureMismatch,
             ChunkError::Truncated => BodyError::Incomplete,
             ChunkError::LengthMismatch => BodyError::TooLong,
-            _ => BodyError::Malformed("aws-chunked"),
+            ChunkError::MissingDecodedLength
+            | ChunkError::InvalidDecodedLength
+            | ChunkError::InvalidTrailerHeader
+            | ChunkError::Malformed
+            | ChunkError::ChunkTooLarge
+            | ChunkError::ChunkTooSmall
+            | ChunkError::TrailerMismatch => BodyError::Malformed("aws-chunked"),
         }
     }
 

@@ -13,6 +13,10 @@ use strongroom_types::limits::LIST_PAGE_MAX;
 
 /// What was asked for.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five names of a list, each there or not"
+)]
 struct Wanted {
     etag: bool,
     checksum: bool,
@@ -39,7 +43,7 @@ pub(crate) async fn get_object_attributes(call: Call) -> Reply {
     }
     if wanted.checksum && object.checksum.is_some() {
         xml.nested("Checksum", |xml| {
-            write_checksum(xml, object.checksum.as_ref())
+            write_checksum(xml, object.checksum.as_ref());
         });
     }
     if let (true, Some(parts)) = (wanted.parts, &output.parts) {

@@ -112,18 +112,18 @@ fn part_copy_input(call: &Call) -> Result<UploadPartCopyInput, Failure> {
     let headers = &call.parts.headers;
     let source_range = match parse_headers::text(headers, RANGE)? {
         None => None,
-        Some(value) => match RangeSpec::parse(value) {
-            Some(RangeSpec::FromTo(first, last)) => Some(ByteRange {
-                start: first,
-                end: last.saturating_add(1),
-            }),
-            _ => {
+        Some(value) => {
+            let Some(RangeSpec::FromTo(first, last)) = RangeSpec::parse(value) else {
                 let message = "The x-amz-copy-source-range value must be of the form \
                                bytes=first-last where first and last are the zero-based offsets \
                                of the first and last bytes to copy";
                 return Err(parse_headers::argument(message, RANGE, Some(value)));
-            }
-        },
+            };
+            Some(ByteRange {
+                start: first,
+                end: last.saturating_add(1),
+            })
+        }
     };
     Ok(UploadPartCopyInput {
         part_number: required_part_number(call)?,

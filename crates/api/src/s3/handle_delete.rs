@@ -104,7 +104,7 @@ fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes:
         };
         match outcome {
             Ok(output) if !request.is_quiet => {
-                write_deleted(&mut xml, &key, version.as_deref(), &output)
+                write_deleted(&mut xml, &key, version.as_deref(), &output);
             }
             Ok(_) => {}
             Err(failure) => {

@@ -279,7 +279,7 @@ fn write_object(xml: &mut XmlWriter, listing: &Listing, object: &ListedObject, w
 fn write_prefixes(xml: &mut XmlWriter, listing: &Listing, prefixes: &[String]) {
     for prefix in prefixes {
         xml.nested("CommonPrefixes", |xml| {
-            xml.element("Prefix", &listing.show(prefix))
+            xml.element("Prefix", &listing.show(prefix));
         });
     }
 }

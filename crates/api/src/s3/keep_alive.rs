@@ -49,11 +49,11 @@ pub(crate) struct Finished {
 /// Answers with what `work` gives, however long it takes.
 pub(crate) async fn answer(
     work: impl Future<Output = Result<Finished, Failure>> + Send + 'static,
-    pace: KeepAlive,
+    timing: KeepAlive,
     place: ErrorPlace,
 ) -> Reply {
     let mut work: Work = Box::pin(work);
-    match tokio::time::timeout(pace.after, &mut work).await {
+    match tokio::time::timeout(timing.after, &mut work).await {
         Ok(outcome) => {
             let Finished { headers, document } = outcome?;
             let mut response = reply::document(document);
@@ -62,7 +62,7 @@ pub(crate) async fn answer(
         }
         Err(_elapsed) => {
             let stream = unfold(State::Begin(work), move |state| {
-                next(state, pace.every, place.clone())
+                next(state, timing.every, place.clone())
             });
             let mut response = Response::new(ResponseBody::unsized_stream(stream));
             reply::set(response.headers_mut(), "content-type", "application/xml");

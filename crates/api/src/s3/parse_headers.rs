@@ -290,9 +290,12 @@ pub(crate) fn tagging(headers: &HeaderMap) -> Result<TagSet, Failure> {
             value,
         });
     }
-    TagSet::parse(tags, OBJECT_TAGS_MAX).map_err(|error| match error {
-        strongroom_types::TagError::Duplicate => malformed(),
-        other => other.into(),
+    TagSet::parse(tags, OBJECT_TAGS_MAX).map_err(|error| {
+        if error == strongroom_types::TagError::Duplicate {
+            malformed()
+        } else {
+            error.into()
+        }
     })
 }
 

@@ -26,9 +26,12 @@ fn root(document: &[u8], name: &str) -> Result<Fields, XmlError> {
 /// constraint is to have none (S3 refuses the name).
 pub(crate) fn create_bucket(document: &[u8], region: &Region) -> Result<TagSet, Failure> {
     let is_us_east_1 = region.as_str() == "us-east-1";
-    let missing = || match is_us_east_1 {
-        true => Ok(()),
-        false => Err(RequestError::IllegalLocationConstraint(String::new())),
+    let missing = || {
+        if is_us_east_1 {
+            Ok(())
+        } else {
+            Err(RequestError::IllegalLocationConstraint(String::new()))
+        }
     };
     if document.is_empty() {
         return Ok(missing().map(|()| TagSet::default())?);

@@ -57,7 +57,7 @@ pub(crate) async fn answer(call: Call, answer: Answer) -> Reply {
         Answer::OwnershipControls => {
             let mut xml = XmlWriter::new("OwnershipControls", Some(S3_NAMESPACE));
             xml.nested("Rule", |xml| {
-                xml.element("ObjectOwnership", "BucketOwnerEnforced")
+                xml.element("ObjectOwnership", "BucketOwnerEnforced");
             });
             xml.finish()
         }
@@ -110,7 +110,7 @@ fn acl(owner: &CanonicalId) -> bytes::Bytes {
                 ("xsi:type", "CanonicalUser"),
             ];
             xml.nested_with("Grantee", &attributes, |xml| {
-                xml.element("ID", owner.as_str())
+                xml.element("ID", owner.as_str());
             });
             xml.element("Permission", "FULL_CONTROL");
         });
