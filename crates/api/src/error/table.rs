@@ -358,6 +358,10 @@ const MALFORMED_TRAILER: &str = "The request contained trailing data that was no
 const INCOMPLETE: &str =
     "You did not provide the number of bytes specified by the Content-Length HTTP header";
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is non-exhaustive, and the rest is one answer"
+)]
 fn body(error: &BodyError) -> ErrorAnswer {
     match error {
         BodyError::TooSlow => row(
