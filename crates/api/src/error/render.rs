@@ -46,7 +46,9 @@ pub(crate) fn error_response(failure: &Failure, place: &ErrorPlace) -> Response<
     *response.status_mut() = status;
     for (name, value) in answer.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
         }
     }
     if status != StatusCode::NOT_MODIFIED {

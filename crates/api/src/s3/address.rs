@@ -18,15 +18,25 @@ pub(crate) struct Address {
 
 impl Address {
     /// Reads host and path. `domains` are the names under which buckets are hosts of their own.
-    pub(crate) fn parse(parts: &Parts, host: &str, domains: &[String]) -> Result<Self, RequestError> {
+    pub(crate) fn parse(
+        parts: &Parts,
+        host: &str,
+        domains: &[String],
+    ) -> Result<Self, RequestError> {
         let path = parts.uri.path();
         let path = path.strip_prefix('/').unwrap_or(path);
         if let Some(bucket) = hosted_bucket(host, domains) {
-            return Ok(Self { bucket: Some(bucket), key: decode(path)? });
+            return Ok(Self {
+                bucket: Some(bucket),
+                key: decode(path)?,
+            });
         }
         // The slash between bucket and key is the first one as sent: `%2F` belongs to a name.
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        Ok(Self { bucket: decode(bucket)?, key: decode(key)? })
+        Ok(Self {
+            bucket: decode(bucket)?,
+            key: decode(key)?,
+        })
     }
 
     /// The bucket's name.
@@ -44,7 +54,9 @@ impl Address {
 /// A key as an operation needs it.
 pub(crate) fn parse_key(key: &str) -> Result<ObjectKey, RequestError> {
     ObjectKey::parse(key).map_err(|error| match error {
-        ObjectKeyError::TooLong { got_bytes } => RequestError::KeyTooLong { size_bytes: got_bytes },
+        ObjectKeyError::TooLong { got_bytes } => RequestError::KeyTooLong {
+            size_bytes: got_bytes,
+        },
         ObjectKeyError::Empty => RequestError::InvalidUri,
     })
 }
@@ -55,7 +67,9 @@ fn decode(text: &str) -> Result<Option<String>, RequestError> {
         return Ok(None);
     }
     let bytes = decode_path(text).map_err(|_| RequestError::InvalidUri)?;
-    String::from_utf8(bytes).map(Some).map_err(|_| RequestError::InvalidUri)
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| RequestError::InvalidUri)
 }
 
 fn hosted_bucket(host: &str, domains: &[String]) -> Option<String> {
@@ -66,12 +80,17 @@ fn hosted_bucket(host: &str, domains: &[String]) -> Option<String> {
     };
     let name = name.to_ascii_lowercase();
     // The longest domain wins: `s3.localhost` is not the bucket `s3` of `localhost`.
-    if domains.iter().any(|domain| name == *domain) {
+    if domains.contains(&name) {
         return None;
     }
     let mut hosted = domains
         .iter()
-        .filter_map(|domain| Some((domain.len(), name.strip_suffix(domain.as_str())?.strip_suffix('.')?)))
+        .filter_map(|domain| {
+            Some((
+                domain.len(),
+                name.strip_suffix(domain.as_str())?.strip_suffix('.')?,
+            ))
+        })
         .collect::<Vec<_>>();
     hosted.sort_unstable();
     hosted.pop().map(|(_, bucket)| bucket.to_owned())
@@ -84,13 +103,20 @@ mod tests {
     fn parse(uri: &str, host: &str) -> Result<Address, RequestError> {
         let domains =
             ["localhost", "s3.localhost", "s3.eu-central-1.amazonaws.com"].map(str::to_owned);
-        let (parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();
+        let (parts, ()) = http::Request::builder()
+            .uri(uri)
+            .body(())
+            .unwrap()
+            .into_parts();
         Address::parse(&parts, host, &domains)
     }
 
     fn address(bucket: &str, key: &str) -> Address {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Address { bucket: some(bucket), key: some(key) }
+        Address {
+            bucket: some(bucket),
+            key: some(key),
+        }
     }
 
     #[test]
@@ -114,7 +140,11 @@ mod tests {
     #[test]
     fn paths_that_are_not_utf8_are_refused() {
         for uri in ["/abc/%ff", "/abc/%zz", "/abc/%"] {
-            assert_eq!(parse(uri, "localhost"), Err(RequestError::InvalidUri), "{uri}");
+            assert_eq!(
+                parse(uri, "localhost"),
+                Err(RequestError::InvalidUri),
+                "{uri}"
+            );
         }
     }
 }

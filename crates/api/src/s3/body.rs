@@ -32,13 +32,19 @@ impl AnyBody {
         B: Body<Data: Buf + Send> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let body = body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
+        let body =
+            body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
         Self(Some(body.map_err(Into::into).boxed_unsync()))
     }
 
     /// The next bytes; trailers of HTTP are skipped, since no signature covers them.
-    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+    pub(crate) fn poll_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let Some(body) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
         loop {
             let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(cx));
             match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -110,7 +116,12 @@ pub(crate) fn decoded_body(
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(http::header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 impl DecodedBody {
@@ -131,12 +142,20 @@ impl DecodedBody {
             ChunkError::SignatureDoesNotMatch => BodyError::SignatureMismatch,
             ChunkError::Truncated => BodyError::Incomplete,
             ChunkError::LengthMismatch => BodyError::TooLong,
-            _ => BodyError::Malformed("aws-chunked"),
+            ChunkError::MissingDecodedLength
+            | ChunkError::InvalidDecodedLength
+            | ChunkError::InvalidTrailerHeader
+            | ChunkError::Malformed
+            | ChunkError::ChunkTooLarge
+            | ChunkError::ChunkTooSmall
+            | ChunkError::TrailerMismatch => BodyError::Malformed("aws-chunked"),
         }
     }
 
     fn take_trailers(&mut self, trailers: &[(String, String)]) {
-        let checksum = trailers.iter().find(|(name, _)| name.starts_with("x-amz-checksum-"));
+        let checksum = trailers
+            .iter()
+            .find(|(name, _)| name.starts_with("x-amz-checksum-"));
         self.checksum = checksum.and_then(|(_, value)| BASE64.decode(value.trim()).ok());
     }
 }
@@ -208,7 +227,10 @@ impl ResponseBody {
     pub(crate) fn object(body: ObjectBody, len_bytes: u64) -> Self {
         match body {
             ObjectBody::Whole(bytes) => Self(Inner::Whole(bytes)),
-            ObjectBody::Stream(pieces) => Self(Inner::Pieces { pieces, left_bytes: len_bytes }),
+            ObjectBody::Stream(pieces) => Self(Inner::Pieces {
+                pieces,
+                left_bytes: len_bytes,
+            }),
         }
     }
 
@@ -259,7 +281,9 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Inner::Whole(bytes) => {
+                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
             Inner::Pieces { left_bytes, .. } => SizeHint::with_exact(*left_bytes),
             Inner::Unsized(_) => SizeHint::default(),
         }

@@ -69,18 +69,34 @@ impl Call {
     pub(crate) fn object_door(&self) -> Result<(Door, ObjectKey), Failure> {
         let (bucket, key) = self.object()?;
         let expected_owner = self.expected_owner()?;
-        let door = Door { s3: self.s3.clone(), context: self.context.clone(), bucket, expected_owner };
+        let door = Door {
+            s3: self.s3.clone(),
+            context: self.context.clone(),
+            bucket,
+            expected_owner,
+        };
         Ok((door, key))
     }
 
     /// Reads a body that is a document, whole, and holds it against its digests.
     pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
         let digests = parse_digests::digests(&self.parts.headers, &self.payload);
-        let is_signed = !matches!(self.payload, Payload::Unsigned | Payload::ChunkedUnsignedTrailer);
+        let is_signed = !matches!(
+            self.payload,
+            Payload::Unsigned | Payload::ChunkedUnsignedTrailer
+        );
         let body = std::mem::take(&mut self.body);
         match decoded_body(body, &self.payload, &self.parts.headers) {
             Ok(incoming) => {
-                super::documents::read(incoming.source, Declared { digests, is_signed, rule }).await
+                super::documents::read(
+                    incoming.source,
+                    Declared {
+                        digests,
+                        is_signed,
+                        rule,
+                    },
+                )
+                .await
             }
             Err(error) => Document::failed(error.into()),
         }
@@ -88,7 +104,9 @@ impl Call {
 }
 
 fn expected_owner(call: &Call, name: &'static str) -> Result<Option<AccountId>, Failure> {
-    let Some(value) = parse_headers::text(&call.parts.headers, name)? else { return Ok(None) };
+    let Some(value) = parse_headers::text(&call.parts.headers, name)? else {
+        return Ok(None);
+    };
     AccountId::parse(value).map(Some).map_err(|_| {
         RequestError::InvalidArgument {
             message: "The value of the expected bucket owner parameter must be an AWS account ID.",
@@ -122,12 +140,14 @@ pub(crate) struct Door {
 impl Door {
     /// Lets the request in to the bucket.
     pub(crate) fn enter_bucket<A: Action>(&self) -> Result<Entry<A>, S3Error> {
-        self.s3.enter_bucket(self.context.clone(), &self.bucket, self.expected_owner)
+        self.s3
+            .enter_bucket(self.context.clone(), &self.bucket, self.expected_owner)
     }
 
     /// Lets the request in to an object.
     pub(crate) fn enter_object<A: Action>(&self, key: &ObjectKey) -> Result<Entry<A>, S3Error> {
-        self.s3.enter_object(self.context.clone(), &self.bucket, key, self.expected_owner)
+        self.s3
+            .enter_object(self.context.clone(), &self.bucket, key, self.expected_owner)
     }
 }
 

@@ -52,7 +52,9 @@ pub(crate) async fn read(mut source: DecodedBody, declared: Declared) -> Documen
     while let Some(piece) = source.piece().await {
         match piece {
             Ok(piece) if bytes.len().saturating_add(piece.len()) > XML_DOCUMENT_MAX_BYTES => {
-                let error = RequestError::DocumentTooLong { max_bytes: XML_DOCUMENT_MAX_BYTES };
+                let error = RequestError::DocumentTooLong {
+                    max_bytes: XML_DOCUMENT_MAX_BYTES,
+                };
                 return Document::failed(error.into());
             }
             Ok(piece) => bytes.extend_from_slice(&piece),
@@ -68,7 +70,11 @@ pub(crate) async fn read(mut source: DecodedBody, declared: Declared) -> Documen
 }
 
 fn check(bytes: &[u8], declared: Declared, trailer: Option<Vec<u8>>) -> Result<(), Failure> {
-    let ExpectedDigests { content_md5, content_sha256, checksum } = declared.digests?;
+    let ExpectedDigests {
+        content_md5,
+        content_sha256,
+        checksum,
+    } = declared.digests?;
     if declared.rule == DigestRule::Required
         && !declared.is_signed
         && content_md5.is_none()
@@ -88,7 +94,9 @@ fn check(bytes: &[u8], declared: Declared, trailer: Option<Vec<u8>>) -> Result<(
             return Err(S3Error::BadDigest { expected, computed }.into());
         }
     }
-    let Some(checksum) = checksum else { return Ok(()) };
+    let Some(checksum) = checksum else {
+        return Ok(());
+    };
     let expected = match checksum.value {
         ChecksumValue::Header(value) => value,
         ChecksumValue::Trailer => trailer.ok_or(S3Error::TrailerMissing)?,
@@ -115,9 +123,9 @@ fn checksum_of(algorithm: ChecksumAlgorithm, bytes: &[u8]) -> Vec<u8> {
         ChecksumAlgorithm::Crc32 => crc32(CrcAlgorithm::Crc32IsoHdlc),
         ChecksumAlgorithm::Crc32c => crc32(CrcAlgorithm::Crc32Iscsi),
         ChecksumAlgorithm::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme).to_vec(),
-        ChecksumAlgorithm::Sha1 => {
-            digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec()
-        }
+        ChecksumAlgorithm::Sha1 => digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bytes)
+            .as_ref()
+            .to_vec(),
         ChecksumAlgorithm::Sha256 => sha256(bytes).to_vec(),
     }
 }

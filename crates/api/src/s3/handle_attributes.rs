@@ -13,6 +13,10 @@ use strongroom_types::limits::LIST_PAGE_MAX;
 
 /// What was asked for.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five names of a list, each there or not"
+)]
 struct Wanted {
     etag: bool,
     checksum: bool,
@@ -38,7 +42,9 @@ pub(crate) async fn get_object_attributes(call: Call) -> Reply {
         xml.element("ETag", object.etag.as_str());
     }
     if wanted.checksum && object.checksum.is_some() {
-        xml.nested("Checksum", |xml| write_checksum(xml, object.checksum.as_ref()));
+        xml.nested("Checksum", |xml| {
+            write_checksum(xml, object.checksum.as_ref());
+        });
     }
     if let (true, Some(parts)) = (wanted.parts, &output.parts) {
         xml.nested("ObjectParts", |xml| write_parts(xml, parts, page));
@@ -51,7 +57,11 @@ pub(crate) async fn get_object_attributes(call: Call) -> Reply {
     }
     let mut response = reply::document(xml.finish());
     let headers = response.headers_mut();
-    reply::set(headers, "last-modified", &object.last_modified.to_http_date());
+    reply::set(
+        headers,
+        "last-modified",
+        &object.last_modified.to_http_date(),
+    );
     reply::set_version(headers, "x-amz-version-id", object.version);
     Ok(response)
 }
@@ -63,7 +73,10 @@ fn write_parts(xml: &mut XmlWriter, parts: &AttributeParts, (after, max): (u32, 
         return;
     }
     xml.value("PartNumberMarker", after);
-    let last = parts.parts.last().map_or(after, |part| u32::from(part.part_number.value()));
+    let last = parts
+        .parts
+        .last()
+        .map_or(after, |part| u32::from(part.part_number.value()));
     xml.value("NextPartNumberMarker", parts.next_after.unwrap_or(last));
     xml.value("MaxParts", max);
     xml.value("IsTruncated", parts.next_after.is_some());
@@ -83,7 +96,11 @@ fn input(call: &Call) -> Result<(Wanted, GetObjectAttributesInput), Failure> {
     let mut is_any = false;
     for value in headers.get_all(NAME) {
         let value = value.to_str().unwrap_or_default();
-        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for name in value
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
             is_any = true;
             match name {
                 "ETag" => wanted.etag = true,
@@ -107,7 +124,11 @@ fn input(call: &Call) -> Result<(Wanted, GetObjectAttributesInput), Failure> {
         version: parse_query::version(&call.query)?,
         sse: parse_headers::sse(headers)?,
         with_checksum: wanted.checksum,
-        parts: if wanted.parts { Some(parts_page(call)?) } else { None },
+        parts: if wanted.parts {
+            Some(parts_page(call)?)
+        } else {
+            None
+        },
     };
     Ok((wanted, input))
 }
@@ -115,8 +136,13 @@ fn input(call: &Call) -> Result<(Wanted, GetObjectAttributesInput), Failure> {
 /// Behind which part, and how many.
 fn parts_page(call: &Call) -> Result<(u32, u32), Failure> {
     let number = |name: &'static str, default: u32| -> Result<u32, Failure> {
-        let Some(value) = parse_headers::text(&call.parts.headers, name)? else { return Ok(default) };
-        let parsed = value.parse::<u32>().ok().filter(|number| i32::try_from(*number).is_ok());
+        let Some(value) = parse_headers::text(&call.parts.headers, name)? else {
+            return Ok(default);
+        };
+        let parsed = value
+            .parse::<u32>()
+            .ok()
+            .filter(|number| i32::try_from(*number).is_ok());
         parsed.ok_or_else(|| {
             let message = "Argument must be an integer between 0 and 2147483647";
             parse_headers::argument(message, name, Some(value))

@@ -63,8 +63,12 @@ fn list_buckets_input(call: &Call) -> Result<ListBucketsInput, Failure> {
     };
     let token = parse_query::filled(&call.query, "continuation-token")?;
     Ok(ListBucketsInput {
-        prefix: parse_query::filled(&call.query, "prefix")?.unwrap_or_default().to_owned(),
-        after: token.map(parse_query::parse_continuation_token).transpose()?,
+        prefix: parse_query::filled(&call.query, "prefix")?
+            .unwrap_or_default()
+            .to_owned(),
+        after: token
+            .map(parse_query::parse_continuation_token)
+            .transpose()?,
         max,
     })
 }
@@ -74,7 +78,11 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let name = call.bucket()?;
     let document = call.read_document(DigestRule::Optional).await;
     let headers = check_create_headers(&call);
-    let (s3, context, region) = (call.s3.clone(), call.context.clone(), call.context.region.clone());
+    let (s3, context, region) = (
+        call.s3.clone(),
+        call.context.clone(),
+        call.context.region.clone(),
+    );
     let location = format!("/{name}");
     blocking(move || {
         let entry = s3.enter_account::<CreateBucket>(context)?;
@@ -102,7 +110,10 @@ fn check_create_headers(call: &Call) -> Result<(), Failure> {
         let is_harmless = parse_headers::text(headers, name)?
             .is_none_or(|value| value.eq_ignore_ascii_case(harmless));
         if !is_harmless {
-            return Err(RequestError::NotImplemented { header: name.to_owned() }.into());
+            return Err(RequestError::NotImplemented {
+                header: name.to_owned(),
+            }
+            .into());
         }
     }
     Ok(())
@@ -112,7 +123,11 @@ fn check_create_headers(call: &Call) -> Result<(), Failure> {
 pub(crate) async fn head_bucket(call: Call) -> Reply {
     let bucket = call.bucket_door()?.view::<ListBucket>().await?;
     let mut response = reply::empty(StatusCode::OK);
-    reply::set(response.headers_mut(), "x-amz-bucket-region", bucket.region.as_str());
+    reply::set(
+        response.headers_mut(),
+        "x-amz-bucket-region",
+        bucket.region.as_str(),
+    );
     reply::set(response.headers_mut(), "x-amz-access-point-alias", "false");
     reply::set(response.headers_mut(), "content-type", "application/xml");
     Ok(response)

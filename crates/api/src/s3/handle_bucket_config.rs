@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 use strongroom_policy::actions::{
-    GetBucketVersioning, GetEncryptionConfiguration, PutBucketVersioning, PutEncryptionConfiguration,
+    GetBucketVersioning, GetEncryptionConfiguration, PutBucketVersioning,
+    PutEncryptionConfiguration,
 };
 use strongroom_s3::Versioning;
 use strongroom_types::SseAlgorithm;
@@ -40,7 +41,10 @@ pub(crate) async fn put_bucket_versioning(mut call: Call) -> Reply {
 
 /// GetBucketEncryption.
 pub(crate) async fn get_bucket_encryption(call: Call) -> Reply {
-    let bucket = call.bucket_door()?.view::<GetEncryptionConfiguration>().await?;
+    let bucket = call
+        .bucket_door()?
+        .view::<GetEncryptionConfiguration>()
+        .await?;
     let encryption = &bucket.encryption;
     let mut xml = XmlWriter::new("ServerSideEncryptionConfiguration", Some(S3_NAMESPACE));
     xml.nested("Rule", |xml| {

@@ -28,13 +28,20 @@ pub(crate) async fn copy_object(call: Call) -> Reply {
         .await?;
         let mut headers = HeaderMap::new();
         reply::set_version(&mut headers, "x-amz-version-id", output.object.version);
-        reply::set_version(&mut headers, "x-amz-copy-source-version-id", output.source_version);
+        reply::set_version(
+            &mut headers,
+            "x-amz-copy-source-version-id",
+            output.source_version,
+        );
         reply::set_encryption(&mut headers, &output.object.encryption);
         let mut xml = XmlWriter::new("CopyObjectResult", Some(S3_NAMESPACE));
         xml.element("LastModified", &output.last_modified.to_iso8601());
         xml.element("ETag", &output.object.etag.quoted());
         write_checksum(&mut xml, output.object.checksum.as_ref());
-        Ok(Finished { headers, document: xml.finish() })
+        Ok(Finished {
+            headers,
+            document: xml.finish(),
+        })
     };
     keep_alive::answer(work, call.options.keep_alive, call.place).await
 }
@@ -82,13 +89,20 @@ pub(crate) async fn upload_part_copy(call: Call) -> Reply {
         })
         .await?;
         let mut headers = HeaderMap::new();
-        reply::set_version(&mut headers, "x-amz-copy-source-version-id", output.source_version);
+        reply::set_version(
+            &mut headers,
+            "x-amz-copy-source-version-id",
+            output.source_version,
+        );
         reply::set_encryption(&mut headers, &output.encryption);
         let mut xml = XmlWriter::new("CopyPartResult", Some(S3_NAMESPACE));
         xml.element("LastModified", &output.last_modified.to_iso8601());
         xml.element("ETag", &output.etag.quoted());
         write_part_checksum(&mut xml, output.checksum.as_ref());
-        Ok(Finished { headers, document: xml.finish() })
+        Ok(Finished {
+            headers,
+            document: xml.finish(),
+        })
     };
     keep_alive::answer(work, call.options.keep_alive, call.place).await
 }
@@ -98,17 +112,18 @@ fn part_copy_input(call: &Call) -> Result<UploadPartCopyInput, Failure> {
     let headers = &call.parts.headers;
     let source_range = match parse_headers::text(headers, RANGE)? {
         None => None,
-        Some(value) => match RangeSpec::parse(value) {
-            Some(RangeSpec::FromTo(first, last)) => {
-                Some(ByteRange { start: first, end: last.saturating_add(1) })
-            }
-            _ => {
+        Some(value) => {
+            let Some(RangeSpec::FromTo(first, last)) = RangeSpec::parse(value) else {
                 let message = "The x-amz-copy-source-range value must be of the form \
                                bytes=first-last where first and last are the zero-based offsets \
                                of the first and last bytes to copy";
                 return Err(parse_headers::argument(message, RANGE, Some(value)));
-            }
-        },
+            };
+            Some(ByteRange {
+                start: first,
+                end: last.saturating_add(1),
+            })
+        }
     };
     Ok(UploadPartCopyInput {
         part_number: required_part_number(call)?,

@@ -36,7 +36,10 @@ fn delete_object_input(call: &Call) -> Result<DeleteObjectInput, Failure> {
     // Conditions of directory buckets: ignoring one would delete what the client wants kept.
     for name in ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
         if headers.contains_key(name) {
-            return Err(RequestError::NotImplemented { header: name.to_owned() }.into());
+            return Err(RequestError::NotImplemented {
+                header: name.to_owned(),
+            }
+            .into());
         }
     }
     Ok(DeleteObjectInput {
@@ -71,8 +74,15 @@ fn enter_bucket(door: &Door) -> Result<(), Failure> {
 fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes::Bytes {
     let mut told = Vec::with_capacity(request.entries.len());
     let mut asked = Vec::new();
-    for DeleteEntry { key, version, input } in request.entries {
-        let parsed = parse_key(&key).map_err(Failure::from).and_then(|key| Ok((key, input?)));
+    for DeleteEntry {
+        key,
+        version,
+        input,
+    } in request.entries
+    {
+        let parsed = parse_key(&key)
+            .map_err(Failure::from)
+            .and_then(|key| Ok((key, input?)));
         let outcome = match parsed {
             Ok((key, input)) => {
                 asked.push((door.enter_object::<DeleteObject>(&key), input));
@@ -93,7 +103,9 @@ fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes:
             },
         };
         match outcome {
-            Ok(output) if !request.is_quiet => write_deleted(&mut xml, &key, version.as_deref(), &output),
+            Ok(output) if !request.is_quiet => {
+                write_deleted(&mut xml, &key, version.as_deref(), &output);
+            }
             Ok(_) => {}
             Err(failure) => {
                 let answer = failure.answer(place);

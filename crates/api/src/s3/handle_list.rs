@@ -6,8 +6,8 @@ use strongroom_types::{CanonicalId, ChecksumAlgorithm, ChecksumType};
 
 use super::call::{Call, Door, blocking};
 use super::parse_query::{self, Listing};
-use super::route::Reply;
 use super::reply;
+use super::route::Reply;
 use crate::error::Failure;
 use crate::xml::{S3_NAMESPACE, XmlWriter, url_encoded};
 
@@ -15,8 +15,13 @@ use crate::xml::{S3_NAMESPACE, XmlWriter, url_encoded};
 pub(crate) async fn list_objects(call: Call) -> Reply {
     let door = call.bucket_door()?;
     let name = door.bucket.clone();
-    let marker = parse_query::sent(&call.query, "marker")?.unwrap_or_default().to_owned();
-    let input = list_input(&call, Some(marker.clone()).filter(|marker| !marker.is_empty()));
+    let marker = parse_query::sent(&call.query, "marker")?
+        .unwrap_or_default()
+        .to_owned();
+    let input = list_input(
+        &call,
+        Some(marker.clone()).filter(|marker| !marker.is_empty()),
+    );
     let (listing, max_keys, output) = list(door, input).await?;
     let show = |key: &str| listing.show(key);
     let mut xml = XmlWriter::new("ListBucketResult", Some(S3_NAMESPACE));
@@ -27,7 +32,13 @@ pub(crate) async fn list_objects(call: Call) -> Reply {
     if let (Some(next), Some(_)) = (&output.next_after, &listing.delimiter) {
         xml.element("NextMarker", &show(next));
     }
-    write_page(&mut xml, &listing, "MaxKeys", max_keys, output.next_after.is_some());
+    write_page(
+        &mut xml,
+        &listing,
+        "MaxKeys",
+        max_keys,
+        output.next_after.is_some(),
+    );
     for object in &output.objects {
         write_object(&mut xml, &listing, object, true);
     }
@@ -58,10 +69,25 @@ pub(crate) async fn list_objects_v2(call: Call) -> Reply {
     }
     xml.optional("ContinuationToken", token.as_deref());
     if let Some(next) = &output.next_after {
-        xml.element("NextContinuationToken", &parse_query::continuation_token(next));
+        xml.element(
+            "NextContinuationToken",
+            &parse_query::continuation_token(next),
+        );
     }
-    xml.value("KeyCount", output.objects.len().saturating_add(output.common_prefixes.len()));
-    write_page(&mut xml, &listing, "MaxKeys", max_keys, output.next_after.is_some());
+    xml.value(
+        "KeyCount",
+        output
+            .objects
+            .len()
+            .saturating_add(output.common_prefixes.len()),
+    );
+    write_page(
+        &mut xml,
+        &listing,
+        "MaxKeys",
+        max_keys,
+        output.next_after.is_some(),
+    );
     for object in &output.objects {
         write_object(&mut xml, &listing, object, with_owner);
     }
@@ -111,7 +137,10 @@ pub(crate) async fn list_object_versions(call: Call) -> Reply {
     let mut xml = XmlWriter::new("ListVersionsResult", Some(S3_NAMESPACE));
     xml.element("Name", name.as_str());
     xml.element("Prefix", &listing.show(&listing.prefix));
-    xml.element("KeyMarker", &listing.show(input.key_marker.as_deref().unwrap_or_default()));
+    xml.element(
+        "KeyMarker",
+        &listing.show(input.key_marker.as_deref().unwrap_or_default()),
+    );
     let marker = input.version_marker.map(|version| version.to_string());
     xml.element("VersionIdMarker", marker.as_deref().unwrap_or_default());
     if let Some((key, version)) = &output.next {
@@ -120,9 +149,19 @@ pub(crate) async fn list_object_versions(call: Call) -> Reply {
             xml.element("NextVersionIdMarker", &version.to_string());
         }
     }
-    write_page(&mut xml, &listing, "MaxKeys", input.max_keys, output.next.is_some());
+    write_page(
+        &mut xml,
+        &listing,
+        "MaxKeys",
+        input.max_keys,
+        output.next.is_some(),
+    );
     for version in &output.versions {
-        let element = if version.is_delete_marker { "DeleteMarker" } else { "Version" };
+        let element = if version.is_delete_marker {
+            "DeleteMarker"
+        } else {
+            "Version"
+        };
         xml.nested(element, |xml| {
             let object = &version.object;
             xml.element("Key", &listing.show(&object.key));
@@ -159,15 +198,27 @@ pub(crate) async fn list_multipart_uploads(call: Call) -> Reply {
     .await?;
     let mut xml = XmlWriter::new("ListMultipartUploadsResult", Some(S3_NAMESPACE));
     xml.element("Bucket", name.as_str());
-    xml.element("KeyMarker", &listing.show(input.key_marker.as_deref().unwrap_or_default()));
+    xml.element(
+        "KeyMarker",
+        &listing.show(input.key_marker.as_deref().unwrap_or_default()),
+    );
     let marker = input.upload_marker.map(|upload| upload.to_string());
     xml.element("UploadIdMarker", marker.as_deref().unwrap_or_default());
     if let Some((key, upload)) = &output.next {
         xml.element("NextKeyMarker", &listing.show(key));
-        xml.element("NextUploadIdMarker", &upload.map(|upload| upload.to_string()).unwrap_or_default());
+        xml.element(
+            "NextUploadIdMarker",
+            &upload.map(|upload| upload.to_string()).unwrap_or_default(),
+        );
     }
     xml.element("Prefix", &listing.show(&listing.prefix));
-    write_page(&mut xml, &listing, "MaxUploads", input.max_uploads, output.next.is_some());
+    write_page(
+        &mut xml,
+        &listing,
+        "MaxUploads",
+        input.max_uploads,
+        output.next.is_some(),
+    );
     for upload in &output.uploads {
         xml.nested("Upload", |xml| {
             xml.element("Key", &listing.show(&upload.key));
@@ -186,7 +237,11 @@ pub(crate) async fn list_multipart_uploads(call: Call) -> Reply {
 impl Listing {
     /// A key as the answer writes it.
     fn show(&self, key: &str) -> String {
-        if self.is_url_encoded { url_encoded(key) } else { key.to_owned() }
+        if self.is_url_encoded {
+            url_encoded(key)
+        } else {
+            key.to_owned()
+        }
     }
 }
 
@@ -223,7 +278,9 @@ fn write_object(xml: &mut XmlWriter, listing: &Listing, object: &ListedObject, w
 
 fn write_prefixes(xml: &mut XmlWriter, listing: &Listing, prefixes: &[String]) {
     for prefix in prefixes {
-        xml.nested("CommonPrefixes", |xml| xml.element("Prefix", &listing.show(prefix)));
+        xml.nested("CommonPrefixes", |xml| {
+            xml.element("Prefix", &listing.show(prefix));
+        });
     }
 }
 

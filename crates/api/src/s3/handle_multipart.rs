@@ -37,7 +37,11 @@ pub(crate) async fn create_multipart_upload(call: Call) -> Reply {
     let mut response = reply::document(xml.finish());
     reply::set_encryption(response.headers_mut(), &output.encryption);
     if let Some((algorithm, kind)) = output.checksum {
-        reply::set(response.headers_mut(), "x-amz-checksum-algorithm", algorithm.name());
+        reply::set(
+            response.headers_mut(),
+            "x-amz-checksum-algorithm",
+            algorithm.name(),
+        );
         reply::set(response.headers_mut(), "x-amz-checksum-type", kind.name());
     }
     Ok(response)
@@ -81,7 +85,9 @@ pub(crate) async fn upload_part(mut call: Call) -> Reply {
     let (mut input, incoming) = (input?, incoming?);
     input.content_length = bounded_length(incoming.length)?;
     let fault = incoming.source.fault();
-    let output = s3.upload_part(entry, input, Box::pin(incoming.source)).await;
+    let output = s3
+        .upload_part(entry, input, Box::pin(incoming.source))
+        .await;
     let output = output.map_err(|error| told(error, &fault))?;
     let mut response = reply::empty(StatusCode::OK);
     reply::set_etag(response.headers_mut(), &output.etag);
@@ -116,7 +122,12 @@ pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
             Ok(door.s3.complete_multipart_upload(entry, input)?)
         })
         .await?;
-        let CompleteMultipartUploadOutput { etag, version, checksum, encryption } = output;
+        let CompleteMultipartUploadOutput {
+            etag,
+            version,
+            checksum,
+            encryption,
+        } = output;
         let mut xml = XmlWriter::new("CompleteMultipartUploadResult", Some(S3_NAMESPACE));
         xml.element("Location", &location);
         xml.element("Bucket", bucket.as_str());
@@ -128,7 +139,10 @@ pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
         if let Some(encryption) = encryption {
             reply::set_encryption(&mut headers, &encryption);
         }
-        Ok(Finished { headers, document: xml.finish() })
+        Ok(Finished {
+            headers,
+            document: xml.finish(),
+        })
     };
     keep_alive::answer(work, call.options.keep_alive, call.place).await
 }
@@ -159,7 +173,10 @@ pub(crate) fn location(call: &Call) -> String {
         strongroom_types::Transport::Tls(_) => "https",
         strongroom_types::Transport::Plain => "http",
     };
-    let host = crate::sigv4::host(&call.parts).ok().flatten().unwrap_or_default();
+    let host = crate::sigv4::host(&call.parts)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     let bucket = call.address.bucket.as_deref().unwrap_or_default();
     let key = url_encoded(call.address.key.as_deref().unwrap_or_default());
     if host.starts_with(&format!("{bucket}.")) {
@@ -197,7 +214,14 @@ pub(crate) async fn list_parts(call: Call) -> Reply {
     let mut xml = XmlWriter::new("ListPartsResult", Some(S3_NAMESPACE));
     xml.element("Bucket", bucket.as_str());
     let key = shown_key.as_str();
-    xml.element("Key", &if is_url_encoded { url_encoded(key) } else { key.to_owned() });
+    xml.element(
+        "Key",
+        &if is_url_encoded {
+            url_encoded(key)
+        } else {
+            key.to_owned()
+        },
+    );
     xml.element("UploadId", &upload.to_string());
     write_owner(&mut xml, "Initiator", &output.owner);
     write_owner(&mut xml, "Owner", &output.owner);

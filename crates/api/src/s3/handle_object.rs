@@ -35,7 +35,10 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
     let headers = &call.parts.headers;
     parse_headers::refuse_object_lock(headers)?;
     if headers.contains_key("x-amz-write-offset-bytes") {
-        return Err(RequestError::NotImplemented { header: "x-amz-write-offset-bytes".to_owned() }.into());
+        return Err(RequestError::NotImplemented {
+            header: "x-amz-write-offset-bytes".to_owned(),
+        }
+        .into());
     }
     Ok(PutObjectInput {
         content_length: 0,
@@ -51,7 +54,10 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
 pub(crate) fn bounded_length(length: Option<u64>) -> Result<u64, Failure> {
     let length = length.ok_or(RequestError::MissingContentLength)?;
     if length > SINGLE_PUT_MAX_BYTES {
-        let error = S3Error::EntityTooLarge { size_bytes: length, max_bytes: SINGLE_PUT_MAX_BYTES };
+        let error = S3Error::EntityTooLarge {
+            size_bytes: length,
+            max_bytes: SINGLE_PUT_MAX_BYTES,
+        };
         return Err(error.into());
     }
     Ok(length)
@@ -67,7 +73,13 @@ pub(crate) fn told(error: S3Error, fault: &ChunkFault) -> Failure {
 
 /// What PutObject and its kin answer.
 pub(crate) fn set_put_headers(headers: &mut HeaderMap, output: &PutObjectOutput) {
-    let PutObjectOutput { etag, version, encryption, checksum, size_bytes: _ } = output;
+    let PutObjectOutput {
+        etag,
+        version,
+        encryption,
+        checksum,
+        size_bytes: _,
+    } = output;
     reply::set_etag(headers, etag);
     reply::set_version(headers, "x-amz-version-id", *version);
     reply::set_encryption(headers, encryption);
@@ -139,7 +151,8 @@ fn overrides(call: &Call) -> Result<Vec<(&'static str, String)>, Failure> {
         }
     }
     if !found.is_empty() && call.context.principal == Principal::Anonymous {
-        let message = "Request specific response headers cannot be used for anonymous GET requests.";
+        let message =
+            "Request specific response headers cannot be used for anonymous GET requests.";
         return Err(RequestError::InvalidRequest(message.to_owned()).into());
     }
     Ok(found)
@@ -149,7 +162,11 @@ fn object_response(
     output: GetObjectOutput,
     overrides: Vec<(&'static str, String)>,
 ) -> http::Response<ResponseBody> {
-    let GetObjectOutput { object, range, body } = output;
+    let GetObjectOutput {
+        object,
+        range,
+        body,
+    } = output;
     let len_bytes = range.map_or(object.size_bytes, strongroom_types::ByteRange::len_bytes);
     let mut response = http::Response::new(match body {
         Some(body) => ResponseBody::object(body, len_bytes),

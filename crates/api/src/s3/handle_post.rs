@@ -9,8 +9,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use strongroom_policy::actions::PutObject;
 use strongroom_s3::{BodyError, BodySource, PutObjectInput, PutObjectOutput, S3Error};
-use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
 use strongroom_types::TagSet;
+use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
 
 use super::address::parse_key;
 use super::body::AnyBody;
@@ -43,7 +43,10 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let door = call.bucket_door()?;
     let s3 = call.s3.clone();
     let entry = blocking(move || Ok(door.enter_object::<PutObject>(&key)?)).await?;
-    let input = PutObjectInput { content_length: form.length_bytes, ..input? };
+    let input = PutObjectInput {
+        content_length: form.length_bytes,
+        ..input?
+    };
     check_length(form.length_bytes, verified.content_length_range)?;
     let success = Success::of(&form.fields);
     let fault = form.file.fault.clone();
@@ -59,10 +62,18 @@ fn check_length(size_bytes: u64, range: Option<(u64, u64)>) -> Result<(), Failur
     let (min_bytes, max_bytes) = range.unwrap_or((0, SINGLE_PUT_MAX_BYTES));
     let max_bytes = max_bytes.min(SINGLE_PUT_MAX_BYTES);
     if size_bytes < min_bytes {
-        return Err(RequestError::FormTooSmall { size_bytes, min_bytes }.into());
+        return Err(RequestError::FormTooSmall {
+            size_bytes,
+            min_bytes,
+        }
+        .into());
     }
     if size_bytes > max_bytes {
-        return Err(RequestError::FormTooLarge { size_bytes, max_bytes }.into());
+        return Err(RequestError::FormTooLarge {
+            size_bytes,
+            max_bytes,
+        }
+        .into());
     }
     Ok(())
 }
@@ -89,11 +100,18 @@ impl OpenForm {
         let mut pushed = 0_u64;
         loop {
             let piece = std::future::poll_fn(|cx| body.poll_bytes(cx)).await;
-            let Some(piece) = piece else { return Err(malformed(FormError::NoFile)) };
+            let Some(piece) = piece else {
+                return Err(malformed(FormError::NoFile));
+            };
             let piece = piece?;
             pushed = pushed.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
             let mut events = decoder.push(&piece).map_err(malformed)?.into_iter();
-            let Some(FormEvent::File { fields, filename, content_type }) = events.next() else {
+            let Some(FormEvent::File {
+                fields,
+                filename,
+                content_type,
+            }) = events.next()
+            else {
                 continue;
             };
             let mut file = FileBody {
@@ -113,7 +131,13 @@ impl OpenForm {
                 let end = u64::try_from(file.decoder.closing_bytes()).unwrap_or(u64::MAX);
                 total.saturating_sub(start).saturating_sub(end)
             };
-            return Ok(Self { fields, filename, content_type, length_bytes, file });
+            return Ok(Self {
+                fields,
+                filename,
+                content_type,
+                length_bytes,
+                file,
+            });
         }
     }
 }
@@ -180,12 +204,16 @@ impl BodySource for FileBody {
 fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in form.fields.iter() {
-        if matches!(name, "x-amz-signature" | "x-amz-security-token" | "policy" | "key" | "acl") {
+        if matches!(
+            name,
+            "x-amz-signature" | "x-amz-security-token" | "policy" | "key" | "acl"
+        ) {
             continue;
         }
-        let (Ok(name), Ok(value)) =
-            (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes()))
-        else {
+        let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name),
+            HeaderValue::from_bytes(value.as_bytes()),
+        ) else {
             continue;
         };
         headers.append(name, value);
@@ -228,9 +256,13 @@ enum Success {
 
 impl Success {
     fn of(fields: &FormFields) -> Self {
-        let page = fields.get("success_action_redirect").or_else(|| fields.get("redirect"));
+        let page = fields
+            .get("success_action_redirect")
+            .or_else(|| fields.get("redirect"));
         if let Some(page) = page
-            && ["http://", "https://"].iter().any(|scheme| page.starts_with(scheme))
+            && ["http://", "https://"]
+                .iter()
+                .any(|scheme| page.starts_with(scheme))
         {
             return Self::Redirect(page.to_owned());
         }
@@ -266,9 +298,16 @@ impl Success {
                     String::from_utf8(out).unwrap_or_default()
                 };
                 let joint = if page.contains('?') { '&' } else { '?' };
-                let query =
-                    format!("bucket={}&key={}&etag={}", encode(bucket), encode(key), encode(&etag));
-                (reply::empty(StatusCode::SEE_OTHER), format!("{page}{joint}{query}"))
+                let query = format!(
+                    "bucket={}&key={}&etag={}",
+                    encode(bucket),
+                    encode(key),
+                    encode(&etag)
+                );
+                (
+                    reply::empty(StatusCode::SEE_OTHER),
+                    format!("{page}{joint}{query}"),
+                )
             }
         };
         set_put_headers(response.headers_mut(), output);

@@ -31,7 +31,10 @@ pub struct KeepAlive {
 
 impl Default for KeepAlive {
     fn default() -> Self {
-        Self { after: Duration::from_secs(5), every: Duration::from_secs(10) }
+        Self {
+            after: Duration::from_secs(5),
+            every: Duration::from_secs(10),
+        }
     }
 }
 
@@ -46,11 +49,11 @@ pub(crate) struct Finished {
 /// Answers with what `work` gives, however long it takes.
 pub(crate) async fn answer(
     work: impl Future<Output = Result<Finished, Failure>> + Send + 'static,
-    pace: KeepAlive,
+    timing: KeepAlive,
     place: ErrorPlace,
 ) -> Reply {
     let mut work: Work = Box::pin(work);
-    match tokio::time::timeout(pace.after, &mut work).await {
+    match tokio::time::timeout(timing.after, &mut work).await {
         Ok(outcome) => {
             let Finished { headers, document } = outcome?;
             let mut response = reply::document(document);
@@ -58,7 +61,9 @@ pub(crate) async fn answer(
             Ok(response)
         }
         Err(_elapsed) => {
-            let stream = unfold(State::Begin(work), move |state| next(state, pace.every, place.clone()));
+            let stream = unfold(State::Begin(work), move |state| {
+                next(state, timing.every, place.clone())
+            });
             let mut response = Response::new(ResponseBody::unsized_stream(stream));
             reply::set(response.headers_mut(), "content-type", "application/xml");
             Ok(response)
@@ -109,11 +114,18 @@ mod tests {
 
     use super::*;
 
-    const SLOW: KeepAlive = KeepAlive { after: Duration::ZERO, every: Duration::from_millis(1) };
+    const SLOW: KeepAlive = KeepAlive {
+        after: Duration::ZERO,
+        every: Duration::from_millis(1),
+    };
 
     fn finished() -> Finished {
-        let document = Bytes::from_static(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Done></Done>");
-        Finished { headers: HeaderMap::new(), document }
+        let document =
+            Bytes::from_static(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Done></Done>");
+        Finished {
+            headers: HeaderMap::new(),
+            document,
+        }
     }
 
     /// Answers to an operation that ends only after white space was sent.
@@ -130,7 +142,9 @@ mod tests {
         let mut sender = Some(sender);
         while let Some(frame) = body.frame().await {
             let bytes = frame.unwrap().into_data().unwrap();
-            if bytes.as_ref() == b" " && let Some(sender) = sender.take() {
+            if bytes.as_ref() == b" "
+                && let Some(sender) = sender.take()
+            {
                 sender.send(()).unwrap();
             }
             text.extend_from_slice(&bytes);
@@ -142,14 +156,19 @@ mod tests {
     #[tokio::test]
     async fn a_slow_success_is_one_document_behind_white_space() {
         let text = slow(Ok(finished())).await;
-        let rest = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n ").unwrap();
+        let rest = text
+            .strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n ")
+            .unwrap();
         assert_eq!(rest.trim_start(), "<Done></Done>");
     }
 
     #[tokio::test]
     async fn a_slow_failure_is_an_error_inside_the_200() {
         let text = slow(Err(S3Error::InvalidPartOrder.into())).await;
-        assert!(text.contains("<Error><Code>InvalidPartOrder</Code>"), "{text}");
+        assert!(
+            text.contains("<Error><Code>InvalidPartOrder</Code>"),
+            "{text}"
+        );
         assert_eq!(text.matches("<?xml").count(), 1);
     }
 
@@ -158,9 +177,15 @@ mod tests {
         let mut done = finished();
         reply::set(&mut done.headers, "x-amz-version-id", "null");
         let pace = KeepAlive::default();
-        let response = answer(async { Ok(done) }, pace, ErrorPlace::default()).await.unwrap();
+        let response = answer(async { Ok(done) }, pace, ErrorPlace::default())
+            .await
+            .unwrap();
         assert_eq!(response.headers()["x-amz-version-id"], "null");
-        let failed = answer(async { Err(S3Error::NoSuchUpload.into()) }, pace, ErrorPlace::default());
+        let failed = answer(
+            async { Err(S3Error::NoSuchUpload.into()) },
+            pace,
+            ErrorPlace::default(),
+        );
         assert!(failed.await.is_err());
     }
 }

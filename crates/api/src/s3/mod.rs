@@ -77,7 +77,11 @@ impl S3ApiOptions {
             format!("s3.{region}.amazonaws.com"),
             "s3.amazonaws.com".to_owned(),
         ];
-        Self { region, domains, keep_alive: KeepAlive::default() }
+        Self {
+            region,
+            domains,
+            keep_alive: KeepAlive::default(),
+        }
     }
 }
 
@@ -106,7 +110,13 @@ impl S3Api {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { s3, verifier: Arc::new(verifier), options: Arc::new(options), clock, entropy }
+        Self {
+            s3,
+            verifier: Arc::new(verifier),
+            options: Arc::new(options),
+            clock,
+            entropy,
+        }
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -124,8 +134,13 @@ impl S3Api {
         let request_id = RequestId::random(&*self.entropy);
         let host_id = self.host_id();
         let method = parts.method.clone();
-        let Answered { operation, action, mut response } =
-            self.answer(parts, AnyBody::new(body), connection, request_id, &host_id).await;
+        let Answered {
+            operation,
+            action,
+            mut response,
+        } = self
+            .answer(parts, AnyBody::new(body), connection, request_id, &host_id)
+            .await;
         let headers = response.headers_mut();
         reply::set(headers, "x-amz-request-id", &request_id.to_string());
         reply::set(headers, "x-amz-id-2", &host_id);
@@ -153,7 +168,11 @@ impl S3Api {
             ..ErrorPlace::default()
         };
         if let Some(response) = other_services::answer(&parts, request_id) {
-            return Answered { operation: "OtherService", action: "", response };
+            return Answered {
+                operation: "OtherService",
+                action: "",
+                response,
+            };
         }
         match self.prepare(parts, body, connection, request_id, &mut place) {
             Err(failure) => Answered {
@@ -166,9 +185,12 @@ impl S3Api {
                     Handler::Run(run) => run(call).await,
                     Handler::Unconfigured(answer) => unconfigured::answer(call, answer).await,
                 };
-                let response =
-                    outcome.unwrap_or_else(|failure| error_response(&failure, &place));
-                Answered { operation: route.name, action: route.action, response }
+                let response = outcome.unwrap_or_else(|failure| error_response(&failure, &place));
+                Answered {
+                    operation: route.name,
+                    action: route.action,
+                    response,
+                }
             }
         }
     }
@@ -195,7 +217,12 @@ impl S3Api {
             (Some(_), None) => Level::Bucket,
             (Some(_), Some(_)) => Level::Object,
         };
-        let seen = Seen { method: &parts.method, level, query: &query, headers: &parts.headers };
+        let seen = Seen {
+            method: &parts.method,
+            level,
+            query: &query,
+            headers: &parts.headers,
+        };
         let route = route::select(&seen)?;
         let mut context = Arc::new(RequestContext {
             request_id,
@@ -295,7 +322,10 @@ fn record(
         milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "request"
     );
-    let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
+    let labels = [
+        ("operation", operation.to_owned()),
+        ("status", status.to_string()),
+    ];
     metrics::counter!("strongroom_requests_total", &labels).increment(1);
     metrics::histogram!("strongroom_request_seconds", "operation" => operation)
         .record(took.as_secs_f64());

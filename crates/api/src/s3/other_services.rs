@@ -31,7 +31,11 @@ fn unknown_operation() -> Response<ResponseBody> {
     });
     let mut response = Response::new(ResponseBody::whole(body.to_string()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    reply::set(response.headers_mut(), "content-type", "application/x-amz-json-1.1");
+    reply::set(
+        response.headers_mut(),
+        "content-type",
+        "application/x-amz-json-1.1",
+    );
     response
 }
 

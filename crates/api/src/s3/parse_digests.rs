@@ -41,13 +41,16 @@ fn expected_checksum(headers: &HeaderMap) -> Result<Option<ExpectedChecksum>, Fa
     let found = match (in_header, in_trailer) {
         (Some(_), Some(_)) => return Err(multiple()),
         (Some((algorithm, text)), None) => {
-            let value = decode(algorithm, text)
-                .ok_or_else(|| invalid_value(algorithm.header()))?;
-            Some(ExpectedChecksum { algorithm, value: ChecksumValue::Header(value) })
+            let value = decode(algorithm, text).ok_or_else(|| invalid_value(algorithm.header()))?;
+            Some(ExpectedChecksum {
+                algorithm,
+                value: ChecksumValue::Header(value),
+            })
         }
-        (None, Some(algorithm)) => {
-            Some(ExpectedChecksum { algorithm, value: ChecksumValue::Trailer })
-        }
+        (None, Some(algorithm)) => Some(ExpectedChecksum {
+            algorithm,
+            value: ChecksumValue::Trailer,
+        }),
         (None, None) => None,
     };
     match (named, &found) {
@@ -68,12 +71,16 @@ fn expected_checksum(headers: &HeaderMap) -> Result<Option<ExpectedChecksum>, Fa
 fn checksum_header(headers: &HeaderMap) -> Result<Option<(ChecksumAlgorithm, &str)>, Failure> {
     let mut found = None;
     for (name, value) in headers {
-        let Some(suffix) = name.as_str().strip_prefix("x-amz-checksum-") else { continue };
+        let Some(suffix) = name.as_str().strip_prefix("x-amz-checksum-") else {
+            continue;
+        };
         if matches!(suffix, "algorithm" | "type" | "mode") {
             continue;
         }
         let algorithm = algorithm(suffix)?;
-        let value = value.to_str().map_err(|_| invalid_value(algorithm.header()))?;
+        let value = value
+            .to_str()
+            .map_err(|_| invalid_value(algorithm.header()))?;
         if found.replace((algorithm, value)).is_some() {
             return Err(multiple());
         }
@@ -99,7 +106,9 @@ fn checksum_trailer(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, Fa
 }
 
 /// `x-amz-checksum-algorithm`, where the value comes later or is ours to compute.
-pub(crate) fn checksum_algorithm(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, Failure> {
+pub(crate) fn checksum_algorithm(
+    headers: &HeaderMap,
+) -> Result<Option<ChecksumAlgorithm>, Failure> {
     match text(headers, "x-amz-checksum-algorithm")? {
         Some(name) => algorithm(name).map(Some),
         None => Ok(None),
@@ -119,7 +128,9 @@ pub(crate) fn checksum_type(headers: &HeaderMap) -> Result<Option<ChecksumType>,
 
 /// The object's checksum that CompleteMultipartUpload may carry: `value` or `value-parts`.
 pub(crate) fn object_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, Failure> {
-    let Some((algorithm, text)) = checksum_header(headers)? else { return Ok(None) };
+    let Some((algorithm, text)) = checksum_header(headers)? else {
+        return Ok(None);
+    };
     let invalid = || invalid_value(algorithm.header());
     let (digits, part_count) = match text.rsplit_once('-') {
         Some((digits, count)) => (digits, Some(count.parse::<u16>().map_err(|_| invalid())?)),
@@ -137,12 +148,20 @@ pub(crate) fn object_checksum(headers: &HeaderMap) -> Result<Option<Checksum>, F
             }
         },
     };
-    Ok(Some(Checksum { algorithm, kind, value, part_count: part_count.unwrap_or(0) }))
+    Ok(Some(Checksum {
+        algorithm,
+        kind,
+        value,
+        part_count: part_count.unwrap_or(0),
+    }))
 }
 
 /// A value in its text form.
 pub(crate) fn decode(algorithm: ChecksumAlgorithm, text: &str) -> Option<Vec<u8>> {
-    BASE64.decode(text).ok().filter(|value| value.len() == algorithm.len_bytes())
+    BASE64
+        .decode(text)
+        .ok()
+        .filter(|value| value.len() == algorithm.len_bytes())
 }
 
 /// A checksum in its text form: base64, and `-N` behind it for a composite one.
@@ -172,7 +191,8 @@ fn algorithm(name: &str) -> Result<ChecksumAlgorithm, Failure> {
 }
 
 fn multiple() -> Failure {
-    let message = "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.";
+    let message =
+        "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.";
     RequestError::InvalidRequest(message.to_owned()).into()
 }
 

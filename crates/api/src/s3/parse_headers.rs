@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, HeaderName};
-use strongroom_s3::{
-    CopySource, ETagCondition, ReadConditions, TaggingDirective, WriteConditions,
-};
+use strongroom_s3::{CopySource, ETagCondition, ReadConditions, TaggingDirective, WriteConditions};
 use strongroom_sse::{CustomerHeaders, SseHeaders};
 use strongroom_types::limits::{OBJECT_TAGS_MAX, USER_METADATA_MAX_BYTES};
 use strongroom_types::{
@@ -20,8 +18,13 @@ use crate::error::{Failure, RequestError};
 use crate::sigv4::uri::{Query, decode_path};
 
 /// A header's text. A value that is not UTF-8 is refused: no header that we read as text has one.
-pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+pub(crate) fn text<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+) -> Result<Option<&'a str>, Failure> {
+    let Some(value) = headers.get(name) else {
+        return Ok(None);
+    };
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => Ok(Some(text)),
         Err(_) => Err(argument("Header value is not valid UTF-8.", name, None)),
@@ -30,7 +33,12 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Opt
 
 /// An `InvalidArgument`.
 pub(crate) fn argument(message: &'static str, name: &'static str, value: Option<&str>) -> Failure {
-    RequestError::InvalidArgument { message, name, value: value.map(str::to_owned) }.into()
+    RequestError::InvalidArgument {
+        message,
+        name,
+        value: value.map(str::to_owned),
+    }
+    .into()
 }
 
 fn owned(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Failure> {
@@ -41,7 +49,12 @@ fn owned(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Fail
 pub(crate) fn read_conditions(headers: &HeaderMap) -> Result<ReadConditions, Failure> {
     conditions(
         headers,
-        ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"],
+        [
+            "if-match",
+            "if-none-match",
+            "if-modified-since",
+            "if-unmodified-since",
+        ],
     )
 }
 
@@ -73,7 +86,9 @@ fn conditions(headers: &HeaderMap, names: [&'static str; 4]) -> Result<ReadCondi
 
 /// The conditions of a write.
 pub(crate) fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions, Failure> {
-    let not_implemented = |header: &str| RequestError::NotImplemented { header: header.to_owned() };
+    let not_implemented = |header: &str| RequestError::NotImplemented {
+        header: header.to_owned(),
+    };
     let if_none_match = match text(headers, "if-none-match")? {
         None => false,
         Some("*") => true,
@@ -83,7 +98,10 @@ pub(crate) fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions, F
     if if_none_match && if_match.is_some() {
         return Err(not_implemented("If-Match,If-None-Match").into());
     }
-    Ok(WriteConditions { if_match, if_none_match })
+    Ok(WriteConditions {
+        if_match,
+        if_none_match,
+    })
 }
 
 /// `*`, or a list of tags.
@@ -152,9 +170,15 @@ pub(crate) fn metadata(headers: &HeaderMap) -> Result<ObjectMetadata, Failure> {
 /// `x-amz-website-redirect-location`.
 pub(crate) fn website_redirect_location(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     const NAME: &str = "x-amz-website-redirect-location";
-    let Some(value) = text(headers, NAME)? else { return Ok(None) };
-    if !["/", "http://", "https://"].iter().any(|start| value.starts_with(start)) {
-        let message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    let Some(value) = text(headers, NAME)? else {
+        return Ok(None);
+    };
+    if !["/", "http://", "https://"]
+        .iter()
+        .any(|start| value.starts_with(start))
+    {
+        let message =
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
         return Err(argument(message, NAME, Some(value)));
     }
     Ok(Some(value.to_owned()))
@@ -166,7 +190,9 @@ fn without_aws_chunked(value: &str) -> Option<String> {
         return Some(value.to_owned());
     }
     let codings = value.split(',').map(str::trim);
-    let kept: Vec<&str> = codings.filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept: Vec<&str> = codings
+        .filter(|coding| !coding.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
     (!kept.is_empty()).then(|| kept.join(","))
 }
 
@@ -175,7 +201,9 @@ const USER_PREFIX: &str = "x-amz-meta-";
 fn user_metadata(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let mut user = BTreeMap::<String, Vec<u8>>::new();
     for (name, value) in headers {
-        let Some(name) = name.as_str().strip_prefix(USER_PREFIX) else { continue };
+        let Some(name) = name.as_str().strip_prefix(USER_PREFIX) else {
+            continue;
+        };
         match user.get_mut(name) {
             // One header sent twice is a list (RFC 9110, 5.3).
             Some(joined) => {
@@ -193,7 +221,10 @@ fn user_metadata(headers: &HeaderMap) -> Result<BTreeMap<String, Vec<u8>>, Failu
 
 /// Holds user metadata against S3's bound.
 pub(crate) fn check_user_metadata(user: &BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
-    let size_bytes: usize = user.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let size_bytes: usize = user
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()))
+        .sum();
     if size_bytes > USER_METADATA_MAX_BYTES {
         return Err(strongroom_s3::S3Error::MetadataTooLarge { size_bytes }.into());
     }
@@ -202,7 +233,9 @@ pub(crate) fn check_user_metadata(user: &BTreeMap<String, Vec<u8>>) -> Result<()
 
 /// Refuses storage classes other than `STANDARD`; says whether one was named.
 pub(crate) fn storage_class(headers: &HeaderMap) -> Result<bool, Failure> {
-    let Some(value) = text(headers, "x-amz-storage-class")? else { return Ok(false) };
+    let Some(value) = text(headers, "x-amz-storage-class")? else {
+        return Ok(false);
+    };
     match StorageClass::parse(value) {
         Some(_) => Ok(true),
         None => Err(RequestError::InvalidStorageClass(value.to_owned()).into()),
@@ -215,15 +248,26 @@ pub(crate) fn canned_acl(headers: &HeaderMap) -> Result<(), Failure> {
         None | Some("private" | "bucket-owner-full-control") => true,
         Some(_) => false,
     };
-    let grants = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
-    if allowed && !grants { Ok(()) } else { Err(RequestError::AclNotSupported.into()) }
+    let grants = headers
+        .keys()
+        .any(|name| name.as_str().starts_with("x-amz-grant-"));
+    if allowed && !grants {
+        Ok(())
+    } else {
+        Err(RequestError::AclNotSupported.into())
+    }
 }
 
 /// Refuses features of a write whose silent loss would be a lie: object lock headers.
 pub(crate) fn refuse_object_lock(headers: &HeaderMap) -> Result<(), Failure> {
-    let lock = headers.keys().find(|name| name.as_str().starts_with("x-amz-object-lock-"));
+    let lock = headers
+        .keys()
+        .find(|name| name.as_str().starts_with("x-amz-object-lock-"));
     match lock {
-        Some(_) => Err(RequestError::InvalidRequest("Bucket is missing Object Lock Configuration".to_owned()).into()),
+        Some(_) => Err(RequestError::InvalidRequest(
+            "Bucket is missing Object Lock Configuration".to_owned(),
+        )
+        .into()),
         None => Ok(()),
     }
 }
@@ -231,7 +275,9 @@ pub(crate) fn refuse_object_lock(headers: &HeaderMap) -> Result<(), Failure> {
 /// `x-amz-tagging`: tags as a URL query.
 pub(crate) fn tagging(headers: &HeaderMap) -> Result<TagSet, Failure> {
     const NAME: &str = "x-amz-tagging";
-    let Some(value) = text(headers, NAME)? else { return Ok(TagSet::default()) };
+    let Some(value) = text(headers, NAME)? else {
+        return Ok(TagSet::default());
+    };
     let message = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query \
                    parameters without tag name duplicates.";
     let malformed = || argument(message, NAME, Some(value));
@@ -239,11 +285,17 @@ pub(crate) fn tagging(headers: &HeaderMap) -> Result<TagSet, Failure> {
     let mut tags = Vec::new();
     for (key, value) in query.pairs() {
         let value = String::from_utf8(value.clone()).map_err(|_| malformed())?;
-        tags.push(Tag { key: key.clone(), value });
+        tags.push(Tag {
+            key: key.clone(),
+            value,
+        });
     }
-    TagSet::parse(tags, OBJECT_TAGS_MAX).map_err(|error| match error {
-        strongroom_types::TagError::Duplicate => malformed(),
-        other => other.into(),
+    TagSet::parse(tags, OBJECT_TAGS_MAX).map_err(|error| {
+        if error == strongroom_types::TagError::Duplicate {
+            malformed()
+        } else {
+            error.into()
+        }
     })
 }
 
@@ -281,7 +333,10 @@ pub(crate) fn copy_source(headers: &HeaderMap) -> Result<CopySource, Failure> {
     let value = text(headers, NAME)?.unwrap_or_default();
     let malformed = |message| argument(message, NAME, Some(value));
     if value.starts_with("arn:") || value.starts_with("/arn:") {
-        return Err(RequestError::NotImplemented { header: NAME.to_owned() }.into());
+        return Err(RequestError::NotImplemented {
+            header: NAME.to_owned(),
+        }
+        .into());
     }
     let (path, version) = match value.rsplit_once("?versionId=") {
         Some((path, version)) => (path, Some(version_id(version)?)),
@@ -292,10 +347,11 @@ pub(crate) fn copy_source(headers: &HeaderMap) -> Result<CopySource, Failure> {
         .and_then(|path| String::from_utf8(path).ok())
         .ok_or_else(|| malformed("Invalid copy source encoding"))?;
     let path = path.strip_prefix('/').unwrap_or(&path);
-    let (bucket, key) =
-        path.split_once('/').ok_or_else(|| malformed("Invalid copy source object key"))?;
-    let bucket = BucketName::parse(bucket)
-        .map_err(|_| malformed("Invalid copy source bucket name"))?;
+    let (bucket, key) = path
+        .split_once('/')
+        .ok_or_else(|| malformed("Invalid copy source object key"))?;
+    let bucket =
+        BucketName::parse(bucket).map_err(|_| malformed("Invalid copy source bucket name"))?;
     if key.is_empty() {
         return Err(malformed("Invalid copy source object key"));
     }
@@ -326,8 +382,13 @@ pub(crate) fn version_id(value: &str) -> Result<VersionId, Failure> {
 
 /// `Content-MD5`.
 pub(crate) fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, Failure> {
-    let Some(value) = text(headers, "content-md5")? else { return Ok(None) };
-    let decoded = BASE64.decode(value).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let Some(value) = text(headers, "content-md5")? else {
+        return Ok(None);
+    };
+    let decoded = BASE64
+        .decode(value)
+        .ok()
+        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     match decoded {
         Some(digest) => Ok(Some(digest)),
         None => Err(RequestError::InvalidDigest(value.to_owned()).into()),
@@ -356,9 +417,10 @@ pub(crate) fn hoist(query: &Query, headers: &mut HeaderMap) {
         {
             continue;
         }
-        let (Ok(name), Ok(value)) =
-            (HeaderName::try_from(name), http::HeaderValue::from_bytes(value))
-        else {
+        let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name),
+            http::HeaderValue::from_bytes(value),
+        ) else {
             continue;
         };
         headers.entry(name).or_insert(value);

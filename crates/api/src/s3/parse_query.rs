@@ -33,7 +33,9 @@ pub(crate) fn version(query: &Query) -> Result<Option<VersionId>, Failure> {
 
 /// `partNumber` of an upload or of a read.
 pub(crate) fn part_number(query: &Query) -> Result<Option<PartNumber>, Failure> {
-    let Some(value) = sent(query, "partNumber")? else { return Ok(None) };
+    let Some(value) = sent(query, "partNumber")? else {
+        return Ok(None);
+    };
     let parsed = digits(value).and_then(PartNumber::new);
     parsed.map(Some).ok_or_else(|| {
         let message = "Part number must be an integer between 1 and 10000, inclusive";
@@ -49,7 +51,9 @@ pub(crate) fn upload_id(query: &Query) -> Result<UploadId, Failure> {
 
 /// A number of entries wanted: at most 1,000 are given, whatever is asked for.
 pub(crate) fn page_size(query: &Query, name: &'static str) -> Result<u32, Failure> {
-    let Some(value) = filled(query, name)? else { return Ok(LIST_PAGE_MAX) };
+    let Some(value) = filled(query, name)? else {
+        return Ok(LIST_PAGE_MAX);
+    };
     match value.parse::<i32>() {
         Ok(wanted) => match u32::try_from(wanted) {
             Ok(wanted) => Ok(wanted.min(LIST_PAGE_MAX)),
@@ -70,10 +74,19 @@ pub(crate) fn page_size(query: &Query, name: &'static str) -> Result<u32, Failur
 /// `part-number-marker`.
 pub(crate) fn part_number_marker(query: &Query) -> Result<u32, Failure> {
     const NAME: &str = "part-number-marker";
-    let Some(value) = filled(query, NAME)? else { return Ok(0) };
-    let parsed = value.parse::<u32>().ok().filter(|marker| i32::try_from(*marker).is_ok());
+    let Some(value) = filled(query, NAME)? else {
+        return Ok(0);
+    };
+    let parsed = value
+        .parse::<u32>()
+        .ok()
+        .filter(|marker| i32::try_from(*marker).is_ok());
     parsed.ok_or_else(|| {
-        argument("Argument must be an integer between 0 and 2147483647", NAME, Some(value))
+        argument(
+            "Argument must be an integer between 0 and 2147483647",
+            NAME,
+            Some(value),
+        )
     })
 }
 
@@ -82,9 +95,11 @@ pub(crate) fn url_encoding(query: &Query) -> Result<bool, Failure> {
     match filled(query, "encoding-type")? {
         None => Ok(false),
         Some("url") => Ok(true),
-        Some(other) => {
-            Err(argument("Invalid Encoding Method specified in Request", "encoding-type", Some(other)))
-        }
+        Some(other) => Err(argument(
+            "Invalid Encoding Method specified in Request",
+            "encoding-type",
+            Some(other),
+        )),
     }
 }
 
@@ -114,14 +129,21 @@ pub(crate) fn versions(query: &Query, listing: &Listing) -> Result<ListVersionsI
     let version_marker = match sent(query, NAME)? {
         None => None,
         Some("") if key_marker.is_none() => None,
-        Some("") => return Err(argument("A version-id marker cannot be empty.", NAME, Some(""))),
+        Some("") => {
+            return Err(argument(
+                "A version-id marker cannot be empty.",
+                NAME,
+                Some(""),
+            ));
+        }
         Some(value) if key_marker.is_none() => {
             let message = "A version-id marker cannot be specified without a key marker.";
             return Err(argument(message, NAME, Some(value)));
         }
-        Some(value) => Some(VersionId::parse(value).map_err(|_| {
-            argument("Invalid version id specified", NAME, Some(value))
-        })?),
+        Some(value) => Some(
+            VersionId::parse(value)
+                .map_err(|_| argument("Invalid version id specified", NAME, Some(value)))?,
+        ),
     };
     Ok(ListVersionsInput {
         prefix: listing.prefix.clone(),
@@ -161,9 +183,15 @@ pub(crate) fn continuation_token(after: &str) -> String {
 /// The position in a token.
 pub(crate) fn parse_continuation_token(token: &str) -> Result<String, Failure> {
     let bytes = BASE64.decode(token).unwrap_or_default();
-    let after = bytes.strip_prefix(TOKEN_VERSION).and_then(|key| std::str::from_utf8(key).ok());
+    let after = bytes
+        .strip_prefix(TOKEN_VERSION)
+        .and_then(|key| std::str::from_utf8(key).ok());
     after.map(str::to_owned).ok_or_else(|| {
-        argument("The continuation token provided is incorrect", "continuation-token", Some(token))
+        argument(
+            "The continuation token provided is incorrect",
+            "continuation-token",
+            Some(token),
+        )
     })
 }
 
@@ -180,7 +208,10 @@ mod tests {
 
     #[test]
     fn tokens_parse_back_and_foreign_ones_are_refused() {
-        assert_eq!(parse_continuation_token(&continuation_token("a/b \u{e9}")).unwrap(), "a/b \u{e9}");
+        assert_eq!(
+            parse_continuation_token(&continuation_token("a/b \u{e9}")).unwrap(),
+            "a/b \u{e9}"
+        );
         for bad in ["", "a", "%%", "Zm9v"] {
             assert!(parse_continuation_token(bad).is_err(), "{bad}");
         }

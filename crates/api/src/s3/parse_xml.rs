@@ -1,6 +1,8 @@
 //! Request documents, as the operations' inputs need them.
 
-use strongroom_s3::{CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, Versioning};
+use strongroom_s3::{
+    CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, Versioning,
+};
 use strongroom_types::limits::{BUCKET_TAGS_MAX, DELETE_OBJECTS_MAX, OBJECT_TAGS_MAX};
 use strongroom_types::{
     BlockedEncryption, ChecksumAlgorithm, PartNumber, Region, SseAlgorithm, Tag, TagSet,
@@ -24,15 +26,22 @@ fn root(document: &[u8], name: &str) -> Result<Fields, XmlError> {
 /// constraint is to have none (S3 refuses the name).
 pub(crate) fn create_bucket(document: &[u8], region: &Region) -> Result<TagSet, Failure> {
     let is_us_east_1 = region.as_str() == "us-east-1";
-    let missing = || match is_us_east_1 {
-        true => Ok(()),
-        false => Err(RequestError::IllegalLocationConstraint(String::new())),
+    let missing = || {
+        if is_us_east_1 {
+            Ok(())
+        } else {
+            Err(RequestError::IllegalLocationConstraint(String::new()))
+        }
     };
     if document.is_empty() {
         return Ok(missing().map(|()| TagSet::default())?);
     }
     let mut fields = root(document, "CreateBucketConfiguration")?;
-    match fields.optional_text("LocationConstraint")?.as_deref().map(str::trim) {
+    match fields
+        .optional_text("LocationConstraint")?
+        .as_deref()
+        .map(str::trim)
+    {
         None | Some("") => missing()?,
         Some("us-east-1") if is_us_east_1 => {
             return Err(RequestError::InvalidLocationConstraint("us-east-1".to_owned()).into());
@@ -64,7 +73,9 @@ fn looks_like_a_region(text: &str) -> bool {
     let words: Vec<&str> = text.split('-').collect();
     words.len() >= 3
         && Region::parse(text).is_ok()
-        && words.last().is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()))
+        && words
+            .last()
+            .is_some_and(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `VersioningConfiguration`.
@@ -74,7 +85,10 @@ pub(crate) fn versioning(document: &[u8]) -> Result<Versioning, Failure> {
     let mfa_delete = fields.optional_text("MfaDelete")?;
     fields.finish()?;
     if mfa_delete.as_deref() == Some("Enabled") {
-        return Err(RequestError::NotImplemented { header: "MfaDelete".to_owned() }.into());
+        return Err(RequestError::NotImplemented {
+            header: "MfaDelete".to_owned(),
+        }
+        .into());
     }
     match status.as_deref() {
         Some("Enabled") => Ok(Versioning::Enabled),
@@ -100,20 +114,29 @@ pub(crate) fn encryption(document: &[u8]) -> Result<EncryptionChange, Failure> {
         Some(value) if value.eq_ignore_ascii_case("false") => false,
         Some(_) => return Err(RequestError::MalformedXml.into()),
     };
-    let blocked = rule.optional("BlockedEncryptionTypes")?.map(blocked_types).transpose()?;
+    let blocked = rule
+        .optional("BlockedEncryptionTypes")?
+        .map(blocked_types)
+        .transpose()?;
     rule.finish()?;
     let (algorithm, kms_key_id) = match default {
         None => (None, None),
         Some(default) => {
             let mut default = default.into_fields("ApplyServerSideEncryptionByDefault")?;
             let algorithm = default.required_text("SSEAlgorithm")?;
-            let key = default.optional_text("KMSMasterKeyID")?.filter(|key| !key.is_empty());
+            let key = default
+                .optional_text("KMSMasterKeyID")?
+                .filter(|key| !key.is_empty());
             default.finish()?;
             let algorithm = SseAlgorithm::parse(&algorithm).ok_or(XmlError)?;
             if algorithm == SseAlgorithm::Aes256 && key.is_some() {
                 let message = "a KMSMasterKeyID is not applicable if the default sse algorithm is \
                                not aws:kms or aws:kms:dsse";
-                return Err(argument(message, "ApplyServerSideEncryptionByDefault", None));
+                return Err(argument(
+                    message,
+                    "ApplyServerSideEncryptionByDefault",
+                    None,
+                ));
             }
             (Some(algorithm), key)
         }
@@ -121,7 +144,12 @@ pub(crate) fn encryption(document: &[u8]) -> Result<EncryptionChange, Failure> {
     if algorithm.is_none() && blocked.is_none() {
         return Err(RequestError::MalformedXml.into());
     }
-    Ok(EncryptionChange { algorithm, kms_key_id, bucket_key_enabled, blocked })
+    Ok(EncryptionChange {
+        algorithm,
+        kms_key_id,
+        bucket_key_enabled,
+        blocked,
+    })
 }
 
 fn blocked_types(element: Element) -> Result<BlockedEncryption, Failure> {
@@ -164,7 +192,10 @@ fn tag_list(element: Element, name: &str, max_tags: usize) -> Result<TagSet, Fai
     let mut tags = Vec::new();
     for element in elements {
         let mut tag = element.into_fields("Tag")?;
-        tags.push(Tag { key: tag.required_text("Key")?, value: tag.required_text("Value")? });
+        tags.push(Tag {
+            key: tag.required_text("Key")?,
+            value: tag.required_text("Value")?,
+        });
         tag.finish()?;
     }
     Ok(TagSet::parse(tags, max_tags)?)
@@ -191,7 +222,9 @@ pub(crate) struct DeleteEntry {
 /// `Delete`.
 pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
     let mut fields = root(document, "Delete")?;
-    let is_quiet = fields.optional_text("Quiet")?.is_some_and(|quiet| quiet.eq_ignore_ascii_case("true"));
+    let is_quiet = fields
+        .optional_text("Quiet")?
+        .is_some_and(|quiet| quiet.eq_ignore_ascii_case("true"));
     let objects = fields.list("Object");
     fields.finish()?;
     if objects.is_empty() || objects.len() > DELETE_OBJECTS_MAX {
@@ -201,14 +234,18 @@ pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
     for object in objects {
         let mut object = object.into_fields("Object")?;
         let key = object.required_text("Key")?;
-        let version = object.optional_text("VersionId")?.filter(|version| !version.is_empty());
+        let version = object
+            .optional_text("VersionId")?
+            .filter(|version| !version.is_empty());
         let if_match = object.optional_text("ETag")?;
-        let of_directory_buckets = object.optional("LastModifiedTime")?.is_some() | object.optional("Size")?.is_some();
+        let of_directory_buckets =
+            object.optional("LastModifiedTime")?.is_some() | object.optional("Size")?.is_some();
         object.finish()?;
         let input = match version.as_deref().map(version_id).transpose() {
-            _ if of_directory_buckets => {
-                Err(RequestError::NotImplemented { header: "LastModifiedTime,Size".to_owned() }.into())
+            _ if of_directory_buckets => Err(RequestError::NotImplemented {
+                header: "LastModifiedTime,Size".to_owned(),
             }
+            .into()),
             Err(error) => Err(error),
             Ok(version) => Ok(DeleteObjectInput {
                 version,
@@ -218,7 +255,11 @@ pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
                 }),
             }),
         };
-        entries.push(DeleteEntry { key, version, input });
+        entries.push(DeleteEntry {
+            key,
+            version,
+            input,
+        });
     }
     Ok(DeleteRequest { is_quiet, entries })
 }
@@ -244,11 +285,20 @@ pub(crate) fn complete(document: &[u8]) -> Result<Vec<CompletedPart>, Failure> {
             }
         }
         part.finish()?;
-        let number = number.trim().parse().ok().and_then(PartNumber::new).ok_or_else(|| {
-            let message = "Part number must be an integer between 1 and 10000, inclusive";
-            argument(message, "partNumber", Some(&number))
-        })?;
-        parts.push(CompletedPart { part_number: number, etag: etag(&tag), checksum });
+        let number = number
+            .trim()
+            .parse()
+            .ok()
+            .and_then(PartNumber::new)
+            .ok_or_else(|| {
+                let message = "Part number must be an integer between 1 and 10000, inclusive";
+                argument(message, "partNumber", Some(&number))
+            })?;
+        parts.push(CompletedPart {
+            part_number: number,
+            etag: etag(&tag),
+            checksum,
+        });
     }
     Ok(parts)
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG, EXPIRES,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, ETAG,
+    EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::{Response, StatusCode};
 use strongroom_s3::{EncryptionAnswer, ObjectView};
@@ -58,8 +58,16 @@ pub(crate) fn set_encryption(headers: &mut HeaderMap, encryption: &EncryptionAns
     match encryption {
         EncryptionAnswer::SseS3 => set(headers, "x-amz-server-side-encryption", "AES256"),
         EncryptionAnswer::SseC { key_md5 } => {
-            set(headers, "x-amz-server-side-encryption-customer-algorithm", "AES256");
-            set(headers, "x-amz-server-side-encryption-customer-key-md5", key_md5);
+            set(
+                headers,
+                "x-amz-server-side-encryption-customer-algorithm",
+                "AES256",
+            );
+            set(
+                headers,
+                "x-amz-server-side-encryption-customer-key-md5",
+                key_md5,
+            );
         }
     }
 }
@@ -75,7 +83,11 @@ pub(crate) fn set_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>)
 /// A part's checksum, which has no type.
 pub(crate) fn set_part_checksum(headers: &mut HeaderMap, checksum: Option<&Checksum>) {
     if let Some(checksum) = checksum {
-        set(headers, checksum_header(checksum.algorithm), &checksum_text(checksum));
+        set(
+            headers,
+            checksum_header(checksum.algorithm),
+            &checksum_text(checksum),
+        );
     }
 }
 
@@ -97,7 +109,11 @@ pub(crate) fn set_object(headers: &mut HeaderMap, object: &ObjectView) {
         tag_count,
         parts_count,
     } = object;
-    set_bytes(headers, LAST_MODIFIED, last_modified.to_http_date().as_bytes());
+    set_bytes(
+        headers,
+        LAST_MODIFIED,
+        last_modified.to_http_date().as_bytes(),
+    );
     set_etag(headers, etag);
     set(headers, "accept-ranges", "bytes");
     set_version(headers, "x-amz-version-id", *version);

@@ -9,8 +9,9 @@ use http::{Method, Response};
 use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
-    ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_copy, handle_delete,
-    handle_list, handle_multipart, handle_object, handle_post, handle_tagging, unconfigured,
+    ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_copy,
+    handle_delete, handle_list, handle_multipart, handle_object, handle_post, handle_tagging,
+    unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -169,13 +170,47 @@ pub(crate) const ROUTES: &[Route] = routes! {
 /// Every sub-resource of S3 that is not just a parameter: a request that names one and matches no
 /// row asks for something that we do not have, and must not be taken for a plain PUT or DELETE.
 const SUBRESOURCES: &[&str] = &[
-    "abac", "accelerate", "acl", "analytics", "annotation", "annotations", "attributes", "cors",
-    "delete", "encryption", "intelligent-tiering", "inventory", "legal-hold", "lifecycle",
-    "location", "logging", "metadataConfiguration", "metadataInventoryTable",
-    "metadataJournalTable", "metadataTable", "metrics", "notification", "object-lock",
-    "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "renameObject",
-    "replication", "requestPayment", "restore", "retention", "select", "session", "tagging",
-    "torrent", "uploadId", "uploads", "versioning", "versions", "website",
+    "abac",
+    "accelerate",
+    "acl",
+    "analytics",
+    "annotation",
+    "annotations",
+    "attributes",
+    "cors",
+    "delete",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "location",
+    "logging",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "session",
+    "tagging",
+    "torrent",
+    "uploadId",
+    "uploads",
+    "versioning",
+    "versions",
+    "website",
 ];
 
 /// What a request shows to the table.
@@ -197,7 +232,10 @@ pub(crate) struct Seen<'a> {
 /// `MethodNotAllowed` for a sub-resource or level that other methods know, `NotImplemented` for
 /// one that S3 has and we do not.
 pub(crate) fn select(seen: &Seen<'_>) -> Result<&'static Route, RequestError> {
-    let subresource = SUBRESOURCES.iter().copied().find(|name| seen.query.has(name));
+    let subresource = SUBRESOURCES
+        .iter()
+        .copied()
+        .find(|name| seen.query.has(name));
     let at_level = || ROUTES.iter().filter(|route| route.level == seen.level);
     let found = at_level()
         .find(|route| route.method == *seen.method && matches(route.selector, seen, subresource));
@@ -210,8 +248,12 @@ pub(crate) fn select(seen: &Seen<'_>) -> Result<&'static Route, RequestError> {
     };
     match subresource {
         // S3 knows these methods for configurations; for any other it has its own answer.
-        Some(name) if [Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(seen.method) => {
-            Err(RequestError::NotImplemented { header: name.to_owned() })
+        Some(name)
+            if [Method::GET, Method::PUT, Method::POST, Method::DELETE].contains(seen.method) =>
+        {
+            Err(RequestError::NotImplemented {
+                header: name.to_owned(),
+            })
         }
         Some(name) => Err(method_not_allowed(&name.to_ascii_uppercase())),
         None => Err(method_not_allowed(match seen.level {
@@ -234,10 +276,14 @@ fn matches(selector: Selector, seen: &Seen<'_>, subresource: Option<&str>) -> bo
             has(first) && has(second) && seen.headers.contains_key(header)
         }
         Form => {
-            let kind = seen.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+            let kind = seen
+                .headers
+                .get(http::header::CONTENT_TYPE)
+                .map(http::HeaderValue::as_bytes);
             subresource.is_none()
                 && kind.is_some_and(|kind| {
-                    kind.get(..19).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/form-data"))
+                    kind.get(..19)
+                        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/form-data"))
                 })
         }
     }
@@ -247,17 +293,29 @@ fn matches(selector: Selector, seen: &Seen<'_>, subresource: Option<&str>) -> bo
 mod tests {
     use super::*;
 
-    fn name_of(method: &str, level: Level, query: &str, headers: &[(&'static str, &str)]) -> String {
+    fn name_of(
+        method: &str,
+        level: Level,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> String {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let query = crate::sigv4::uri::Query::parse(query).unwrap();
         let mut map = http::HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        match select(&Seen { method: &method, level, query: &query, headers: &map }) {
+        match select(&Seen {
+            method: &method,
+            level,
+            query: &query,
+            headers: &map,
+        }) {
             Ok(route) => route.name.to_owned(),
             Err(RequestError::NotImplemented { header }) => format!("501 {header}"),
-            Err(RequestError::MethodNotAllowed { resource_type, .. }) => format!("405 {resource_type}"),
+            Err(RequestError::MethodNotAllowed { resource_type, .. }) => {
+                format!("405 {resource_type}")
+            }
             Err(other) => format!("{other:?}"),
         }
     }
@@ -273,7 +331,10 @@ mod tests {
             BothAndHeader(first, second, header) => {
                 (format!("{first}=1&{second}=1"), vec![(header, "/b/k")])
             }
-            Form => (String::new(), vec![("content-type", "multipart/form-data; boundary=x")]),
+            Form => (
+                String::new(),
+                vec![("content-type", "multipart/form-data; boundary=x")],
+            ),
         }
     }
 
@@ -281,19 +342,41 @@ mod tests {
     fn every_row_is_reached_by_the_request_it_describes() {
         for route in ROUTES {
             let (query, headers) = request_for(route);
-            assert_eq!(name_of(route.method.as_str(), route.level, &query, &headers), route.name);
+            assert_eq!(
+                name_of(route.method.as_str(), route.level, &query, &headers),
+                route.name
+            );
             assert!(route.action.starts_with("s3:"));
         }
     }
 
     #[test]
     fn operations_that_we_do_not_have_are_never_taken_for_plain_ones() {
-        for name in ["policy", "website", "torrent", "restore", "object-lock", "replication"] {
-            assert_eq!(name_of("PUT", Level::Bucket, name, &[]), format!("501 {name}"));
-            assert_eq!(name_of("POST", Level::Object, name, &[]), format!("501 {name}"));
+        for name in [
+            "policy",
+            "website",
+            "torrent",
+            "restore",
+            "object-lock",
+            "replication",
+        ] {
+            assert_eq!(
+                name_of("PUT", Level::Bucket, name, &[]),
+                format!("501 {name}")
+            );
+            assert_eq!(
+                name_of("POST", Level::Object, name, &[]),
+                format!("501 {name}")
+            );
         }
-        assert_eq!(name_of("PUT", Level::Object, "encryption", &[]), "501 encryption");
-        assert_eq!(name_of("DELETE", Level::Bucket, "ownershipControls", &[]), "501 ownershipControls");
+        assert_eq!(
+            name_of("PUT", Level::Object, "encryption", &[]),
+            "501 encryption"
+        );
+        assert_eq!(
+            name_of("DELETE", Level::Bucket, "ownershipControls", &[]),
+            "501 ownershipControls"
+        );
         assert_eq!(name_of("POST", Level::Bucket, "", &[]), "405 BUCKET");
         assert_eq!(name_of("PATCH", Level::Object, "", &[]), "405 OBJECT");
         assert_eq!(name_of("PUT", Level::Service, "", &[]), "405 SERVICE");
@@ -302,8 +385,17 @@ mod tests {
 
     #[test]
     fn parameters_do_not_change_the_operation() {
-        assert_eq!(name_of("GET", Level::Object, "versionId=x&partNumber=1", &[]), "GetObject");
-        assert_eq!(name_of("GET", Level::Bucket, "prefix=a&list-type=1", &[]), "ListObjects");
-        assert_eq!(name_of("PUT", Level::Object, "x-id=PutObject", &[]), "PutObject");
+        assert_eq!(
+            name_of("GET", Level::Object, "versionId=x&partNumber=1", &[]),
+            "GetObject"
+        );
+        assert_eq!(
+            name_of("GET", Level::Bucket, "prefix=a&list-type=1", &[]),
+            "ListObjects"
+        );
+        assert_eq!(
+            name_of("PUT", Level::Object, "x-id=PutObject", &[]),
+            "PutObject"
+        );
     }
 }

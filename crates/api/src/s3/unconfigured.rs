@@ -56,14 +56,19 @@ pub(crate) async fn answer(call: Call, answer: Answer) -> Reply {
         }
         Answer::OwnershipControls => {
             let mut xml = XmlWriter::new("OwnershipControls", Some(S3_NAMESPACE));
-            xml.nested("Rule", |xml| xml.element("ObjectOwnership", "BucketOwnerEnforced"));
+            xml.nested("Rule", |xml| {
+                xml.element("ObjectOwnership", "BucketOwnerEnforced");
+            });
             xml.finish()
         }
         Answer::PublicAccessBlock => {
             let mut xml = XmlWriter::new("PublicAccessBlockConfiguration", Some(S3_NAMESPACE));
-            for name in
-                ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"]
-            {
+            for name in [
+                "BlockPublicAcls",
+                "IgnorePublicAcls",
+                "BlockPublicPolicy",
+                "RestrictPublicBuckets",
+            ] {
                 xml.value(name, true);
             }
             xml.finish()
@@ -72,9 +77,8 @@ pub(crate) async fn answer(call: Call, answer: Answer) -> Reply {
     Ok(reply::document(document))
 }
 
-type Entering = std::pin::Pin<
-    Box<dyn Future<Output = Result<std::sync::Arc<BucketView>, Failure>> + Send>,
->;
+type Entering =
+    std::pin::Pin<Box<dyn Future<Output = Result<std::sync::Arc<BucketView>, Failure>> + Send>>;
 
 /// The bucket; where the address has a key, the object must exist.
 fn enter(call: &Call) -> Result<Entering, Failure> {
@@ -85,7 +89,10 @@ fn enter(call: &Call) -> Result<Entering, Failure> {
     let version = parse_query::version(&call.query);
     Ok(Box::pin(blocking(move || {
         let entry = door.enter_object::<ReadBucketSettings>(&key)?;
-        let bucket = entry.bucket().cloned().ok_or(strongroom_s3::S3Error::Unavailable)?;
+        let bucket = entry
+            .bucket()
+            .cloned()
+            .ok_or(strongroom_s3::S3Error::Unavailable)?;
         // Tags can be read without a customer's key, so this finds SSE-C objects as well.
         let object = door.enter_object::<GetObjectTagging>(&key)?;
         door.s3.get_object_tagging(object, version?)?;
@@ -102,7 +109,9 @@ fn acl(owner: &CanonicalId) -> bytes::Bytes {
                 ("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance"),
                 ("xsi:type", "CanonicalUser"),
             ];
-            xml.nested_with("Grantee", &attributes, |xml| xml.element("ID", owner.as_str()));
+            xml.nested_with("Grantee", &attributes, |xml| {
+                xml.element("ID", owner.as_str());
+            });
             xml.element("Permission", "FULL_CONTROL");
         });
     });

@@ -1,0 +1,1186 @@
+//! The S3 protocol in front of the service, on stores in memory and without a socket.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::{digest, hmac};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
+use strongroom_api::server::ConnectionInfo;
+use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_crypto::{Keyring, Unsealed};
+use strongroom_policy::RootOnly;
+use strongroom_ports::{
+    AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit,
+};
+use strongroom_s3::{Custody, S3, S3Options, S3Ports};
+use strongroom_store::{MemoryBlobs, MemoryMeta};
+use strongroom_types::{
+    AccessKeyId, AccountId, CanonicalId, Principal, Region, Timestamp, Transport,
+};
+
+const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+const NOW: Timestamp = Timestamp::from_seconds(1_369_353_600);
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Distinct bytes, the same in every run.
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            let number = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            let hash = digest::digest(&digest::SHA256, &number);
+            chunk.copy_from_slice(&hash.as_ref()[..chunk.len()]);
+        }
+    }
+}
+
+struct NoAudit;
+
+impl AuditSink for NoAudit {
+    fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
+        PendingCommit::ready(Ok(Committed {
+            sequence: CommitSequence(0),
+        }))
+    }
+}
+
+struct OneKey(Arc<Credential>);
+
+impl CredentialSource for OneKey {
+    fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>> {
+        (id.as_str() == KEY_ID).then(|| self.0.clone())
+    }
+}
+
+struct Server(S3Api);
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The content of the first element of that name.
+    fn element(&self, name: &str) -> &str {
+        let (_, rest) = self
+            .body
+            .split_once(&format!("<{name}>"))
+            .unwrap_or(("", ""));
+        rest.split_once(&format!("</{name}>"))
+            .map_or("", |(text, _)| text)
+    }
+}
+
+fn server() -> Server {
+    server_in("us-east-1")
+}
+
+fn server_in(region: &str) -> Server {
+    let region = Region::parse(region).unwrap();
+    let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
+    let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
+    let ports = S3Ports {
+        meta: Arc::new(MemoryMeta::new()),
+        blobs: Arc::new(MemoryBlobs::new()),
+        custody: Arc::new(Custody::new(Arc::new(ring))),
+        authorizer: Arc::new(RootOnly::default()),
+        audit: Arc::new(NoAudit),
+        clock: Arc::new(Fixed),
+        entropy: entropy.clone(),
+    };
+    let options = S3Options {
+        region: region.clone(),
+        block_sse_c_on_new_buckets: false,
+        danger_keys_over_plain_http: false,
+        inline_max_bytes: 4096,
+    };
+    let credential = Credential {
+        access_key_id: AccessKeyId::parse(KEY_ID).unwrap(),
+        secret: SigningSecret::new(SECRET),
+        principal: Principal::Root {
+            account: AccountId::parse("111122223333").unwrap(),
+        },
+        canonical_id: CanonicalId::parse(&"a1".repeat(32)).unwrap(),
+        session_token: None,
+    };
+    let verifier = Verifier::new(
+        region.clone(),
+        Arc::new(Fixed),
+        Arc::new(OneKey(Arc::new(credential))),
+    );
+    let s3 = Arc::new(S3::new(ports, options));
+    Server(S3Api::new(
+        s3,
+        verifier,
+        S3ApiOptions::new(region),
+        Arc::new(Fixed),
+        entropy,
+    ))
+}
+
+fn hex_sha256(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+        .as_ref()
+        .to_vec()
+}
+
+impl Server {
+    /// A signed request. `target` is path and query, encoded; parameters sorted.
+    async fn call(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        self.call_in("us-east-1", method, target, headers, body)
+            .await
+    }
+
+    async fn call_in(
+        &self,
+        region: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let canonical_query: Vec<String> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                if pair.contains('=') {
+                    pair.to_owned()
+                } else {
+                    format!("{pair}=")
+                }
+            })
+            .collect();
+        let date = NOW.to_amz_date();
+        let hash = hex_sha256(body);
+        let mut signed = vec![
+            ("host", "127.0.0.1:9000"),
+            ("x-amz-content-sha256", &hash),
+            ("x-amz-date", &date),
+        ];
+        signed.extend(
+            headers
+                .iter()
+                .filter(|(name, _)| name.starts_with("x-amz-")),
+        );
+        signed.sort_unstable();
+        let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let lines: String = signed
+            .iter()
+            .map(|(name, value)| format!("{name}:{value}\n"))
+            .collect();
+        let canonical = format!(
+            "{method}\n{path}\n{}\n{lines}\n{names}\n{hash}",
+            canonical_query.join("&")
+        );
+        let scope = format!("20130524/{region}/s3/aws4_request");
+        let text = format!(
+            "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
+            hex_sha256(canonical.as_bytes())
+        );
+        let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
+        let key = ["s3", "aws4_request"]
+            .iter()
+            .fold(mac(&key, region), |key, part| mac(&key, part));
+        let signature = hex::encode(mac(&key, &text));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={KEY_ID}/{scope}, SignedHeaders={names}, Signature={signature}"
+        );
+        let mut all = signed.clone();
+        all.extend(
+            headers
+                .iter()
+                .filter(|(name, _)| !name.starts_with("x-amz-")),
+        );
+        all.push(("authorization", &authorization));
+        self.send(method, target, &all, body).await
+    }
+
+    /// A request as it is.
+    async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        if matches!(method, "PUT" | "POST") {
+            request = request.header("content-length", body.len());
+        }
+        let body = Full::new(Bytes::copy_from_slice(body));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000));
+        let connection = ConnectionInfo {
+            peer: address,
+            local: address,
+            transport: Transport::Plain,
+        };
+        let response: Response<ResponseBody> =
+            self.0.handle(request.body(body).unwrap(), connection).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    async fn ok(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let answer = self.call(method, target, headers, body).await;
+        assert!(
+            answer.status.is_success(),
+            "{method} {target}: {} {}",
+            answer.status,
+            answer.body
+        );
+        answer
+    }
+
+    async fn refused(
+        &self,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+        (status, code, message): (u16, &str, &str),
+    ) -> Answer {
+        let answer = self.call(method, target, headers, body).await;
+        let got = (
+            answer.status.as_u16(),
+            answer.element("Code"),
+            answer.element("Message"),
+        );
+        assert_eq!(
+            got,
+            (status, code, message),
+            "{method} {target} {headers:?}"
+        );
+        assert_eq!(
+            answer.element("RequestId"),
+            answer.header("x-amz-request-id")
+        );
+        assert_eq!(answer.element("HostId"), answer.header("x-amz-id-2"));
+        answer
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_put_and_read_back() {
+    let server = server();
+    let made = server.ok("PUT", "/abc", &[], b"").await;
+    assert_eq!(made.header("location"), "/abc");
+    let meta = [
+        ("x-amz-meta-empty", ""),
+        ("x-amz-meta-word", "=?UTF-8?Q?=C3=A4?="),
+        ("cache-control", "no-store"),
+    ];
+    let put = server.ok("PUT", "/abc/a//../b", &meta, b"hello").await;
+    assert_eq!(put.header("etag"), "\"5d41402abc4b2a76b9719d911017c592\"");
+    assert_eq!(put.header("x-amz-server-side-encryption"), "AES256");
+    assert_eq!(put.header("x-amz-checksum-type"), "FULL_OBJECT");
+    let got = server.ok("GET", "/abc/a//../b", &[], b"").await;
+    assert_eq!((got.status.as_u16(), got.body.as_str()), (200, "hello"));
+    assert_eq!(got.header("content-type"), "binary/octet-stream");
+    assert_eq!(got.header("accept-ranges"), "bytes");
+    assert_eq!(got.header("content-length"), "5");
+    assert_eq!(got.header("cache-control"), "no-store");
+    assert_eq!(got.header("x-amz-meta-word"), "=?UTF-8?Q?=C3=A4?=");
+    assert_eq!(got.headers.get("x-amz-meta-empty").unwrap(), "");
+    assert_eq!(got.header("last-modified"), "Fri, 24 May 2013 00:00:00 GMT");
+    let part = server
+        .ok("GET", "/abc/a//../b", &[("range", "bytes=1-2")], b"")
+        .await;
+    assert_eq!((part.status.as_u16(), part.body.as_str()), (206, "el"));
+    assert_eq!(part.header("content-range"), "bytes 1-2/5");
+    let head = server
+        .ok(
+            "HEAD",
+            "/abc/a//../b",
+            &[("x-amz-checksum-mode", "ENABLED")],
+            b"",
+        )
+        .await;
+    assert_eq!(
+        (head.body.as_str(), head.header("content-length")),
+        ("", "5")
+    );
+    assert!(!head.header("x-amz-checksum-crc64nvme").is_empty());
+    let other = server
+        .ok(
+            "GET",
+            "/abc/a//../b?response-content-type=text%2Fplain",
+            &[],
+            b"",
+        )
+        .await;
+    assert_eq!(other.header("content-type"), "text/plain");
+    let gone = server.ok("DELETE", "/abc/a//../b", &[], b"").await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    server.ok("DELETE", "/abc", &[], b"").await;
+}
+
+#[tokio::test]
+async fn listings_are_the_documents_of_s3() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server.ok("PUT", "/abc/a%20b", &[], b"").await;
+    server.ok("PUT", "/abc/d/e", &[], b"").await;
+    let contents = "<LastModified>2013-05-24T00:00:00.000Z</LastModified>\
+        <ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag>\
+        <ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>\
+        <Size>0</Size>";
+    let v2 = server
+        .ok(
+            "GET",
+            "/abc?delimiter=%2F&encoding-type=url&list-type=2",
+            &[],
+            b"",
+        )
+        .await;
+    let expected = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>abc</Name><Prefix></Prefix>\
+         <KeyCount>2</KeyCount><MaxKeys>1000</MaxKeys><Delimiter>/</Delimiter><EncodingType>url</EncodingType>\
+         <IsTruncated>false</IsTruncated><Contents><Key>a%20b</Key>{contents}\
+         <StorageClass>STANDARD</StorageClass></Contents>\
+         <CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes></ListBucketResult>"
+    );
+    assert_eq!(v2.body, expected);
+    let first = server
+        .ok("GET", "/abc?list-type=2&max-keys=1", &[], b"")
+        .await;
+    assert_eq!(
+        (first.element("IsTruncated"), first.element("Key")),
+        ("true", "a b")
+    );
+    let token = first.element("NextContinuationToken");
+    let next = server
+        .ok(
+            "GET",
+            &format!("/abc?continuation-token={token}&list-type=2"),
+            &[],
+            b"",
+        )
+        .await;
+    assert_eq!(
+        (next.element("IsTruncated"), next.element("Key")),
+        ("false", "d/e")
+    );
+    let v1 = server.ok("GET", "/abc?marker=a", &[], b"").await;
+    assert_eq!(v1.element("Marker"), "a");
+    assert!(
+        v1.body
+            .contains(&format!("<Owner><ID>{}</ID></Owner>", "a1".repeat(32))),
+        "{}",
+        v1.body
+    );
+    let versions = server.ok("GET", "/abc?versions", &[], b"").await;
+    assert_eq!(versions.element("VersionId"), "null");
+    assert_eq!(versions.element("IsLatest"), "true");
+    let buckets = server.ok("GET", "/", &[], b"").await;
+    assert_eq!(buckets.element("Name"), "abc");
+}
+
+#[tokio::test]
+async fn versions_are_kept_marked_and_removed() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    assert!(
+        !server
+            .ok("GET", "/abc?versioning", &[], b"")
+            .await
+            .body
+            .contains("Status")
+    );
+    let enable = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    server.ok("PUT", "/abc?versioning", &[], enable).await;
+    assert_eq!(
+        server
+            .ok("GET", "/abc?versioning", &[], b"")
+            .await
+            .element("Status"),
+        "Enabled"
+    );
+    let first = server.ok("PUT", "/abc/k", &[], b"one").await;
+    let version = first.header("x-amz-version-id").to_owned();
+    server.ok("PUT", "/abc/k", &[], b"two").await;
+    let marker = server.ok("DELETE", "/abc/k", &[], b"").await;
+    assert_eq!(marker.header("x-amz-delete-marker"), "true");
+    let absent = server
+        .refused(
+            ("GET", "/abc/k"),
+            &[],
+            b"",
+            (404, "NoSuchKey", "The specified key does not exist."),
+        )
+        .await;
+    assert_eq!(absent.header("x-amz-delete-marker"), "true");
+    let old = server
+        .ok("GET", &format!("/abc/k?versionId={version}"), &[], b"")
+        .await;
+    assert_eq!(old.body, "one");
+    let marker_id = marker.header("x-amz-version-id");
+    let message = "The specified method is not allowed against this resource.";
+    let refused = server
+        .refused(
+            ("GET", &format!("/abc/k?versionId={marker_id}")),
+            &[],
+            b"",
+            (405, "MethodNotAllowed", message),
+        )
+        .await;
+    assert_eq!(refused.header("allow"), "DELETE");
+    let delete = format!(
+        "<Delete><Object><Key>k</Key><VersionId>{marker_id}</VersionId></Object>\
+         <Object><Key>k</Key><VersionId>nonsense</VersionId></Object></Delete>"
+    );
+    let deleted = server
+        .ok("POST", "/abc?delete", &[], delete.as_bytes())
+        .await;
+    assert_eq!(deleted.element("DeleteMarker"), "true");
+    assert_eq!(deleted.element("Code"), "InvalidArgument");
+    assert_eq!(server.ok("GET", "/abc/k", &[], b"").await.body, "two");
+}
+
+#[tokio::test]
+async fn multipart_uploads_and_copies_work() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let created = server.ok("POST", "/abc/big?uploads", &[], b"").await;
+    let upload = created.element("UploadId").to_owned();
+    assert_eq!(created.header("x-amz-server-side-encryption"), "AES256");
+    let part = server
+        .ok(
+            "PUT",
+            &format!("/abc/big?partNumber=1&uploadId={upload}"),
+            &[],
+            b"part",
+        )
+        .await;
+    let etag = part.header("etag").to_owned();
+    let source = server
+        .ok(
+            "PUT",
+            "/abc/src",
+            &[("content-type", "text/plain")],
+            b"source",
+        )
+        .await;
+    assert_eq!(source.status, 200);
+    let range = [
+        ("x-amz-copy-source", "/abc/src"),
+        ("x-amz-copy-source-range", "bytes=0-3"),
+    ];
+    let copied = server
+        .ok(
+            "PUT",
+            &format!("/abc/big?partNumber=2&uploadId={upload}"),
+            &range,
+            b"",
+        )
+        .await;
+    assert!(copied.body.contains("<CopyPartResult"), "{}", copied.body);
+    assert_eq!(
+        server
+            .ok("GET", "/abc?uploads", &[], b"")
+            .await
+            .element("UploadId"),
+        upload
+    );
+    let parts = server
+        .ok("GET", &format!("/abc/big?uploadId={upload}"), &[], b"")
+        .await;
+    assert_eq!(
+        (parts.element("PartNumber"), parts.element("Size")),
+        ("1", "4")
+    );
+    let list = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    );
+    let done = server
+        .ok(
+            "POST",
+            &format!("/abc/big?uploadId={upload}"),
+            &[],
+            list.as_bytes(),
+        )
+        .await;
+    assert_eq!(done.element("Location"), "http://127.0.0.1:9000/abc/big");
+    assert!(done.element("ETag").ends_with("-1&quot;"));
+    assert_eq!(server.ok("GET", "/abc/big", &[], b"").await.body, "part");
+    let attributes = [(
+        "x-amz-object-attributes",
+        "ETag,ObjectSize,StorageClass,ObjectParts",
+    )];
+    let attributes = server
+        .ok("GET", "/abc/big?attributes", &attributes, b"")
+        .await;
+    assert_eq!(
+        (
+            attributes.element("ObjectSize"),
+            attributes.element("PartsCount")
+        ),
+        ("4", "1")
+    );
+    let copy = server
+        .ok("PUT", "/abc/copy", &[("x-amz-copy-source", "abc/src")], b"")
+        .await;
+    assert!(copy.body.contains("<CopyObjectResult"), "{}", copy.body);
+    assert_eq!(
+        server
+            .ok("GET", "/abc/copy", &[], b"")
+            .await
+            .header("content-type"),
+        "text/plain"
+    );
+    let onto_itself = "This copy request is illegal because it is trying to copy an object to itself without \
+                       changing the object's metadata, storage class, website redirect location or encryption attributes.";
+    let itself = [("x-amz-copy-source", "abc/src")];
+    server
+        .refused(
+            ("PUT", "/abc/src"),
+            &itself,
+            b"",
+            (400, "InvalidRequest", onto_itself),
+        )
+        .await;
+    let other = server.ok("POST", "/abc/big?uploads", &[], b"").await;
+    let upload = other.element("UploadId").to_owned();
+    server
+        .ok("DELETE", &format!("/abc/big?uploadId={upload}"), &[], b"")
+        .await;
+    let gone = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";
+    server
+        .refused(
+            ("GET", &format!("/abc/big?uploadId={upload}")),
+            &[],
+            b"",
+            (404, "NoSuchUpload", gone),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn what_was_never_configured_is_answered_as_aws_does() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server
+        .ok("PUT", "/abc/k", &[("x-amz-acl", "private")], b"")
+        .await;
+    for (target, status, code) in [
+        ("/abc?policy", 404, "NoSuchBucketPolicy"),
+        ("/abc?policyStatus", 404, "NoSuchBucketPolicy"),
+        ("/abc?cors", 404, "NoSuchCORSConfiguration"),
+        ("/abc?website", 404, "NoSuchWebsiteConfiguration"),
+        ("/abc?lifecycle", 404, "NoSuchLifecycleConfiguration"),
+        (
+            "/abc?replication",
+            404,
+            "ReplicationConfigurationNotFoundError",
+        ),
+        (
+            "/abc?object-lock",
+            404,
+            "ObjectLockConfigurationNotFoundError",
+        ),
+        ("/abc?tagging", 404, "NoSuchTagSet"),
+        ("/abc?id=1&inventory", 404, "NoSuchConfiguration"),
+        ("/abc/k?retention", 404, "NoSuchObjectLockConfiguration"),
+        ("/abc/k?legal-hold", 404, "NoSuchObjectLockConfiguration"),
+        ("/abc/none?acl", 404, "NoSuchKey"),
+        ("/none?acl", 404, "NoSuchBucket"),
+        ("/abc?torrent", 501, "NotImplemented"),
+    ] {
+        let answer = server.call("GET", target, &[], b"").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.element("Code")),
+            (status, code),
+            "{target}"
+        );
+    }
+    for (target, text) in [
+        ("/abc?acl", "<Permission>FULL_CONTROL</Permission>"),
+        ("/abc/k?acl", "<Permission>FULL_CONTROL</Permission>"),
+        ("/abc?logging", "<BucketLoggingStatus xmlns="),
+        ("/abc?requestPayment", "<Payer>BucketOwner</Payer>"),
+        ("/abc?accelerate", "<AccelerateConfiguration"),
+        (
+            "/abc?ownershipControls",
+            "<ObjectOwnership>BucketOwnerEnforced</ObjectOwnership>",
+        ),
+        (
+            "/abc?publicAccessBlock",
+            "<RestrictPublicBuckets>true</RestrictPublicBuckets>",
+        ),
+        ("/abc?notification", "<NotificationConfiguration"),
+        ("/abc?metrics", "<IsTruncated>false</IsTruncated>"),
+        (
+            "/abc?location",
+            "<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"></LocationConstraint>",
+        ),
+        ("/abc?encryption", "<SSEAlgorithm>AES256</SSEAlgorithm>"),
+    ] {
+        let answer = server.ok("GET", target, &[], b"").await;
+        assert!(answer.body.contains(text), "{target}: {}", answer.body);
+    }
+    server
+        .ok("PUT", "/abc?acl", &[("x-amz-acl", "private")], b"")
+        .await;
+    let message = "The bucket does not allow ACLs";
+    let public = [("x-amz-acl", "public-read")];
+    server
+        .refused(
+            ("PUT", "/abc/k?acl"),
+            &public,
+            b"",
+            (400, "AccessControlListNotSupported", message),
+        )
+        .await;
+    server
+        .refused(
+            ("PUT", "/abc/k"),
+            &public,
+            b"",
+            (400, "AccessControlListNotSupported", message),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn settings_and_tags_are_set_read_and_removed() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server
+        .ok("PUT", "/abc/k", &[("x-amz-tagging", "a=1&b=x%20y")], b"")
+        .await;
+    let tags = server.ok("GET", "/abc/k?tagging", &[], b"").await;
+    assert!(tags.body.ends_with(
+        "<TagSet><Tag><Key>a</Key><Value>1</Value></Tag><Tag><Key>b</Key><Value>x y</Value></Tag></TagSet></Tagging>"
+    ));
+    assert_eq!(
+        server
+            .ok("HEAD", "/abc/k", &[], b"")
+            .await
+            .header("x-amz-tagging-count"),
+        "2"
+    );
+    let set = b"<Tagging><TagSet><Tag><Key>c</Key><Value>3</Value></Tag></TagSet></Tagging>";
+    for target in ["/abc/k?tagging", "/abc?tagging"] {
+        server.ok("PUT", target, &[], set).await;
+        assert_eq!(server.ok("GET", target, &[], b"").await.element("Key"), "c");
+        server.ok("DELETE", target, &[], b"").await;
+    }
+    let encryption = b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+        <SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID></ApplyServerSideEncryptionByDefault>\
+        </Rule></ServerSideEncryptionConfiguration>";
+    server.ok("PUT", "/abc?encryption", &[], encryption).await;
+    let shown = server.ok("GET", "/abc?encryption", &[], b"").await;
+    assert_eq!(
+        (
+            shown.element("KMSMasterKeyID"),
+            shown.element("BucketKeyEnabled")
+        ),
+        ("k", "false")
+    );
+    let refused = server.call("PUT", "/abc/new", &[], b"x").await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.element("Code")),
+        (501, "NotImplemented")
+    );
+    server.ok("DELETE", "/abc?encryption", &[], b"").await;
+    server.ok("PUT", "/abc/new", &[], b"x").await;
+}
+
+#[tokio::test]
+async fn bad_requests_get_awss_errors() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server.ok("PUT", "/abc/k", &[], b"hello").await;
+    let xml =
+        "The XML you provided was not well-formed or did not validate against our published schema";
+    let long_value = "v".repeat(2049);
+    let sse = "x-amz-server-side-encryption";
+    type Case<'a> = (
+        &'a str,
+        &'a str,
+        Vec<(&'a str, &'a str)>,
+        &'a [u8],
+        u16,
+        &'a str,
+        &'a str,
+    );
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "GET",
+            "/none/k",
+            vec![],
+            b"",
+            404,
+            "NoSuchBucket",
+            "The specified bucket does not exist",
+        ),
+        (
+            "GET",
+            "/abc/none",
+            vec![],
+            b"",
+            404,
+            "NoSuchKey",
+            "The specified key does not exist.",
+        ),
+        (
+            "GET",
+            "/a_b",
+            vec![],
+            b"",
+            400,
+            "InvalidBucketName",
+            "The specified bucket is not valid.",
+        ),
+        (
+            "GET",
+            "/abc/k",
+            vec![("range", "bytes=9-")],
+            b"",
+            416,
+            "InvalidRange",
+            "The requested range is not satisfiable",
+        ),
+        (
+            "GET",
+            "/abc/k?versionId=x",
+            vec![],
+            b"",
+            400,
+            "InvalidArgument",
+            "Invalid version id specified",
+        ),
+        (
+            "GET",
+            "/abc/k?partNumber=0",
+            vec![],
+            b"",
+            400,
+            "InvalidArgument",
+            "Part number must be an integer between 1 and 10000, inclusive",
+        ),
+        (
+            "GET",
+            "/abc/k",
+            vec![(sse, "AES256")],
+            b"",
+            400,
+            "InvalidArgument",
+            "x-amz-server-side-encryption header is not supported for this operation.",
+        ),
+        (
+            "GET",
+            "/abc/k",
+            vec![("if-match", "\"x\"")],
+            b"",
+            412,
+            "PreconditionFailed",
+            "At least one of the pre-conditions you specified did not hold",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("if-none-match", "*")],
+            b"",
+            412,
+            "PreconditionFailed",
+            "At least one of the pre-conditions you specified did not hold",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![(sse, "aes:kms")],
+            b"",
+            400,
+            "InvalidArgument",
+            "The encryption method specified is not supported",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("x-amz-storage-class", "GLACIER")],
+            b"",
+            400,
+            "InvalidStorageClass",
+            "The storage class you specified is not valid",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("content-md5", "abc")],
+            b"",
+            400,
+            "InvalidDigest",
+            "The Content-MD5 you specified was invalid.",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")],
+            b"",
+            400,
+            "BadDigest",
+            "The Content-MD5 you specified did not match what we received.",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("x-amz-checksum-crc32", "AAAAAQ==")],
+            b"",
+            400,
+            "BadDigest",
+            "The CRC32 you specified did not match the calculated checksum.",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("x-amz-checksum-crc32", "AA==")],
+            b"",
+            400,
+            "InvalidRequest",
+            "Value for x-amz-checksum-crc32 header is invalid.",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("x-amz-checksum-xxhash3", "AA==")],
+            b"",
+            400,
+            "InvalidRequest",
+            "The checksum algorithm XXHASH3 is not supported by this server.",
+        ),
+        (
+            "PUT",
+            "/abc/k",
+            vec![("x-amz-meta-long", &long_value)],
+            b"",
+            400,
+            "MetadataTooLarge",
+            "Your metadata headers exceed the maximum allowed metadata size",
+        ),
+        (
+            "PUT",
+            "/abc?versioning",
+            vec![],
+            b"<a>",
+            400,
+            "MalformedXML",
+            xml,
+        ),
+        (
+            "PUT",
+            "/none?encryption",
+            vec![],
+            b"<a>",
+            404,
+            "NoSuchBucket",
+            "The specified bucket does not exist",
+        ),
+        (
+            "PUT",
+            "/abc?encryption",
+            vec![],
+            b"<ServerSideEncryptionConfiguration/>",
+            400,
+            "MalformedXML",
+            xml,
+        ),
+        (
+            "POST",
+            "/abc?delete",
+            vec![],
+            b"<Delete></Delete>",
+            400,
+            "MalformedXML",
+            xml,
+        ),
+        (
+            "GET",
+            "/abc?encoding-type=x",
+            vec![],
+            b"",
+            400,
+            "InvalidArgument",
+            "Invalid Encoding Method specified in Request",
+        ),
+        (
+            "GET",
+            "/abc?continuation-token=x&list-type=2",
+            vec![],
+            b"",
+            400,
+            "InvalidArgument",
+            "The continuation token provided is incorrect",
+        ),
+        (
+            "PUT",
+            "/abc?website",
+            vec![],
+            b"",
+            501,
+            "NotImplemented",
+            "A header you provided implies functionality that is not implemented",
+        ),
+        (
+            "POST",
+            "/abc",
+            vec![],
+            b"",
+            405,
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+        ),
+        (
+            "DELETE",
+            "/abc",
+            vec![],
+            b"",
+            409,
+            "BucketNotEmpty",
+            "The bucket you tried to delete is not empty",
+        ),
+        (
+            "GET",
+            "/abc/k",
+            vec![("x-amz-expected-bucket-owner", "999999999999")],
+            b"",
+            403,
+            "AccessDenied",
+            "Access Denied",
+        ),
+    ];
+    for (method, target, headers, body, status, code, message) in cases {
+        server
+            .refused((method, target), &headers, body, (status, code, message))
+            .await;
+    }
+    assert_eq!(server.ok("GET", "/abc/k", &[], b"").await.body, "hello");
+    let too_long = format!("/abc/{}", "k".repeat(1025));
+    server
+        .refused(
+            ("PUT", &too_long),
+            &[],
+            b"",
+            (400, "KeyTooLongError", "Your key is too long"),
+        )
+        .await;
+    let head = server.call("HEAD", "/abc/none", &[], b"").await;
+    assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
+    let same = [("if-none-match", "\"5d41402abc4b2a76b9719d911017c592\"")];
+    let unchanged = server.call("GET", "/abc/k", &same, b"").await;
+    assert_eq!(
+        (unchanged.status.as_u16(), unchanged.body.as_str()),
+        (304, "")
+    );
+}
+
+#[tokio::test]
+async fn customer_keys_open_only_their_objects() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let trio = |key, md5| {
+        vec![
+            ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+            ("x-amz-server-side-encryption-customer-key", key),
+            ("x-amz-server-side-encryption-customer-key-md5", md5),
+        ]
+    };
+    let a = trio(
+        "pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=",
+        "DWygnHRtgiJ77HCm+1rvHw==",
+    );
+    let b = trio(
+        "6b+WOZ1T3cqZMxgThRcXAQBrS5mXKdDUphvpxptl9/4=",
+        "arxBvwY2V4SiOne6yppVPQ==",
+    );
+    let put = server.ok("PUT", "/abc/k", &a, b"secret").await;
+    assert_eq!(put.header("x-amz-server-side-encryption"), "");
+    assert_eq!(
+        put.header("x-amz-server-side-encryption-customer-key-md5"),
+        "DWygnHRtgiJ77HCm+1rvHw=="
+    );
+    assert_eq!(server.ok("GET", "/abc/k", &a, b"").await.body, "secret");
+    let wrong = "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.";
+    server
+        .refused(("GET", "/abc/k"), &b, b"", (403, "AccessDenied", wrong))
+        .await;
+    let none = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.";
+    server
+        .refused(("GET", "/abc/k"), &[], b"", (400, "InvalidRequest", none))
+        .await;
+}
+
+#[tokio::test]
+async fn strangers_and_other_services_are_told_so() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server.ok("PUT", "/abc/k", &[], b"x").await;
+    let host = ("host", "127.0.0.1:9000");
+    let anonymous = server.send("GET", "/abc/k", &[host], b"").await;
+    assert_eq!(
+        (anonymous.status.as_u16(), anonymous.element("Code")),
+        (403, "AccessDenied")
+    );
+    let kms = server
+        .send(
+            "POST",
+            "/",
+            &[host, ("x-amz-target", "TrentService.ListKeys")],
+            b"{}",
+        )
+        .await;
+    assert_eq!(kms.status, 400);
+    assert!(
+        kms.body.contains("UnknownOperationException"),
+        "{}",
+        kms.body
+    );
+}
+
+#[tokio::test]
+async fn buckets_are_made_where_the_server_is() {
+    let server = server_in("eu-central-1");
+    let region = "eu-central-1";
+    let at = |place: &str| {
+        format!(
+            "<CreateBucketConfiguration><LocationConstraint>{place}</LocationConstraint></CreateBucketConfiguration>"
+        )
+    };
+    for (body, code) in [
+        (String::new(), "IllegalLocationConstraintException"),
+        (at("us-west-2"), "IllegalLocationConstraintException"),
+        (at("nowhere"), "InvalidLocationConstraint"),
+        (at("eu-central-1"), ""),
+        (at("eu-central-1"), "BucketAlreadyOwnedByYou"),
+    ] {
+        let answer = server
+            .call_in(region, "PUT", "/abc", &[], body.as_bytes())
+            .await;
+        assert_eq!(answer.element("Code"), code, "{body}");
+    }
+    let location = server
+        .call_in(region, "GET", "/abc?location", &[], b"")
+        .await;
+    assert!(
+        location.body.contains(">eu-central-1</LocationConstraint>"),
+        "{}",
+        location.body
+    );
+}
+
+#[tokio::test]
+async fn forms_are_stored_as_their_policy_allows() {
+    use base64::Engine as _;
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let post = async |policy_key: &str, file: &str| {
+        let scope = "20130524/us-east-1/s3/aws4_request";
+        let policy = format!(
+            "{{\"expiration\":\"2013-05-24T01:00:00Z\",\"conditions\":[{{\"bucket\":\"abc\"}},\
+             [\"starts-with\",\"$key\",\"{policy_key}\"],{{\"success_action_status\":\"201\"}},\
+             {{\"x-amz-algorithm\":\"AWS4-HMAC-SHA256\"}},{{\"x-amz-credential\":\"{KEY_ID}/{scope}\"}},\
+             {{\"x-amz-date\":\"20130524T000000Z\"}},[\"content-length-range\",1,8]]}}"
+        );
+        let policy = base64::engine::general_purpose::STANDARD.encode(policy);
+        let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
+        let key = ["us-east-1", "s3", "aws4_request"]
+            .iter()
+            .fold(key, |key, part| mac(&key, part));
+        let signature = hex::encode(mac(&key, &policy));
+        let credential = format!("{KEY_ID}/{scope}");
+        let mut body = String::new();
+        for (name, value) in [
+            ("key", "up/${filename}"),
+            ("success_action_status", "201"),
+            ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+            ("x-amz-credential", &credential),
+            ("x-amz-date", "20130524T000000Z"),
+            ("policy", &policy),
+            ("x-amz-signature", &signature),
+        ] {
+            body += &format!(
+                "--B\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        body += &format!(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f.txt\"\r\n\
+             Content-Type: text/plain\r\n\r\n{file}\r\n--B--\r\n"
+        );
+        let headers = [
+            ("host", "127.0.0.1:9000"),
+            ("content-type", "multipart/form-data; boundary=B"),
+        ];
+        server.send("POST", "/abc", &headers, body.as_bytes()).await
+    };
+    let stored = post("up/", "form").await;
+    assert_eq!(stored.status, 201, "{}", stored.body);
+    assert_eq!(
+        (stored.element("Key"), stored.element("Bucket")),
+        ("up/f.txt", "abc")
+    );
+    let got = server.ok("GET", "/abc/up/f.txt", &[], b"").await;
+    assert_eq!(
+        (got.body.as_str(), got.header("content-type")),
+        ("form", "text/plain")
+    );
+    assert_eq!(
+        post("up/", "far too long").await.element("Code"),
+        "EntityTooLarge"
+    );
+    assert_eq!(post("down/", "form").await.element("Code"), "AccessDenied");
+    assert_eq!(
+        server.ok("GET", "/abc/up/f.txt", &[], b"").await.body,
+        "form"
+    );
+}
