@@ -259,7 +259,8 @@ impl ChunkedDecoder {
         result
     }
 
-    /// Takes `input` whole and gives every event in it.
+    /// Takes `input` whole and gives every event in it. An async task calls
+    /// [`ChunkedDecoder::decode`] instead, which hashes no more than 64 KiB at a time.
     ///
     /// # Errors
     ///

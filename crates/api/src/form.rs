@@ -97,6 +97,20 @@ pub enum FormError {
     Truncated,
 }
 
+impl FormError {
+    /// AWS's code, text and HTTP status.
+    pub fn answer(self) -> (&'static str, String, u16) {
+        let (code, status) = match self {
+            Self::NotAForm => ("PreconditionFailed", 412),
+            Self::Malformed => ("MalformedPOSTRequest", 400),
+            Self::FieldsTooLarge => ("MaxPostPreDataLengthExceededError", 400),
+            Self::NoFile => ("IncorrectNumberOfFilesInPostRequest", 400),
+            Self::Truncated => ("IncompleteBody", 400),
+        };
+        (code, self.to_string(), status)
+    }
+}
+
 /// Decodes a form piece by piece.
 pub struct FormDecoder {
     /// `CR LF -- boundary`, the end of every part.
@@ -219,17 +233,7 @@ impl FormDecoder {
                         filename: head.filename,
                         content_type: head.content_type,
                     });
-                    // The delimiter of an empty file begins with the head's own line break.
-                    let mut again = BytesMut::from(&b"\r\n"[..]);
-                    again.extend_from_slice(&self.buffer);
-                    self.buffer = again;
                     self.state = State::File;
-                    if self.buffer.starts_with(&self.delimiter) {
-                        events.push(FormEvent::End);
-                        self.finish_file();
-                        return Ok(false);
-                    }
-                    self.skip(2);
                     return Ok(true);
                 }
                 if self.fields.len() >= FORM_FIELDS_MAX {

@@ -100,7 +100,12 @@ async fn start(grace: Duration) -> Running {
                 request.extensions().get::<ConnectionInfo>(),
                 Some(&connection)
             );
+            assert!(
+                !format!("{request:?}").contains("canary"),
+                "secrets do not print"
+            );
             match request.uri().path() {
+                "/secret" => full(StatusCode::OK, format!("{:?}", request.headers())),
                 "/echo" => match request.into_body().collect().await {
                     Ok(body) => full(
                         StatusCode::OK,
@@ -175,6 +180,15 @@ async fn a_small_answer_arrives_in_one_piece_and_the_connection_lives_on() {
             "{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn headers_that_hold_secrets_do_not_print() {
+    let running = start(Duration::from_secs(5)).await;
+    let secrets = "authorization: canary\r\nx-amz-security-token: canary\r\nx-amz-server-side-encryption-customer-key: canary\r\nx-amz-copy-source-server-side-encryption-customer-key: canary\r\n";
+    let head = format!("GET /secret HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{secrets}\r\n");
+    let text = exchange(running.http, &head).await;
+    assert_eq!(text.matches("Sensitive").count(), 4, "{text}");
 }
 
 #[tokio::test]

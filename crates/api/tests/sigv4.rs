@@ -713,6 +713,7 @@ fn chunks_replayed_reordered_dropped_changed_or_cut_are_refused() {
     );
     refused(&[&first, &last], ChunkError::LengthMismatch);
     refused(&[&last], ChunkError::LengthMismatch);
+    refused(&[&first, &second, &second], ChunkError::ChunkTooSmall);
     refused(&[&first, &second], ChunkError::Truncated);
     refused(
         &[&first, &second, &last[..last.len() - 1]],

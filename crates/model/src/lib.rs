@@ -233,6 +233,9 @@ struct Upload {
 
 type Answer = Result<Outcome, Failure>;
 
+/// Keys and the bytes of their current objects.
+pub type Objects = Vec<(String, Vec<u8>)>;
+
 impl Model {
     /// An empty world in which parts but the last need `part_min_bytes` bytes.
     pub fn new(part_min_bytes: usize) -> Self {
@@ -248,8 +251,8 @@ impl Model {
     }
 
     /// All buckets and their keys that have a current object, for comparing whole states.
-    pub fn contents(&self) -> Vec<(String, Vec<(String, Vec<u8>)>)> {
-        let objects = |bucket: &Bucket| -> Vec<(String, Vec<u8>)> {
+    pub fn contents(&self) -> Vec<(String, Objects)> {
+        let objects = |bucket: &Bucket| -> Objects {
             bucket
                 .current()
                 .map(|(key, object)| (key.clone(), object.bytes.clone()))

@@ -24,7 +24,10 @@ impl S3 {
     ///
     /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::IsDeleteMarker`],
     /// [`S3Error::Sse`], [`S3Error::Damaged`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn get_object_attributes(
         &self,
         entry: Entry<actions::GetObjectAttributes>,
@@ -32,8 +35,11 @@ impl S3 {
     ) -> Result<ObjectAttributes, S3Error> {
         let (bucket, key) = entry.object()?;
         let (found, object) = self.existing_object(bucket, key, input.version)?;
-        let identity =
-            ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: found.row.uid() };
+        let identity = ObjectIdentity {
+            bucket: bucket.uid,
+            key: key.clone(),
+            version: found.row.uid(),
+        };
         refuse_write_headers_on_read(&input.sse)?;
         let confidential = self.is_confidential(entry.context());
         let customer = &input.sse.customer;
@@ -44,7 +50,9 @@ impl S3 {
             read_key(customer, false, confidential)?;
             None
         };
-        let encryption = opened.as_ref().map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
+        let encryption = opened
+            .as_ref()
+            .map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
         let mut view = object_view(bucket, &found, &object, encryption);
         if let (true, Some(opened)) = (input.with_checksum, &opened) {
             view.checksum = self.object_checksum(opened, &identity, &object)?;
@@ -55,7 +63,10 @@ impl S3 {
             }
             (ContentRow::Parts(_) | ContentRow::Single(_), _, _) => None,
         };
-        Ok(ObjectAttributes { object: view, parts })
+        Ok(ObjectAttributes {
+            object: view,
+            parts,
+        })
     }
 
     /// S3 lists parts here only for their checksums: without a declared algorithm it tells their
@@ -69,24 +80,42 @@ impl S3 {
         (after, max_parts): (u32, u32),
     ) -> Result<AttributeParts, S3Error> {
         let total = manifest.part_count;
-        let nothing = AttributeParts { total, parts: Vec::new(), next_after: None };
+        let nothing = AttributeParts {
+            total,
+            parts: Vec::new(),
+            next_after: None,
+        };
         let kind = object.checksum_kind.filter(|_| manifest.checksum_declared);
         let limit = usize::try_from(max_parts).unwrap_or(usize::MAX);
-        let Some(kind) = kind.filter(|_| limit > 0) else { return Ok(nothing) };
-        let checksums = PartChecksums { data_key: &opened.data_key, identity, kind };
+        let Some(kind) = kind.filter(|_| limit > 0) else {
+            return Ok(nothing);
+        };
+        let checksums = PartChecksums {
+            data_key: &opened.data_key,
+            identity,
+            kind,
+        };
         let listed = self.manifest_parts(identity.version, identity, manifest)?;
-        let mut behind = listed.iter().filter(|part| u32::from(part.number.value()) > after);
+        let mut behind = listed
+            .iter()
+            .filter(|part| u32::from(part.number.value()) > after);
         let mut parts: Vec<ListedPart> = Vec::new();
         for part in behind.by_ref().take(limit) {
             let row_key = keys::part(identity.version, part.number);
-            let row = self.read_row::<PartRow>(Table::PARTS, &row_key)?.map(|(row, _)| row);
+            let row = self
+                .read_row::<PartRow>(Table::PARTS, &row_key)?
+                .map(|(row, _)| row);
             let row = row.filter(|row| row.attempt == *part.attempt.as_bytes());
             let row = row.ok_or_else(|| self.damaged(identity, Damage::of("part row")))?;
             parts.push(self.listed_part(part.number, &row, Some(&checksums))?);
         }
         let last = parts.last().map(|part| u32::from(part.part_number.value()));
         let next_after = last.filter(|_| behind.next().is_some());
-        Ok(AttributeParts { total, parts, next_after })
+        Ok(AttributeParts {
+            total,
+            parts,
+            next_after,
+        })
     }
 }
 

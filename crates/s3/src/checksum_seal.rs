@@ -16,7 +16,11 @@ pub(crate) fn seal_checksum(
     checksum: &Checksum,
     entropy: &dyn Entropy,
 ) -> Vec<u8> {
-    let plaintext = [checksum.value.as_slice(), &checksum.part_count.to_be_bytes()].concat();
+    let plaintext = [
+        checksum.value.as_slice(),
+        &checksum.part_count.to_be_bytes(),
+    ]
+    .concat();
     data_key.seal_attribute(attribute(part), identity, &plaintext, entropy)
 }
 
@@ -34,8 +38,12 @@ impl S3 {
         kind: ChecksumKindRow,
         sealed: &[u8],
     ) -> Result<Checksum, S3Error> {
-        let opened = data_key.open_attribute(attribute(part), identity, sealed).ok();
-        let parsed = opened.as_deref().and_then(|plaintext| parse(kind, plaintext));
+        let opened = data_key
+            .open_attribute(attribute(part), identity, sealed)
+            .ok();
+        let parsed = opened
+            .as_deref()
+            .and_then(|plaintext| parse(kind, plaintext));
         parsed.ok_or_else(|| self.damaged(identity, Damage::of("checksum")))
     }
 }

@@ -69,7 +69,10 @@ impl S3 {
                     Garbage::Blob(id) => {
                         self.ports.blobs.delete(id)?;
                         report.blobs_removed += 1;
-                        self.remove_rows(Transaction::new().delete(Table::BLOBS, keys::blob(id)), garbage)?;
+                        self.remove_rows(
+                            Transaction::new().delete(Table::BLOBS, keys::blob(id)),
+                            garbage,
+                        )?;
                     }
                     Garbage::Parts(version) => {
                         if self.versions_being_read.lock().contains_key(&version) {
@@ -111,7 +114,11 @@ impl S3 {
                 // The order counts: a blob that is no longer in flight has its row by now, or never
                 // will.
                 if self.blobs_in_flight.lock().contains(&id)
-                    || self.ports.meta.read(Table::BLOBS, &keys::blob(id))?.is_some()
+                    || self
+                        .ports
+                        .meta
+                        .read(Table::BLOBS, &keys::blob(id))?
+                        .is_some()
                 {
                     continue;
                 }
@@ -177,12 +184,21 @@ impl S3 {
     }
 
     fn remove_rows(&self, transaction: Transaction, garbage: Garbage) -> Result<(), S3Error> {
-        self.ports.meta.commit(transaction.delete(Table::GARBAGE, garbage.key())).wait()?;
+        self.ports
+            .meta
+            .commit(transaction.delete(Table::GARBAGE, garbage.key()))
+            .wait()?;
         Ok(())
     }
 
     fn page(&self, table: Table, start: Bytes, end: Option<Bytes>) -> Result<Vec<Row>, S3Error> {
-        let scan = Scan { table, start, end, limit: BATCH_ROWS, reverse: false };
+        let scan = Scan {
+            table,
+            start,
+            end,
+            limit: BATCH_ROWS,
+            reverse: false,
+        };
         Ok(self.ports.meta.scan(&scan)?.rows)
     }
 }

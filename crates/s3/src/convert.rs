@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use strongroom_types::{
-    AccountId, BlockedEncryption, BucketEncryption, BucketName, BucketUid, CanonicalId, ChecksumAlgorithm,
-    ChecksumType, ObjectMetadata, Region, SseAlgorithm, Tag, TagSet, Timestamp, VersionId, VersionUid,
+    AccountId, BlockedEncryption, BucketEncryption, BucketName, BucketUid, CanonicalId,
+    ChecksumAlgorithm, ChecksumType, ObjectMetadata, Region, SseAlgorithm, Tag, TagSet, Timestamp,
+    VersionId, VersionUid,
 };
 
 use crate::rows::{BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow};
@@ -16,7 +17,17 @@ use crate::{BucketView, Versioning};
 impl BucketRow {
     /// The row of a bucket.
     pub(crate) fn from_view(view: &BucketView) -> Self {
-        let BucketView { uid, name: _, owner, owner_canonical_id, region, created, versioning, encryption, tags } = view;
+        let BucketView {
+            uid,
+            name: _,
+            owner,
+            owner_canonical_id,
+            region,
+            created,
+            versioning,
+            encryption,
+            tags,
+        } = view;
         Self {
             uid: *uid.as_bytes(),
             owner: owner.as_str().to_owned(),
@@ -44,9 +55,21 @@ impl BucketRow {
 
     /// The bucket behind the row of that name.
     pub(crate) fn into_view(self, name: &BucketName) -> Option<BucketView> {
-        let Self { uid, owner, owner_canonical_id, region, created_millis, versioning, encryption, tags } = self;
+        let Self {
+            uid,
+            owner,
+            owner_canonical_id,
+            region,
+            created_millis,
+            versioning,
+            encryption,
+            tags,
+        } = self;
         let tags = match tags {
-            Some(rows) => Some(tags_from_rows(&rows, strongroom_types::limits::BUCKET_TAGS_MAX)?),
+            Some(rows) => Some(tags_from_rows(
+                &rows,
+                strongroom_types::limits::BUCKET_TAGS_MAX,
+            )?),
             None => None,
         };
         Some(BucketView {
@@ -66,7 +89,11 @@ impl BucketRow {
                 algorithm: SseAlgorithm::parse(&encryption.algorithm)?,
                 kms_key_id: encryption.kms_key_id,
                 bucket_key_enabled: encryption.bucket_key_enabled,
-                blocked: if encryption.blocks_sse_c { BlockedEncryption::SseC } else { BlockedEncryption::None },
+                blocked: if encryption.blocks_sse_c {
+                    BlockedEncryption::SseC
+                } else {
+                    BlockedEncryption::None
+                },
                 explicitly_set: encryption.explicitly_set,
             },
             tags,
@@ -95,7 +122,13 @@ impl MetadataRow {
             content_language: content_language.clone(),
             expires: expires.clone(),
             website_redirect_location: website_redirect_location.clone(),
-            user: user.iter().map(|(key, value)| PairRow { key: key.clone(), value: value.clone() }).collect(),
+            user: user
+                .iter()
+                .map(|(key, value)| PairRow {
+                    key: key.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -119,14 +152,20 @@ impl MetadataRow {
             content_language: content_language.clone(),
             expires: expires.clone(),
             website_redirect_location: website_redirect_location.clone(),
-            user: user.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeMap<_, _>>(),
+            user: user
+                .iter()
+                .map(|pair| (pair.key.clone(), pair.value.clone()))
+                .collect::<BTreeMap<_, _>>(),
         }
     }
 }
 
 /// The rows of a tag set.
 pub(crate) fn tags_to_rows(tags: &TagSet) -> Vec<PairRow> {
-    let pair = |tag: &Tag| PairRow { key: tag.key.clone(), value: tag.value.clone().into_bytes() };
+    let pair = |tag: &Tag| PairRow {
+        key: tag.key.clone(),
+        value: tag.value.clone().into_bytes(),
+    };
     tags.tags().iter().map(pair).collect()
 }
 
@@ -134,7 +173,10 @@ pub(crate) fn tags_to_rows(tags: &TagSet) -> Vec<PairRow> {
 pub(crate) fn tags_from_rows(rows: &[PairRow], max_tags: usize) -> Option<TagSet> {
     let tag = |row: &PairRow| {
         let value = String::from_utf8(row.value.clone()).ok()?;
-        Some(Tag { key: row.key.clone(), value })
+        Some(Tag {
+            key: row.key.clone(),
+            value,
+        })
     };
     let tags = rows.iter().map(tag).collect::<Option<Vec<_>>>()?;
     TagSet::parse(tags, max_tags).ok()
@@ -154,7 +196,10 @@ impl ChecksumKindRow {
             ChecksumType::FullObject => true,
             ChecksumType::Composite => false,
         };
-        Self { algorithm, full_object }
+        Self {
+            algorithm,
+            full_object,
+        }
     }
 
     /// The algorithm and type behind the row.
@@ -167,7 +212,11 @@ impl ChecksumKindRow {
             5 => ChecksumAlgorithm::Sha256,
             _ => return None,
         };
-        let kind = if self.full_object { ChecksumType::FullObject } else { ChecksumType::Composite };
+        let kind = if self.full_object {
+            ChecksumType::FullObject
+        } else {
+            ChecksumType::Composite
+        };
         Some((algorithm, kind))
     }
 }
@@ -180,7 +229,14 @@ impl VersionRow {
 
     /// The version id that clients see, whatever the bucket's versioning.
     pub(crate) const fn version_id(&self, sequence: u64) -> VersionId {
-        if self.is_null { VersionId::Null } else { VersionId::Id { uid: self.uid(), sequence } }
+        if self.is_null {
+            VersionId::Null
+        } else {
+            VersionId::Id {
+                uid: self.uid(),
+                sequence,
+            }
+        }
     }
 
     /// When it was written.
@@ -210,14 +266,26 @@ mod tests {
                 blocked: BlockedEncryption::SseC,
                 explicitly_set: true,
             },
-            tags: Some(TagSet::parse(vec![Tag { key: "k".to_owned(), value: "v".to_owned() }], 50).unwrap()),
+            tags: Some(
+                TagSet::parse(
+                    vec![Tag {
+                        key: "k".to_owned(),
+                        value: "v".to_owned(),
+                    }],
+                    50,
+                )
+                .unwrap(),
+            ),
         }
     }
 
     #[test]
     fn buckets_survive_their_rows() {
         let encoded = Record::encode(&BucketRow::from_view(&view()));
-        let back = <BucketRow as Record>::decode(&encoded).unwrap().into_view(&view().name).unwrap();
+        let back = <BucketRow as Record>::decode(&encoded)
+            .unwrap()
+            .into_view(&view().name)
+            .unwrap();
         assert_eq!(format!("{back:?}"), format!("{:?}", view()));
         assert_eq!(back.tags, view().tags);
     }
@@ -230,21 +298,34 @@ mod tests {
         let mut row = BucketRow::from_view(&view());
         row.encryption.algorithm = "none".to_owned();
         assert!(row.into_view(&view().name).is_none());
-        assert!(ChecksumKindRow { algorithm: 0, full_object: true }.parse().is_none());
+        assert!(
+            ChecksumKindRow {
+                algorithm: 0,
+                full_object: true
+            }
+            .parse()
+            .is_none()
+        );
     }
 
     #[test]
     fn checksum_kinds_survive_their_rows() {
         for algorithm in ChecksumAlgorithm::ALL {
             for kind in [ChecksumType::Composite, ChecksumType::FullObject] {
-                assert_eq!(ChecksumKindRow::new(algorithm, kind).parse(), Some((algorithm, kind)));
+                assert_eq!(
+                    ChecksumKindRow::new(algorithm, kind).parse(),
+                    Some((algorithm, kind))
+                );
             }
         }
     }
 
     #[test]
     fn metadata_survives_its_row() {
-        let mut metadata = ObjectMetadata { content_type: Some(String::new()), ..ObjectMetadata::default() };
+        let mut metadata = ObjectMetadata {
+            content_type: Some(String::new()),
+            ..ObjectMetadata::default()
+        };
         metadata.user.insert("a".to_owned(), vec![0xE9, 0]);
         assert!(MetadataRow::from_metadata(&metadata).to_metadata() == metadata);
     }

@@ -38,19 +38,33 @@ impl S3 {
         let data_key = DataKey::random(entropy);
         let (wrapped, customer_verifier, answer) = match plan {
             WritePlan::SseS3 => {
-                let wrapped = self.ports.custody.ring().wrap_data_key(&data_key, identity, entropy);
+                let wrapped = self
+                    .ports
+                    .custody
+                    .ring()
+                    .wrap_data_key(&data_key, identity, entropy);
                 (wrapped, None, EncryptionAnswer::SseS3)
             }
             WritePlan::SseC(customer) => {
                 let pepper = self.ports.custody.customer_key_pepper();
                 let verifier = CustomerKeyVerifier::create(&customer.key, pepper, entropy);
                 let wrapped = customer.key.wrap_data_key(&data_key, identity, entropy);
-                let answer = EncryptionAnswer::SseC { key_md5: customer.md5.clone() };
+                let answer = EncryptionAnswer::SseC {
+                    key_md5: customer.md5.clone(),
+                };
                 (wrapped, Some(verifier.as_bytes().to_vec()), answer)
             }
         };
-        let row = KeyRow { wrapped: wrapped.as_bytes().to_vec(), customer_verifier };
-        NewKey { data_key: Arc::new(data_key), wrapped, row, answer }
+        let row = KeyRow {
+            wrapped: wrapped.as_bytes().to_vec(),
+            customer_verifier,
+        };
+        NewKey {
+            data_key: Arc::new(data_key),
+            wrapped,
+            row,
+            answer,
+        }
     }
 
     /// Opens a version's (or an upload's) data key with what the request brought.
@@ -72,7 +86,11 @@ impl S3 {
         let wrapped = WrappedKey::parse(&row.wrapped).map_err(|_| damaged())?;
         let (data_key, answer) = match (wrapped.mode(), customer) {
             (WrapMode::RootRing { .. }, None) => {
-                let opened = self.ports.custody.ring().unwrap_data_key(&wrapped, identity);
+                let opened = self
+                    .ports
+                    .custody
+                    .ring()
+                    .unwrap_data_key(&wrapped, identity);
                 (opened, EncryptionAnswer::SseS3)
             }
             (WrapMode::CustomerKey, Some(customer)) => {
@@ -82,13 +100,24 @@ impl S3 {
                     return Err(SseError::CustomerKeyWrong.into());
                 }
                 let opened = customer.key.unwrap_data_key(&wrapped, identity);
-                (opened, EncryptionAnswer::SseC { key_md5: customer.md5 })
+                (
+                    opened,
+                    EncryptionAnswer::SseC {
+                        key_md5: customer.md5,
+                    },
+                )
             }
             // The row says one thing and the wrapped key another.
-            (WrapMode::RootRing { .. }, Some(_)) | (WrapMode::CustomerKey, None) => return Err(damaged()),
+            (WrapMode::RootRing { .. }, Some(_)) | (WrapMode::CustomerKey, None) => {
+                return Err(damaged());
+            }
         };
         let data_key = data_key.map_err(|_| damaged())?;
-        Ok(OpenedKey { data_key: Arc::new(data_key), wrapped, answer })
+        Ok(OpenedKey {
+            data_key: Arc::new(data_key),
+            wrapped,
+            answer,
+        })
     }
 }
 

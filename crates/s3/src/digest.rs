@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context as Sha, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest as sha_digest};
+use aws_lc_rs::digest::{Context as Sha, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use crc_fast::{CrcAlgorithm, Digest as Crc, checksum_combine};
 use md5::{Digest as _, Md5};
 use strongroom_types::{Checksum, ChecksumAlgorithm, ChecksumType};
@@ -36,7 +36,10 @@ impl StreamDigest {
     /// Starts what `plan` wants and `expected` needs.
     pub(crate) fn new(plan: DigestPlan, expected: &ExpectedDigests) -> Self {
         let mut checksums: Vec<(ChecksumAlgorithm, State)> = Vec::new();
-        let sent = expected.checksum.as_ref().map(|checksum| checksum.algorithm);
+        let sent = expected
+            .checksum
+            .as_ref()
+            .map(|checksum| checksum.algorithm);
         for algorithm in [plan.checksum, sent].into_iter().flatten() {
             if !checksums.iter().any(|(present, _)| *present == algorithm) {
                 checksums.push((algorithm, start(algorithm)));
@@ -76,7 +79,9 @@ impl StreamDigest {
         };
         Digests {
             md5: self.md5.map(|md5| md5.finalize().into()),
-            sha256: self.sha256.and_then(|sha| sha.finish().as_ref().try_into().ok()),
+            sha256: self
+                .sha256
+                .and_then(|sha| sha.finish().as_ref().try_into().ok()),
             checksums: self.checksums.into_iter().map(finish).collect(),
         }
     }
@@ -101,14 +106,22 @@ impl fmt::Debug for Digests {
 impl Digests {
     /// The value of a checksum that was planned or sent.
     pub(crate) fn value(&self, algorithm: ChecksumAlgorithm) -> Option<&[u8]> {
-        let (_, value) = self.checksums.iter().find(|(computed, _)| *computed == algorithm)?;
+        let (_, value) = self
+            .checksums
+            .iter()
+            .find(|(computed, _)| *computed == algorithm)?;
         Some(value)
     }
 
     /// The same as a checksum of the whole object.
     pub(crate) fn full_object(&self, algorithm: ChecksumAlgorithm) -> Option<Checksum> {
         let value = self.value(algorithm)?.to_vec();
-        Some(Checksum { algorithm, kind: ChecksumType::FullObject, value, part_count: 0 })
+        Some(Checksum {
+            algorithm,
+            kind: ChecksumType::FullObject,
+            value,
+            part_count: 0,
+        })
     }
 
     /// Compares with what the client announced; `trailing` is the value of the trailer, if one came.
@@ -117,19 +130,35 @@ impl Digests {
     ///
     /// [`S3Error::BadDigest`], [`S3Error::ContentSha256Mismatch`], [`S3Error::TrailerMissing`],
     /// [`S3Error::ChecksumMismatch`].
-    pub(crate) fn verify(&self, expected: &ExpectedDigests, trailing: Option<&[u8]>) -> Result<(), S3Error> {
-        let ExpectedDigests { content_md5, content_sha256, checksum } = expected;
+    pub(crate) fn verify(
+        &self,
+        expected: &ExpectedDigests,
+        trailing: Option<&[u8]>,
+    ) -> Result<(), S3Error> {
+        let ExpectedDigests {
+            content_md5,
+            content_sha256,
+            checksum,
+        } = expected;
         if let (Some(expected), Some(computed)) = (content_md5, &self.md5)
             && expected != computed
         {
-            return Err(S3Error::BadDigest { expected: *expected, computed: *computed });
+            return Err(S3Error::BadDigest {
+                expected: *expected,
+                computed: *computed,
+            });
         }
         if let (Some(expected), Some(computed)) = (content_sha256, &self.sha256)
             && expected != computed
         {
-            return Err(S3Error::ContentSha256Mismatch { expected: *expected, computed: *computed });
+            return Err(S3Error::ContentSha256Mismatch {
+                expected: *expected,
+                computed: *computed,
+            });
         }
-        let Some(checksum) = checksum else { return Ok(()) };
+        let Some(checksum) = checksum else {
+            return Ok(());
+        };
         let announced = match &checksum.value {
             ChecksumValue::Header(value) => value.as_slice(),
             ChecksumValue::Trailer => trailing.ok_or(S3Error::TrailerMissing)?,
@@ -180,11 +209,6 @@ pub(crate) fn md5_of(data: &[u8]) -> [u8; 16] {
     Md5::digest(data).into()
 }
 
-/// SHA-256 of one piece.
-pub(crate) fn sha256_of(data: &[u8]) -> Vec<u8> {
-    sha_digest(&SHA256, data).as_ref().to_vec()
-}
-
 fn start(algorithm: ChecksumAlgorithm) -> State {
     match algorithm {
         ChecksumAlgorithm::Sha1 => State::Sha(Sha::new(&SHA1_FOR_LEGACY_USE_ONLY)),
@@ -207,12 +231,19 @@ fn crc_algorithm(algorithm: ChecksumAlgorithm) -> Option<CrcAlgorithm> {
 /// Big-endian, in the algorithm's own length.
 fn crc_bytes(algorithm: ChecksumAlgorithm, value: u64) -> Vec<u8> {
     let bytes = value.to_be_bytes();
-    bytes.iter().skip(bytes.len().saturating_sub(algorithm.len_bytes())).copied().collect()
+    bytes
+        .iter()
+        .skip(bytes.len().saturating_sub(algorithm.len_bytes()))
+        .copied()
+        .collect()
 }
 
 fn crc_number(algorithm: ChecksumAlgorithm, value: &[u8]) -> Option<u64> {
-    (value.len() == algorithm.len_bytes())
-        .then(|| value.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    (value.len() == algorithm.len_bytes()).then(|| {
+        value
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    })
 }
 
 #[cfg(test)]
@@ -229,31 +260,49 @@ mod tests {
         assert_eq!(hex(ChecksumAlgorithm::Crc32), "cbf43926");
         assert_eq!(hex(ChecksumAlgorithm::Crc32c), "e3069283");
         assert_eq!(hex(ChecksumAlgorithm::Crc64Nvme), "ae8b14860a799888");
-        assert_eq!(hex(ChecksumAlgorithm::Sha1), "f7c3bc1d808e04732adf679965ccc34ca7ae3441");
+        assert_eq!(
+            hex(ChecksumAlgorithm::Sha1),
+            "f7c3bc1d808e04732adf679965ccc34ca7ae3441"
+        );
         assert_eq!(
             hex(ChecksumAlgorithm::Sha256),
             "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
         );
-        assert_eq!(hex::encode(md5_of(CHECK)), "25f9e794323b453885f5181f1b624d0b");
+        assert_eq!(
+            hex::encode(md5_of(CHECK)),
+            "25f9e794323b453885f5181f1b624d0b"
+        );
     }
 
     #[test]
     fn pieces_give_what_the_whole_gives() {
         let expected = ExpectedDigests {
             content_sha256: Some([0; 32]),
-            checksum: Some(ExpectedChecksum { algorithm: ChecksumAlgorithm::Sha1, value: ChecksumValue::Computed }),
+            checksum: Some(ExpectedChecksum {
+                algorithm: ChecksumAlgorithm::Sha1,
+                value: ChecksumValue::Computed,
+            }),
             content_md5: None,
         };
-        let plan = DigestPlan { md5: true, checksum: Some(ChecksumAlgorithm::Crc32) };
+        let plan = DigestPlan {
+            md5: true,
+            checksum: Some(ChecksumAlgorithm::Crc32),
+        };
         let mut digest = StreamDigest::new(plan, &expected);
         for piece in CHECK.chunks(2) {
             digest.update(piece);
         }
         let digests = digest.finish();
         assert_eq!(digests.md5, Some(md5_of(CHECK)));
-        assert_eq!(digests.sha256.unwrap().to_vec(), sha256_of(CHECK));
+        assert_eq!(
+            digests.sha256.unwrap().to_vec(),
+            checksum_of(ChecksumAlgorithm::Sha256, CHECK)
+        );
         for algorithm in [ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Sha1] {
-            assert_eq!(digests.value(algorithm).unwrap(), checksum_of(algorithm, CHECK));
+            assert_eq!(
+                digests.value(algorithm).unwrap(),
+                checksum_of(algorithm, CHECK)
+            );
         }
         assert!(digests.value(ChecksumAlgorithm::Crc32c).is_none());
     }
@@ -262,8 +311,15 @@ mod tests {
     fn crcs_combine_and_hashes_do_not() {
         for algorithm in ChecksumAlgorithm::ALL {
             let (first, second) = CHECK.split_at(4);
-            let combined = combine(algorithm, &checksum_of(algorithm, first), &checksum_of(algorithm, second), 5);
-            let whole = algorithm.allows(ChecksumType::FullObject).then(|| checksum_of(algorithm, CHECK));
+            let combined = combine(
+                algorithm,
+                &checksum_of(algorithm, first),
+                &checksum_of(algorithm, second),
+                5,
+            );
+            let whole = algorithm
+                .allows(ChecksumType::FullObject)
+                .then(|| checksum_of(algorithm, CHECK));
             assert_eq!(combined, whole, "{algorithm}");
         }
         assert_eq!(combine(ChecksumAlgorithm::Crc32, &[0; 8], &[0; 4], 1), None);
@@ -278,18 +334,45 @@ mod tests {
         };
         let none = ExpectedDigests::default();
         assert_eq!(verify(&none, None), Ok(()));
-        let md5 = |content_md5| ExpectedDigests { content_md5: Some(content_md5), ..none.clone() };
+        let md5 = |content_md5| ExpectedDigests {
+            content_md5: Some(content_md5),
+            ..none.clone()
+        };
         assert_eq!(verify(&md5(md5_of(CHECK)), None), Ok(()));
-        assert!(matches!(verify(&md5([0; 16]), None), Err(S3Error::BadDigest { .. })));
-        let sha = ExpectedDigests { content_sha256: Some([0; 32]), ..none.clone() };
-        assert!(matches!(verify(&sha, None), Err(S3Error::ContentSha256Mismatch { .. })));
+        assert!(matches!(
+            verify(&md5([0; 16]), None),
+            Err(S3Error::BadDigest { .. })
+        ));
+        let sha = ExpectedDigests {
+            content_sha256: Some([0; 32]),
+            ..none.clone()
+        };
+        assert!(matches!(
+            verify(&sha, None),
+            Err(S3Error::ContentSha256Mismatch { .. })
+        ));
         let algorithm = ChecksumAlgorithm::Crc32c;
-        let checksum = |value| ExpectedDigests { checksum: Some(ExpectedChecksum { algorithm, value }), ..none.clone() };
+        let checksum = |value| ExpectedDigests {
+            checksum: Some(ExpectedChecksum { algorithm, value }),
+            ..none.clone()
+        };
         let right = checksum_of(algorithm, CHECK);
-        assert_eq!(verify(&checksum(ChecksumValue::Header(right.clone())), None), Ok(()));
-        assert_eq!(verify(&checksum(ChecksumValue::Trailer), Some(&right)), Ok(()));
-        assert_eq!(verify(&checksum(ChecksumValue::Trailer), None), Err(S3Error::TrailerMissing));
+        assert_eq!(
+            verify(&checksum(ChecksumValue::Header(right.clone())), None),
+            Ok(())
+        );
+        assert_eq!(
+            verify(&checksum(ChecksumValue::Trailer), Some(&right)),
+            Ok(())
+        );
+        assert_eq!(
+            verify(&checksum(ChecksumValue::Trailer), None),
+            Err(S3Error::TrailerMissing)
+        );
         let wrong = checksum(ChecksumValue::Header(vec![0; 4]));
-        assert_eq!(verify(&wrong, None), Err(S3Error::ChecksumMismatch(algorithm)));
+        assert_eq!(
+            verify(&wrong, None),
+            Err(S3Error::ChecksumMismatch(algorithm))
+        );
     }
 }

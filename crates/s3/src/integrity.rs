@@ -23,14 +23,22 @@ pub(crate) struct Damage {
 impl Damage {
     /// Damage outside of any stream.
     pub(crate) const fn of(what: &'static str) -> Self {
-        Self { what, blob: None, segment: None }
+        Self {
+            what,
+            blob: None,
+            segment: None,
+        }
     }
 }
 
 impl S3 {
     /// Raises an integrity event and gives the error to return.
     pub(crate) fn damaged(&self, identity: &ObjectIdentity, damage: Damage) -> S3Error {
-        let Damage { what, blob, segment } = damage;
+        let Damage {
+            what,
+            blob,
+            segment,
+        } = damage;
         let blob = blob.map(|id| id.to_string());
         tracing::error!(
             bucket_uid = %identity.bucket, version_uid = %identity.version, blob_id = blob.as_deref(), segment, what,

@@ -169,7 +169,9 @@ impl S3 {
         };
         let sequence = match version {
             VersionId::Id { sequence, .. } => Some(sequence),
-            VersionId::Null => self.null_version(bucket, &parsed)?.map(|found| found.sequence),
+            VersionId::Null => self
+                .null_version(bucket, &parsed)?
+                .map(|found| found.sequence),
         };
         Ok(match sequence {
             Some(sequence) => Position::BehindRow {

@@ -265,7 +265,11 @@ mod tests {
         match listed {
             Listed::Current => 0,
             Listed::Versions => 1000 - keys::parse_version(&row.key).unwrap().1,
-            Listed::Uploads => keys::parse_upload(&row.key).unwrap().1.initiated.as_millis(),
+            Listed::Uploads => keys::parse_upload(&row.key)
+                .unwrap()
+                .1
+                .initiated
+                .as_millis(),
         }
     }
 
@@ -273,7 +277,8 @@ mod tests {
         let meta = MemoryMeta::new();
         let mut transaction = Transaction::new();
         for (key, number) in rows {
-            transaction = transaction.put(listed.table(), row_key(listed, key, *number), Bytes::new());
+            transaction =
+                transaction.put(listed.table(), row_key(listed, key, *number), Bytes::new());
         }
         // A neighbour's row, which no listing of this bucket may show.
         let mut neighbour = vec![0xFF; 15];
@@ -292,12 +297,16 @@ mod tests {
     ) -> Vec<Shown> {
         let mut shown = BTreeSet::new();
         for (key, number) in rows {
-            let Some(rest) = key.strip_prefix(prefix) else { continue };
-            let at = if delimiter.is_empty() { None } else { rest.find(delimiter) };
+            let Some(rest) = key.strip_prefix(prefix) else {
+                continue;
+            };
+            let at = if delimiter.is_empty() {
+                None
+            } else {
+                rest.find(delimiter)
+            };
             shown.insert(match at {
-                Some(at) => {
-                    Shown(key[..prefix.len() + at + delimiter.len()].to_owned(), None)
-                }
+                Some(at) => Shown(key[..prefix.len() + at + delimiter.len()].to_owned(), None),
                 None => Shown(key.clone(), Some(*number)),
             });
         }
@@ -315,9 +324,10 @@ mod tests {
         match after {
             None => Position::Start,
             Some(Shown(key, None)) => Position::BehindKey(key.clone()),
-            Some(Shown(key, Some(number))) => {
-                Position::BehindRow { key: key.clone(), row_key: row_key(listed, key, *number) }
-            }
+            Some(Shown(key, Some(number))) => Position::BehindRow {
+                key: key.clone(),
+                row_key: row_key(listed, key, *number),
+            },
         }
     }
 
@@ -403,9 +413,20 @@ mod tests {
         let rows = (0..50)
             .flat_map(|folder| (0..40).map(move |file| (format!("{folder:02}/{file:02}"), 0)))
             .collect();
-        let meta = Counting { inner: store(Listed::Current, &rows), rows: 0.into(), scans: 0.into() };
-        let mut walk =
-            Walk::new(&meta, Listed::Current, BUCKET, "", Some("/"), &Position::Start, 1000);
+        let meta = Counting {
+            inner: store(Listed::Current, &rows),
+            rows: 0.into(),
+            scans: 0.into(),
+        };
+        let mut walk = Walk::new(
+            &meta,
+            Listed::Current,
+            BUCKET,
+            "",
+            Some("/"),
+            &Position::Start,
+            1000,
+        );
         let mut prefixes = 0;
         while walk.step().unwrap().is_some() {
             prefixes += 1;
@@ -423,14 +444,23 @@ mod tests {
     }
 
     impl MetaStore for Counting {
-        fn read(&self, table: Table, key: &[u8]) -> Result<Option<strongroom_ports::Stored>, strongroom_ports::MetaError> {
+        fn read(
+            &self,
+            table: Table,
+            key: &[u8],
+        ) -> Result<Option<strongroom_ports::Stored>, strongroom_ports::MetaError> {
             self.inner.read(table, key)
         }
 
-        fn scan(&self, scan: &Scan) -> Result<strongroom_ports::ScanPage, strongroom_ports::MetaError> {
+        fn scan(
+            &self,
+            scan: &Scan,
+        ) -> Result<strongroom_ports::ScanPage, strongroom_ports::MetaError> {
             let page = self.inner.scan(scan)?;
-            self.scans.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            self.rows.fetch_add(page.rows.len(), std::sync::atomic::Ordering::Relaxed);
+            self.scans
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            self.rows
+                .fetch_add(page.rows.len(), std::sync::atomic::Ordering::Relaxed);
             Ok(page)
         }
 

@@ -32,7 +32,11 @@ impl FoundVersion {
 
 impl S3 {
     /// The newest version or delete marker of a key.
-    pub(crate) fn latest_version(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<FoundVersion>, S3Error> {
+    pub(crate) fn latest_version(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+    ) -> Result<Option<FoundVersion>, S3Error> {
         let (start, end) = keys::versions_of(bucket, key);
         self.edge_version(start, end, false)
     }
@@ -44,7 +48,9 @@ impl S3 {
         key: &ObjectKey,
         sequence: u64,
     ) -> Result<Option<FoundVersion>, S3Error> {
-        let Some(older) = sequence.checked_sub(1) else { return Ok(None) };
+        let Some(older) = sequence.checked_sub(1) else {
+            return Ok(None);
+        };
         let (_, end) = keys::versions_of(bucket, key);
         self.edge_version(keys::version(bucket, key, older), end, false)
     }
@@ -69,8 +75,13 @@ impl S3 {
 
     /// The null version, wherever it is: the newest, the one that `NULL_VERSIONS` points to, or the
     /// oldest, which is there from before the bucket had versions.
-    pub(crate) fn null_version(&self, bucket: BucketUid, key: &ObjectKey) -> Result<Option<FoundVersion>, S3Error> {
-        let pointer = self.read_row::<NullVersionRow>(Table::NULL_VERSIONS, &keys::null_version(bucket, key))?;
+    pub(crate) fn null_version(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+    ) -> Result<Option<FoundVersion>, S3Error> {
+        let pointer = self
+            .read_row::<NullVersionRow>(Table::NULL_VERSIONS, &keys::null_version(bucket, key))?;
         if let Some((pointer, _)) = pointer {
             let found = self.version_at(bucket, key, pointer.sequence)?;
             return Ok(found.filter(|found| found.row.is_null));
@@ -94,38 +105,78 @@ impl S3 {
         let found = self.find_version(bucket.uid, key, id)?;
         let Some(mut found) = found else {
             return Err(match id {
-                None => S3Error::NoSuchKey { key: key.clone(), delete_marker: None },
-                Some(version) => S3Error::NoSuchVersion { key: key.clone(), version },
+                None => S3Error::NoSuchKey {
+                    key: key.clone(),
+                    delete_marker: None,
+                },
+                Some(version) => S3Error::NoSuchVersion {
+                    key: key.clone(),
+                    version,
+                },
             });
         };
         match (found.row.object.take(), id) {
             (Some(object), _) => Ok((found, object)),
             (None, None) => {
                 let delete_marker = Some(found.row.version_id(found.sequence));
-                Err(S3Error::NoSuchKey { key: key.clone(), delete_marker })
+                Err(S3Error::NoSuchKey {
+                    key: key.clone(),
+                    delete_marker,
+                })
             }
-            (None, Some(version)) => {
-                Err(S3Error::IsDeleteMarker { version, last_modified: found.row.last_modified() })
-            }
+            (None, Some(version)) => Err(S3Error::IsDeleteMarker {
+                version,
+                last_modified: found.row.last_modified(),
+            }),
         }
     }
 
-    fn version_at(&self, bucket: BucketUid, key: &ObjectKey, sequence: u64) -> Result<Option<FoundVersion>, S3Error> {
+    fn version_at(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+        sequence: u64,
+    ) -> Result<Option<FoundVersion>, S3Error> {
         let row_key = keys::version(bucket, key, sequence);
         let found = self.read_row::<VersionRow>(Table::VERSIONS, &row_key)?;
-        Ok(found.map(|(row, stored)| FoundVersion { sequence, row_key, stored, row }))
+        Ok(found.map(|(row, stored)| FoundVersion {
+            sequence,
+            row_key,
+            stored,
+            row,
+        }))
     }
 
-    fn edge_version(&self, start: Bytes, end: Bytes, reverse: bool) -> Result<Option<FoundVersion>, S3Error> {
-        let scan = Scan { table: Table::VERSIONS, start, end: Some(end), limit: 1, reverse };
+    fn edge_version(
+        &self,
+        start: Bytes,
+        end: Bytes,
+        reverse: bool,
+    ) -> Result<Option<FoundVersion>, S3Error> {
+        let scan = Scan {
+            table: Table::VERSIONS,
+            start,
+            end: Some(end),
+            limit: 1,
+            reverse,
+        };
         let page = self.ports.meta.scan(&scan)?;
-        page.rows.into_iter().next().map(|row| self.open_version(row)).transpose()
+        page.rows
+            .into_iter()
+            .next()
+            .map(|row| self.open_version(row))
+            .transpose()
     }
 
     fn open_version(&self, found: Row) -> Result<FoundVersion, S3Error> {
         let row = self.open_scanned::<VersionRow>(Table::VERSIONS, &found)?;
         let (_, sequence) = found.key.split_last_chunk::<8>().ok_or(S3Error::Damaged)?;
         let sequence = !u64::from_be_bytes(*sequence);
-        Ok(FoundVersion { sequence, row_key: found.key, stored: found.version, row })
+        Ok(FoundVersion {
+            sequence,
+            row_key: found.key,
+            stored: found.version,
+            row,
+        })
     }
 }

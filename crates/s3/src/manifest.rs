@@ -20,6 +20,7 @@ use strongroom_crypto::{ObjectIdentity, ROW_OVERHEAD_BYTES, RowSealer};
 use strongroom_ports::Entropy;
 use strongroom_types::{AttemptUid, BlobId, ByteRange, PartNumber, VersionUid};
 
+use crate::integrity::Damage;
 use crate::rows::{ManifestRow, PlaceRow};
 use crate::{S3, S3Error};
 
@@ -89,46 +90,7 @@ impl S3 {
         row: &ManifestRow,
         range: ByteRange,
     ) -> Result<Vec<PartSlice>, S3Error> {
-        let manifest = self.open_manifest(uid, identity, row)?;
-        if range.start >= range.end {
-            return Ok(Vec::new());
-        }
-        // Groups that end before the range starts are not read.
-        let first = manifest
-            .head
-            .partition_point(|group| group.end_offset <= range.start);
-        let mut slices = Vec::new();
-        let mut covered_to = range.start;
-        for index in first..manifest.head.len() {
-            for part in manifest.group(index)? {
-                let wanted = ByteRange {
-                    start: range.start.max(part.start),
-                    end: range.end.min(part.end),
-                };
-                if wanted.start >= wanted.end {
-                    continue;
-                }
-                covered_to = wanted.end;
-                slices.push(PartSlice {
-                    number: part.entry.number,
-                    attempt: part.entry.attempt,
-                    place: part.entry.place,
-                    part_size: part.entry.size_bytes,
-                    range: ByteRange {
-                        start: wanted.start - part.start,
-                        end: wanted.end - part.start,
-                    },
-                });
-            }
-            if covered_to >= range.end {
-                break;
-            }
-        }
-        if covered_to == range.end {
-            Ok(slices)
-        } else {
-            Err(damaged(uid))
-        }
+        self.with_manifest(uid, identity, row, |manifest| manifest.slices(range))
     }
 
     /// The bytes of the object that the part of that number holds; `None` without such a part.
@@ -139,21 +101,7 @@ impl S3 {
         row: &ManifestRow,
         number: PartNumber,
     ) -> Result<Option<ByteRange>, S3Error> {
-        let manifest = self.open_manifest(uid, identity, row)?;
-        let behind = manifest
-            .head
-            .partition_point(|group| group.first_number <= number.value());
-        let Some(index) = behind.checked_sub(1) else {
-            return Ok(None);
-        };
-        let found = manifest
-            .group(index)?
-            .into_iter()
-            .find(|part| part.entry.number == number);
-        Ok(found.map(|part| ByteRange {
-            start: part.start,
-            end: part.end,
-        }))
+        self.with_manifest(uid, identity, row, |manifest| manifest.extent(number))
     }
 
     /// All parts of a multipart object, in order.
@@ -163,31 +111,49 @@ impl S3 {
         identity: &ObjectIdentity,
         row: &ManifestRow,
     ) -> Result<Vec<ManifestPart>, S3Error> {
-        let manifest = self.open_manifest(uid, identity, row)?;
-        let mut parts = Vec::new();
-        for index in 0..manifest.head.len() {
-            parts.extend(manifest.group(index)?.into_iter().map(|part| part.entry));
-        }
-        Ok(parts)
+        self.with_manifest(uid, identity, row, OpenManifest::parts)
     }
 
-    fn open_manifest(
+    fn with_manifest<T>(
         &self,
         uid: VersionUid,
         identity: &ObjectIdentity,
         row: &ManifestRow,
-    ) -> Result<OpenManifest, S3Error> {
+        read: impl FnOnce(&OpenManifest) -> Result<T, S3Error>,
+    ) -> Result<T, S3Error> {
         let source = match (&row.inline, row.blob) {
-            (Some(bytes), None) => Source::Inline(bytes.clone()),
-            (None, Some(blob)) => Source::Blob(self.ports.blobs.open(BlobId::from_bytes(blob))?),
-            (Some(_), Some(_)) | (None, None) => return Err(damaged(uid)),
+            (Some(bytes), None) => Ok(Source::Inline(bytes.clone())),
+            (None, Some(blob)) => {
+                let opened = self.ports.blobs.open(BlobId::from_bytes(blob));
+                opened.map(Source::Blob).map_err(S3Error::from)
+            }
+            (Some(_), Some(_)) | (None, None) => Err(S3Error::Damaged),
         };
         let sealer = RowSealer::new(self.ports.custody.manifest_key());
         let binding = Binding::new(identity, row.id, row.part_count);
-        OpenManifest::open(sealer, binding, source).map_err(|error| match error {
-            S3Error::Damaged => damaged(uid),
-            other => other,
-        })
+        source
+            .and_then(|source| OpenManifest::open(sealer, binding, source))
+            .and_then(|manifest| {
+                if uid == identity.version {
+                    read(&manifest)
+                } else {
+                    Err(S3Error::Damaged)
+                }
+            })
+            .map_err(|error| match error {
+                S3Error::Damaged => {
+                    let blob = row.blob.map(BlobId::from_bytes);
+                    self.damaged(
+                        identity,
+                        Damage {
+                            what: "manifest",
+                            blob,
+                            segment: None,
+                        },
+                    )
+                }
+                other => other,
+            })
     }
 }
 
@@ -264,6 +230,73 @@ impl OpenManifest {
             source,
             head,
         })
+    }
+
+    fn slices(&self, range: ByteRange) -> Result<Vec<PartSlice>, S3Error> {
+        if range.start >= range.end {
+            return Ok(Vec::new());
+        }
+        // Groups that end before the range starts are not read.
+        let first = self
+            .head
+            .partition_point(|group| group.end_offset <= range.start);
+        let mut slices = Vec::new();
+        let mut covered_to = range.start;
+        for index in first..self.head.len() {
+            for PlacedPart { entry, start, end } in self.group(index)? {
+                let wanted = ByteRange {
+                    start: range.start.max(start),
+                    end: range.end.min(end),
+                };
+                if wanted.start >= wanted.end {
+                    continue;
+                }
+                covered_to = wanted.end;
+                slices.push(PartSlice {
+                    number: entry.number,
+                    attempt: entry.attempt,
+                    place: entry.place,
+                    part_size: entry.size_bytes,
+                    range: ByteRange {
+                        start: wanted.start - start,
+                        end: wanted.end - start,
+                    },
+                });
+            }
+            if covered_to >= range.end {
+                break;
+            }
+        }
+        if covered_to == range.end {
+            Ok(slices)
+        } else {
+            Err(S3Error::Damaged)
+        }
+    }
+
+    fn extent(&self, number: PartNumber) -> Result<Option<ByteRange>, S3Error> {
+        let behind = self
+            .head
+            .partition_point(|group| group.first_number <= number.value());
+        let Some(index) = behind.checked_sub(1) else {
+            return Ok(None);
+        };
+        let found = self
+            .group(index)?
+            .into_iter()
+            .find(|part| part.entry.number == number);
+        Ok(found.map(|part| ByteRange {
+            start: part.start,
+            end: part.end,
+        }))
+    }
+
+    fn parts(&self) -> Result<Vec<ManifestPart>, S3Error> {
+        let mut parts = Vec::with_capacity(self.binding.part_count);
+        for index in 0..self.head.len() {
+            parts.extend(self.group(index)?.into_iter().map(|part| part.entry));
+        }
+        Ok(parts)
     }
 
     fn group(&self, index: usize) -> Result<Vec<PlacedPart>, S3Error> {
@@ -422,12 +455,6 @@ fn to_u64(len: usize) -> Result<u64, S3Error> {
     u64::try_from(len).map_err(|_| S3Error::Damaged)
 }
 
-fn damaged(uid: VersionUid) -> S3Error {
-    tracing::error!(version = %uid, "part list does not verify");
-    metrics::counter!("strongroom_integrity_events_total", "what" => "manifest").increment(1);
-    S3Error::Damaged
-}
-
 #[cfg(test)]
 mod tests {
     use strongroom_crypto::{Keyring, ServicePurpose, Unsealed};
@@ -493,11 +520,7 @@ mod tests {
         let sealer = sealer(&Steps(0.into()));
         let binding = Binding::new(object, id, u32::from(count));
         let manifest = OpenManifest::open(sealer, binding, Source::Inline(bytes))?;
-        let mut parts = Vec::new();
-        for index in 0..manifest.head.len() {
-            parts.extend(manifest.group(index)?.into_iter().map(|part| part.entry));
-        }
-        Ok(parts)
+        manifest.parts()
     }
 
     #[test]
@@ -510,6 +533,65 @@ mod tests {
                 "{count}"
             );
         }
+    }
+
+    #[test]
+    fn ranges_and_part_numbers_find_their_parts() {
+        let (_, bytes) = sealed(200);
+        let entropy = Steps(0.into());
+        let binding = Binding::new(&object(), ID, 200);
+        let manifest =
+            OpenManifest::open(sealer(&entropy), binding, Source::Inline(bytes)).unwrap();
+        let whole: u64 = parts(200).iter().map(|part| part.size_bytes).sum();
+        let mut extents = Vec::new();
+        let mut start = 0;
+        for part in parts(200) {
+            let extent = ByteRange {
+                start,
+                end: start + part.size_bytes,
+            };
+            assert_eq!(manifest.extent(part.number), Ok(Some(extent)));
+            start = extent.end;
+            extents.push((part.number, extent));
+        }
+        assert_eq!(manifest.extent(PartNumber::new(201).unwrap()), Ok(None));
+        for range in [
+            (0, whole),
+            (0, 1),
+            (whole - 1, whole),
+            (9, 10),
+            (10, 11),
+            (629, 641),
+            (640, 1300),
+        ] {
+            let (from, to) = range;
+            let expected: Vec<_> = extents
+                .iter()
+                .filter(|(_, extent)| extent.start.max(from) < extent.end.min(to))
+                .map(|(number, extent)| {
+                    let start = extent.start.max(from) - extent.start;
+                    (*number, start, extent.end.min(to) - extent.start)
+                })
+                .collect();
+            let got = manifest
+                .slices(ByteRange {
+                    start: from,
+                    end: to,
+                })
+                .unwrap();
+            let got: Vec<_> = got
+                .iter()
+                .map(|slice| (slice.number, slice.range.start, slice.range.end))
+                .collect();
+            assert_eq!(got, expected, "{range:?}");
+        }
+        assert_eq!(
+            manifest.slices(ByteRange {
+                start: 0,
+                end: whole + 1
+            }),
+            Err(S3Error::Damaged)
+        );
     }
 
     #[test]

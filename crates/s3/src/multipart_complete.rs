@@ -128,10 +128,14 @@ impl S3 {
         let (rows, _) = self.part_rows(upload.identity.version, 0, limit)?;
         let judged = self.judge(upload, rows, opened, input)?;
         let manifest = self.store_manifest(upload, &judged.parts)?;
-        let sealed_checksum = judged.checksum.as_ref().zip(opened).map(|(checksum, opened)| {
-            let entropy = &*self.ports.entropy;
-            seal_checksum(&opened.data_key, &upload.identity, None, checksum, entropy)
-        });
+        let sealed_checksum = judged
+            .checksum
+            .as_ref()
+            .zip(opened)
+            .map(|(checksum, opened)| {
+                let entropy = &*self.ports.entropy;
+                seal_checksum(&opened.data_key, &upload.identity, None, checksum, entropy)
+            });
         let kind = judged.checksum.as_ref();
         let object = ObjectRow {
             size_bytes: judged.size_bytes,
@@ -143,8 +147,13 @@ impl S3 {
             metadata: upload.row.metadata.clone(),
             tags: upload.row.tags.clone(),
         };
-        let (with_it, later) = judged.unused.split_at(judged.unused.len().min(UNUSED_PER_COMMIT));
-        let mut writes = vec![Write::Delete { table: Table::UPLOADS, key: upload.row_key.clone() }];
+        let (with_it, later) = judged
+            .unused
+            .split_at(judged.unused.len().min(UNUSED_PER_COMMIT));
+        let mut writes = vec![Write::Delete {
+            table: Table::UPLOADS,
+            key: upload.row_key.clone(),
+        }];
         writes.extend(self.unused_part_removal(upload, with_it).writes);
         if let Some(blob) = &manifest.blob {
             writes.push(self.blob_row(blob.id(), &upload.identity, None));
@@ -202,7 +211,9 @@ impl S3 {
         let mut size_bytes = 0_u64;
         for listed in &input.parts {
             let number = listed.part_number;
-            let invalid = || S3Error::InvalidPart { part_number: number.value() };
+            let invalid = || S3Error::InvalidPart {
+                part_number: number.value(),
+            };
             let row = rows.remove(&number).ok_or_else(invalid)?;
             if row.etag != listed.etag.as_str() {
                 return Err(invalid());
@@ -216,16 +227,29 @@ impl S3 {
                 check_listed_checksum(upload, listed, &checksum)?;
                 checksums.push((checksum.value, row.size_bytes));
             }
-            let digest = ETag::from_stored(&row.etag).digest().ok_or(S3Error::Damaged)?;
+            let digest = ETag::from_stored(&row.etag)
+                .digest()
+                .ok_or(S3Error::Damaged)?;
             etags.extend_from_slice(&digest);
             size_bytes = size_bytes.saturating_add(row.size_bytes);
-            parts.push(ManifestPart { number, attempt, size_bytes: row.size_bytes, place: row.place });
+            parts.push(ManifestPart {
+                number,
+                attempt,
+                size_bytes: row.size_bytes,
+                place: row.place,
+            });
         }
         check_sizes(&input.parts, &parts)?;
         if size_bytes > OBJECT_MAX_BYTES {
-            return Err(S3Error::EntityTooLarge { size_bytes, max_bytes: OBJECT_MAX_BYTES });
+            return Err(S3Error::EntityTooLarge {
+                size_bytes,
+                max_bytes: OBJECT_MAX_BYTES,
+            });
         }
-        if input.object_size.is_some_and(|announced| announced != size_bytes) {
+        if input
+            .object_size
+            .is_some_and(|announced| announced != size_bytes)
+        {
             return Err(S3Error::ObjectSizeMismatch);
         }
         let checksum = match kind.filter(|_| opened.is_some()) {
@@ -234,7 +258,13 @@ impl S3 {
         };
         check_announced(checksum.as_ref(), input)?;
         let etag = ETag::from_parts(md5_of(&etags), parts.len());
-        Ok(Judged { parts, unused: rows.into_iter().collect(), size_bytes, etag, checksum })
+        Ok(Judged {
+            parts,
+            unused: rows.into_iter().collect(),
+            size_bytes,
+            etag,
+            checksum,
+        })
     }
 
     fn store_manifest(
@@ -249,16 +279,31 @@ impl S3 {
         let sealed = seal_manifest(&sealer, &upload.identity, id, parts, entropy)?;
         let part_count = u32::try_from(parts.len()).map_err(|_| S3Error::MalformedPartList)?;
         let checksum_declared = upload.row.checksum_declared;
-        if sealed.len() <= MANIFEST_INLINE_MAX_BYTES {
-            let row = ManifestRow { part_count, inline: Some(sealed), blob: None, id, checksum_declared };
+        if sealed.len() <= MANIFEST_INLINE_MAX_BYTES.min(self.options.inline_max_bytes) {
+            let row = ManifestRow {
+                part_count,
+                inline: Some(sealed),
+                blob: None,
+                id,
+                checksum_declared,
+            };
             return Ok(StoredManifest { row, blob: None });
         }
         let blob = self.blob_in_flight();
         let mut writer = self.ports.blobs.create(blob.id(), len_u64(sealed.len()))?;
         writer.write(&sealed)?;
         writer.finish()?;
-        let row = ManifestRow { part_count, inline: None, blob: Some(*blob.id().as_bytes()), id, checksum_declared };
-        Ok(StoredManifest { row, blob: Some(blob) })
+        let row = ManifestRow {
+            part_count,
+            inline: None,
+            blob: Some(*blob.id().as_bytes()),
+            id,
+            checksum_declared,
+        };
+        Ok(StoredManifest {
+            row,
+            blob: Some(blob),
+        })
     }
 
     fn discard_manifest(&self, manifest: &StoredManifest, because: &S3Error) {
@@ -277,10 +322,12 @@ impl S3 {
         unused: &[(PartNumber, PartRow)],
     ) -> Transaction {
         let version = upload.identity.version;
-        unused.iter().fold(Transaction::new(), |transaction, (number, row)| {
-            let transaction = transaction.delete(Table::PARTS, keys::part(version, *number));
-            self.remove_part_stream(transaction, version, row)
-        })
+        unused
+            .iter()
+            .fold(Transaction::new(), |transaction, (number, row)| {
+                let transaction = transaction.delete(Table::PARTS, keys::part(version, *number));
+                self.remove_part_stream(transaction, version, row)
+            })
     }
 
     /// The unused parts for which the publishing transaction had no room. Should this be cut short,
@@ -303,8 +350,9 @@ impl S3 {
         input: &CompleteMultipartUploadInput,
         confidential: bool,
     ) -> Result<CompleteMultipartUploadOutput, S3Error> {
-        let (sequence, version) =
-            self.version_of_upload(bucket, key, input.upload)?.ok_or(S3Error::NoSuchUpload)?;
+        let (sequence, version) = self
+            .version_of_upload(bucket, key, input.upload)?
+            .ok_or(S3Error::NoSuchUpload)?;
         let object = version.object.as_ref().ok_or(S3Error::NoSuchUpload)?;
         let identity = strongroom_crypto::ObjectIdentity {
             bucket: bucket.uid,
@@ -314,7 +362,11 @@ impl S3 {
         let checksum = match (object.checksum_kind, &object.sealed_checksum) {
             (Some(kind), Some(sealed)) => {
                 let no_key = CustomerHeaders::default();
-                let customer = if object.key.is_customer() { &input.customer } else { &no_key };
+                let customer = if object.key.is_customer() {
+                    &input.customer
+                } else {
+                    &no_key
+                };
                 let opened = self.open_data_key(&object.key, &identity, customer, confidential)?;
                 Some(self.open_checksum(&opened.data_key, &identity, None, kind, sealed)?)
             }
@@ -368,7 +420,11 @@ fn check_list(parts: &[CompletedPart]) -> Result<(), S3Error> {
         [first, second] => first.part_number < second.part_number,
         _ => true,
     });
-    if ascending { Ok(()) } else { Err(S3Error::InvalidPartOrder) }
+    if ascending {
+        Ok(())
+    } else {
+        Err(S3Error::InvalidPartOrder)
+    }
 }
 
 fn check_listed_checksum(
@@ -376,24 +432,34 @@ fn check_listed_checksum(
     listed: &CompletedPart,
     stored: &Checksum,
 ) -> Result<(), S3Error> {
-    let Some((algorithm, value)) = &listed.checksum else { return Ok(()) };
+    let Some((algorithm, value)) = &listed.checksum else {
+        return Ok(());
+    };
     if *algorithm != stored.algorithm {
         // Without a declared algorithm a part may have been sent with any: it was verified on
         // arrival, and S3's default was kept.
-        let Some((expected, _)) = upload.row.declared_checksum() else { return Ok(()) };
+        let Some((expected, _)) = upload.row.declared_checksum() else {
+            return Ok(());
+        };
         let (expected, got) = (Some(expected), Some(*algorithm));
         return Err(S3Error::ChecksumAlgorithmMismatch { expected, got });
     }
     if *value == stored.value {
         Ok(())
     } else {
-        Err(S3Error::InvalidPart { part_number: listed.part_number.value() })
+        Err(S3Error::InvalidPart {
+            part_number: listed.part_number.value(),
+        })
     }
 }
 
 fn check_sizes(listed: &[CompletedPart], parts: &[ManifestPart]) -> Result<(), S3Error> {
     let but_last = parts.len().saturating_sub(1);
-    let small = listed.iter().zip(parts).take(but_last).find(|(_, part)| part.size_bytes < PART_MIN_BYTES);
+    let small = listed
+        .iter()
+        .zip(parts)
+        .take(but_last)
+        .find(|(_, part)| part.size_bytes < PART_MIN_BYTES);
     match small {
         None => Ok(()),
         Some((listed, part)) => Err(S3Error::EntityTooSmall {
@@ -409,9 +475,17 @@ fn object_checksum(kind: ChecksumKindRow, parts: &[(Vec<u8>, u64)]) -> Result<Ch
     let (algorithm, kind) = kind.parse().ok_or(S3Error::Damaged)?;
     match kind {
         ChecksumType::Composite => {
-            let values: Vec<u8> = parts.iter().flat_map(|(value, _)| value.iter().copied()).collect();
+            let values: Vec<u8> = parts
+                .iter()
+                .flat_map(|(value, _)| value.iter().copied())
+                .collect();
             let part_count = u16::try_from(parts.len()).map_err(|_| S3Error::MalformedPartList)?;
-            Ok(Checksum { algorithm, kind, value: checksum_of(algorithm, &values), part_count })
+            Ok(Checksum {
+                algorithm,
+                kind,
+                value: checksum_of(algorithm, &values),
+                part_count,
+            })
         }
         ChecksumType::FullObject => {
             let empty = checksum_of(algorithm, &[]);
@@ -419,7 +493,12 @@ fn object_checksum(kind: ChecksumKindRow, parts: &[(Vec<u8>, u64)]) -> Result<Ch
                 combine(algorithm, &whole, value, *size_bytes)
             });
             let value = value.ok_or(S3Error::Damaged)?;
-            Ok(Checksum { algorithm, kind, value, part_count: 0 })
+            Ok(Checksum {
+                algorithm,
+                kind,
+                value,
+                part_count: 0,
+            })
         }
     }
 }
@@ -434,8 +513,11 @@ fn check_announced(
     {
         return Err(S3Error::ChecksumTypeNotAllowed(checksum.algorithm));
     }
-    let Some(announced) = &input.checksum else { return Ok(()) };
-    let Some(checksum) = checksum.filter(|checksum| checksum.algorithm == announced.algorithm) else {
+    let Some(announced) = &input.checksum else {
+        return Ok(());
+    };
+    let Some(checksum) = checksum.filter(|checksum| checksum.algorithm == announced.algorithm)
+    else {
         let expected = checksum.map(|checksum| checksum.algorithm);
         let got = Some(announced.algorithm);
         return Err(S3Error::ChecksumAlgorithmMismatch { expected, got });

@@ -10,7 +10,9 @@ use strongroom_types::{ByteRange, ETag, VersionId};
 use crate::integrity::Damage;
 use crate::multipart_part::PartRequest;
 use crate::stream_out::ObjectReader;
-use crate::{CopySource, Entry, ExpectedDigests, S3, S3Error, UploadPartCopyInput, UploadPartOutput};
+use crate::{
+    CopySource, Entry, ExpectedDigests, S3, S3Error, UploadPartCopyInput, UploadPartOutput,
+};
 
 /// How often a source that is replaced meanwhile is looked up again.
 const SOURCE_ATTEMPTS: u32 = 16;
@@ -33,7 +35,10 @@ impl S3 {
     /// Those of [`S3::upload_part`] and of reading the source; [`S3Error::PreconditionFailed`],
     /// [`S3Error::CopySourceIsDeleteMarker`], [`S3Error::InvalidCopySourceRange`],
     /// [`S3Error::CopySourceTooLarge`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn upload_part_copy(
         self: &Arc<Self>,
         source: Entry<actions::GetObject>,
@@ -41,9 +46,17 @@ impl S3 {
         copy_source: CopySource,
         input: UploadPartCopyInput,
     ) -> Result<UploadPartOutput, S3Error> {
-        let UploadPartCopyInput { upload, part_number, source_range, customer } = input;
-        let OpenSource { mut reader, len_bytes, version } =
-            self.open_source(&source, &copy_source, source_range)?;
+        let UploadPartCopyInput {
+            upload,
+            part_number,
+            source_range,
+            customer,
+        } = input;
+        let OpenSource {
+            mut reader,
+            len_bytes,
+            version,
+        } = self.open_source(&source, &copy_source, source_range)?;
         let request = PartRequest {
             upload,
             number: part_number,
@@ -68,23 +81,33 @@ impl S3 {
         let mut missing = None;
         for _ in 0..SOURCE_ATTEMPTS {
             let (found, object) =
-                self.existing_object(bucket, key, source.version).map_err(|error| match error {
-                    S3Error::IsDeleteMarker { .. } => S3Error::CopySourceIsDeleteMarker,
-                    other => other,
-                })?;
-            let identity =
-                ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: found.row.uid() };
+                self.existing_object(bucket, key, source.version)
+                    .map_err(|error| match error {
+                        S3Error::IsDeleteMarker { .. } => S3Error::CopySourceIsDeleteMarker,
+                        other => other,
+                    })?;
+            let identity = ObjectIdentity {
+                bucket: bucket.uid,
+                key: key.clone(),
+                version: found.row.uid(),
+            };
             if missing == Some(identity.version) {
                 return Err(self.damaged(&identity, Damage::of("stream missing")));
             }
             let opened =
                 self.open_data_key(&object.key, &identity, &source.customer, confidential)?;
             let etag = ETag::from_stored(&object.etag);
-            source.conditions.check_copy_source(&etag, found.row.last_modified())?;
+            source
+                .conditions
+                .check_copy_source(&etag, found.row.last_modified())?;
             let bytes = copied_range(range, object.size_bytes)?;
-            if let Some(reader) = self.open_object(&opened.data_key, &identity, &object, bytes)? {
+            if let Some(reader) = self.open_object(&opened.data_key, &identity, &found, &object, bytes)? {
                 let (len_bytes, version) = (bytes.len_bytes(), found.shown_id(bucket));
-                return Ok(OpenSource { reader, len_bytes, version });
+                return Ok(OpenSource {
+                    reader,
+                    len_bytes,
+                    version,
+                });
             }
             // Replaced since its row was read, or lost: the row tells when it is read again.
             missing = Some(identity.version);
@@ -100,7 +123,9 @@ fn copied_range(range: Option<ByteRange>, size_bytes: u64) -> Result<ByteRange, 
         Some(_) => return Err(S3Error::InvalidCopySourceRange { size_bytes }),
     };
     if range.len_bytes() > PART_MAX_BYTES {
-        return Err(S3Error::CopySourceTooLarge { size_bytes: range.len_bytes() });
+        return Err(S3Error::CopySourceTooLarge {
+            size_bytes: range.len_bytes(),
+        });
     }
     Ok(range)
 }
@@ -113,12 +138,18 @@ mod tests {
     fn copied_ranges_lie_inside_of_the_source() {
         let range = |start, end| Some(ByteRange { start, end });
         assert_eq!(copied_range(None, 0), Ok(ByteRange { start: 0, end: 0 }));
-        assert_eq!(copied_range(range(2, 10), 10), Ok(ByteRange { start: 2, end: 10 }));
+        assert_eq!(
+            copied_range(range(2, 10), 10),
+            Ok(ByteRange { start: 2, end: 10 })
+        );
         for bad in [range(2, 11), range(10, 11), range(3, 3)] {
             let refused = Err(S3Error::InvalidCopySourceRange { size_bytes: 10 });
             assert_eq!(copied_range(bad, 10), refused);
         }
         let size_bytes = PART_MAX_BYTES + 1;
-        assert_eq!(copied_range(None, size_bytes), Err(S3Error::CopySourceTooLarge { size_bytes }));
+        assert_eq!(
+            copied_range(None, size_bytes),
+            Err(S3Error::CopySourceTooLarge { size_bytes })
+        );
     }
 }

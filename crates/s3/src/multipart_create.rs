@@ -5,19 +5,17 @@ use strongroom_crypto::ObjectIdentity;
 use strongroom_policy::actions;
 use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_sse::{CustomerHeaders, SseError, plan_write};
-use strongroom_types::limits::USER_METADATA_MAX_BYTES;
 use strongroom_types::{
-    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, ObjectMetadata, UploadId, VersionUid,
+    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, UploadId, VersionUid,
 };
 
 use crate::convert::tags_to_rows;
 use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
+use crate::object_put::check_metadata;
 use crate::rows::{ChecksumKindRow, MetadataRow, UploadRow};
 use crate::service::owner_of;
-use crate::{
-    CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys,
-};
+use crate::{CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys};
 
 /// An upload in progress, as it is stored now.
 #[derive(Clone)]
@@ -46,17 +44,29 @@ impl S3 {
         input: CreateMultipartUploadInput,
     ) -> Result<CreateMultipartUploadOutput, S3Error> {
         let (bucket, key) = entry.object()?;
-        let CreateMultipartUploadInput { metadata, tags, sse, checksum_algorithm, checksum_type } =
-            input;
-        let plan = plan_write(&sse, &bucket.encryption, self.is_confidential(entry.context()))?;
+        let CreateMultipartUploadInput {
+            metadata,
+            tags,
+            sse,
+            checksum_algorithm,
+            checksum_type,
+        } = input;
+        let plan = plan_write(
+            &sse,
+            &bucket.encryption,
+            self.is_confidential(entry.context()),
+        )?;
         check_metadata(&metadata)?;
         let declared = declared_checksum(checksum_algorithm, checksum_type)?;
         let id = UploadId {
             initiated: self.ports.clock.now(),
             version_uid: VersionUid::random(&*self.ports.entropy),
         };
-        let identity =
-            ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: id.version_uid };
+        let identity = ObjectIdentity {
+            bucket: bucket.uid,
+            key: key.clone(),
+            version: id.version_uid,
+        };
         let new_key = self.new_data_key(&plan, &identity);
         // Without the customer's key at Complete there is no key to seal a default checksum under.
         let default = (!new_key.row.is_customer())
@@ -82,7 +92,11 @@ impl S3 {
                 .put(Table::UPLOADS, row_key.clone(), sealed.clone());
             Ok((transaction, ()))
         })?;
-        Ok(CreateMultipartUploadOutput { upload: id, encryption: new_key.answer, checksum: declared })
+        Ok(CreateMultipartUploadOutput {
+            upload: id,
+            encryption: new_key.answer,
+            checksum: declared,
+        })
     }
 
     /// Gives an upload up. Its parts are removed in the background.
@@ -99,12 +113,17 @@ impl S3 {
     ) -> Result<(), S3Error> {
         let (bucket, key) = entry.object()?;
         self.commit_retrying(|_| {
-            let found = self.find_upload(bucket.uid, key, id)?.ok_or(S3Error::NoSuchUpload)?;
+            let found = self
+                .find_upload(bucket.uid, key, id)?
+                .ok_or(S3Error::NoSuchUpload)?;
             // A part or a Complete that is under way expects this row and fails.
             let transaction = Transaction::new()
                 .expect(Table::UPLOADS, found.row_key.clone(), Some(found.stored))
                 .delete(Table::UPLOADS, found.row_key);
-            Ok((self.put_garbage(transaction, Garbage::Parts(id.version_uid)), ()))
+            Ok((
+                self.put_garbage(transaction, Garbage::Parts(id.version_uid)),
+                (),
+            ))
         })
     }
 
@@ -117,8 +136,18 @@ impl S3 {
     ) -> Result<Option<FoundUpload>, S3Error> {
         let row_key = keys::upload(bucket, key, id);
         let found = self.read_row::<UploadRow>(Table::UPLOADS, &row_key)?;
-        let identity = ObjectIdentity { bucket, key: key.clone(), version: id.version_uid };
-        Ok(found.map(|(row, stored)| FoundUpload { id, identity, row_key, stored, row }))
+        let identity = ObjectIdentity {
+            bucket,
+            key: key.clone(),
+            version: id.version_uid,
+        };
+        Ok(found.map(|(row, stored)| FoundUpload {
+            id,
+            identity,
+            row_key,
+            stored,
+            row,
+        }))
     }
 
     /// The upload's data key, opened with what a part's request brought (spec
@@ -160,18 +189,9 @@ impl S3 {
         if needless && !customer.is_present() {
             return Ok(None);
         }
-        self.open_upload_key(upload, customer, confidential).map(Some)
+        self.open_upload_key(upload, customer, confidential)
+            .map(Some)
     }
-
-}
-
-/// S3 bounds user metadata by the bytes of its names and values.
-fn check_metadata(metadata: &ObjectMetadata) -> Result<(), S3Error> {
-    let size_bytes = metadata.user.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if size_bytes > USER_METADATA_MAX_BYTES {
-        return Err(S3Error::MetadataTooLarge { size_bytes });
-    }
-    Ok(())
 }
 
 /// The checksum algorithm and type that the headers declare.
@@ -205,14 +225,34 @@ mod tests {
         let cases = [
             (None, None, Ok(None)),
             (None, Some(FullObject), Ok(Some((A::Crc64Nvme, FullObject)))),
-            (None, Some(Composite), Err(S3Error::ChecksumTypeNotAllowed(A::Crc64Nvme))),
+            (
+                None,
+                Some(Composite),
+                Err(S3Error::ChecksumTypeNotAllowed(A::Crc64Nvme)),
+            ),
             (Some(A::Crc32), None, Ok(Some((A::Crc32, Composite)))),
-            (Some(A::Crc32c), Some(FullObject), Ok(Some((A::Crc32c, FullObject)))),
-            (Some(A::Sha256), Some(FullObject), Err(S3Error::ChecksumTypeNotAllowed(A::Sha256))),
-            (Some(A::Crc64Nvme), None, Ok(Some((A::Crc64Nvme, FullObject)))),
+            (
+                Some(A::Crc32c),
+                Some(FullObject),
+                Ok(Some((A::Crc32c, FullObject))),
+            ),
+            (
+                Some(A::Sha256),
+                Some(FullObject),
+                Err(S3Error::ChecksumTypeNotAllowed(A::Sha256)),
+            ),
+            (
+                Some(A::Crc64Nvme),
+                None,
+                Ok(Some((A::Crc64Nvme, FullObject))),
+            ),
         ];
         for (algorithm, kind, expected) in cases {
-            assert_eq!(declared_checksum(algorithm, kind), expected, "{algorithm:?} {kind:?}");
+            assert_eq!(
+                declared_checksum(algorithm, kind),
+                expected,
+                "{algorithm:?} {kind:?}"
+            );
         }
     }
 }

@@ -32,16 +32,26 @@ impl S3 {
         input: ListPartsInput,
     ) -> Result<ListPartsOutput, S3Error> {
         let (bucket, key) = entry.object()?;
-        let ListPartsInput { upload, after, max_parts, customer } = input;
-        let upload = self.find_upload(bucket.uid, key, upload)?.ok_or(S3Error::NoSuchUpload)?;
+        let ListPartsInput {
+            upload,
+            after,
+            max_parts,
+            customer,
+        } = input;
+        let upload = self
+            .find_upload(bucket.uid, key, upload)?
+            .ok_or(S3Error::NoSuchUpload)?;
         let confidential = self.is_confidential(entry.context());
         let opened = self.open_upload_key_if_needed(&upload, &customer, confidential)?;
         let kind = upload.row.checksum.filter(|_| upload.row.checksum_declared);
-        let checksums = opened.as_ref().zip(kind).map(|(opened, kind)| PartChecksums {
-            data_key: &opened.data_key,
-            identity: &upload.identity,
-            kind,
-        });
+        let checksums = opened
+            .as_ref()
+            .zip(kind)
+            .map(|(opened, kind)| PartChecksums {
+                data_key: &opened.data_key,
+                identity: &upload.identity,
+                kind,
+            });
         let mut output = ListPartsOutput {
             parts: Vec::new(),
             next_after: None,
@@ -55,7 +65,9 @@ impl S3 {
         }
         let (rows, more) = self.part_rows(upload.identity.version, after, limit)?;
         for (number, row) in &rows {
-            output.parts.push(self.listed_part(*number, row, checksums.as_ref())?);
+            output
+                .parts
+                .push(self.listed_part(*number, row, checksums.as_ref())?);
         }
         let last = rows.last().map(|(number, _)| u32::from(number.value()));
         output.next_after = last.filter(|_| more);
@@ -104,11 +116,19 @@ impl S3 {
         row: &PartRow,
         checksums: Option<&PartChecksums<'_>>,
     ) -> Result<ListedPart, S3Error> {
-        let part = PartIdentity { number, attempt: AttemptUid::from_bytes(row.attempt) };
+        let part = PartIdentity {
+            number,
+            attempt: AttemptUid::from_bytes(row.attempt),
+        };
         let checksum = match (checksums, &row.sealed_checksum) {
-            (Some(PartChecksums { data_key, identity, kind }), Some(sealed)) => {
-                Some(self.open_checksum(data_key, identity, Some(part), *kind, sealed)?)
-            }
+            (
+                Some(PartChecksums {
+                    data_key,
+                    identity,
+                    kind,
+                }),
+                Some(sealed),
+            ) => Some(self.open_checksum(data_key, identity, Some(part), *kind, sealed)?),
             (Some(_), None) | (None, _) => None,
         };
         Ok(ListedPart {

@@ -63,7 +63,13 @@ impl S3 {
     ) -> Result<UploadPartOutput, S3Error> {
         let service = Arc::clone(self);
         let prepared = on_worker(move || {
-            let UploadPartInput { upload, part_number, content_length, customer, digests } = input;
+            let UploadPartInput {
+                upload,
+                part_number,
+                content_length,
+                customer,
+                digests,
+            } = input;
             let request = PartRequest {
                 upload,
                 number: part_number,
@@ -87,7 +93,14 @@ impl S3 {
         request: PartRequest<'_>,
     ) -> Result<PreparedPart, S3Error> {
         let (bucket, key) = entry.object()?;
-        let PartRequest { upload, number, content_length, customer, digests, copied } = request;
+        let PartRequest {
+            upload,
+            number,
+            content_length,
+            customer,
+            digests,
+            copied,
+        } = request;
         let confidential = self.is_confidential(entry.context());
         if customer.is_present() {
             if !confidential {
@@ -98,7 +111,9 @@ impl S3 {
                 BlockedEncryption::None => {}
             }
         }
-        let upload = self.find_upload(bucket.uid, key, upload)?.ok_or(S3Error::NoSuchUpload)?;
+        let upload = self
+            .find_upload(bucket.uid, key, upload)?
+            .ok_or(S3Error::NoSuchUpload)?;
         if upload.row.completing {
             return Err(S3Error::Contention);
         }
@@ -111,10 +126,19 @@ impl S3 {
         let opened = self.open_upload_key(&upload, customer, confidential)?;
         let sent = digests.checksum.as_ref().map(|checksum| checksum.algorithm);
         check_part_algorithm(upload.row.declared_checksum(), sent, copied)?;
-        let declared = upload.row.declared_checksum().map(|(algorithm, _)| algorithm);
-        let kept = upload.row.checksum.and_then(crate::rows::ChecksumKindRow::parse);
+        let declared = upload
+            .row
+            .declared_checksum()
+            .map(|(algorithm, _)| algorithm);
+        let kept = upload
+            .row
+            .checksum
+            .and_then(crate::rows::ChecksumKindRow::parse);
         let entropy = &*self.ports.entropy;
-        let part = PartIdentity { number, attempt: AttemptUid::random(entropy) };
+        let part = PartIdentity {
+            number,
+            attempt: AttemptUid::random(entropy),
+        };
         let opaque_etag = upload.row.key.is_customer().then(|| {
             // The MD5 of the plaintext would tell what the customer's key is there to hide.
             let mut opaque = [0; 16];
@@ -152,10 +176,23 @@ impl S3 {
         stored: StoredStream,
         source_version: Option<VersionId>,
     ) -> Result<UploadPartOutput, S3Error> {
-        let PreparedPart { upload, part, job, encryption, written, shown } = prepared;
+        let PreparedPart {
+            upload,
+            part,
+            job,
+            encryption,
+            written,
+            shown,
+        } = prepared;
         let checksum = |algorithm| part_checksum(algorithm, stored.digests.value(algorithm)?);
         let sealed_checksum = job.checksum.and_then(checksum).map(|checksum| {
-            seal_checksum(&job.data_key, &job.identity, Some(part), &checksum, &*self.ports.entropy)
+            seal_checksum(
+                &job.data_key,
+                &job.identity,
+                Some(part),
+                &checksum,
+                &*self.ports.entropy,
+            )
         });
         let row = PartRow {
             attempt: *part.attempt.as_bytes(),
@@ -203,7 +240,11 @@ impl S3 {
             let earlier = self.read_row::<PartRow>(Table::PARTS, &row_key)?;
             let mut transaction = Transaction::new()
                 .expect(Table::UPLOADS, upload.row_key.clone(), Some(stored))
-                .expect(Table::PARTS, row_key.clone(), earlier.as_ref().map(|(_, version)| *version))
+                .expect(
+                    Table::PARTS,
+                    row_key.clone(),
+                    earlier.as_ref().map(|(_, version)| *version),
+                )
                 .put(Table::PARTS, row_key.clone(), sealed.clone());
             transaction.writes.push(place.clone());
             if let Some((earlier, _)) = earlier {
@@ -240,21 +281,28 @@ fn check_part_algorithm(
     sent: Option<ChecksumAlgorithm>,
     copied: bool,
 ) -> Result<(), S3Error> {
-    let Some((expected, kind)) = declared else { return Ok(()) };
+    let Some((expected, kind)) = declared else {
+        return Ok(());
+    };
     let computed = copied || matches!(kind, ChecksumType::FullObject);
     match sent {
         Some(sent) if sent == expected => Ok(()),
         None if computed => Ok(()),
-        Some(_) | None => {
-            Err(S3Error::ChecksumAlgorithmMismatch { expected: Some(expected), got: sent })
-        }
+        Some(_) | None => Err(S3Error::ChecksumAlgorithmMismatch {
+            expected: Some(expected),
+            got: sent,
+        }),
     }
 }
 
 fn part_checksum(algorithm: ChecksumAlgorithm, value: &[u8]) -> Option<Checksum> {
     let kind = ChecksumType::FullObject;
-    (value.len() == algorithm.len_bytes())
-        .then(|| Checksum { algorithm, kind, value: value.to_vec(), part_count: 0 })
+    (value.len() == algorithm.len_bytes()).then(|| Checksum {
+        algorithm,
+        kind,
+        value: value.to_vec(),
+        part_count: 0,
+    })
 }
 
 #[cfg(test)]
@@ -267,13 +315,22 @@ mod tests {
         let composite = Some((Sha256, ChecksumType::Composite));
         let full = Some((Crc32, ChecksumType::FullObject));
         let mismatch = |expected, got| {
-            Err(S3Error::ChecksumAlgorithmMismatch { expected: Some(expected), got })
+            Err(S3Error::ChecksumAlgorithmMismatch {
+                expected: Some(expected),
+                got,
+            })
         };
         assert_eq!(check_part_algorithm(None, Some(Crc32), false), Ok(()));
         assert_eq!(check_part_algorithm(composite, Some(Sha256), false), Ok(()));
         assert_eq!(check_part_algorithm(composite, None, true), Ok(()));
         assert_eq!(check_part_algorithm(full, None, false), Ok(()));
-        assert_eq!(check_part_algorithm(composite, None, false), mismatch(Sha256, None));
-        assert_eq!(check_part_algorithm(full, Some(Sha256), false), mismatch(Crc32, Some(Sha256)));
+        assert_eq!(
+            check_part_algorithm(composite, None, false),
+            mismatch(Sha256, None)
+        );
+        assert_eq!(
+            check_part_algorithm(full, Some(Sha256), false),
+            mismatch(Crc32, Some(Sha256))
+        );
     }
 }

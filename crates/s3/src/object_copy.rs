@@ -16,8 +16,8 @@ use crate::object_put::{check_metadata, put_output};
 use crate::rows::{MetadataRow, ObjectRow};
 use crate::stream_out::ObjectReader;
 use crate::{
-    CopyObjectInput, CopyObjectOutput, CopySource, Entry, ExpectedDigests, MetadataDirective, S3, S3Error,
-    TaggingDirective,
+    CopyObjectInput, CopyObjectOutput, CopySource, Entry, ExpectedDigests, MetadataDirective, S3,
+    S3Error, TaggingDirective,
 };
 
 /// The source of a copy: it exists, its conditions hold, and its data key is open.
@@ -37,9 +37,12 @@ impl S3 {
     ///
     /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::CopySourceIsDeleteMarker`] and
     /// [`S3Error::Sse`] of the source; [`S3Error::PreconditionFailed`] for either side's conditions;
-    /// [`S3Error::CopyOntoItself`]; [`S3Error::EntityTooLarge`] for a source beyond 5 GiB; and those
+    /// [`S3Error::CopyOntoItself`]; [`S3Error::CopySourceTooLarge`] for a source beyond 5 GiB; and those
     /// of PutObject.
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn copy_object(
         self: &Arc<Self>,
         source: Entry<GetObject>,
@@ -54,7 +57,7 @@ impl S3 {
         refuse_idle_copy(&source, &destination, &copy_source, &input, &opened)?;
         let size_bytes = opened.object.size_bytes;
         if size_bytes > SINGLE_PUT_MAX_BYTES {
-            return Err(S3Error::EntityTooLarge { size_bytes, max_bytes: SINGLE_PUT_MAX_BYTES });
+            return Err(S3Error::CopySourceTooLarge { size_bytes });
         }
 
         let mut metadata = match &input.metadata {
@@ -64,7 +67,9 @@ impl S3 {
                 MetadataRow::from_metadata(metadata)
             }
         };
-        metadata.website_redirect_location.clone_from(&input.website_redirect_location);
+        metadata
+            .website_redirect_location
+            .clone_from(&input.website_redirect_location);
         let tags = match &input.tags {
             TaggingDirective::Copy => {
                 tags_from_rows(&opened.object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?
@@ -73,10 +78,14 @@ impl S3 {
         };
         // Every byte passes through here, so the checksum is computed anew: over the whole object,
         // also where the source has one of parts.
-        let kept = opened.object.checksum_kind.and_then(|kind| Some(kind.parse()?.0));
+        let kept = opened
+            .object
+            .checksum_kind
+            .and_then(|kind| Some(kind.parse()?.0));
         let checksum = input.checksum_algorithm.or(kept);
 
-        let mut reader = self.open_source_range(&source, &copy_source, &opened, ByteRange::whole(size_bytes))?;
+        let mut reader =
+            self.open_source_range(&source, &copy_source, &opened, ByteRange::whole(size_bytes))?;
         let new = self.new_object_of(
             &destination,
             &plan,
@@ -118,13 +127,26 @@ impl S3 {
             Err(S3Error::IsDeleteMarker { .. }) => return Err(S3Error::CopySourceIsDeleteMarker),
             other => other?,
         };
-        let identity = ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: found.row.uid() };
+        let identity = ObjectIdentity {
+            bucket: bucket.uid,
+            key: key.clone(),
+            version: found.row.uid(),
+        };
         let confidential = self.is_confidential(source.context());
-        let opened = self.open_data_key(&object.key, &identity, &copy_source.customer, confidential)?;
+        let opened =
+            self.open_data_key(&object.key, &identity, &copy_source.customer, confidential)?;
         let etag = ETag::from_stored(&object.etag);
-        copy_source.conditions.check_copy_source(&etag, found.row.last_modified())?;
+        copy_source
+            .conditions
+            .check_copy_source(&etag, found.row.last_modified())?;
         let version = found.shown_id(bucket);
-        Ok(OpenedSource { found, object, identity, key: opened, version })
+        Ok(OpenedSource {
+            found,
+            object,
+            identity,
+            key: opened,
+            version,
+        })
     }
 
     /// A reader of the source's bytes. The source was found just before; where it was replaced since
@@ -142,14 +164,22 @@ impl S3 {
         range: ByteRange,
     ) -> Result<ObjectReader, S3Error> {
         let (bucket, key) = source.object()?;
-        let OpenedSource { found, object, identity, key: opened_key, version: _ } = opened;
-        if let Some(reader) = self.open_object(&opened_key.data_key, identity, object, range)?
-            && self.still_there(&reader, found)?
+        let OpenedSource {
+            found,
+            object,
+            identity,
+            key: opened_key,
+            version: _,
+        } = opened;
+        if let Some(reader) =
+            self.open_object(&opened_key.data_key, identity, found, object, range)?
         {
             return Ok(reader);
         }
         match self.find_version(bucket.uid, key, copy_source.version)? {
-            Some(now) if now.row.uid == found.row.uid => Err(self.damaged(identity, Damage::of("stream missing"))),
+            Some(now) if now.row.uid == found.row.uid => {
+                Err(self.damaged(identity, Damage::of("stream missing")))
+            }
             Some(_) | None => Err(S3Error::Contention),
         }
     }
@@ -174,7 +204,11 @@ fn refuse_idle_copy(
         || opened.object.key.is_customer()
         || to.encryption.explicitly_set
         || to.encryption.algorithm != SseAlgorithm::Aes256;
-    if replaces || re_encrypts || input.storage_class_given || input.website_redirect_location.is_some() {
+    if replaces
+        || re_encrypts
+        || input.storage_class_given
+        || input.website_redirect_location.is_some()
+    {
         Ok(())
     } else {
         Err(S3Error::CopyOntoItself)

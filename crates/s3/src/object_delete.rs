@@ -11,8 +11,8 @@ use strongroom_types::{VersionId, VersionUid};
 
 use crate::publish::{NewVersion, fence};
 use crate::{
-    DeleteObjectInput, DeleteObjectOutput, DeleteOutcome, ETagCondition, Entry, S3, S3Error, Versioning,
-    WriteConditions, keys,
+    DeleteObjectInput, DeleteObjectOutput, DeleteOutcome, ETagCondition, Entry, S3, S3Error,
+    Versioning, WriteConditions, keys,
 };
 
 /// What a delete comes down to, as things are now.
@@ -29,7 +29,10 @@ impl S3 {
     ///
     /// [`S3Error::PreconditionFailed`], [`S3Error::NoSuchKey`] for an `If-Match` on nothing,
     /// [`S3Error::NoSuchBucket`], [`S3Error::Contention`], [`S3Error::Unavailable`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn delete_object(
         &self,
         entry: Entry<DeleteObject>,
@@ -45,7 +48,10 @@ impl S3 {
         entries: Vec<(Result<Entry<DeleteObject>, S3Error>, DeleteObjectInput)>,
     ) -> Vec<DeleteOutcome> {
         let submit = |entry: &Entry<DeleteObject>, input: &DeleteObjectInput| {
-            let Deletion { transaction, output } = self.prepare_deletion(entry, input, 0)?;
+            let Deletion {
+                transaction,
+                output,
+            } = self.prepare_deletion(entry, input, 0)?;
             let pending = transaction.map(|transaction| self.ports.meta.commit(transaction));
             Ok::<_, S3Error>((pending, output))
         };
@@ -75,7 +81,8 @@ impl S3 {
         races_lost: u32,
     ) -> Result<DeleteObjectOutput, S3Error> {
         self.commit_retrying(|attempt| {
-            let deletion = self.prepare_deletion(entry, input, attempt.saturating_add(races_lost))?;
+            let deletion =
+                self.prepare_deletion(entry, input, attempt.saturating_add(races_lost))?;
             // Nothing to do commits nothing, and cannot lose a race.
             Ok((deletion.transaction.unwrap_or_default(), deletion.output))
         })
@@ -101,20 +108,28 @@ impl S3 {
         attempt: u32,
     ) -> Result<Deletion, S3Error> {
         let (bucket, key) = entry.object()?;
-        let (bucket, bucket_version) = self.bucket_for_attempt(bucket, entry.bucket_version, attempt)?;
-        let checks = WriteConditions { if_match: if_match.cloned(), if_none_match: false };
+        let (bucket, bucket_version) =
+            self.bucket_for_attempt(bucket, entry.bucket_version, attempt)?;
+        let checks = WriteConditions {
+            if_match: if_match.cloned(),
+            if_none_match: false,
+        };
         match bucket.versioning {
             Versioning::Never => {
                 let latest = self.latest_version(bucket.uid, key)?;
                 checks.check(key, latest.as_ref())?;
                 let transaction = latest.map(|latest| {
                     let bucket_row = keys::bucket(&bucket.name);
-                    let transaction = Transaction::new().expect(Table::BUCKETS, bucket_row, Some(bucket_version));
+                    let transaction =
+                        Transaction::new().expect(Table::BUCKETS, bucket_row, Some(bucket_version));
                     let transaction = fence(transaction, &bucket, key, Some(&latest));
                     self.remove_version(transaction, &latest)
                         .delete(Table::CURRENT, keys::current(bucket.uid, key))
                 });
-                Ok(Deletion { transaction, output: DeleteObjectOutput::default() })
+                Ok(Deletion {
+                    transaction,
+                    output: DeleteObjectOutput::default(),
+                })
             }
             Versioning::Enabled | Versioning::Suspended => {
                 let marker = NewVersion {
@@ -131,8 +146,14 @@ impl S3 {
                 };
                 // The bucket was just read where that was needed.
                 let (transaction, published) = self.prepare_version(&marker, 0)?;
-                let output = DeleteObjectOutput { version: published.version, delete_marker: true };
-                Ok(Deletion { transaction: Some(transaction), output })
+                let output = DeleteObjectOutput {
+                    version: published.version,
+                    delete_marker: true,
+                };
+                Ok(Deletion {
+                    transaction: Some(transaction),
+                    output,
+                })
             }
         }
     }
@@ -147,15 +168,26 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let Some(found) = self.find_version(bucket.uid, key, Some(version))? else {
             if if_match.is_some() {
-                return Err(S3Error::NoSuchVersion { key: key.clone(), version });
+                return Err(S3Error::NoSuchVersion {
+                    key: key.clone(),
+                    version,
+                });
             }
-            let output = DeleteObjectOutput { version: Some(version), delete_marker: false };
-            return Ok(Deletion { transaction: None, output });
+            let output = DeleteObjectOutput {
+                version: Some(version),
+                delete_marker: false,
+            };
+            return Ok(Deletion {
+                transaction: None,
+                output,
+            });
         };
         if let Some(condition) = if_match {
             let etag = found.row.object.as_ref().map(|object| object.etag.as_str());
             if !etag.is_some_and(|etag| condition.matches(etag)) {
-                return Err(S3Error::PreconditionFailed { condition: "If-Match" });
+                return Err(S3Error::PreconditionFailed {
+                    condition: "If-Match",
+                });
             }
         }
         let latest = self.latest_version(bucket.uid, key)?;
@@ -164,19 +196,31 @@ impl S3 {
             transaction = fence(transaction, bucket, key, Some(&found));
             transaction = match self.version_before(bucket.uid, key, found.sequence)? {
                 Some(next) => {
-                    transaction = transaction.expect(Table::VERSIONS, next.row_key.clone(), Some(next.stored));
+                    transaction = transaction.expect(
+                        Table::VERSIONS,
+                        next.row_key.clone(),
+                        Some(next.stored),
+                    );
                     self.set_current(transaction, bucket, key, next.sequence, &next.row)
                 }
                 None => transaction.delete(Table::CURRENT, keys::current(bucket.uid, key)),
             };
         } else {
-            transaction = transaction.expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored));
+            transaction =
+                transaction.expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored));
         }
         if found.row.is_null {
-            transaction = transaction.delete(Table::NULL_VERSIONS, keys::null_version(bucket.uid, key));
+            transaction =
+                transaction.delete(Table::NULL_VERSIONS, keys::null_version(bucket.uid, key));
         }
         transaction = self.remove_version(transaction, &found);
-        let output = DeleteObjectOutput { version: Some(version), delete_marker: found.row.object.is_none() };
-        Ok(Deletion { transaction: Some(transaction), output })
+        let output = DeleteObjectOutput {
+            version: Some(version),
+            delete_marker: found.row.object.is_none(),
+        };
+        Ok(Deletion {
+            transaction: Some(transaction),
+            output,
+        })
     }
 }

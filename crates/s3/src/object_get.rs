@@ -6,15 +6,17 @@ use strongroom_crypto::{ObjectIdentity, PartIdentity};
 use strongroom_policy::actions::GetObject;
 use strongroom_ports::Table;
 use strongroom_sse::{read_key, refuse_write_headers_on_read};
-use strongroom_types::{AttemptUid, ByteRange, Checksum, ETag, PartNumber, RequestContext, StorageClass};
+use strongroom_types::{
+    AttemptUid, ByteRange, Checksum, ETag, PartNumber, RequestContext, StorageClass,
+};
 
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::rows::{ContentRow, ObjectRow, PartRow};
-use crate::stream_out::ObjectReader;
 use crate::{
-    BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error, keys,
+    BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error,
+    keys,
 };
 
 /// How often a read whose version is replaced meanwhile looks again.
@@ -37,7 +39,10 @@ impl S3 {
     /// [`S3Error::Sse`], [`S3Error::PreconditionFailed`], [`S3Error::NotModified`],
     /// [`S3Error::InvalidRange`], [`S3Error::InvalidPartNumber`], [`S3Error::Damaged`],
     /// [`S3Error::Unavailable`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn get_object(
         self: &Arc<Self>,
         entry: Entry<GetObject>,
@@ -46,14 +51,23 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(&entry, &input, found, |found, object, identity| {
-            let Answer { view, range, bytes, key } = self.answer(&entry, &input, found, object, identity, true)?;
+            let Answer {
+                view,
+                range,
+                bytes,
+                key,
+            } = self.answer(&entry, &input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key.data_key, identity, object, bytes)? else { return Ok(None) };
-            if !self.still_there(&reader, found)? {
+            let Some(reader) = self.open_object(&key.data_key, identity, found, object, bytes)?
+            else {
                 return Ok(None);
-            }
+            };
             let body = reader.into_body(self)?;
-            Ok(Some(GetObjectOutput { object: view, range, body: Some(body) }))
+            Ok(Some(GetObjectOutput {
+                object: view,
+                range,
+                body: Some(body),
+            }))
         })
     }
 
@@ -62,13 +76,29 @@ impl S3 {
     /// # Errors
     ///
     /// As [`S3::get_object`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
-    pub fn head_object(&self, entry: Entry<GetObject>, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
+    pub fn head_object(
+        &self,
+        entry: Entry<GetObject>,
+        input: GetObjectInput,
+    ) -> Result<GetObjectOutput, S3Error> {
         let (bucket, key) = entry.object()?;
         let (found, object) = self.existing_object(bucket, key, input.version)?;
-        let identity = ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: found.row.uid() };
-        let Answer { view, range, .. } = self.answer(&entry, &input, &found, &object, &identity, false)?;
-        Ok(GetObjectOutput { object: view, range, body: None })
+        let identity = ObjectIdentity {
+            bucket: bucket.uid,
+            key: key.clone(),
+            version: found.row.uid(),
+        };
+        let Answer { view, range, .. } =
+            self.answer(&entry, &input, &found, &object, &identity, false)?;
+        Ok(GetObjectOutput {
+            object: view,
+            range,
+            body: None,
+        })
     }
 
     /// Runs `read` on a version. Where the version's stream is gone, the version was replaced after
@@ -83,7 +113,11 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let (mut found, mut object) = first;
         for _ in 0..LOOKUP_ATTEMPTS {
-            let identity = ObjectIdentity { bucket: bucket.uid, key: key.clone(), version: found.row.uid() };
+            let identity = ObjectIdentity {
+                bucket: bucket.uid,
+                key: key.clone(),
+                version: found.row.uid(),
+            };
             if let Some(outcome) = read(&found, &object, &identity)? {
                 return Ok(outcome);
             }
@@ -94,15 +128,6 @@ impl S3 {
             (found, object) = (now, now_object);
         }
         Err(S3Error::Contention)
-    }
-
-    /// A multipart object's parts are opened one after the other. They stay if the version's row is
-    /// still there now that the collector was told of the reader.
-    pub(crate) fn still_there(&self, reader: &ObjectReader, found: &FoundVersion) -> Result<bool, S3Error> {
-        match reader {
-            ObjectReader::Single(_) => Ok(true),
-            ObjectReader::Parts(_) => Ok(self.ports.meta.read(Table::VERSIONS, &found.row_key)?.is_some()),
-        }
     }
 
     /// Everything about the answer but its body.
@@ -125,9 +150,13 @@ impl S3 {
             read_key(&input.sse.customer, false, confidential)?;
             None
         };
-        let encryption = key.as_ref().map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
+        let encryption = key
+            .as_ref()
+            .map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
         let mut view = object_view(bucket, found, object, encryption);
-        input.conditions.check(&view.etag, view.last_modified, view.version)?;
+        input
+            .conditions
+            .check(&view.etag, view.last_modified, view.version)?;
 
         let whole = ByteRange::whole(object.size_bytes);
         let range = match input.part_number {
@@ -139,7 +168,10 @@ impl S3 {
             None => match input.range {
                 Some(spec) => {
                     let size_bytes = object.size_bytes;
-                    Some(spec.resolve(size_bytes).ok_or(S3Error::InvalidRange { size_bytes })?)
+                    Some(
+                        spec.resolve(size_bytes)
+                            .ok_or(S3Error::InvalidRange { size_bytes })?,
+                    )
                 }
                 None => None,
             },
@@ -153,7 +185,12 @@ impl S3 {
                 (_, Some(_) | None) => self.object_checksum(key, identity, object)?,
             };
         }
-        Ok(Answer { view, range, bytes: range.unwrap_or(whole), key })
+        Ok(Answer {
+            view,
+            range,
+            bytes: range.unwrap_or(whole),
+            key,
+        })
     }
 
     /// The bytes of a part, and the number of parts if it is a multipart object. An object of one
@@ -166,18 +203,26 @@ impl S3 {
     ) -> Result<(Option<ByteRange>, Option<u32>), S3Error> {
         let whole = ByteRange::whole(object.size_bytes);
         match &object.content {
-            ContentRow::Single(_) if number.value() == 1 => Ok(((whole.len_bytes() > 0).then_some(whole), None)),
-            ContentRow::Single(_) => {
-                Err(S3Error::InvalidPartNumber { part_number: number.value(), part_count: 1 })
+            ContentRow::Single(_) if number.value() == 1 => {
+                Ok(((whole.len_bytes() > 0).then_some(whole), None))
             }
+            ContentRow::Single(_) => Err(S3Error::InvalidPartNumber {
+                part_number: number.value(),
+                part_count: 1,
+            }),
             ContentRow::Parts(manifest) => {
                 let part_count = manifest.part_count;
                 let extent = self.part_extent(identity.version, identity, manifest, number)?;
                 match extent {
                     Some(extent) if extent.len_bytes() > 0 => Ok((Some(extent), Some(part_count))),
                     Some(_) if whole.len_bytes() == 0 => Ok((None, Some(part_count))),
-                    Some(_) => Err(S3Error::InvalidRange { size_bytes: object.size_bytes }),
-                    None => Err(S3Error::InvalidPartNumber { part_number: number.value(), part_count }),
+                    Some(_) => Err(S3Error::InvalidRange {
+                        size_bytes: object.size_bytes,
+                    }),
+                    None => Err(S3Error::InvalidPartNumber {
+                        part_number: number.value(),
+                        part_count,
+                    }),
                 }
             }
         }
@@ -195,9 +240,9 @@ impl S3 {
         object: &ObjectRow,
     ) -> Result<Option<Checksum>, S3Error> {
         match (object.checksum_kind, &object.sealed_checksum) {
-            (Some(kind), Some(sealed)) => {
-                self.open_checksum(&key.data_key, identity, None, kind, sealed).map(Some)
-            }
+            (Some(kind), Some(sealed)) => self
+                .open_checksum(&key.data_key, identity, None, kind, sealed)
+                .map(Some),
             (_, None) | (None, Some(_)) => Ok(None),
         }
     }
@@ -210,11 +255,27 @@ impl S3 {
         object: &ObjectRow,
         number: PartNumber,
     ) -> Result<Option<Checksum>, S3Error> {
-        let Some(kind) = object.checksum_kind else { return Ok(None) };
+        let Some(kind) = object.checksum_kind else {
+            return Ok(None);
+        };
         let row = self.read_row::<PartRow>(Table::PARTS, &keys::part(identity.version, number))?;
-        let Some((PartRow { attempt, sealed_checksum: Some(sealed), .. }, _)) = row else { return Ok(None) };
-        let part = PartIdentity { number, attempt: AttemptUid::from_bytes(attempt) };
-        self.open_checksum(&key.data_key, identity, Some(part), kind, &sealed).map(Some)
+        let Some((
+            PartRow {
+                attempt,
+                sealed_checksum: Some(sealed),
+                ..
+            },
+            _,
+        )) = row
+        else {
+            return Ok(None);
+        };
+        let part = PartIdentity {
+            number,
+            attempt: AttemptUid::from_bytes(attempt),
+        };
+        self.open_checksum(&key.data_key, identity, Some(part), kind, &sealed)
+            .map(Some)
     }
 
     /// Whether key material may come over this request's connection.

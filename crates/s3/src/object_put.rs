@@ -19,7 +19,8 @@ use crate::rows::{ChecksumKindRow, ContentRow, MetadataRow, ObjectRow, PairRow};
 use crate::stream_in::{StoredStream, StreamJob, collect_body};
 use crate::worker::on_worker;
 use crate::{
-    BodySource, Entry, ExpectedDigests, PutObjectInput, PutObjectOutput, S3, S3Error, WriteConditions,
+    BodySource, Entry, ExpectedDigests, PutObjectInput, PutObjectOutput, S3, S3Error,
+    WriteConditions,
 };
 
 /// An object that is about to be written from one stream, by a PUT or a copy.
@@ -62,7 +63,10 @@ impl S3 {
             // A large body that is going to be refused need not be sent.
             let (service, bucket, key) = (Arc::clone(self), bucket.uid, key.clone());
             let conditions = input.conditions.clone();
-            on_worker(move || conditions.check(&key, service.latest_version(bucket, &key)?.as_ref())).await??;
+            on_worker(move || {
+                conditions.check(&key, service.latest_version(bucket, &key)?.as_ref())
+            })
+            .await??;
         }
         if small {
             self.put_small(entry, input, plan, body).await
@@ -124,14 +128,33 @@ impl S3 {
         input: PutObjectInput,
         plan: &WritePlan,
     ) -> Result<NewObject, S3Error> {
-        let PutObjectInput { content_length, metadata, tags, sse: _, conditions, digests } = input;
+        let PutObjectInput {
+            content_length,
+            metadata,
+            tags,
+            sse: _,
+            conditions,
+            digests,
+        } = input;
         let checksum = digests.checksum.as_ref().map(|checksum| checksum.algorithm);
         let (metadata, tags) = (MetadataRow::from_metadata(&metadata), tags_to_rows(&tags));
-        self.new_object_of(entry, plan, content_length, metadata, tags, checksum, digests, conditions)
+        self.new_object_of(
+            entry,
+            plan,
+            content_length,
+            metadata,
+            tags,
+            checksum,
+            digests,
+            conditions,
+        )
     }
 
     /// Draws identity and keys of a new object of one stream.
-    #[expect(clippy::too_many_arguments, reason = "each is one fact of the object, named where it is given")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one fact of the object, named where it is given"
+    )]
     pub(crate) fn new_object_of(
         &self,
         entry: &Entry<PutObject>,
@@ -146,7 +169,11 @@ impl S3 {
         let (bucket, object_key) = entry.object()?;
         let entropy = &*self.ports.entropy;
         let version = VersionUid::random(entropy);
-        let identity = ObjectIdentity { bucket: bucket.uid, key: object_key.clone(), version };
+        let identity = ObjectIdentity {
+            bucket: bucket.uid,
+            key: object_key.clone(),
+            version,
+        };
         let key = self.new_data_key(plan, &identity);
         let opaque_etag = match plan {
             WritePlan::SseS3 => None,
@@ -155,7 +182,8 @@ impl S3 {
         let checksum = checksum.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
         let owner = bucket.owner_canonical_id.as_str();
         let now = self.ports.clock.now();
-        let recovery = RecoveryRow::of_object(&identity, owner, now, metadata.clone(), tags.clone());
+        let recovery =
+            RecoveryRow::of_object(&identity, owner, now, metadata.clone(), tags.clone());
         let job = Arc::new(StreamJob {
             identity,
             part: None,
@@ -167,7 +195,14 @@ impl S3 {
             expected,
             recovery,
         });
-        Ok(NewObject { job, key, metadata, tags, checksum, conditions })
+        Ok(NewObject {
+            job,
+            key,
+            metadata,
+            tags,
+            checksum,
+            conditions,
+        })
     }
 
     /// The version that a stored stream becomes.
@@ -178,11 +213,19 @@ impl S3 {
         stored: &StoredStream,
     ) -> Result<NewVersion, S3Error> {
         let (bucket, object_key) = entry.object()?;
-        let NewObject { job, key, metadata, tags, checksum, conditions } = new;
+        let NewObject {
+            job,
+            key,
+            metadata,
+            tags,
+            checksum,
+            conditions,
+        } = new;
         let identity = &job.identity;
         let value = stored.digests.full_object(*checksum);
-        let sealed_checksum =
-            value.map(|value| seal_checksum(&job.data_key, identity, None, &value, &*self.ports.entropy));
+        let sealed_checksum = value.map(|value| {
+            seal_checksum(&job.data_key, identity, None, &value, &*self.ports.entropy)
+        });
         let object = ObjectRow {
             size_bytes: stored.size_bytes,
             etag: stored.etag.as_str().to_owned(),
@@ -209,7 +252,11 @@ impl S3 {
 }
 
 /// The answer for an object that is durable and current.
-pub(crate) fn put_output(new: &NewObject, stored: &StoredStream, published: Published) -> PutObjectOutput {
+pub(crate) fn put_output(
+    new: &NewObject,
+    stored: &StoredStream,
+    published: Published,
+) -> PutObjectOutput {
     PutObjectOutput {
         etag: stored.etag.clone(),
         version: published.version,
@@ -232,7 +279,11 @@ pub(crate) fn opaque_etag(service: &S3) -> ETag {
 ///
 /// [`S3Error::MetadataTooLarge`].
 pub(crate) fn check_metadata(metadata: &ObjectMetadata) -> Result<(), S3Error> {
-    let size_bytes = metadata.user.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum();
+    let size_bytes = metadata
+        .user
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()))
+        .sum();
     if size_bytes > USER_METADATA_MAX_BYTES {
         return Err(S3Error::MetadataTooLarge { size_bytes });
     }

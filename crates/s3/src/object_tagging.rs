@@ -1,7 +1,7 @@
 //! The tags of an object version.
 
-use strongroom_policy::actions::{DeleteObjectTagging, GetObjectTagging, PutObjectTagging};
 use strongroom_policy::Action;
+use strongroom_policy::actions::{DeleteObjectTagging, GetObjectTagging, PutObjectTagging};
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::limits::OBJECT_TAGS_MAX;
 use strongroom_types::{TagSet, VersionId};
@@ -17,7 +17,10 @@ impl S3 {
     ///
     /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::IsDeleteMarker`],
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn get_object_tagging(
         &self,
         entry: Entry<GetObjectTagging>,
@@ -34,7 +37,10 @@ impl S3 {
     /// # Errors
     ///
     /// As [`S3::get_object_tagging`], [`S3Error::Contention`] and [`S3Error::NoSpace`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn put_object_tagging(
         &self,
         entry: Entry<PutObjectTagging>,
@@ -49,7 +55,10 @@ impl S3 {
     /// # Errors
     ///
     /// As [`S3::put_object_tagging`].
-    #[expect(clippy::needless_pass_by_value, reason = "an entry is good for one operation")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
     pub fn delete_object_tagging(
         &self,
         entry: Entry<DeleteObjectTagging>,

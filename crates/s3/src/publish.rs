@@ -13,7 +13,8 @@ use strongroom_types::{BlobId, CanonicalId, ObjectKey, Timestamp, VersionId, Ver
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
 use crate::rows::{
-    ContentRow, CurrentRow, GarbageRow, ManifestRow, NullVersionRow, ObjectRow, PlaceRow, VersionRow,
+    ContentRow, CurrentRow, GarbageRow, ManifestRow, NullVersionRow, ObjectRow, PlaceRow,
+    VersionRow,
 };
 use crate::worker::on_worker;
 use crate::{BucketView, S3, S3Error, Versioning, WriteConditions, keys};
@@ -125,17 +126,26 @@ impl S3 {
         new: &NewVersion,
         attempt: u32,
     ) -> Result<(Transaction, Published), S3Error> {
-        let (bucket, bucket_version) = self.bucket_for_attempt(&new.bucket, new.bucket_version, attempt)?;
+        let (bucket, bucket_version) =
+            self.bucket_for_attempt(&new.bucket, new.bucket_version, attempt)?;
         let latest = self.latest_version(bucket.uid, &new.key)?;
         new.checks.check(&new.key, latest.as_ref())?;
 
-        let mut transaction =
-            Transaction::new().expect(Table::BUCKETS, keys::bucket(&bucket.name), Some(bucket_version));
+        let mut transaction = Transaction::new().expect(
+            Table::BUCKETS,
+            keys::bucket(&bucket.name),
+            Some(bucket_version),
+        );
         transaction = fence(transaction, &bucket, &new.key, latest.as_ref());
-        transaction.conditions.extend(new.conditions.iter().cloned());
+        transaction
+            .conditions
+            .extend(new.conditions.iter().cloned());
         transaction.writes.extend(new.writes.iter().cloned());
 
-        let sequence = latest.as_ref().map_or(0, |latest| latest.sequence).saturating_add(1);
+        let sequence = latest
+            .as_ref()
+            .map_or(0, |latest| latest.sequence)
+            .saturating_add(1);
         let is_null = match bucket.versioning {
             Versioning::Never => {
                 if let Some(latest) = &latest {
@@ -145,7 +155,13 @@ impl S3 {
             }
             Versioning::Enabled => false,
             Versioning::Suspended => {
-                transaction = self.replace_null_version(transaction, &bucket, &new.key, latest.as_ref(), sequence)?;
+                transaction = self.replace_null_version(
+                    transaction,
+                    &bucket,
+                    &new.key,
+                    latest.as_ref(),
+                    sequence,
+                )?;
                 true
             }
         };
@@ -164,7 +180,10 @@ impl S3 {
             Versioning::Never => None,
             Versioning::Enabled | Versioning::Suspended => Some(row.version_id(sequence)),
         };
-        Ok((transaction.put(Table::VERSIONS, row_key, sealed), Published { version, sequence }))
+        Ok((
+            transaction.put(Table::VERSIONS, row_key, sealed),
+            Published { version, sequence },
+        ))
     }
 
     /// The bucket for an attempt: as the request found it at first, read again after a lost race.
@@ -213,19 +232,27 @@ impl S3 {
     }
 
     /// Removes a version's row, and gives what it held to the collector.
-    pub(crate) fn remove_version(&self, transaction: Transaction, found: &FoundVersion) -> Transaction {
+    pub(crate) fn remove_version(
+        &self,
+        transaction: Transaction,
+        found: &FoundVersion,
+    ) -> Transaction {
         let transaction = transaction.delete(Table::VERSIONS, found.row_key.clone());
         let uid = found.row.uid();
         match found.row.object.as_ref().map(|object| &object.content) {
             None => transaction,
-            Some(ContentRow::Single(PlaceRow::Inline)) => transaction.delete(Table::INLINE, keys::inline(uid)),
+            Some(ContentRow::Single(PlaceRow::Inline)) => {
+                transaction.delete(Table::INLINE, keys::inline(uid))
+            }
             Some(ContentRow::Single(PlaceRow::Blob(id))) => {
                 self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id)))
             }
             Some(ContentRow::Parts(ManifestRow { blob, .. })) => {
                 let transaction = self.put_garbage(transaction, Garbage::Parts(uid));
                 match blob {
-                    Some(id) => self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id))),
+                    Some(id) => {
+                        self.put_garbage(transaction, Garbage::Blob(BlobId::from_bytes(*id)))
+                    }
                     None => transaction,
                 }
             }
@@ -235,7 +262,9 @@ impl S3 {
     /// Asks the collector to remove something once the transaction is durable.
     pub(crate) fn put_garbage(&self, transaction: Transaction, garbage: Garbage) -> Transaction {
         let row_key = garbage.key();
-        let row = GarbageRow { since_millis: self.ports.clock.now().as_millis() };
+        let row = GarbageRow {
+            since_millis: self.ports.clock.now().as_millis(),
+        };
         let sealed = self.seal_row(Table::GARBAGE, &row_key, &row);
         transaction.put(Table::GARBAGE, row_key, sealed)
     }
@@ -252,16 +281,27 @@ impl S3 {
     ) -> Result<Transaction, S3Error> {
         let pointer_key = keys::null_version(bucket.uid, key);
         if let Some(latest) = latest {
-            let null = if latest.row.is_null { Some(latest.clone()) } else { self.null_version(bucket.uid, key)? };
+            let null = if latest.row.is_null {
+                Some(latest.clone())
+            } else {
+                self.null_version(bucket.uid, key)?
+            };
             if let Some(null) = null {
                 if null.sequence != latest.sequence {
-                    transaction =
-                        transaction.expect(Table::VERSIONS, null.row_key.clone(), Some(null.stored));
+                    transaction = transaction.expect(
+                        Table::VERSIONS,
+                        null.row_key.clone(),
+                        Some(null.stored),
+                    );
                 }
                 transaction = self.remove_version(transaction, &null);
             }
         }
-        let sealed = self.seal_row(Table::NULL_VERSIONS, &pointer_key, &NullVersionRow { sequence });
+        let sealed = self.seal_row(
+            Table::NULL_VERSIONS,
+            &pointer_key,
+            &NullVersionRow { sequence },
+        );
         Ok(transaction.put(Table::NULL_VERSIONS, pointer_key, sealed))
     }
 }

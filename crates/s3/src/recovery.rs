@@ -12,21 +12,29 @@ use crate::rows::{MetadataRow, PairRow, Record};
 #[cbor(map)]
 pub(crate) struct RecoveryRow {
     /// The object key.
-    #[n(0)] pub key: String,
+    #[n(0)]
+    pub key: String,
     /// When the write began (of a part: when the part came).
-    #[n(1)] pub written_millis: u64,
+    #[n(1)]
+    pub written_millis: u64,
     /// Canonical id of the owner.
-    #[n(2)] pub owner: String,
+    #[n(2)]
+    pub owner: String,
     /// Length of the stream's plaintext.
-    #[n(3)] pub size_bytes: u64,
+    #[n(3)]
+    pub size_bytes: u64,
     /// The object's, or the part's.
-    #[n(4)] pub etag: String,
+    #[n(4)]
+    pub etag: String,
     /// Metadata; of a part nothing.
-    #[n(5)] pub metadata: Option<MetadataRow>,
+    #[n(5)]
+    pub metadata: Option<MetadataRow>,
     /// Tags as they were first.
-    #[n(6)] pub tags: Vec<PairRow>,
+    #[n(6)]
+    pub tags: Vec<PairRow>,
     /// The part, if it is one.
-    #[n(7)] pub part_number: Option<u16>,
+    #[n(7)]
+    pub part_number: Option<u16>,
 }
 
 impl Record for RecoveryRow {
@@ -55,7 +63,12 @@ impl RecoveryRow {
     }
 
     /// The facts of a part; size and tag are filled in when they are known.
-    pub(crate) fn of_part(identity: &ObjectIdentity, owner: &str, written: Timestamp, part_number: u16) -> Self {
+    pub(crate) fn of_part(
+        identity: &ObjectIdentity,
+        owner: &str,
+        written: Timestamp,
+        part_number: u16,
+    ) -> Self {
         Self {
             key: identity.key.as_str().to_owned(),
             written_millis: written.as_millis(),
@@ -76,7 +89,15 @@ impl RecoveryRow {
         identity: &ObjectIdentity,
         entropy: &dyn Entropy,
     ) -> Vec<u8> {
-        let record = data_key.seal_attribute(Attribute::FooterRecord, identity, &Record::encode(self), entropy);
-        encode_footer(&Footer { wrapped_key: wrapped.clone(), record })
+        let record = data_key.seal_attribute(
+            Attribute::FooterRecord,
+            identity,
+            &Record::encode(self),
+            entropy,
+        );
+        encode_footer(&Footer {
+            wrapped_key: wrapped.clone(),
+            record,
+        })
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use strongroom_crypto::{
-    DataKey, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SealingError, StreamSealer,
-    WrappedKey, header_len_bytes, seal_whole,
+    DataKey, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SealingError,
+    StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
 use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
@@ -124,7 +124,8 @@ impl S3 {
         if self.fits_inline(&job.identity.key, job.content_length) {
             let (plaintext, trailing) = collect_body(body, job.content_length).await?;
             let service = Arc::clone(self);
-            return on_worker(move || service.store_small(&job, &plaintext, trailing.as_deref())).await?;
+            return on_worker(move || service.store_small(&job, &plaintext, trailing.as_deref()))
+                .await?;
         }
         self.store_windows(job, body).await
     }
@@ -142,7 +143,9 @@ impl S3 {
         if self.fits_inline(&job.identity.key, job.content_length) {
             let mut plaintext = Vec::new();
             while let Some(window) = next_window()? {
-                window.iter().for_each(|piece| plaintext.extend_from_slice(piece));
+                window
+                    .iter()
+                    .for_each(|piece| plaintext.extend_from_slice(piece));
             }
             return self.store_small(job, &plaintext, None);
         }
@@ -172,7 +175,13 @@ impl S3 {
         digest.update(plaintext);
         let digests = digest.finish();
         digests.verify(&job.expected, trailing)?;
-        let sealed = seal_whole(&job.data_key, &job.identity, job.part, &*self.ports.entropy, plaintext);
+        let sealed = seal_whole(
+            &job.data_key,
+            &job.identity,
+            job.part,
+            &*self.ports.entropy,
+            plaintext,
+        );
         Ok(StoredStream {
             place: StoredPlace::Inline(sealed.into()),
             size_bytes: len_u64(plaintext.len()),
@@ -209,7 +218,12 @@ impl S3 {
     }
 
     /// The row that says who refers to a blob.
-    pub(crate) fn blob_row(&self, id: BlobId, identity: &ObjectIdentity, part: Option<PartIdentity>) -> Write {
+    pub(crate) fn blob_row(
+        &self,
+        id: BlobId,
+        identity: &ObjectIdentity,
+        part: Option<PartIdentity>,
+    ) -> Write {
         let key = keys::blob(id);
         let row = BlobRow {
             bucket: *identity.bucket.as_bytes(),
@@ -217,7 +231,11 @@ impl S3 {
             part_number: part.map(|part| part.number.value()),
         };
         let value = self.seal_row(Table::BLOBS, &key, &row);
-        Write::Put { table: Table::BLOBS, key, value }
+        Write::Put {
+            table: Table::BLOBS,
+            key,
+            value,
+        }
     }
 
     /// Removes a stream that was stored for a transaction which did not happen. Blocks.
@@ -225,7 +243,8 @@ impl S3 {
     /// After [`S3Error::Unavailable`] the transaction may have happened: then the file stays, and
     /// the orphan sweep finds out.
     pub(crate) fn discard_stream(&self, stored: &StoredStream, because: &S3Error) {
-        if let (StoredPlace::Blob(blob), false) = (&stored.place, matches!(because, S3Error::Unavailable))
+        if let (StoredPlace::Blob(blob), false) =
+            (&stored.place, matches!(because, S3Error::Unavailable))
             && let Err(error) = self.ports.blobs.delete(blob.id())
         {
             tracing::warn!(blob_id = %blob.id(), %error, "an unused blob is left to the orphan sweep");
@@ -236,7 +255,10 @@ impl S3 {
     pub(crate) fn blob_in_flight(&self) -> BlobInFlight {
         let id = BlobId::random(&*self.ports.entropy);
         self.blobs_in_flight.lock().insert(id);
-        BlobInFlight { id, all: Arc::clone(&self.blobs_in_flight) }
+        BlobInFlight {
+            id,
+            all: Arc::clone(&self.blobs_in_flight),
+        }
     }
 
     async fn store_windows(
@@ -275,31 +297,48 @@ impl S3 {
         }
         let trailing = windows.body.trailing_checksum();
         let service = Arc::clone(self);
-        on_worker(move || writer.finish(&service, &job, digest.finish(), trailing.as_deref())).await?
+        on_worker(move || writer.finish(&service, &job, digest.finish(), trailing.as_deref()))
+            .await?
     }
 
     fn start_blob(&self, job: &StreamJob) -> Result<StreamWriter, S3Error> {
         let blob = self.blob_in_flight();
-        let sealer = StreamSealer::new(&job.data_key, &job.identity, job.part, &*self.ports.entropy);
+        let sealer =
+            StreamSealer::new(&job.data_key, &job.identity, job.part, &*self.ports.entropy);
         let len_hint = sealer.layout().stored_len_bytes(job.content_length);
         let writer = self.ports.blobs.create(blob.id(), len_hint)?;
-        let mut buffer = Vec::with_capacity(WINDOW_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len());
+        let mut buffer = Vec::with_capacity(
+            WINDOW_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len(),
+        );
         buffer.extend_from_slice(sealer.header());
         let segment_start = buffer.len();
-        Ok(StreamWriter { blob, writer, sealer, buffer, segment_start, size_bytes: 0 })
+        Ok(StreamWriter {
+            blob,
+            writer,
+            sealer,
+            buffer,
+            segment_start,
+            size_bytes: 0,
+        })
     }
 }
 
 impl StreamJob {
     fn start_digest(&self) -> StreamDigest {
-        let plan = DigestPlan { md5: self.opaque_etag.is_none(), checksum: self.checksum };
+        let plan = DigestPlan {
+            md5: self.opaque_etag.is_none(),
+            checksum: self.checksum,
+        };
         StreamDigest::new(plan, &self.expected)
     }
 
     fn etag(&self, digests: &Digests) -> Result<ETag, S3Error> {
         match &self.opaque_etag {
             Some(etag) => Ok(etag.clone()),
-            None => digests.md5.map(ETag::from_digest).ok_or(S3Error::Unavailable),
+            None => digests
+                .md5
+                .map(ETag::from_digest)
+                .ok_or(S3Error::Unavailable),
         }
     }
 }
@@ -319,7 +358,8 @@ impl StreamWriter {
     fn push(&mut self, mut piece: &[u8]) -> Result<(), S3Error> {
         self.size_bytes = self.size_bytes.saturating_add(len_u64(piece.len()));
         while !piece.is_empty() {
-            let room = SEGMENT_LEN_BYTES.saturating_sub(self.buffer.len().saturating_sub(self.segment_start));
+            let room = SEGMENT_LEN_BYTES
+                .saturating_sub(self.buffer.len().saturating_sub(self.segment_start));
             if room == 0 {
                 // Only now it is known that the full segment is not the last one.
                 self.seal(false)?;
@@ -353,16 +393,33 @@ impl StreamWriter {
         let mut recovery = job.recovery.clone();
         recovery.size_bytes = self.size_bytes;
         recovery.etag = etag.as_str().to_owned();
-        let footer = recovery.footer(&job.data_key, &job.wrapped, &job.identity, &*service.ports.entropy);
+        let footer = recovery.footer(
+            &job.data_key,
+            &job.wrapped,
+            &job.identity,
+            &*service.ports.entropy,
+        );
         self.buffer.extend_from_slice(&footer);
-        let Self { blob, mut writer, buffer, size_bytes, .. } = self;
+        let Self {
+            blob,
+            mut writer,
+            buffer,
+            size_bytes,
+            ..
+        } = self;
         writer.write(&buffer)?;
         writer.finish()?;
-        Ok(StoredStream { place: StoredPlace::Blob(blob), size_bytes, etag, digests })
+        Ok(StoredStream {
+            place: StoredPlace::Blob(blob),
+            size_bytes,
+            etag,
+            digests,
+        })
     }
 
     fn seal(&mut self, last: bool) -> Result<(), S3Error> {
-        self.buffer.resize(self.buffer.len().saturating_add(SEGMENT_OVERHEAD_BYTES), 0);
+        self.buffer
+            .resize(self.buffer.len().saturating_add(SEGMENT_OVERHEAD_BYTES), 0);
         let sealed = match self.buffer.split_at_mut_checked(self.segment_start) {
             Some((_, segment)) => self.sealer.seal_segment(segment, last),
             None => Err(SealingError::SegmentLength),
@@ -385,7 +442,12 @@ struct BodyWindows {
 
 impl BodyWindows {
     fn new(body: Pin<Box<dyn BodySource>>, content_length: u64) -> Self {
-        Self { body, remaining: content_length, gathered: BytesMut::new(), ended: false }
+        Self {
+            body,
+            remaining: content_length,
+            gathered: BytesMut::new(),
+            ended: false,
+        }
     }
 
     /// Pieces of about a window, or of what is left; `None` behind the end of a body that came
@@ -399,7 +461,10 @@ impl BodyWindows {
                 break;
             };
             let piece = piece?;
-            self.remaining = self.remaining.checked_sub(len_u64(piece.len())).ok_or(BodyError::TooLong)?;
+            self.remaining = self
+                .remaining
+                .checked_sub(len_u64(piece.len()))
+                .ok_or(BodyError::TooLong)?;
             len = len.saturating_add(piece.len());
             if piece.len() < SMALL_PIECE_BYTES {
                 self.gathered.extend_from_slice(&piece);

@@ -21,6 +21,7 @@ use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::integrity::Damage;
+use crate::lookup::FoundVersion;
 use crate::manifest::PartSlice;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow};
 use crate::stream_in::{WINDOW_LEN_BYTES, len_u64};
@@ -75,14 +76,20 @@ impl Source {
     fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>, BlobError> {
         match self {
             Self::Inline(bytes) => {
-                let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(len)?));
+                let range = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| Some(start..start.checked_add(len)?));
                 Ok(range.and_then(|range| bytes.get(range)).map(<[u8]>::to_vec))
             }
             Self::Blob(_, reader) => {
                 let mut buffer = vec![0; len];
                 match reader.read_at(offset, &mut buffer) {
                     Ok(()) => Ok(Some(buffer)),
-                    Err(BlobError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+                    Err(BlobError::Io(error))
+                        if error.kind() == std::io::ErrorKind::UnexpectedEof =>
+                    {
+                        Ok(None)
+                    }
                     Err(error) => Err(error),
                 }
             }
@@ -103,9 +110,14 @@ impl StreamReader {
         let layout = self.opener.layout();
         let stored_segment = len_u64(layout.stored_segment_len_bytes());
         let per_window = len_u64(WINDOW_LEN_BYTES / layout.segment_len_bytes()).max(1);
-        let window_end = self.next_segment.saturating_add(per_window).min(self.end_segment);
+        let window_end = self
+            .next_segment
+            .saturating_add(per_window)
+            .min(self.end_segment);
         let offset_of = |segment: u64| {
-            let offset = segment.saturating_mul(stored_segment).saturating_add(len_u64(layout.header_len_bytes()));
+            let offset = segment
+                .saturating_mul(stored_segment)
+                .saturating_add(len_u64(layout.header_len_bytes()));
             offset.min(self.stored_len)
         };
         let start = offset_of(self.next_segment);
@@ -145,7 +157,14 @@ impl StreamReader {
     }
 
     fn damaged(&self, service: &S3, what: &'static str, segment: u64) -> S3Error {
-        service.damaged(&self.identity, Damage { what, blob: self.source.blob(), segment: Some(segment) })
+        service.damaged(
+            &self.identity,
+            Damage {
+                what,
+                blob: self.source.blob(),
+                segment: Some(segment),
+            },
+        )
     }
 }
 
@@ -205,8 +224,15 @@ impl ObjectReader {
         match self {
             Self::Single(reader) => reader.is_done(),
             Self::Parts(reader) => {
-                let PartsReader { ahead, slices, current, .. } = &**reader;
-                ahead.len_bytes() == 0 && slices.is_empty() && current.as_ref().is_none_or(StreamReader::is_done)
+                let PartsReader {
+                    ahead,
+                    slices,
+                    current,
+                    ..
+                } = &**reader;
+                ahead.len_bytes() == 0
+                    && slices.is_empty()
+                    && current.as_ref().is_none_or(StreamReader::is_done)
             }
         }
     }
@@ -222,7 +248,11 @@ impl ObjectReader {
             return Ok(ObjectBody::Whole(ready.pop_front().unwrap_or_default()));
         }
         let service = Arc::clone(service);
-        Ok(ObjectBody::Stream(Box::pin(ObjectStream { service, ready, state: State::Idle(self) })))
+        Ok(ObjectBody::Stream(Box::pin(ObjectStream {
+            service,
+            ready,
+            state: State::Idle(self),
+        })))
     }
 }
 
@@ -238,23 +268,37 @@ impl PartsReader {
             if self.slices.is_empty() && self.ahead.len_bytes() > 0 {
                 self.fetch_slices(service)?;
             }
-            let Some(slice) = self.slices.pop_front() else { return Ok(None) };
+            let Some(slice) = self.slices.pop_front() else {
+                return Ok(None);
+            };
             let stored = StoredAt {
                 identity: &self.identity,
-                part: Some(PartIdentity { number: slice.number, attempt: slice.attempt }),
+                part: Some(PartIdentity {
+                    number: slice.number,
+                    attempt: slice.attempt,
+                }),
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
             let opened = service.open_stream(&self.data_key, stored, slice.range)?;
-            self.current = Some(opened.ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?);
+            self.current = Some(
+                opened
+                    .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
+            );
         }
     }
 
     fn fetch_slices(&mut self, service: &S3) -> Result<(), S3Error> {
         let ByteRange { start, end } = self.ahead;
-        let page = ByteRange { start, end: end.min(start.saturating_add(PART_LIST_SPAN_BYTES)) };
-        let slices = service.parts_for_range(self.identity.version, &self.identity, &self.manifest, page)?;
-        let fetched = slices.iter().fold(0_u64, |sum, slice| sum.saturating_add(slice.range.len_bytes()));
+        let page = ByteRange {
+            start,
+            end: end.min(start.saturating_add(PART_LIST_SPAN_BYTES)),
+        };
+        let slices =
+            service.parts_for_range(self.identity.version, &self.identity, &self.manifest, page)?;
+        let fetched = slices.iter().fold(0_u64, |sum, slice| {
+            sum.saturating_add(slice.range.len_bytes())
+        });
         if fetched == 0 || fetched > page.len_bytes() {
             return Err(service.damaged(&self.identity, Damage::of("manifest")));
         }
@@ -265,8 +309,9 @@ impl PartsReader {
 }
 
 impl S3 {
-    /// Opens a range of an object; `None` when its stream is gone, because the version was deleted
-    /// since its row was read (or is damaged: the caller finds out by reading the row again).
+    /// Opens a range of the object that was `found`; `None` when its stream is gone, because the
+    /// version was deleted since its row was read (or is damaged: the caller finds out by reading
+    /// the row again).
     ///
     /// # Errors
     ///
@@ -275,24 +320,43 @@ impl S3 {
         &self,
         data_key: &Arc<DataKey>,
         identity: &ObjectIdentity,
+        found: &FoundVersion,
         object: &ObjectRow,
         range: ByteRange,
     ) -> Result<Option<ObjectReader>, S3Error> {
         match &object.content {
             ContentRow::Single(place) => {
-                let stored = StoredAt { identity, part: None, place, size_bytes: object.size_bytes };
+                let stored = StoredAt {
+                    identity,
+                    part: None,
+                    place,
+                    size_bytes: object.size_bytes,
+                };
                 let reader = self.open_stream(data_key, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
-            ContentRow::Parts(manifest) => Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
-                _lease: self.lease_reading(identity.version),
-                identity: identity.clone(),
-                data_key: Arc::clone(data_key),
-                manifest: manifest.clone(),
-                ahead: range,
-                slices: VecDeque::new(),
-                current: None,
-            })))),
+            ContentRow::Parts(manifest) => {
+                // Parts are opened one after the other. They stay if the version's row is still
+                // there now that the collector was told of the reader.
+                let lease = self.lease_reading(identity.version);
+                if self
+                    .ports
+                    .meta
+                    .read(Table::VERSIONS, &found.row_key)?
+                    .is_none()
+                {
+                    return Ok(None);
+                }
+                Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
+                    identity: identity.clone(),
+                    data_key: Arc::clone(data_key),
+                    manifest: manifest.clone(),
+                    ahead: range,
+                    slices: VecDeque::new(),
+                    current: None,
+                    _lease: lease,
+                }))))
+            }
         }
     }
 
@@ -308,7 +372,12 @@ impl S3 {
         stored: StoredAt<'_>,
         range: ByteRange,
     ) -> Result<Option<StreamReader>, S3Error> {
-        let StoredAt { identity, part, place, size_bytes } = stored;
+        let StoredAt {
+            identity,
+            part,
+            place,
+            size_bytes,
+        } = stored;
         let source = match place {
             PlaceRow::Inline => {
                 let row_key = match part {
@@ -329,12 +398,23 @@ impl S3 {
                 }
             }
         };
-        let damaged = |what| self.damaged(identity, Damage { what, blob: source.blob(), segment: None });
+        let damaged = |what| {
+            self.damaged(
+                identity,
+                Damage {
+                    what,
+                    blob: source.blob(),
+                    segment: None,
+                },
+            )
+        };
         let header_len = header_len_bytes(&identity.key);
         let opener = match &source {
             Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
             Source::Blob(..) => {
-                let header = source.read(0, header_len)?.ok_or_else(|| damaged("length"))?;
+                let header = source
+                    .read(0, header_len)?
+                    .ok_or_else(|| damaged("length"))?;
                 StreamOpener::new(data_key, identity, part, &header)
             }
         };
@@ -358,7 +438,10 @@ impl S3 {
             segment_count,
             stored_len,
             next_segment: span.first_segment,
-            end_segment: span.first_segment.saturating_add(span.segment_count).min(segment_count),
+            end_segment: span
+                .first_segment
+                .saturating_add(span.segment_count)
+                .min(segment_count),
             skip_bytes: span.skip_bytes,
             remaining_bytes: range.len_bytes(),
         }))
@@ -368,7 +451,10 @@ impl S3 {
         let mut all = self.versions_being_read.lock();
         let readers = all.entry(version).or_default();
         *readers = readers.saturating_add(1);
-        ReadLease { version, all: Arc::clone(&self.versions_being_read) }
+        ReadLease {
+            version,
+            all: Arc::clone(&self.versions_being_read),
+        }
     }
 }
 
@@ -414,7 +500,9 @@ impl Stream for ObjectStream {
             if let Some(piece) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(piece)));
             }
-            let State::Reading(job) = &mut self.state else { return Poll::Ready(None) };
+            let State::Reading(job) = &mut self.state else {
+                return Poll::Ready(None);
+            };
             let outcome = ready!(Pin::new(job).poll(cx));
             self.state = State::Ended;
             match outcome {
@@ -423,7 +511,9 @@ impl Stream for ObjectStream {
                     self.state = State::Idle(reader);
                 }
                 Ok((_, Ok(None))) => return Poll::Ready(None),
-                Ok((_, Err(S3Error::Damaged))) => return Poll::Ready(Some(Err(ReadError::Damaged))),
+                Ok((_, Err(S3Error::Damaged))) => {
+                    return Poll::Ready(Some(Err(ReadError::Damaged)));
+                }
                 Ok((_, Err(_))) | Err(_) => return Poll::Ready(Some(Err(ReadError::Unreadable))),
             }
         }

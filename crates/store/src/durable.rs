@@ -95,6 +95,8 @@ struct Signal {
     /// A memtable was frozen and not yet looked at.
     frozen: bool,
     closing: bool,
+    /// The index waits for space on the disk.
+    index_full: bool,
     /// Bytes added to the journal since the last snapshot.
     journal_bytes: u64,
     /// Journal files to forget.

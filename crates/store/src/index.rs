@@ -16,6 +16,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use redb::{
@@ -42,6 +43,7 @@ const POSITION: TableDefinition<'static, (), u64> = TableDefinition::new("positi
 /// The index file.
 pub(crate) struct Index {
     database: Database,
+    given_up: Arc<AtomicBool>,
 }
 
 /// Why the index cannot be used.
@@ -61,6 +63,10 @@ impl From<IndexError> for StoreError {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's errors are not ours; what is not i/o means that the file is of no use"
+)]
 impl<E: Into<redb::Error>> From<E> for IndexError {
     fn from(error: E) -> Self {
         match error.into() {
@@ -84,18 +90,24 @@ impl Index {
         cipher: PageCipher,
         cache_bytes: usize,
     ) -> Result<Self, IndexError> {
-        let backend = EncryptedFile::new(file, cipher);
+        let given_up = Arc::new(AtomicBool::new(false));
+        let backend = EncryptedFile::new(file, cipher, Arc::clone(&given_up));
         // The engine asserts on some kinds of damage; the file is then rebuilt like any other
         // unreadable one.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = Database::builder()
                 .set_cache_size(cache_bytes)
                 .create_with_backend(backend)?;
-            let index = Self { database };
+            let index = Self { database, given_up };
             index.prepare()?;
             Ok(index)
         }));
         opened.unwrap_or_else(|_| Err(IndexError::Unreadable("the engine panicked".to_owned())))
+    }
+
+    /// Writes nothing any more, not even when it is dropped.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
     }
 
     fn prepare(&self) -> Result<(), IndexError> {
@@ -360,6 +372,10 @@ fn checksum(path: &[u8], version: RowVersion, value: &[u8]) -> u32 {
     u32::try_from(digest.finalize() & u64::from(u32::MAX)).unwrap_or(0)
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's errors are not ours; all but damage mean that reading failed"
+)]
 fn read_error(error: StorageError) -> MetaError {
     match error {
         StorageError::Corrupted(text) => MetaError::Damaged(text),

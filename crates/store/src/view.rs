@@ -29,6 +29,15 @@ pub(crate) struct View {
     pub(crate) generation: u64,
 }
 
+/// What is known of a row in the index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Indexed {
+    /// Nothing: it must be looked up.
+    Unknown,
+    /// Its version, or that it is not there.
+    Known(Option<RowVersion>),
+}
+
 impl View {
     /// Reads one row.
     pub(crate) fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
@@ -46,12 +55,12 @@ impl View {
         frozen.read().get(table, key).cloned()
     }
 
-    /// The version of one row. `indexed` is what this view's index says, if that is known.
+    /// The version of one row. `indexed` is what this view's index says.
     pub(crate) fn version(
         &self,
         table: Table,
         key: &[u8],
-        indexed: Option<Option<RowVersion>>,
+        indexed: Indexed,
     ) -> Result<Option<RowVersion>, MetaError> {
         let live = |slot: &Slot| slot.value.is_some().then_some(slot.version);
         if let Some(slot) = self.active.read().get(table, key) {
@@ -63,8 +72,8 @@ impl View {
             return Ok(live(slot));
         }
         match indexed {
-            Some(version) => Ok(version),
-            None => self.index.version(table, key),
+            Indexed::Known(version) => Ok(version),
+            Indexed::Unknown => self.index.version(table, key),
         }
     }
 

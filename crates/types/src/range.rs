@@ -17,11 +17,14 @@ impl RangeSpec {
     pub fn parse(header: &str) -> Option<Self> {
         let spec = header.trim().strip_prefix("bytes=")?.trim();
         let (first, last) = spec.split_once('-')?;
-        match (digits(first)?, digits(last)?) {
-            (Some(first), Some(last)) => (first <= last).then_some(Self::FromTo(first, last)),
-            (Some(first), None) => Some(Self::From(first)),
-            (None, Some(length)) => Some(Self::Last(length)),
-            (None, None) => None,
+        match (first.is_empty(), last.is_empty()) {
+            (false, false) => {
+                let (first, last) = (digits(first)?, digits(last)?);
+                (first <= last).then_some(Self::FromTo(first, last))
+            }
+            (false, true) => digits(first).map(Self::From),
+            (true, false) => digits(last).map(Self::Last),
+            (true, true) => None,
         }
     }
 
@@ -60,16 +63,12 @@ impl ByteRange {
     }
 }
 
-/// `Some(None)` for an empty text, `None` for anything but digits.
-fn digits(text: &str) -> Option<Option<u64>> {
-    if text.is_empty() {
-        return Some(None);
-    }
+fn digits(text: &str) -> Option<u64> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     // More digits than a u64 holds mean "to the end", as a huge number does.
-    Some(Some(text.parse().unwrap_or(u64::MAX)))
+    Some(text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -78,7 +77,8 @@ mod tests {
 
     #[test]
     fn ranges_resolve_against_the_length() {
-        let cases: &[(&str, u64, Option<(u64, u64)>)] = &[
+        type Case = (&'static str, u64, Option<(u64, u64)>);
+        let cases: &[Case] = &[
             ("bytes=0-0", 10, Some((0, 1))),
             ("bytes=0-9", 10, Some((0, 10))),
             ("bytes=5-", 10, Some((5, 10))),

@@ -56,8 +56,6 @@ pub(crate) enum RequestError {
     InvalidStorageClass(String),
     /// An ACL other than the owner's full control.
     AclNotSupported,
-    /// Anonymous, where only signed requests may.
-    AccessDenied,
     /// The body of a form cannot be read.
     MalformedForm(crate::form::FormError),
     /// A form's file is outside of its policy's `content-length-range`.

@@ -552,7 +552,6 @@ fn request(error: &RequestError) -> ErrorAnswer {
             "AccessControlListNotSupported",
             "The bucket does not allow ACLs",
         ),
-        RequestError::AccessDenied => row(403, "AccessDenied", "Access Denied"),
         RequestError::MalformedForm(error) => form(*error),
         RequestError::FormTooSmall { size_bytes, min_bytes } => row(
             400,

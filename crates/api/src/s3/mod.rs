@@ -91,8 +91,9 @@ pub struct S3Api {
 }
 
 /// What the log and the metrics say of a request.
-struct Seal {
+struct Answered {
     operation: &'static str,
+    action: &'static str,
     response: Response<ResponseBody>,
 }
 
@@ -123,14 +124,14 @@ impl S3Api {
         let request_id = RequestId::random(&*self.entropy);
         let host_id = self.host_id();
         let method = parts.method.clone();
-        let Seal { operation, mut response } =
+        let Answered { operation, action, mut response } =
             self.answer(parts, AnyBody::new(body), connection, request_id, &host_id).await;
         let headers = response.headers_mut();
         reply::set(headers, "x-amz-request-id", &request_id.to_string());
         reply::set(headers, "x-amz-id-2", &host_id);
         reply::set(headers, "server", "Strongroom");
         let took = self.clock.monotonic().saturating_sub(started);
-        record(operation, &method, &response, request_id, took);
+        record((operation, action), &method, &response, request_id, took);
         response
     }
 
@@ -141,7 +142,7 @@ impl S3Api {
         connection: ConnectionInfo,
         request_id: RequestId,
         host_id: &str,
-    ) -> Seal {
+    ) -> Answered {
         let mut place = ErrorPlace {
             resource: parts.uri.path().to_owned(),
             method: parts.method.to_string(),
@@ -152,10 +153,14 @@ impl S3Api {
             ..ErrorPlace::default()
         };
         if let Some(response) = other_services::answer(&parts, request_id) {
-            return Seal { operation: "OtherService", response };
+            return Answered { operation: "OtherService", action: "", response };
         }
         match self.prepare(parts, body, connection, request_id, &mut place) {
-            Err(failure) => Seal { operation: "Unknown", response: error_response(&failure, &place) },
+            Err(failure) => Answered {
+                operation: "Unknown",
+                action: "",
+                response: error_response(&failure, &place),
+            },
             Ok((route, call)) => {
                 let outcome: Reply = match route.handler {
                     Handler::Run(run) => run(call).await,
@@ -163,7 +168,7 @@ impl S3Api {
                 };
                 let response =
                     outcome.unwrap_or_else(|failure| error_response(&failure, &place));
-                Seal { operation: route.name, response }
+                Answered { operation: route.name, action: route.action, response }
             }
         }
     }
@@ -235,6 +240,18 @@ impl S3Api {
     }
 }
 
+impl crate::server::Handler for S3Api {
+    type Body = ResponseBody;
+
+    async fn handle(
+        &self,
+        request: Request<crate::server::RequestBody>,
+        connection: ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        Self::handle(self, request, connection).await
+    }
+}
+
 /// Writes who signed into the context.
 fn sign_in(context: &mut Arc<RequestContext>, credential: Option<&Credential>) {
     if let Some(credential) = credential {
@@ -260,7 +277,7 @@ fn user_agent(parts: &Parts) -> Option<Arc<str>> {
 /// The request's line in the log, and its metrics. No names, keys, queries or headers: what a log
 /// may hold is chosen field by field.
 fn record(
-    operation: &'static str,
+    (operation, action): (&'static str, &'static str),
     method: &http::Method,
     response: &Response<ResponseBody>,
     request_id: RequestId,
@@ -271,6 +288,7 @@ fn record(
     tracing::info!(
         %request_id,
         operation,
+        action,
         %method,
         status,
         bytes,

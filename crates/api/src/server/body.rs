@@ -39,6 +39,24 @@ pub enum BodyError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl BodyError {
+    /// AWS's code, text and HTTP status.
+    pub const fn answer(&self) -> (&'static str, &'static str, u16) {
+        match self {
+            Self::Stalled => (
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.",
+                400,
+            ),
+            Self::Broken(_) => (
+                "IncompleteBody",
+                "The request body terminated unexpectedly",
+                400,
+            ),
+        }
+    }
+}
+
 impl<B> RequestBody<B> {
     /// Watches a body.
     pub fn new(inner: B) -> Self {
@@ -79,6 +97,12 @@ impl<B> RequestBody<B> {
         }
         self.waited = Duration::ZERO;
         std::mem::take(&mut self.got_bytes) >= BODY_RATE_MIN_BYTES
+    }
+}
+
+impl<B> std::fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RequestBody")
     }
 }
 

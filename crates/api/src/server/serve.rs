@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -401,6 +401,7 @@ async fn answer<H: Handler>(
     }
     let mut request = request.map(RequestBody::new);
     request.extensions_mut().insert(connection);
+    mark_secrets(request.headers_mut());
     // The net below the handler: one request fails, the other streams of the connection do not.
     let handling = AssertUnwindSafe(shared.handler.handle(request, connection)).catch_unwind();
     if let Ok(response) = handling.await {
@@ -408,6 +409,20 @@ async fn answer<H: Handler>(
     } else {
         tracing::error!("a request handler panicked");
         Err(HandlerPanicked)
+    }
+}
+
+/// Marks the headers that hold keys, tokens and signatures, so that printing a request for debugging
+/// does not print them.
+fn mark_secrets(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        let is_secret = *name == header::AUTHORIZATION
+            || *name == header::COOKIE
+            || name.as_str() == "x-amz-security-token"
+            || name.as_str().ends_with("-customer-key");
+        if is_secret {
+            value.set_sensitive(true);
+        }
     }
 }
 

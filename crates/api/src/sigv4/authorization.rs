@@ -231,7 +231,7 @@ impl<'a> QueryClaim<'a> {
         }
         let is_v4 =
             fields.algorithm.is_some() || fields.credential.is_some() || fields.signature.is_some();
-        Ok(match (is_v4, v2_signature && v2_key) {
+        Ok(match (is_v4, v2_signature || v2_key) {
             (true, true) => return Err(AuthError::AmbiguousMechanism),
             (true, false) => Self::V4(fields),
             (false, true) => Self::V2,

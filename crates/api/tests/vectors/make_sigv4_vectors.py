@@ -8,7 +8,6 @@ import json
 
 from botocore import auth
 from botocore.awsrequest import AWSRequest
-from botocore.compat import get_current_datetime  # noqa: F401  (patched below)
 from botocore.credentials import Credentials
 
 ACCESS, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -32,10 +31,9 @@ def headers_of(request):
     return [[name, value] for name, value in request.headers.items()]
 
 
-def make(name, signer, method, url, headers=(), body=b"", session=None, service="s3", **context):
+def make(name, signer, method, url, headers=(), body=b"", session=None, service="s3"):
     credentials = Credentials(ACCESS, SECRET, session)
     request = AWSRequest(method=method, url=url, data=body, headers=dict(headers))
-    request.context.update(context)
     signer(credentials, service, "us-west-2").add_auth(request)
     prepared = request.prepare()
     return {
@@ -64,8 +62,7 @@ def main():
          ("x-amz-acl", "private"), ("x-amz-meta-empty", "")], b"hello"))
     cases.append(make(
         "unsigned payload", auth.S3SigV4Auth, "PUT", BASE + "/k",
-        [("x-amz-content-sha256", "UNSIGNED-PAYLOAD")], b"hello",
-        client_config=None))
+        [("x-amz-content-sha256", "UNSIGNED-PAYLOAD")], b"hello"))
     for name in ("header", "query"):
         signer = auth.S3SigV4Auth if name == "header" else auth.S3SigV4QueryAuth
         cases.append(make(f"{name} session token", signer, "GET", BASE + "/k",

@@ -61,7 +61,7 @@ pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     files: BTreeMap<u64, SimInode>,
     /// What a listing shows.
@@ -82,7 +82,7 @@ struct State {
     capacity_bytes: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct SimInode {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -114,6 +114,19 @@ impl SimDisk {
     /// An empty disk without a limit.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A disk of its own that holds the same, synced and not, with no file open.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut state = self.state.lock().clone();
+        state.epoch += 1;
+        for inode in state.files.values_mut() {
+            inode.handles = 0;
+        }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+        }
     }
 
     /// How many operations that change something have been started. This is the clock of faults.
@@ -576,7 +589,7 @@ impl SimFile {
                 Change::Write(offset, bytes)
             }
             Change::SetLen(_) if short => return Err(eio()),
-            whole => whole,
+            whole @ (Change::Write(..) | Change::SetLen(_)) => whole,
         };
         let inode = state.inode(self.file)?;
         apply(&mut inode.bytes, &change);
@@ -632,18 +645,15 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
-        match state.begin(self.epoch, false) {
-            Ok(false) => state.inode(self.file)?.sync(),
-            Ok(true) | Err(_) => {
-                let off = state.off || state.epoch != self.epoch;
-                if !off {
-                    // "fsyncgate": the pages count as clean from now on, and are lost.
-                    state.inode(self.file)?.pending.clear();
-                }
-                return Err(eio());
-            }
+        if let Ok(false) = state.begin(self.epoch, false) {
+            state.inode(self.file)?.sync();
+            return Ok(());
         }
-        Ok(())
+        if !state.off && state.epoch == self.epoch {
+            // "fsyncgate": the pages count as clean from now on, and are lost.
+            state.inode(self.file)?.pending.clear();
+        }
+        Err(eio())
     }
 
     fn len_bytes(&self) -> io::Result<u64> {

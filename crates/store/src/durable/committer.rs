@@ -18,7 +18,7 @@ use crate::batch;
 use crate::frame::{FRAME_HEADER_LEN_BYTES, FrameSealer, to_u64};
 use crate::journal::{AppendError, Journal};
 use crate::memtable::Memtable;
-use crate::view::View;
+use crate::view::{Indexed, View};
 
 /// Largest group. Bounds how long readers wait for its rows to be published.
 const GROUP_MAX_COMMITS: usize = 1024;
@@ -111,7 +111,7 @@ impl Committer {
         while jobs.len() < GROUP_MAX_COMMITS && bytes < GROUP_MAX_BYTES {
             let next = match self.queue.try_recv() {
                 Ok(job) => Ok(job),
-                Err(_) if jobs.len() >= self.last_group_len / 2 + 1 => break,
+                Err(_) if jobs.len() > self.last_group_len / 2 => break,
                 Err(_) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     self.queue.recv_timeout(left)
@@ -180,7 +180,10 @@ impl Committer {
         let Transaction { conditions, writes } = transaction;
         let current = prepared.generation == view.generation;
         for (place, condition) in conditions.iter().enumerate() {
-            let indexed = prepared.indexed.get(place).copied().filter(|_| current);
+            let indexed = match prepared.indexed.get(place) {
+                Some(version) if current => Indexed::Known(*version),
+                _ => Indexed::Unknown,
+            };
             let holds = holds(view, &group.overlay, condition, indexed)
                 .map_err(|error| CommitError::Failed(error.to_string()))?;
             if !holds {
@@ -266,11 +269,16 @@ impl Committer {
 
     /// Whether only deletions may be taken.
     fn is_full(&self) -> bool {
+        let options = &self.shared.options;
         match self.shared.disk.available_bytes() {
-            Ok(available) => available < self.shared.options.floor_bytes,
-            // The journal will tell.
-            Err(_) => false,
+            Ok(available) if available < options.floor_bytes => return true,
+            // If it cannot be told, the journal will tell.
+            Ok(_) | Err(_) => {}
         }
+        // Rows that the index has no space for stay in memory, which has a bound as well.
+        self.shared.signal.lock().index_full
+            && self.shared.view().active.read().used_bytes()
+                >= options.memtable_bytes.saturating_mul(BACKLOG_FACTOR)
     }
 
     fn freeze_if_full(&mut self) {
@@ -284,6 +292,7 @@ impl Committer {
         while self.shared.view().frozen.is_some()
             && self.shared.stopped().is_none()
             && !signal.closing
+            && !signal.index_full
         {
             self.shared.changed.wait(&mut signal);
         }
@@ -333,7 +342,7 @@ fn holds(
     view: &View,
     overlay: &Memtable,
     condition: &Condition,
-    indexed: Option<Option<RowVersion>>,
+    indexed: Indexed,
 ) -> Result<bool, MetaError> {
     let version = |table: Table, key: &Bytes| match overlay.get(table, key) {
         Some(slot) => Ok(slot.value.is_some().then_some(slot.version)),

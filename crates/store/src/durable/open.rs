@@ -98,7 +98,7 @@ pub(super) fn open(
         view: RwLock::new(Arc::new(view)),
         stopped: Mutex::default(),
         upkeep: Mutex::new(Upkeep {
-            index,
+            index: Some(index),
             position,
             snapshot: newest,
         }),

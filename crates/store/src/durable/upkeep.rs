@@ -14,12 +14,15 @@ use crate::journal;
 use crate::snapshot;
 use crate::view::View;
 
+/// How often a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(500);
 /// How often a waiting checkpoint looks whether the committer waits for it.
 const ANSWER_WAIT: Duration = Duration::from_millis(5);
 
 /// State of the upkeep: who holds it works on the index.
 pub(crate) struct Upkeep {
-    pub(crate) index: Index,
+    /// Closed while the disk is full: the engine refuses to go on after an error.
+    pub(crate) index: Option<Index>,
     /// The last commit in the index.
     pub(crate) position: u64,
     /// The last commit in the newest snapshot, and its length in bytes.
@@ -33,7 +36,11 @@ impl Shared {
             {
                 let mut signal = self.signal.lock();
                 while !signal.frozen && !signal.closing {
-                    self.changed.wait(&mut signal);
+                    if !signal.index_full {
+                        self.changed.wait(&mut signal);
+                    } else if self.changed.wait_for(&mut signal, FULL_RETRY).timed_out() {
+                        break;
+                    }
                 }
                 if signal.closing {
                     return;
@@ -86,8 +93,10 @@ impl Shared {
         let Some((frozen, last_sequence)) = self.view().frozen.clone() else {
             return Ok(());
         };
-        let applied = upkeep.index.apply(&frozen.read(), last_sequence);
-        let applied = applied.and_then(|()| upkeep.index.reader());
+        let applied = self.opened(upkeep).and_then(|index| {
+            index.apply(&frozen.read(), last_sequence)?;
+            index.reader()
+        });
         let reader = match applied {
             Ok(reader) => Arc::new(reader),
             Err(error) => return Err(self.flush_failed(upkeep, error)),
@@ -102,22 +111,36 @@ impl Shared {
                 generation: view.generation + 1,
             });
         }
-        let _signal = self.signal.lock();
+        self.signal.lock().index_full = false;
         self.changed.notify_all();
         Ok(())
     }
 
-    /// The engine refuses to go on after an error, so it is opened again if the disk was only full.
-    /// Else the index file is given up: a sync that failed may have left pages that look written
-    /// and are not, and the journal must not be cut on their word.
+    /// The index, opened again if it was closed.
+    fn opened<'a>(&self, upkeep: &'a mut Upkeep) -> Result<&'a Index, IndexError> {
+        let index = if let Some(index) = upkeep.index.take() {
+            index
+        } else {
+            let file = self.disk.open(index::PATH).map_err(IndexError::Io)?;
+            Index::open(file, self.keys.index(), self.options.index_cache_bytes)?
+        };
+        Ok(upkeep.index.insert(index))
+    }
+
+    /// If the disk is full, the index is closed until there is space. After any other failure the
+    /// index file is given up: a sync that failed may have left pages that look written and are
+    /// not, and the journal must not be cut on their word. Reads go on from the open file.
     fn flush_failed(&self, upkeep: &mut Upkeep, error: IndexError) -> StoreError {
-        let full = matches!(&error, IndexError::Io(error) if is_full(error))
-            || matches!(&error, IndexError::Unreadable(_)
-                if self.disk.available_bytes().is_ok_and(|free| free < self.options.floor_bytes));
+        let full = matches!(&error, IndexError::Io(error) if is_full(error));
         let error = StoreError::from(error);
         tracing::error!(%error, "the index could not be written");
-        if full && self.reopen(upkeep).is_ok() {
-            return StoreError::Io(io::ErrorKind::StorageFull.into());
+        if let Some(index) = upkeep.index.take() {
+            index.give_up();
+        }
+        if full {
+            self.signal.lock().index_full = true;
+            self.changed.notify_all();
+            return error;
         }
         self.stop(format!("the index: {error}"));
         let removed = self.disk.unlink(index::PATH);
@@ -125,18 +148,6 @@ impl Shared {
             tracing::error!(%error, "the index could not be given up");
         }
         error
-    }
-
-    fn reopen(&self, upkeep: &mut Upkeep) -> Result<(), StoreError> {
-        let file = self.disk.open(index::PATH)?;
-        let index = Index::open(file, self.keys.index(), self.options.index_cache_bytes)?;
-        if index.position()? != upkeep.position {
-            return Err(StoreError::Index(
-                "the index is at another commit".to_owned(),
-            ));
-        }
-        upkeep.index = index;
-        Ok(())
     }
 
     fn wants_snapshot(&self, upkeep: &Upkeep) -> bool {
@@ -150,16 +161,14 @@ impl Shared {
             .snapshot
             .is_none_or(|(sequence, _)| sequence < position)
         {
-            let written = upkeep.index.reader().map_err(StoreError::from);
-            let written = written.and_then(|reader| {
-                snapshot::write(
-                    self.disk.as_ref(),
-                    self.keys.as_ref(),
-                    self.entropy.as_ref(),
-                    &reader,
-                    position,
-                )
-            });
+            // Nobody else replaces the view's index while the upkeep is held.
+            let written = snapshot::write(
+                self.disk.as_ref(),
+                self.keys.as_ref(),
+                self.entropy.as_ref(),
+                &self.view().index,
+                position,
+            );
             match written {
                 Ok(len) => upkeep.snapshot = Some((position, len)),
                 Err(error) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
@@ -25,14 +26,29 @@ pub(super) struct EncryptedFile {
     cipher: PageCipher,
     /// Held while part of a page is replaced.
     partial: Mutex<()>,
+    given_up: Arc<AtomicBool>,
 }
 
 impl EncryptedFile {
-    pub(super) fn new(file: Arc<dyn DiskFile>, cipher: PageCipher) -> Self {
+    pub(super) fn new(
+        file: Arc<dyn DiskFile>,
+        cipher: PageCipher,
+        given_up: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             file,
             cipher,
             partial: Mutex::new(()),
+            given_up,
+        }
+    }
+
+    /// An engine that was replaced after an error must not touch the file of its successor.
+    fn check_given_up(&self) -> io::Result<()> {
+        if self.given_up.load(Ordering::Acquire) {
+            Err(io::Error::other("the index was opened again"))
+        } else {
+            Ok(())
         }
     }
 
@@ -99,6 +115,7 @@ impl StorageBackend for EncryptedFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_given_up()?;
         if !len.is_multiple_of(to_u64(PAGE_LEN_BYTES)) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -113,6 +130,7 @@ impl StorageBackend for EncryptedFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check_given_up()?;
         let (start, len, before) = cover(offset, data.len());
         if before == 0 && len == data.len() {
             return self.write_pages(offset, data.to_vec());

@@ -37,7 +37,7 @@ pub(crate) fn replay(
     // The last batch waits: it may not be anywhere else before it is durable here.
     let mut waiting: Option<Batch> = None;
     let walked = walk(
-        &found.files,
+        &found.needed,
         position,
         &mut |batch| match waiting.replace(batch) {
             Some(batch) => apply_batch(batch, position, apply),
@@ -63,7 +63,7 @@ pub(crate) fn replay(
 /// Reads the whole journal behind `covered` and changes nothing.
 pub(crate) fn check(disk: &dyn Disk, keys: &dyn StoreKeys, covered: u64) -> Result<(), StoreError> {
     let found = find(disk, keys, covered)?;
-    walk(&found.files, covered, &mut |_| Ok(()))?;
+    walk(&found.needed, covered, &mut |_| Ok(()))?;
     Ok(())
 }
 
@@ -78,7 +78,7 @@ fn apply_batch(batch: Batch, position: u64, apply: &mut Apply<'_>) -> Result<(),
 
 /// The files of the journal.
 struct Files<'a> {
-    files: Vec<Found<'a>>,
+    needed: Vec<Found<'a>>,
     /// Files without frames, and files that a snapshot replaces.
     useless: Vec<u64>,
     next_number: u64,
@@ -106,7 +106,7 @@ fn find<'a>(
         .unwrap_or(0);
     useless.extend(files.drain(..first_needed).map(|file| file.header.number));
     Ok(Files {
-        files,
+        needed: files,
         useless,
         next_number,
     })

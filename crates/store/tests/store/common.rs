@@ -1,5 +1,4 @@
 //! What the tests of this crate share.
-#![expect(dead_code, reason = "each test binary uses another part")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -11,10 +10,10 @@ use strongroom_store::{BlobOptions, DurableMeta, FileBlobs, MetaOptions, StoreEr
 use strongroom_types::{Entropy, Timestamp};
 
 /// Counts instead of drawing: different each time, the same in each run.
-pub struct Counting(AtomicU64);
+pub(crate) struct Counting(AtomicU64);
 
 impl Counting {
-    pub fn from(start: u64) -> Self {
+    pub(crate) fn from(start: u64) -> Self {
         Self(AtomicU64::new(start))
     }
 }
@@ -31,14 +30,14 @@ impl Entropy for Counting {
     }
 }
 
-pub static RING: LazyLock<Arc<Keyring<Unsealed>>> =
+pub(crate) static RING: LazyLock<Arc<Keyring<Unsealed>>> =
     LazyLock::new(|| Arc::new(Keyring::create(Timestamp::from_seconds(0), &Counting::from(1)).0));
 
 /// Salts must differ between the processes that a test plays.
 static ENTROPY: LazyLock<Arc<Counting>> = LazyLock::new(|| Arc::new(Counting::from(1 << 32)));
 
 /// Everything small, so that everything happens.
-pub const SMALL: MetaOptions = MetaOptions {
+pub(crate) const SMALL: MetaOptions = MetaOptions {
     journal_file_len_bytes: 8 << 10,
     memtable_bytes: 16 << 10,
     index_cache_bytes: 1 << 20,
@@ -47,25 +46,28 @@ pub const SMALL: MetaOptions = MetaOptions {
 };
 
 /// Nothing happens by itself: what runs in the background does so only when it is told.
-pub const MANUAL: MetaOptions = MetaOptions {
+pub(crate) const MANUAL: MetaOptions = MetaOptions {
     memtable_bytes: 64 << 20,
     ..SMALL
 };
 
-pub fn open_meta(disk: &SimDisk, options: MetaOptions) -> Result<DurableMeta, StoreError> {
+pub(crate) fn open_meta(disk: &SimDisk, options: MetaOptions) -> Result<DurableMeta, StoreError> {
     open_on(Arc::new(disk.clone()), options)
 }
 
-pub fn open_on(disk: Arc<dyn Disk>, options: MetaOptions) -> Result<DurableMeta, StoreError> {
+pub(crate) fn open_on(
+    disk: Arc<dyn Disk>,
+    options: MetaOptions,
+) -> Result<DurableMeta, StoreError> {
     DurableMeta::open(disk, RING.clone(), ENTROPY.clone(), options)
 }
 
-pub fn open_blobs(disk: &SimDisk) -> std::io::Result<FileBlobs> {
+pub(crate) fn open_blobs(disk: &SimDisk) -> std::io::Result<FileBlobs> {
     FileBlobs::open(Arc::new(disk.clone()), BlobOptions { floor_bytes: 0 })
 }
 
 /// All rows of a table.
-pub fn rows(store: &dyn MetaStore, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn rows(store: &dyn MetaStore, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
     let scan = Scan {
         table,
         start: bytes::Bytes::new(),

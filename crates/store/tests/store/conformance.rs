@@ -1,10 +1,8 @@
 //! The durable stores keep the contracts of the ports.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{MANUAL, SMALL, open_blobs, open_meta, open_on};
+use crate::common::{MANUAL, SMALL, open_blobs, open_meta, open_on};
 use strongroom_ports::conformance;
 use strongroom_store::disk::{RealDisk, SimDisk};
 use strongroom_store::{BlobOptions, FileBlobs, MetaOptions};

@@ -1,0 +1,474 @@
+//! What was acknowledged survives; what was not is there whole or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
+use bytes::Bytes;
+use strongroom_ports::{BlobError, BlobStore, CommitError, MetaStore, Table, Transaction, Write};
+use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
+use strongroom_store::{DurableMeta, FileBlobs, StoreError};
+use strongroom_types::BlobId;
+
+const T: Table = Table::CURRENT;
+const STEPS: u32 = 36;
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a client knows after a run.
+#[derive(Default)]
+struct Knowledge {
+    acknowledged: Model,
+    /// A transaction whose outcome nobody told.
+    unknown: Option<Transaction>,
+    blobs: BTreeMap<BlobId, Vec<u8>>,
+    unknown_blobs: BTreeMap<BlobId, Vec<u8>>,
+    full: bool,
+}
+
+fn apply(model: &mut Model, transaction: &Transaction) {
+    for write in &transaction.writes {
+        match write {
+            Write::Put { key, value, .. } => {
+                model.insert(key.to_vec(), value.to_vec());
+            }
+            Write::Delete { key, .. } => {
+                model.remove(key.as_ref());
+            }
+        }
+    }
+}
+
+/// Two rows that always change together, a row that goes, and one that stays.
+fn transaction(step: u32) -> Transaction {
+    let value = Bytes::from(format!("{step:08}").repeat(70));
+    let slot = step % 7;
+    let mut transaction = Transaction::new()
+        .put(T, format!("left{slot}"), value.clone())
+        .put(T, format!("right{slot}"), value)
+        .put(T, format!("row{step:04}"), "stays");
+    if step >= 3 {
+        transaction = transaction.delete(T, format!("row{:04}", step - 3));
+    }
+    transaction
+}
+
+fn blob(step: u32) -> (BlobId, Vec<u8>) {
+    let mut id = [0; 16];
+    id[0] = u8::try_from(step % 3).unwrap();
+    id[12..].copy_from_slice(&step.to_be_bytes());
+    (BlobId::from_bytes(id), step.to_be_bytes().repeat(400))
+}
+
+fn write_blob(blobs: &FileBlobs, id: BlobId, bytes: &[u8]) -> Result<(), BlobError> {
+    let mut writer = blobs.create(id, 0)?;
+    writer.write(bytes)?;
+    writer.finish()
+}
+
+/// Runs the script until it ends or the store stops.
+fn run(disk: &SimDisk) -> Knowledge {
+    let mut knows = Knowledge::default();
+    let Ok(meta) = open_meta(disk, MANUAL) else {
+        return knows;
+    };
+    let Ok(blobs) = open_blobs(disk) else {
+        return knows;
+    };
+    for step in 0..STEPS {
+        let transaction = transaction(step);
+        match meta.commit(transaction.clone()).wait() {
+            Ok(_) => apply(&mut knows.acknowledged, &transaction),
+            Err(CommitError::NoSpace) => knows.full = true,
+            Err(CommitError::Failed(_)) => {
+                knows.unknown = Some(transaction);
+                break;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        if step % 5 == 1 {
+            let (id, bytes) = blob(step);
+            match write_blob(&blobs, id, &bytes) {
+                Ok(()) => {
+                    knows.blobs.insert(id, bytes);
+                }
+                Err(BlobError::NoSpace) => {
+                    knows.full = true;
+                    assert!(matches!(blobs.open(id), Err(BlobError::NotFound(_))));
+                }
+                Err(_) => {
+                    knows.unknown_blobs.insert(id, bytes);
+                }
+            }
+        }
+        let upkeep = match step % 12 {
+            4 | 9 => meta.checkpoint(),
+            7 => meta.snapshot(),
+            _ => Ok(()),
+        };
+        match upkeep {
+            Err(StoreError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+                knows.full = true;
+            }
+            // The next commit tells whether the store goes on.
+            Ok(()) | Err(_) => {}
+        }
+        // Reads go on whatever happened to writes.
+        let found = rows(&meta, T);
+        for (key, value) in &knows.acknowledged {
+            assert!(found.iter().any(|row| row.0 == *key && row.1 == *value));
+        }
+    }
+    knows
+}
+
+fn contents(meta: &DurableMeta) -> Model {
+    rows(meta, T).into_iter().collect()
+}
+
+/// Opens what is left and compares.
+fn verify(disk: &SimDisk, knows: &Knowledge, what: &str) {
+    let meta = open_meta(disk, MANUAL).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let blobs = open_blobs(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = contents(&meta);
+    let mut with_unknown = knows.acknowledged.clone();
+    if let Some(transaction) = &knows.unknown {
+        apply(&mut with_unknown, transaction);
+    }
+    assert!(
+        found == knows.acknowledged || found == with_unknown,
+        "{what}: {} rows instead of {} or {}",
+        found.len(),
+        knows.acknowledged.len(),
+        with_unknown.len()
+    );
+    for (id, bytes) in knows.blobs.iter().chain(&knows.unknown_blobs) {
+        match blobs.open(*id) {
+            Ok(reader) => {
+                let mut out = vec![0; usize::try_from(reader.len_bytes()).unwrap()];
+                reader.read_at(0, &mut out).unwrap();
+                assert_eq!(out, *bytes, "{what}: blob {id} is not whole");
+            }
+            Err(error) => assert!(!knows.blobs.contains_key(id), "{what}: blob {id}: {error}"),
+        }
+    }
+    for id in blobs.list(None, 1000).unwrap() {
+        assert!(
+            knows.blobs.contains_key(&id) || knows.unknown_blobs.contains_key(&id),
+            "{what}"
+        );
+    }
+    // It goes on from there, and that lasts, too.
+    let more = Transaction::new().put(T, "after", "crash");
+    meta.commit(more.clone()).wait().unwrap();
+    let mut after = found;
+    apply(&mut after, &more);
+    drop(meta);
+    disk.crash(Crash::DropUnsynced);
+    let meta = open_meta(disk, MANUAL).unwrap_or_else(|error| panic!("{what}, twice: {error}"));
+    assert_eq!(contents(&meta), after, "{what}: a second crash");
+}
+
+fn plan(disk: &SimDisk, at_operation: u64, kind: FaultKind, sticky: bool) {
+    disk.set_fault(Some(Fault {
+        at_operation,
+        kind,
+        sticky,
+    }));
+}
+
+fn operations_of_the_script() -> u64 {
+    let disk = SimDisk::new();
+    let knows = run(&disk);
+    assert_eq!(knows.acknowledged.len(), 7 * 2 + 3);
+    let operations = disk.operations();
+    assert!(operations > 500, "{operations}");
+    operations
+}
+
+#[test]
+fn power_may_go_at_every_operation() {
+    for operation in 0..operations_of_the_script() {
+        let crashes = [
+            Crash::Killed,
+            Crash::DropUnsynced,
+            Crash::Torn { seed: operation },
+        ];
+        let disk = SimDisk::new();
+        plan(&disk, operation, FaultKind::PowerOff, true);
+        let knows = run(&disk);
+        for crash in crashes {
+            let disk = disk.fork();
+            disk.crash(crash);
+            verify(&disk, &knows, &format!("{crash:?} at {operation}"));
+        }
+    }
+}
+
+#[test]
+fn any_operation_may_fail_with_eio() {
+    for operation in 0..operations_of_the_script() {
+        for (kind, sticky) in [
+            (FaultKind::Eio, false),
+            (FaultKind::Eio, true),
+            (FaultKind::ShortWrite, false),
+        ] {
+            let disk = SimDisk::new();
+            plan(&disk, operation, kind, sticky);
+            let knows = run(&disk);
+            for crash in [Crash::Killed, Crash::DropUnsynced] {
+                let disk = disk.fork();
+                disk.crash(crash);
+                verify(
+                    &disk,
+                    &knows,
+                    &format!("{kind:?} {sticky} at {operation}, {crash:?}"),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_survived_without_restart() {
+    for operation in 0..operations_of_the_script() {
+        for sticky in [false, true] {
+            let what = format!("ENOSPC {sticky} at {operation}");
+            let disk = SimDisk::new();
+            plan(&disk, operation, FaultKind::Enospc, sticky);
+            let knows = run(&disk);
+            assert!(knows.unknown.is_none(), "{what}: a full disk is no failure");
+            disk.crash(Crash::DropUnsynced);
+            verify(&disk, &knows, &what);
+        }
+    }
+}
+
+#[test]
+fn commits_go_on_once_there_is_space_again() {
+    let disk = SimDisk::new();
+    let meta = open_meta(&disk, MANUAL).unwrap();
+    meta.commit(transaction(0)).wait().unwrap();
+    plan(&disk, disk.operations(), FaultKind::Enospc, true);
+    let mut refused = 0;
+    for step in 1..20 {
+        match meta.commit(transaction(step)).wait() {
+            Err(CommitError::NoSpace) => refused += 1,
+            Ok(_) => {}
+            Err(other) => panic!("{other}"),
+        }
+        let _ = meta.checkpoint();
+    }
+    assert!(refused > 10, "{refused}");
+    disk.set_fault(None);
+    meta.commit(transaction(30)).wait().unwrap();
+    meta.checkpoint().unwrap();
+    meta.snapshot().unwrap();
+    let before = contents(&meta);
+    drop(meta);
+    disk.crash(Crash::DropUnsynced);
+    assert_eq!(contents(&open_meta(&disk, MANUAL).unwrap()), before);
+}
+
+#[test]
+fn below_the_floor_only_deletions_are_taken() {
+    let disk = SimDisk::new();
+    let options = strongroom_store::MetaOptions {
+        floor_bytes: 1 << 20,
+        ..MANUAL
+    };
+    let meta = open_meta(&disk, options).unwrap();
+    meta.commit(transaction(0)).wait().unwrap();
+    disk.set_capacity(Some(1 << 20));
+    assert_eq!(
+        meta.commit(transaction(1)).wait(),
+        Err(CommitError::NoSpace)
+    );
+    let deletion = Transaction::new().delete(T, "left0");
+    meta.commit(deletion).wait().unwrap();
+    assert!(meta.read(T, b"left0").unwrap().is_none());
+    assert!(meta.read(T, b"right0").unwrap().is_some());
+    disk.set_capacity(None);
+    meta.commit(transaction(1)).wait().unwrap();
+}
+
+#[test]
+fn a_failed_sync_stops_the_store_and_is_not_tried_again() {
+    let disk = SimDisk::new();
+    let meta = open_meta(&disk, MANUAL).unwrap();
+    meta.commit(transaction(0)).wait().unwrap();
+    // The next commit is a write and a sync.
+    plan(&disk, disk.operations() + 1, FaultKind::Eio, false);
+    assert!(matches!(
+        meta.commit(transaction(1)).wait(),
+        Err(CommitError::Failed(_))
+    ));
+    let operations = disk.operations();
+    assert!(matches!(
+        meta.commit(transaction(2)).wait(),
+        Err(CommitError::Failed(_))
+    ));
+    assert_eq!(disk.operations(), operations, "nothing is written any more");
+    assert!(meta.stopped().is_some());
+    assert!(meta.read(T, b"left0").unwrap().is_some(), "reads go on");
+    assert!(meta.read(T, b"left1").unwrap().is_none());
+}
+
+#[test]
+fn a_failed_sync_poisons_the_blobs() {
+    let disk = SimDisk::new();
+    let blobs = open_blobs(&disk).unwrap();
+    let (first, bytes) = blob(1);
+    write_blob(&blobs, first, &bytes).unwrap();
+    // Create, write, sync.
+    plan(&disk, disk.operations() + 2, FaultKind::Eio, false);
+    let (second, bytes) = blob(2);
+    assert!(matches!(
+        write_blob(&blobs, second, &bytes),
+        Err(BlobError::Poisoned)
+    ));
+    assert!(matches!(blobs.open(second), Err(BlobError::NotFound(_))));
+    assert!(matches!(blobs.create(second, 0), Err(BlobError::Poisoned)));
+    blobs.open(first).unwrap();
+    assert_eq!(
+        disk.paths()
+            .iter()
+            .filter(|path| path.starts_with("staging/"))
+            .count(),
+        0
+    );
+}
+
+/// How many random histories: `STRONGROOM_CRASH_SEEDS`, or what a build machine can bear.
+fn seeds() -> u64 {
+    std::env::var("STRONGROOM_CRASH_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(250)
+}
+
+#[test]
+fn concurrent_clients_survive_random_crashes() {
+    const CLIENTS: usize = 4;
+    for seed in 0..seeds() {
+        let disk = SimDisk::new();
+        // What each client was told last.
+        let mut told = [0_u64; CLIENTS];
+        for round in 0..3 {
+            let meta = open_meta(&disk, SMALL).unwrap();
+            let found: Vec<u64> = (0..CLIENTS).map(|client| counter(&meta, client)).collect();
+            for (client, (found, told)) in found.iter().zip(told).enumerate() {
+                assert!(
+                    *found == told || *found == told + 1,
+                    "seed {seed}, round {round}, client {client}: {found} after {told}"
+                );
+            }
+            // A number in 20..120, spread by the seed.
+            let until = 20 + (seed * 7919 + round * 104_729) % 100;
+            plan(&disk, disk.operations() + until, FaultKind::PowerOff, true);
+            let answers: [AtomicU64; CLIENTS] = std::array::from_fn(|client| found[client].into());
+            thread::scope(|scope| {
+                for (client, answer) in answers.iter().enumerate() {
+                    let meta = &meta;
+                    scope.spawn(move || {
+                        for number in answer.load(Ordering::Relaxed) + 1.. {
+                            if count(meta, client, number).is_err() {
+                                break;
+                            }
+                            answer.store(number, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+            told = std::array::from_fn(|client| answers[client].load(Ordering::Relaxed));
+            drop(meta);
+            disk.crash(match seed % 4 {
+                0 => Crash::DropUnsynced,
+                1 => Crash::Killed,
+                _ => Crash::Torn { seed },
+            });
+        }
+    }
+}
+
+fn count(meta: &DurableMeta, client: usize, number: u64) -> Result<(), CommitError> {
+    let value = Bytes::from(format!("{number}/{}", "x".repeat(300)));
+    let transaction = Transaction::new()
+        .put(T, format!("left{client}"), value.clone())
+        .put(T, format!("right{client}"), value)
+        .put(T, format!("log{client}/{number:06}"), "x".repeat(100));
+    meta.commit(transaction).wait().map(drop)
+}
+
+fn counter(meta: &DurableMeta, client: usize) -> u64 {
+    let read = |side: &str| -> u64 {
+        meta.read(T, format!("{side}{client}").as_bytes())
+            .unwrap()
+            .map_or(0, |stored| {
+                let text = String::from_utf8(stored.value.to_vec()).unwrap();
+                text.split('/').next().unwrap().parse().unwrap()
+            })
+    };
+    let (left, right) = (read("left"), read("right"));
+    assert_eq!(left, right, "a transaction is there whole or not at all");
+    let log = rows(meta, T)
+        .iter()
+        .filter(|(key, _)| key.starts_with(format!("log{client}/").as_bytes()))
+        .count();
+    assert_eq!(
+        u64::try_from(log).unwrap(),
+        left,
+        "no commit in between is missing"
+    );
+    left
+}
+
+#[test]
+fn concurrent_blobs_survive_random_crashes() {
+    for seed in 0..seeds() / 4 {
+        let disk = SimDisk::new();
+        let blobs = Arc::new(open_blobs(&disk).unwrap());
+        plan(
+            &disk,
+            disk.operations() + 5 + seed,
+            FaultKind::PowerOff,
+            true,
+        );
+        let finished: Vec<Vec<u32>> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    let blobs = Arc::clone(&blobs);
+                    scope.spawn(move || {
+                        (0..12)
+                            .map(|round| client * 100 + round)
+                            .take_while(|number| {
+                                let (id, bytes) = blob(*number);
+                                write_blob(&blobs, id, &bytes).is_ok()
+                            })
+                            .collect()
+                    })
+                })
+                .collect();
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect()
+        });
+        drop(blobs);
+        disk.crash(Crash::Torn { seed });
+        let blobs = open_blobs(&disk).unwrap();
+        for number in finished.into_iter().flatten() {
+            let (id, _) = blob(number);
+            assert!(blobs.open(id).is_ok(), "seed {seed}: blob {number} is lost");
+        }
+        for id in blobs.list(None, 1000).unwrap() {
+            let reader = blobs.open(id).unwrap();
+            let mut out = vec![0; usize::try_from(reader.len_bytes()).unwrap()];
+            reader.read_at(0, &mut out).unwrap();
+            let number = u32::from_be_bytes(id.as_bytes()[12..].try_into().unwrap());
+            assert_eq!(out, blob(number).1, "seed {seed}: a torn blob");
+        }
+    }
+}
