@@ -1,4 +1,4 @@
-# Recipes for daily work. `tests/run` does the whole of it without just.
+# Recipes for daily work. `tools/test.sh` does the whole of it without just.
 
 # What must pass before a change is merged.
 ci: check test doc

@@ -1,5 +1,6 @@
 //! The key ring on disk: two copies, written one after the other, each proven before it counts.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,18 @@ impl RingFiles {
     /// Names the directory; touches nothing.
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir }
+    }
+
+    /// Keeps other processes from changing the ring until the value is dropped: whoever reads it in
+    /// order to write it holds this, or one of two added seals would be lost.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's; there must be a ring.
+    pub(crate) fn hold(&self) -> io::Result<File> {
+        let directory = File::open(&self.dir)?;
+        directory.lock()?;
+        Ok(directory)
     }
 
     /// Looks at both copies, without a key.
