@@ -307,15 +307,14 @@ mod tests {
     #[test]
     fn every_flipped_byte_of_one_copy_is_repaired_from_the_other() {
         let f = fixture();
-        for name in COPIES {
-            let good = fs::read(f.path(name)).unwrap();
-            for index in 0..good.len() {
-                let mut bad = good.clone();
-                bad[index] ^= 0x40;
-                fs::write(f.path(name), &bad).unwrap();
-                assert_eq!(f.open().unwrap().repaired, [name], "byte {index}");
-                assert_eq!(fs::read(f.path(name)).unwrap(), good, "byte {index}");
-            }
+        let good = fs::read(f.path("ring.a")).unwrap();
+        // Both copies are the same bytes: the damaged one alternates.
+        for (index, name) in (0..good.len()).zip(COPIES.into_iter().cycle()) {
+            let mut bad = good.clone();
+            bad[index] ^= 0x40;
+            fs::write(f.path(name), &bad).unwrap();
+            assert_eq!(f.open().unwrap().repaired, [name], "byte {index}");
+            assert_eq!(fs::read(f.path(name)).unwrap(), good, "byte {index}");
         }
     }
 
