@@ -43,7 +43,9 @@ impl SlotKey {
     /// [`KeyLengthError`] unless there are exactly 32.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyLengthError> {
         if bytes.len() != KEY_LEN_BYTES {
-            return Err(KeyLengthError { got_bytes: bytes.len() });
+            return Err(KeyLengthError {
+                got_bytes: bytes.len(),
+            });
         }
         let mut key = Self(Box::new([0; KEY_LEN_BYTES]));
         key.0.copy_from_slice(bytes);
@@ -64,14 +66,26 @@ impl SlotKey {
     /// ```
     ///
     /// The wrapping key is fresh for each salt, so that its one nonce is never used twice.
-    pub fn protect(&self, unseal_key: &UnsealKey, slot_context: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+    pub fn protect(
+        &self,
+        unseal_key: &UnsealKey,
+        slot_context: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Vec<u8> {
         let mut salt = [0; SALT_LEN_BYTES];
         entropy.fill(&mut salt);
         let keys = self.keys(&salt, slot_context);
         let [wrapping_key, commitment] = &*keys;
         let mut sealed = Zeroizing::new(*unseal_key.expose());
         let tag = Aead::gcm(wrapping_key).seal(SINGLE_USE_NONCE, &[VERSION], sealed.as_mut_slice());
-        [&[VERSION], salt.as_slice(), commitment_of(commitment), sealed.as_slice(), &tag].concat()
+        [
+            &[VERSION],
+            salt.as_slice(),
+            commitment_of(commitment),
+            sealed.as_slice(),
+            &tag,
+        ]
+        .concat()
     }
 
     /// Opens what [`SlotKey::protect`] returned under the same `slot_context`.
@@ -83,8 +97,12 @@ impl SlotKey {
         let ([VERSION], rest) = protected.split_first_chunk().ok_or(SlotError::Damaged)? else {
             return Err(SlotError::Damaged);
         };
-        let (salt, rest) = rest.split_first_chunk::<SALT_LEN_BYTES>().ok_or(SlotError::Damaged)?;
-        let (stored, rest) = rest.split_first_chunk::<COMMITMENT_LEN_BYTES>().ok_or(SlotError::Damaged)?;
+        let (salt, rest) = rest
+            .split_first_chunk::<SALT_LEN_BYTES>()
+            .ok_or(SlotError::Damaged)?;
+        let (stored, rest) = rest
+            .split_first_chunk::<COMMITMENT_LEN_BYTES>()
+            .ok_or(SlotError::Damaged)?;
         let sealed: &[u8; SEALED_LEN_BYTES] = rest.try_into().map_err(|_| SlotError::Damaged)?;
         let keys = self.keys(salt, slot_context);
         let [wrapping_key, commitment] = &*keys;
@@ -104,7 +122,9 @@ impl SlotKey {
 }
 
 fn commitment_of(derived: &[u8; 32]) -> &[u8] {
-    derived.split_at_checked(COMMITMENT_LEN_BYTES).map_or(&[], |(commitment, _)| commitment)
+    derived
+        .split_at_checked(COMMITMENT_LEN_BYTES)
+        .map_or(&[], |(commitment, _)| commitment)
 }
 
 /// Why a slot does not open.
@@ -141,9 +161,18 @@ mod tests {
         let (slot_key, other) = (SlotKey::random(&entropy), SlotKey::random(&entropy));
         let unseal_key = UnsealKey::random(&entropy);
         let protected = slot_key.protect(&unseal_key, b"slot 0", &entropy);
-        assert_eq!(slot_key.reveal(&protected, b"slot 0").unwrap().expose(), unseal_key.expose());
-        assert_eq!(other.reveal(&protected, b"slot 0").unwrap_err(), SlotError::WrongKey);
-        assert_eq!(slot_key.reveal(&protected, b"slot 1").unwrap_err(), SlotError::WrongKey);
+        assert_eq!(
+            slot_key.reveal(&protected, b"slot 0").unwrap().expose(),
+            unseal_key.expose()
+        );
+        assert_eq!(
+            other.reveal(&protected, b"slot 0").unwrap_err(),
+            SlotError::WrongKey
+        );
+        assert_eq!(
+            slot_key.reveal(&protected, b"slot 1").unwrap_err(),
+            SlotError::WrongKey
+        );
     }
 
     #[test]
@@ -157,10 +186,16 @@ mod tests {
             assert!(slot_key.reveal(&flipped, b"c").is_err(), "bit {bit}");
         }
         for len in 0..protected.len() {
-            assert_eq!(slot_key.reveal(&protected[..len], b"c").unwrap_err(), SlotError::Damaged);
+            assert_eq!(
+                slot_key.reveal(&protected[..len], b"c").unwrap_err(),
+                SlotError::Damaged
+            );
         }
         let longer = [protected.as_slice(), &[0]].concat();
-        assert_eq!(slot_key.reveal(&longer, b"c").unwrap_err(), SlotError::Damaged);
+        assert_eq!(
+            slot_key.reveal(&longer, b"c").unwrap_err(),
+            SlotError::Damaged
+        );
     }
 
     #[test]
@@ -168,11 +203,17 @@ mod tests {
         let entropy = counter();
         let slot_key = SlotKey::random(&entropy);
         let unseal_key = UnsealKey::random(&entropy);
-        assert_ne!(slot_key.protect(&unseal_key, b"c", &entropy), slot_key.protect(&unseal_key, b"c", &entropy));
+        assert_ne!(
+            slot_key.protect(&unseal_key, b"c", &entropy),
+            slot_key.protect(&unseal_key, b"c", &entropy)
+        );
     }
 
     #[test]
     fn debug_says_nothing() {
-        assert_eq!(format!("{:?}", SlotKey::random(&counter())), "SlotKey(REDACTED)");
+        assert_eq!(
+            format!("{:?}", SlotKey::random(&counter())),
+            "SlotKey(REDACTED)"
+        );
     }
 }

@@ -150,6 +150,9 @@ pub(crate) fn add_seal(
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let entropy = entropy();
+    let _held = RingFiles::new(settings.data.ring())
+        .hold()
+        .map_err(|_| no_ring())?;
     let mut opened = unseal::unseal(settings, &entropy, environment)?;
     let path = unseal::add_key_file(settings, &mut opened, path, &entropy)?;
     output::say(&format!(

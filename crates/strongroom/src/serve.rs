@@ -117,7 +117,10 @@ fn open_or_create_ring(
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
 ) -> Result<OpenedRing, Failure> {
-    if RingFiles::new(settings.data.ring()).exist() {
+    let files = RingFiles::new(settings.data.ring());
+    if files.exist() {
+        // Opening may repair a copy, and a seal may be added at the same moment.
+        let _held = files.hold().map_err(|error| admin_failure(&error))?;
         return unseal::unseal(settings, entropy, environment);
     }
     let mut created = unseal::create(settings, clock, entropy, environment)?;
