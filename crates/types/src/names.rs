@@ -183,6 +183,7 @@ mod tests {
     #[test]
     fn bucket_names_follow_the_rules() {
         for good in [
+            "w1",
             "abc",
             "a.b.c",
             "my-bucket-1",
@@ -195,7 +196,7 @@ mod tests {
         }
         for bad in [
             "",
-            "ab",
+            "a",
             &"a".repeat(64),
             "Abc",
             "a_b",
