@@ -240,6 +240,14 @@ async fn a_body_that_is_read_is_asked_for() {
 }
 
 #[tokio::test]
+async fn an_empty_body_that_waits_to_be_asked_for_ends_the_connection() {
+    let running = start(Duration::from_secs(5)).await;
+    let head = "PUT /echo HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\nexpect: 100-continue\r\n\r\n";
+    let text = exchange(running.http, head).await;
+    assert!(text.contains("connection: close\r\n"), "{text}");
+}
+
+#[tokio::test]
 async fn a_body_that_fails_never_ends_cleanly() {
     let running = start(Duration::from_secs(5)).await;
     let text = exchange(running.http, &get("/fail-length")).await;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -399,12 +399,21 @@ async fn answer<H: Handler>(
     if let Some(response) = shared.management.answer(method, path, &connection) {
         return Ok(response.map(Either::Left));
     }
+    // hyper sends no `100 Continue` for an empty body, and botocore reads the next answer on such a
+    // connection wrongly: it must not be used again.
+    let closes = request.version() < http::Version::HTTP_2
+        && request.headers().contains_key(header::EXPECT)
+        && request.body().is_end_stream();
     let mut request = request.map(RequestBody::new);
     request.extensions_mut().insert(connection);
     mark_secrets(request.headers_mut());
     // The net below the handler: one request fails, the other streams of the connection do not.
     let handling = AssertUnwindSafe(shared.handler.handle(request, connection)).catch_unwind();
-    if let Ok(response) = handling.await {
+    if let Ok(mut response) = handling.await {
+        if closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         Ok(response.map(Either::Right))
     } else {
         tracing::error!("a request handler panicked");
