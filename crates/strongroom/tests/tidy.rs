@@ -1,5 +1,7 @@
 //! Checks of the repository itself: what reviewers would otherwise have to remember.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
