@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use aws_lc_rs::digest;
 use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
+use strongroom_types::ChecksumAlgorithm;
 
 use crate::limits::{
     CHUNK_HEADER_MAX_BYTES, CHUNK_MAX_BYTES, CHUNK_SIGNED_MIN_BYTES, TRAILERS_MAX,
@@ -82,6 +83,9 @@ pub enum ChunkError {
     /// A trailer was not announced, came twice, or an announced one did not come.
     #[error("the trailers are not the announced ones")]
     TrailerMismatch,
+    /// The trailer of a checksum is no value of its algorithm.
+    #[error("a trailing checksum is malformed")]
+    InvalidTrailingChecksum(ChecksumAlgorithm),
     /// The body ended before its end.
     #[error("the body is truncated")]
     Truncated,
@@ -125,6 +129,11 @@ impl ChunkError {
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. Check your key and signing method.".into(),
                 403,
+            ),
+            Self::InvalidTrailingChecksum(algorithm) => (
+                "InvalidRequest",
+                format!("Value for {} trailing header is invalid.", algorithm.header()).into(),
+                400,
             ),
             Self::LengthMismatch => (
                 "IncompleteBody",

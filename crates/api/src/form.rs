@@ -89,7 +89,7 @@ pub enum FormError {
     /// 400 `MaxPostPreDataLengthExceededError`.
     #[error("Your POST request fields preceding the upload file were too large.")]
     FieldsTooLarge,
-    /// 400 `IncorrectNumberOfFilesInPostRequest`.
+    /// 400 `InvalidArgument`: so S3 answers, although its reference lists a code of its own.
     #[error("POST requires exactly one file upload per request.")]
     NoFile,
     /// 400 `IncompleteBody`: the body ended within the file.
@@ -104,7 +104,7 @@ impl FormError {
             Self::NotAForm => ("PreconditionFailed", 412),
             Self::Malformed => ("MalformedPOSTRequest", 400),
             Self::FieldsTooLarge => ("MaxPostPreDataLengthExceededError", 400),
-            Self::NoFile => ("IncorrectNumberOfFilesInPostRequest", 400),
+            Self::NoFile => ("InvalidArgument", 400),
             Self::Truncated => ("IncompleteBody", 400),
         };
         (code, self.to_string(), status)

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use md5::{Digest as _, Md5};
 use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
@@ -147,6 +150,27 @@ fn hex_sha256(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))
 }
 
+fn content_md5(body: &[u8]) -> String {
+    STANDARD.encode(Md5::digest(body))
+}
+
+/// Documents come with a digest, as every SDK sends it.
+fn with_digest<'a>(
+    target: &str,
+    headers: &[(&'a str, &'a str)],
+    body: &[u8],
+    md5: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let mut headers = headers.to_vec();
+    let has_one = headers
+        .iter()
+        .any(|(name, _)| *name == "content-md5" || name.starts_with("x-amz-checksum-"));
+    if target.contains('?') && !body.is_empty() && !has_one {
+        headers.push(("content-md5", md5));
+    }
+    headers
+}
+
 fn mac(key: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
         .as_ref()
@@ -273,7 +297,9 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let answer = self.call(method, target, headers, body).await;
+        let md5 = content_md5(body);
+        let headers = with_digest(target, headers, body, &md5);
+        let answer = self.call(method, target, &headers, body).await;
         assert!(
             answer.status.is_success(),
             "{method} {target}: {} {}",
@@ -290,7 +316,9 @@ impl Server {
         body: &[u8],
         (status, code, message): (u16, &str, &str),
     ) -> Answer {
-        let answer = self.call(method, target, headers, body).await;
+        let md5 = content_md5(body);
+        let headers = with_digest(target, headers, body, &md5);
+        let answer = self.call(method, target, &headers, body).await;
         let got = (
             answer.status.as_u16(),
             answer.element("Code"),
@@ -716,25 +744,55 @@ async fn settings_and_tags_are_set_read_and_removed() {
         assert_eq!(server.ok("GET", target, &[], b"").await.element("Key"), "c");
         server.ok("DELETE", target, &[], b"").await;
     }
-    let encryption = b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
-        <SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID></ApplyServerSideEncryptionByDefault>\
-        </Rule></ServerSideEncryptionConfiguration>";
+    let encryption =
+        b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+        <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault>\
+        <BucketKeyEnabled>true</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>";
     server.ok("PUT", "/abc?encryption", &[], encryption).await;
-    let shown = server.ok("GET", "/abc?encryption", &[], b"").await;
-    assert_eq!(
-        (
-            shown.element("KMSMasterKeyID"),
-            shown.element("BucketKeyEnabled")
-        ),
-        ("k", "false")
-    );
-    let refused = server.call("PUT", "/abc/new", &[], b"x").await;
+    let kms = String::from_utf8_lossy(encryption).replace("AES256", "aws:kms");
+    let refused = server
+        .call(
+            "PUT",
+            "/abc?encryption",
+            &[("content-md5", &content_md5(kms.as_bytes()))],
+            kms.as_bytes(),
+        )
+        .await;
     assert_eq!(
         (refused.status.as_u16(), refused.element("Code")),
         (501, "NotImplemented")
     );
+    let shown = server.ok("GET", "/abc?encryption", &[], b"").await;
+    assert_eq!(
+        (
+            shown.element("SSEAlgorithm"),
+            shown.element("BucketKeyEnabled")
+        ),
+        ("AES256", "true")
+    );
     server.ok("DELETE", "/abc?encryption", &[], b"").await;
     server.ok("PUT", "/abc/new", &[], b"x").await;
+}
+
+#[tokio::test]
+async fn documents_come_with_a_digest_where_aws_demands_one() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    for (method, target, is_demanded) in [
+        ("PUT", "/abc?encryption", true),
+        ("PUT", "/abc?tagging", true),
+        ("POST", "/abc?delete", true),
+        ("PUT", "/abc?versioning", false),
+        ("PUT", "/abc/k?tagging", false),
+    ] {
+        let answer = server.call(method, target, &[], b"<X/>").await;
+        let missing = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
+        assert_eq!(
+            answer.element("Message") == missing,
+            is_demanded,
+            "{target}"
+        );
+    }
 }
 
 #[tokio::test]

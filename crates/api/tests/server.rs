@@ -214,6 +214,14 @@ async fn a_refusal_reads_no_body_and_closes() {
         text.starts_with("HTTP/1.1 403 ") && !text.contains("100 Continue"),
         "{text}"
     );
+    // What comes next may be the body or another request: nobody may guess.
+    assert!(text.contains("connection: close\r\n"), "{text}");
+    let mut stream = connect(running.http).await;
+    let next = "GET /x HTTP/1.1\r\nhost: h\r\n\r\n";
+    let both = format!("{head}{next}");
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let text = read_all(&mut stream).await;
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
     // A client that sends at once gets the answer as well, not a reset.
     let mut stream = connect(running.http).await;
     stream

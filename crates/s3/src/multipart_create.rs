@@ -171,6 +171,11 @@ impl S3 {
         if upload.row.key.is_customer() != customer.is_present() {
             return Err(SseError::UploadEncryptionMissing.into());
         }
+        if customer.is_present() {
+            // The rules of writes hold for parts: a key of another length is invalid, and not just
+            // another key (spec `s3-encryption.md` 2.2).
+            customer.parse()?;
+        }
         let opened = self.open_data_key(&upload.row.key, &upload.identity, customer, confidential);
         opened.map_err(|error| {
             if error == S3Error::Sse(SseError::CustomerKeyWrong) {

@@ -21,6 +21,8 @@ pub(crate) struct ErrorPlace {
     pub(crate) range: Option<String>,
     /// `x-amz-copy-source-range`, as sent.
     pub(crate) copy_source_range: Option<String>,
+    /// `uploadId`, decoded; empty where there is none.
+    pub(crate) upload_id: String,
     /// Who asks.
     pub(crate) principal_arn: String,
     /// At what.

@@ -160,7 +160,8 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
             "NoSuchUpload",
             "The specified upload does not exist. The upload ID may be invalid, or the upload may \
              have been aborted or completed.",
-        ),
+        )
+        .with("UploadId", &place.upload_id),
         S3Error::InvalidPart { part_number } => row(
             400,
             "InvalidPart",
@@ -629,10 +630,17 @@ fn form(error: FormError) -> ErrorAnswer {
         FormError::NotAForm => (412, "PreconditionFailed"),
         FormError::Malformed => (400, "MalformedPOSTRequest"),
         FormError::FieldsTooLarge => (400, "MaxPostPreDataLengthExceededError"),
-        FormError::NoFile => (400, "IncorrectNumberOfFilesInPostRequest"),
+        FormError::NoFile => (400, "InvalidArgument"),
         FormError::Truncated => (400, "IncompleteBody"),
     };
-    row(status, code, error.to_string())
+    let answer = row(status, code, error.to_string());
+    match error {
+        FormError::NoFile => answer.argument("file", Some("0")),
+        FormError::NotAForm
+        | FormError::Malformed
+        | FormError::FieldsTooLarge
+        | FormError::Truncated => answer,
+    }
 }
 
 fn unconfigured(what: Unconfigured, bucket: &str) -> ErrorAnswer {

@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use http::HeaderMap;
@@ -14,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use strongroom_s3::{BodyError, BodySource, ObjectBody, ReadError};
+use strongroom_types::ChecksumAlgorithm;
 
 use crate::chunked::{ChunkError, ChunkEvent, ChunkedDecoder};
 use crate::sigv4::Payload;
@@ -148,15 +147,24 @@ impl DecodedBody {
             | ChunkError::Malformed
             | ChunkError::ChunkTooLarge
             | ChunkError::ChunkTooSmall
+            | ChunkError::InvalidTrailingChecksum(_)
             | ChunkError::TrailerMismatch => BodyError::Malformed("aws-chunked"),
         }
     }
 
-    fn take_trailers(&mut self, trailers: &[(String, String)]) {
-        let checksum = trailers
-            .iter()
-            .find(|(name, _)| name.starts_with("x-amz-checksum-"));
-        self.checksum = checksum.and_then(|(_, value)| BASE64.decode(value.trim()).ok());
+    /// Keeps the checksum among the trailers. One of an algorithm that nobody computes is none:
+    /// the head, which must announce it, was refused.
+    fn take_trailers(&mut self, trailers: &[(String, String)]) -> Result<(), ChunkError> {
+        for (name, value) in trailers {
+            let algorithm = name
+                .strip_prefix("x-amz-checksum-")
+                .and_then(|name| ChecksumAlgorithm::parse(name).ok());
+            if let Some(algorithm) = algorithm {
+                let value = super::parse_digests::decode(algorithm, value.trim());
+                self.checksum = Some(value.ok_or(ChunkError::InvalidTrailingChecksum(algorithm))?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -174,7 +182,9 @@ impl BodySource for DecodedBody {
                     Ok(Some(ChunkEvent::Data(bytes))) => return Poll::Ready(Some(Ok(bytes))),
                     Ok(Some(ChunkEvent::End { trailers })) => {
                         this.is_done = true;
-                        this.take_trailers(&trailers);
+                        if let Err(error) = this.take_trailers(&trailers) {
+                            return Poll::Ready(Some(Err(this.fail(error))));
+                        }
                     }
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Some(Err(this.fail(error)))),

@@ -80,7 +80,13 @@ impl Call {
 
     /// Reads a body that is a document, whole, and holds it against its digests.
     pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
-        let digests = parse_digests::digests(&self.parts.headers, &self.payload);
+        let headers = &self.parts.headers;
+        let digests = match rule {
+            DigestRule::OfObject => parse_digests::digests_but_checksum(headers, &self.payload),
+            DigestRule::Required | DigestRule::RequiredUnlessSigned | DigestRule::Optional => {
+                parse_digests::digests(headers, &self.payload)
+            }
+        };
         let is_signed = !matches!(
             self.payload,
             Payload::Unsigned | Payload::ChunkedUnsignedTrailer

@@ -12,11 +12,15 @@ use crate::limits::XML_DOCUMENT_MAX_BYTES;
 /// Whether the operation's body must come with a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DigestRule {
-    /// AWS demands `Content-MD5` or a checksum. A signed payload serves as well: it is a SHA-256
-    /// that the client cannot have got wrong.
+    /// AWS demands `Content-MD5` or a checksum, also of a payload whose hash is signed.
     Required,
+    /// The same, but a signed payload serves as well: it is a SHA-256 that the client cannot have
+    /// got wrong. For operations whose clients are known to send nothing else.
+    RequiredUnlessSigned,
     /// Nothing is demanded; what is sent is checked.
     Optional,
+    /// As `Optional`, and a checksum in the head is that of an object, not of the document.
+    OfObject,
 }
 
 /// A document, or why it could not be read. Handlers let the request in before they look: a caller
@@ -75,11 +79,12 @@ fn check(bytes: &[u8], declared: Declared, trailer: Option<Vec<u8>>) -> Result<(
         content_sha256,
         checksum,
     } = declared.digests?;
-    if declared.rule == DigestRule::Required
-        && !declared.is_signed
-        && content_md5.is_none()
-        && checksum.is_none()
-    {
+    let is_needed = match declared.rule {
+        DigestRule::Required => true,
+        DigestRule::RequiredUnlessSigned => !declared.is_signed,
+        DigestRule::Optional | DigestRule::OfObject => false,
+    };
+    if is_needed && content_md5.is_none() && checksum.is_none() {
         return Err(RequestError::MissingDigest.into());
     }
     if let Some(expected) = content_sha256 {

@@ -9,6 +9,7 @@ use super::route::Reply;
 use super::{parse_headers, parse_query, reply};
 use crate::error::Failure;
 use crate::xml::{S3_NAMESPACE, XmlWriter};
+use strongroom_types::Checksum;
 use strongroom_types::limits::LIST_PAGE_MAX;
 
 /// What was asked for.
@@ -43,7 +44,12 @@ pub(crate) async fn get_object_attributes(call: Call) -> Reply {
     }
     if wanted.checksum && object.checksum.is_some() {
         xml.nested("Checksum", |xml| {
-            write_checksum(xml, object.checksum.as_ref());
+            // Here, and only here, S3 shows a composite checksum without its count of parts.
+            let bare = object.checksum.clone().map(|checksum| Checksum {
+                part_count: 0,
+                ..checksum
+            });
+            write_checksum(xml, bare.as_ref());
         });
     }
     if let (true, Some(parts)) = (wanted.parts, &output.parts) {

@@ -109,7 +109,7 @@ fn upload_part_input(call: &Call) -> Result<UploadPartInput, Failure> {
 
 /// CompleteMultipartUpload.
 pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
-    let document = call.read_document(DigestRule::Optional).await;
+    let document = call.read_document(DigestRule::OfObject).await;
     let (door, key) = call.object_door()?;
     let input = complete_input(&call);
     let location = location(&call);

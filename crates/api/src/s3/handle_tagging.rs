@@ -60,7 +60,7 @@ pub(crate) async fn get_object_tagging(call: Call) -> Reply {
 
 /// PutObjectTagging.
 pub(crate) async fn put_object_tagging(mut call: Call) -> Reply {
-    let document = call.read_document(DigestRule::Required).await;
+    let document = call.read_document(DigestRule::RequiredUnlessSigned).await;
     let (door, key) = call.object_door()?;
     let version = parse_query::version(&call.query);
     let version = blocking(move || {

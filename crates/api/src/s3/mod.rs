@@ -74,6 +74,7 @@ impl S3ApiOptions {
         let domains = vec![
             "localhost".to_owned(),
             "s3.localhost".to_owned(),
+            format!("s3.{region}.localhost"),
             format!("s3.{region}.amazonaws.com"),
             "s3.amazonaws.com".to_owned(),
         ];
@@ -239,6 +240,9 @@ impl S3Api {
         });
         sign_in(&mut context, verified.credential.as_deref());
         place.bucket = address.bucket.clone().unwrap_or_default();
+        if let Some(upload_id) = query.get("uploadId") {
+            place.upload_id = String::from_utf8_lossy(upload_id).into_owned();
+        }
         place.principal_arn = context.principal.arn();
         place.resource_arn = match &address.key {
             Some(key) => format!("arn:aws:s3:::{}/{key}", place.bucket),

@@ -17,6 +17,21 @@ use crate::sigv4::Payload;
 /// More than one checksum, one that is malformed or that we do not compute, or an algorithm
 /// without its value.
 pub(crate) fn digests(headers: &HeaderMap, payload: &Payload) -> Result<ExpectedDigests, Failure> {
+    Ok(ExpectedDigests {
+        checksum: expected_checksum(headers)?,
+        ..digests_but_checksum(headers, payload)?
+    })
+}
+
+/// The digests that bind the body where `x-amz-checksum-*` speaks of something else.
+///
+/// # Errors
+///
+/// A `Content-MD5` that is malformed.
+pub(crate) fn digests_but_checksum(
+    headers: &HeaderMap,
+    payload: &Payload,
+) -> Result<ExpectedDigests, Failure> {
     let content_sha256 = match payload {
         Payload::Sha256(digest) => Some(*digest),
         Payload::Unsigned
@@ -27,7 +42,7 @@ pub(crate) fn digests(headers: &HeaderMap, payload: &Payload) -> Result<Expected
     Ok(ExpectedDigests {
         content_md5: content_md5(headers)?,
         content_sha256,
-        checksum: expected_checksum(headers)?,
+        checksum: None,
     })
 }
 

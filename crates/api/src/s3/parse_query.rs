@@ -54,20 +54,35 @@ pub(crate) fn page_size(query: &Query, name: &'static str) -> Result<u32, Failur
     let Some(value) = filled(query, name)? else {
         return Ok(LIST_PAGE_MAX);
     };
+    let (range, shown, form) = match name {
+        // S3 calls this one by two names.
+        "max-keys" => (
+            "Argument maxKeys must be an integer between 0 and 2147483647",
+            "maxKeys",
+            "Provided max-keys not an integer or within integer range",
+        ),
+        "max-parts" => (
+            "Argument max-parts must be an integer between 0 and 2147483647",
+            name,
+            "Provided max-parts not an integer or within integer range",
+        ),
+        "max-uploads" => (
+            "Argument max-uploads must be an integer between 0 and 2147483647",
+            name,
+            "Provided max-uploads not an integer or within integer range",
+        ),
+        _ => (
+            "Argument must be an integer between 0 and 2147483647",
+            name,
+            "Provided value is not an integer or not within integer range",
+        ),
+    };
     match value.parse::<i32>() {
         Ok(wanted) => match u32::try_from(wanted) {
             Ok(wanted) => Ok(wanted.min(LIST_PAGE_MAX)),
-            Err(_) => Err(argument(
-                "Argument must be an integer between 0 and 2147483647",
-                name,
-                Some(value),
-            )),
+            Err(_) => Err(argument(range, shown, Some(value))),
         },
-        Err(_) => Err(argument(
-            "Provided value is not an integer or not within integer range",
-            name,
-            Some(value),
-        )),
+        Err(_) => Err(argument(form, name, Some(value))),
     }
 }
 
@@ -83,7 +98,7 @@ pub(crate) fn part_number_marker(query: &Query) -> Result<u32, Failure> {
         .filter(|marker| i32::try_from(*marker).is_ok());
     parsed.ok_or_else(|| {
         argument(
-            "Argument must be an integer between 0 and 2147483647",
+            "Argument part-number-marker must be an integer between 0 and 2147483647",
             NAME,
             Some(value),
         )

@@ -285,15 +285,13 @@ pub(crate) fn complete(document: &[u8]) -> Result<Vec<CompletedPart>, Failure> {
             }
         }
         part.finish()?;
-        let number = number
-            .trim()
-            .parse()
-            .ok()
-            .and_then(PartNumber::new)
-            .ok_or_else(|| {
-                let message = "Part number must be an integer between 1 and 10000, inclusive";
-                argument(message, "partNumber", Some(&number))
-            })?;
+        // What is no number breaks the schema; a number out of range is an argument's value.
+        let value: i64 = number.trim().parse().map_err(|_| XmlError)?;
+        let number = u64::try_from(value).ok().and_then(PartNumber::new);
+        let number = number.ok_or_else(|| {
+            let message = "Part number must be an integer between 1 and 10000, inclusive";
+            argument(message, "partNumber", Some(&value.to_string()))
+        })?;
         parts.push(CompletedPart {
             part_number: number,
             etag: etag(&tag),

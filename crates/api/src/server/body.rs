@@ -1,6 +1,8 @@
 //! The request body, with a watch on senders that stall or trickle.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct RequestBody<B = Incoming> {
     /// Time waited and bytes got within the current window.
     waited: Duration,
     got_bytes: u64,
+    /// Set at the first poll.
+    asked: Arc<AtomicBool>,
 }
 
 /// Why a request body could not be read.
@@ -66,7 +70,14 @@ impl<B> RequestBody<B> {
             waiting_since: None,
             waited: Duration::ZERO,
             got_bytes: 0,
+            asked: Arc::default(),
         }
+    }
+
+    /// Tells, also when the body is gone, whether it was ever asked for its bytes. While it was
+    /// not, a client that expects `100 Continue` has not been told to send them.
+    pub(super) fn asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -119,6 +130,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        this.asked.store(true, Ordering::Relaxed);
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Pending => {
                 ready!(this.poll_stalled(cx));

@@ -399,18 +399,21 @@ async fn answer<H: Handler>(
     if let Some(response) = shared.management.answer(method, path, &connection) {
         return Ok(response.map(Either::Left));
     }
-    // hyper sends no `100 Continue` for an empty body, and botocore reads the next answer on such a
-    // connection wrongly: it must not be used again.
-    let closes = request.version() < http::Version::HTTP_2
-        && request.headers().contains_key(header::EXPECT)
-        && request.body().is_end_stream();
+    let expects =
+        request.version() < http::Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
+    let is_empty = request.body().is_end_stream();
     let mut request = request.map(RequestBody::new);
+    let asked = request.body().asked();
     request.extensions_mut().insert(connection);
     mark_secrets(request.headers_mut());
     // The net below the handler: one request fails, the other streams of the connection do not.
     let handling = AssertUnwindSafe(shared.handler.handle(request, connection)).catch_unwind();
     if let Ok(mut response) = handling.await {
-        if closes {
+        // Two reasons not to use a connection again after a final answer without `100 Continue`.
+        // The client may send its body or go on with the next request (RFC 9110, 10.1.1), and the
+        // head of a request must never be read as the body of another. And botocore reads the next
+        // answer wrongly; hyper sends no `100 Continue` for an empty body.
+        if expects && (is_empty || !asked.load(Ordering::Relaxed)) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

@@ -21,8 +21,8 @@ pub struct Authorization<'a> {
     pub(super) credential: CredentialClaim<'a>,
     /// The signed headers: lower case, ascending, joined by `;`.
     pub(super) signed_headers: Cow<'a, str>,
-    /// The signature: 64 lower-case hexadecimal digits were checked, this is their value.
-    pub(super) signature: [u8; 32],
+    /// The signature as sent.
+    pub(super) signature: Cow<'a, str>,
     /// The time of signing, and its text in the string to sign.
     pub(super) time: Timestamp,
     pub(super) amz_date: String,
@@ -57,6 +57,12 @@ impl Authorization<'_> {
     /// The access key that is claimed to have signed.
     pub fn access_key_id(&self) -> &str {
         self.credential.access_key_id()
+    }
+
+    /// The signature's value: that of 64 lower-case hexadecimal digits. Any other text is a
+    /// signature that matches nothing, and AWS says so; it is not called malformed.
+    pub(super) fn signature(&self) -> Option<[u8; 32]> {
+        parse_digest(&self.signature)
     }
 
     /// Whether the signature is in the query.
@@ -166,7 +172,7 @@ fn parse_header<'a>(text: &'a str, headers: &'a HeaderMap) -> Result<Authorizati
     Ok(Authorization {
         credential,
         signed_headers: Cow::Borrowed(signed_headers),
-        signature: parse_signature(signature, ScopePlace::Header)?,
+        signature: Cow::Borrowed(signature),
         time,
         amz_date,
         presigned: None,
@@ -278,7 +284,7 @@ impl<'a> QueryFields<'a> {
         Ok(Authorization {
             credential,
             signed_headers,
-            signature: parse_signature(&signature, ScopePlace::Query)?,
+            signature,
             time,
             amz_date,
             presigned: Some(Presigned {
@@ -420,15 +426,6 @@ pub(super) fn parse_digest(text: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     hex::decode_to_slice(text, &mut digest).ok()?;
     Some(digest)
-}
-
-fn parse_signature(text: &str, place: ScopePlace) -> Result<[u8; 32], AuthError> {
-    parse_digest(text).ok_or_else(|| match place {
-        ScopePlace::Header => AuthError::HeaderMalformed("the Signature is mal-formed.".into()),
-        ScopePlace::Query | ScopePlace::Form => {
-            AuthError::QueryMalformed("X-Amz-Signature is mal-formed.".into())
-        }
-    })
 }
 
 fn parse_expires(text: &str) -> Result<u64, &'static str> {

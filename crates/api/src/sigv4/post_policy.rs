@@ -61,15 +61,13 @@ impl Verifier {
             return Err(AuthError::UnsupportedMechanism);
         }
         let Some(policy) = fields.get("policy") else {
-            // A signature without a policy signs nothing.
-            return match fields.get("x-amz-signature") {
-                Some(_) => Err(AuthError::PostFieldMissing("policy")),
-                None => Ok(VerifiedPost {
-                    credential: None,
-                    scope: None,
-                    content_length_range: None,
-                }),
-            };
+            // Without a policy nothing is signed, whatever other fields say: S3 takes such a form as
+            // sent by nobody (API reference, POST Object).
+            return Ok(VerifiedPost {
+                credential: None,
+                scope: None,
+                content_length_range: None,
+            });
         };
         let field = |name| fields.get(name).ok_or(AuthError::PostFieldMissing(name));
         if field("x-amz-algorithm")? != "AWS4-HMAC-SHA256" {

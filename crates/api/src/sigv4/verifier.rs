@@ -105,13 +105,18 @@ impl Verifier {
                 .ok_or(AuthError::MissingContentSha256)?,
         };
         let declared_payload = DeclaredPayload::parse(declared)?;
-        let (credential, scope, key) = self.authenticate(parts, &claim, declared)?;
+        let Authenticated {
+            credential,
+            scope,
+            key,
+            signature,
+        } = self.authenticate(parts, &claim, declared)?;
         let chain = || {
             ChunkVerifier::new(
                 key.clone(),
                 &claim.amz_date,
                 claim.credential.scope(),
-                claim.signature,
+                signature,
             )
         };
         let payload = match declared_payload {
@@ -153,7 +158,9 @@ impl Verifier {
         {
             return Err(AuthError::ContentSha256Mismatch);
         }
-        let (credential, scope, _) = self.authenticate(parts, &claim, &hash)?;
+        let Authenticated {
+            credential, scope, ..
+        } = self.authenticate(parts, &claim, &hash)?;
         Ok(Verified {
             credential: Some(credential),
             scope: Some(scope),
@@ -167,7 +174,7 @@ impl Verifier {
         parts: &Parts,
         claim: &Authorization<'_>,
         payload_hash: &str,
-    ) -> Result<(Arc<Credential>, Scope, hmac::Key), AuthError> {
+    ) -> Result<Authenticated, AuthError> {
         let region = claim.credential.check_region(&self.region)?;
         let now = self.clock.now();
         check_time(claim, now)?;
@@ -185,6 +192,7 @@ impl Verifier {
         let credential = self.find(&claim.credential, token, now)?;
         let (key, is_fresh) = self.signing_key(&credential, &claim.credential);
 
+        let sent = claim.signature();
         let mut request = Vec::with_capacity(1024);
         let mut try_form = |form| -> Result<bool, AuthError> {
             request.clear();
@@ -198,13 +206,13 @@ impl Verifier {
             )?;
             let text = string_to_sign(claim, &request);
             let expected = hmac::sign(&key, text.as_bytes());
-            Ok(expected.as_ref().ct_eq(&claim.signature).into())
+            Ok(sent.is_some_and(|sent| expected.as_ref().ct_eq(&sent).into()))
         };
         let form = canonical::path_form(claim.service());
         let matches = try_form(form)? || (form == PathForm::AsSent && try_form(PathForm::Recoded)?);
-        if !matches {
+        let (true, Some(signature)) = (matches, sent) else {
             return Err(mismatch(parts, claim, payload_hash, form));
-        }
+        };
         if is_fresh {
             self.keys
                 .insert(&credential, &claim.credential.text, key.clone());
@@ -214,7 +222,12 @@ impl Verifier {
             region,
             service: claim.service(),
         };
-        Ok((credential, scope, key))
+        Ok(Authenticated {
+            credential,
+            scope,
+            key,
+            signature,
+        })
     }
 
     /// Finds the credential and holds the session token against it.
@@ -255,6 +268,14 @@ impl Verifier {
             None => (signing_key::derive(credential, claim), true),
         }
     }
+}
+
+/// What a good signature proves, and what the signatures of chunks go on from.
+struct Authenticated {
+    credential: Arc<Credential>,
+    scope: Scope,
+    key: hmac::Key,
+    signature: [u8; 32],
 }
 
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
@@ -383,7 +404,7 @@ fn mismatch(
     match (write(Disclosure::Full), write(Disclosure::Masked)) {
         (Ok(full), Ok(masked)) => AuthError::SignatureDoesNotMatch(Box::new(Mismatch {
             access_key_id: claim.access_key_id().to_owned(),
-            signature_provided: hex::encode(claim.signature),
+            signature_provided: claim.signature.to_string(),
             string_to_sign: string_to_sign(claim, &full),
             canonical_request: String::from_utf8_lossy(&masked).into_owned(),
         })),
