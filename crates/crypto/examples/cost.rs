@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use strongroom_crypto::{
     DataKey, Keyring, ObjectIdentity, PAGE_LEN_BYTES, PageCipher, RowSealer, SEGMENT_LEN_BYTES,
-    SEGMENT_OVERHEAD_BYTES, ServicePurpose, StreamOpener, StreamSealer, open_whole, seal_whole,
+    SEGMENT_OVERHEAD_BYTES, STORED_PAGE_LEN_BYTES, ServicePurpose, StreamOpener, StreamSealer,
+    open_whole, seal_whole,
 };
 use strongroom_types::{BucketUid, Entropy, ObjectKey, Timestamp, VersionUid};
 
@@ -46,9 +47,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     report("row open, 300 B", || rows.open(1, b"bucket\0key", &row))?;
     let pages = PageCipher::new(ring.service_key(ServicePurpose::Index));
-    let mut page = vec![7; PAGE_LEN_BYTES];
-    report("page encrypt, 4 KiB", || pages.encrypt(9, &mut page))?;
-    report("page decrypt, 4 KiB", || pages.decrypt(9, &mut page))?;
+    let mut stored = Vec::new();
+    report("page seal, 4 KiB", || {
+        stored.clear();
+        pages.seal(9, 1, &[7; PAGE_LEN_BYTES], &mut stored);
+    })?;
+    let stored: [u8; STORED_PAGE_LEN_BYTES] = stored.try_into().map_err(|_| "length")?;
+    report("page open, 4 KiB", || {
+        pages.open(9, &mut stored.clone()).is_ok()
+    })?;
 
     let mut sealer = StreamSealer::new(&key, &object, None, &entropy);
     let mut segment = vec![7; SEGMENT_LEN_BYTES + SEGMENT_OVERHEAD_BYTES];

@@ -25,7 +25,7 @@ pub(crate) mod label {
     pub(crate) const ATTRIBUTE: &str = "strongroom/1 attribute";
     /// Key of the frames of one file, from the service key.
     pub(crate) const FRAME: &str = "strongroom/1 frame";
-    /// Keys of all index pages, from the service key.
+    /// Key of all index pages, from the service key; also their associated data.
     pub(crate) const PAGE: &str = "strongroom/1 page";
     /// Wrapping key of a slot's unseal key, from a seal's slot key.
     pub(crate) const SLOT: &str = "strongroom/1 slot key";

@@ -62,7 +62,7 @@ pub use error::{FormatError, OpenError, RingError, SealingError, UnwrapError};
 pub use footer::{FOOTER_END_LEN_BYTES, FOOTER_MAX_BYTES, Footer, encode_footer, parse_footer};
 pub use frame::{FRAME_OVERHEAD_BYTES, FrameCipher};
 pub use identity::{ObjectIdentity, PartIdentity};
-pub use page::{PAGE_LEN_BYTES, PageCipher};
+pub use page::{PAGE_LEN_BYTES, PageCipher, STORED_PAGE_LEN_BYTES};
 pub use ring::{
     Keyring, RingSlot, RootState, RootVersion, Sealed, ServicePurpose, Unsealed, slot_context,
 };

@@ -1,65 +1,70 @@
-//! Encrypted pages of the index file.
+//! Sealed pages of the index file.
 
-use aes::Aes256;
-use aes::cipher::KeyInit;
-use xts_mode::{Xts128, get_tweak_default};
-
-use crate::ServiceKey;
+use crate::aead::{Aead, NONCE_LEN_BYTES, TAG_LEN_BYTES};
 use crate::kdf::{derive, label};
+use crate::{OpenError, ServiceKey};
 
 /// Length of a page, in bytes.
 pub const PAGE_LEN_BYTES: usize = 4096;
+/// Length of a stored page, in bytes: `BE64(write count) || ciphertext(4096) || tag(16)`.
+pub const STORED_PAGE_LEN_BYTES: usize = COUNT_LEN_BYTES + PAGE_LEN_BYTES + TAG_LEN_BYTES;
 
-/// Encrypts the pages of the index file in place, AES-256-XTS (IEEE 1619, NIST SP 800-38E).
+const COUNT_LEN_BYTES: usize = 8;
+
+/// Seals the pages of the index file, AES-256-GCM-SIV (RFC 8452).
 ///
-/// It hides names from who has the disk, at no cost in space. It does **not** detect changes, and
-/// it shows which pages changed between two looks: the values of rows carry their own tags.
-///
-/// The mode is a library's, although that works block by block (about 20 us a page): pages are
-/// crossed when the index is read from the disk or written behind, and the engine caches them.
-pub struct PageCipher(Xts128<Aes256>);
+/// The place is the nonce, and a page is written many times under it: the cipher is made for that.
+/// A repeated nonce tells whether a page was written twice with the same content, and nothing else.
+/// What it cannot tell is whether a page is the newest that was written to its place.
+pub struct PageCipher(Aead);
 
 impl PageCipher {
-    /// Derives both XTS keys from the service key for [`Index`](crate::ServicePurpose::Index).
+    /// Derives the page key from the service key for [`Index`](crate::ServicePurpose::Index).
     pub fn new(service_key: &ServiceKey) -> Self {
-        let keys = derive::<2>(&[0; 64], service_key.expose(), label::PAGE, &[]);
-        let [data, tweak] = &*keys;
-        Self(Xts128::new(
-            Aes256::new(data.into()),
-            Aes256::new(tweak.into()),
-        ))
+        let keys = derive::<1>(&[0; 64], service_key.expose(), label::PAGE, &[]);
+        let [key] = &*keys;
+        Self(Aead::gcm_siv(key))
     }
 
-    /// Encrypts whole pages in place; `page` is the number of the first.
+    /// Seals a page for its place and appends it to `out`. `count` is bound and comes back when the
+    /// page is opened: of two copies of a page it tells the newer.
     ///
-    /// `page = XTS(data key, tweak key, tweak = LE128(page number), 4,096 bytes)`
-    ///
-    /// # Panics
-    ///
-    /// If `data` is not whole pages: a remainder would be a sector of another length.
-    pub fn encrypt(&self, page: u64, data: &mut [u8]) {
-        assert_whole_pages(data);
-        self.0
-            .encrypt_area(data, PAGE_LEN_BYTES, page.into(), get_tweak_default);
+    /// `GCM-SIV(page key, nonce = BE64(place) || 0(4), aad = "strongroom/1 page" || 0x00 || BE64(count), page)`
+    pub fn seal(&self, place: u64, count: u64, page: &[u8; PAGE_LEN_BYTES], out: &mut Vec<u8>) {
+        out.extend_from_slice(&count.to_be_bytes());
+        let from = out.len();
+        out.extend_from_slice(page);
+        self.0.seal_tail(nonce(place), &aad(count), out, from);
     }
 
-    /// Decrypts whole pages in place; `page` is the number of the first.
+    /// Opens in place what [`PageCipher::seal`] made for the same place; returns count and page.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `data` is not whole pages.
-    pub fn decrypt(&self, page: u64, data: &mut [u8]) {
-        assert_whole_pages(data);
-        self.0
-            .decrypt_area(data, PAGE_LEN_BYTES, page.into(), get_tweak_default);
+    /// [`OpenError::Damaged`] if it was sealed for another place, under another key, or changed; the
+    /// buffer is wiped then.
+    pub fn open<'a>(
+        &self,
+        place: u64,
+        stored: &'a mut [u8; STORED_PAGE_LEN_BYTES],
+    ) -> Result<(u64, &'a [u8]), OpenError> {
+        let (count, sealed) = stored.split_first_chunk_mut().ok_or(OpenError::Damaged)?;
+        let count = u64::from_be_bytes(*count);
+        let page = self.0.open(nonce(place), &aad(count), sealed);
+        Ok((count, page.ok_or(OpenError::Damaged)?))
     }
 }
 
-fn assert_whole_pages(data: &[u8]) {
-    assert!(
-        data.len().is_multiple_of(PAGE_LEN_BYTES),
-        "index pages are encrypted whole"
-    );
+fn nonce(place: u64) -> [u8; NONCE_LEN_BYTES] {
+    let mut nonce = [0; NONCE_LEN_BYTES];
+    if let Some(head) = nonce.first_chunk_mut() {
+        *head = place.to_be_bytes();
+    }
+    nonce
+}
+
+fn aad(count: u64) -> Vec<u8> {
+    [label::PAGE.as_bytes(), &[0], &count.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -74,34 +79,36 @@ mod tests {
         }
     }
 
-    fn cipher() -> PageCipher {
-        PageCipher::new(&ServiceKey::random(&Ones))
+    fn stored(place: u64, count: u64) -> (PageCipher, [u8; STORED_PAGE_LEN_BYTES]) {
+        let cipher = PageCipher::new(&ServiceKey::random(&Ones));
+        let mut out = Vec::new();
+        cipher.seal(place, count, &[7; PAGE_LEN_BYTES], &mut out);
+        (cipher, out.try_into().unwrap())
     }
 
     #[test]
-    fn pages_open_in_their_place_only() {
-        let cipher = cipher();
-        let plaintext: Vec<u8> = (0..=255).cycle().take(3 * PAGE_LEN_BYTES).collect();
-        let mut pages = plaintext.clone();
-        cipher.encrypt(7, &mut pages);
-        for (a, b) in [(0, 1), (1, 2), (0, 2)] {
-            let page = |index: usize| &pages[index * PAGE_LEN_BYTES..][..PAGE_LEN_BYTES];
-            assert_ne!(
-                page(a),
-                page(b),
-                "equal pages look different in different places"
+    fn a_page_opens_in_its_place_only() {
+        let (cipher, page) = stored(3, 9);
+        assert_eq!(
+            cipher.open(3, &mut page.clone()),
+            Ok((9, &[7; PAGE_LEN_BYTES][..]))
+        );
+        assert_eq!(cipher.open(4, &mut page.clone()), Err(OpenError::Damaged));
+        assert_ne!(page[8..], stored(4, 9).1[8..]);
+        assert_ne!(page[8..], stored(3, 10).1[8..]);
+    }
+
+    #[test]
+    fn every_changed_byte_is_an_error() {
+        let (cipher, page) = stored(3, 9);
+        for at in 0..page.len() {
+            let mut changed = page;
+            changed[at] ^= 1;
+            assert_eq!(
+                cipher.open(3, &mut changed),
+                Err(OpenError::Damaged),
+                "byte {at}"
             );
         }
-        let mut moved = pages[..PAGE_LEN_BYTES].to_vec();
-        cipher.decrypt(8, &mut moved);
-        assert_ne!(moved, plaintext[..PAGE_LEN_BYTES]);
-        cipher.decrypt(7, &mut pages);
-        assert_eq!(pages, plaintext);
-    }
-
-    #[test]
-    #[should_panic(expected = "whole")]
-    fn remainder_of_a_page_is_refused() {
-        cipher().encrypt(0, &mut [0; PAGE_LEN_BYTES + 16]);
     }
 }

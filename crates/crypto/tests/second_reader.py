@@ -14,7 +14,6 @@ import sys
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -300,10 +299,10 @@ def open_frame(stored, service_key, salt, index, aad):
 
 
 def open_page(stored, service_key, page):
-    key = derive(bytes(64), service_key, "strongroom/1 page", b"", 64)
-    tweak = page.to_bytes(16, "little")
-    cipher = Cipher(algorithms.AES(key), modes.XTS(tweak)).decryptor()
-    return cipher.update(stored) + cipher.finalize()
+    need(len(stored) == 8 + 4096 + 16, "length")
+    key = derive(bytes(64), service_key, "strongroom/1 page", b"", 32)
+    aad = b"strongroom/1 page\0" + stored[:8]
+    return AESGCMSIV(key).decrypt(be(page, 8) + bytes(4), stored[8:], aad)
 
 
 # Vectors

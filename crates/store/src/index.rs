@@ -1,7 +1,7 @@
 //! The index: where rows are found once they have left memory.
 //!
 //! An ordered tree (`redb`) in one file, whose pages of 4,096 bytes are encrypted one by one
-//! (AES-256-XTS), so that neither keys nor structure can be read on a stolen disk. It need not be
+//! (AES-256-GCM-SIV), so that neither keys nor structure can be read on a stolen disk. It need not be
 //! durable on its own: journal and snapshot rebuild it. It commits in whole steps, each with the
 //! position in the journal up to which it is complete.
 //!
@@ -25,7 +25,7 @@ use redb::{
 };
 use strongroom_ports::{MetaError, Row, RowVersion, Stored, Table};
 
-use self::pages::EncryptedFile;
+use self::pages::SealedFile;
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
 use crate::frame::Fields;
@@ -91,7 +91,7 @@ impl Index {
         cache_bytes: usize,
     ) -> Result<Self, IndexError> {
         let given_up = Arc::new(AtomicBool::new(false));
-        let backend = EncryptedFile::new(file, cipher, Arc::clone(&given_up));
+        let backend = SealedFile::new(file, cipher, Arc::clone(&given_up));
         // The engine asserts on some kinds of damage; the file is then rebuilt like any other
         // unreadable one.
         let opened = catch_unwind(AssertUnwindSafe(|| {

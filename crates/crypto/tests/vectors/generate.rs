@@ -211,8 +211,10 @@ fn part_checksum() -> Attribute {
 
 fn page() -> Value {
     let case = json!({"service_key": "1d".repeat(32)});
-    let mut page = pattern(4096);
-    PageCipher::new(&service_key(&case)).encrypt(0x0102_0304, &mut page);
+    let plaintext = pattern(4096);
+    let mut page = Vec::new();
+    let plaintext = plaintext.first_chunk().unwrap();
+    PageCipher::new(&service_key(&case)).seal(0x0102_0304, 5, plaintext, &mut page);
     with(
         case,
         json!({

@@ -90,9 +90,10 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
                 .map_err(text)
         }
         "page" => {
-            let mut page = stored;
-            PageCipher::new(&service_key(case)).decrypt(case["page"].as_u64().unwrap(), &mut page);
-            Ok(page)
+            let mut page = stored.try_into().map_err(|_| "Length".to_owned())?;
+            let cipher = PageCipher::new(&service_key(case));
+            let opened = cipher.open(case["page"].as_u64().unwrap(), &mut page);
+            opened.map(|(_, page)| page.to_vec()).map_err(text)
         }
         other => panic!("{other}"),
     }
