@@ -1,5 +1,14 @@
 //! The S3 protocol in front of the service, on stores in memory and without a socket.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::semicolon_if_nothing_returned,
+    reason = "what tests share lies outside of the test functions, and reads better short"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -839,13 +848,6 @@ async fn documents_come_with_a_digest_where_aws_demands_one() {
 
 #[tokio::test]
 async fn bad_requests_get_awss_errors() {
-    let server = server();
-    server.ok("PUT", "/abc", &[], b"").await;
-    server.ok("PUT", "/abc/k", &[], b"hello").await;
-    let xml =
-        "The XML you provided was not well-formed or did not validate against our published schema";
-    let long_value = "v".repeat(2049);
-    let sse = "x-amz-server-side-encryption";
     type Case<'a> = (
         &'a str,
         &'a str,
@@ -855,6 +857,14 @@ async fn bad_requests_get_awss_errors() {
         &'a str,
         &'a str,
     );
+
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server.ok("PUT", "/abc/k", &[], b"hello").await;
+    let xml =
+        "The XML you provided was not well-formed or did not validate against our published schema";
+    let long_value = "v".repeat(2049);
+    let sse = "x-amz-server-side-encryption";
     let cases: Vec<Case<'_>> = vec![
         (
             "GET",
@@ -1326,13 +1336,22 @@ fn chunked_body(kind: &str, seed: &str, data: &[u8], trailer: Option<(&str, &str
     body
 }
 
+/// Kind, trailer, what is done to the body, and the code and text of the refusal.
+type ChunkedCase = (
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    fn(&mut Vec<u8>),
+    &'static str,
+    &'static str,
+);
+
 #[tokio::test]
 async fn chunked_bodies_are_unframed_and_verified() {
     let server = server();
     server.ok("PUT", "/abc", &[], b"").await;
     let crc32 = "x-amz-checksum-crc32";
     let right = Some((crc32, CRC32_OF_HELLO));
-    let cases: [(&str, Option<(&str, &str)>, fn(&mut Vec<u8>), &str, &str); 11] = [
+    let cases: [ChunkedCase; 11] = [
         (CHUNKED, None, |_| {}, "", ""),
         (CHUNKED_TRAILER, right, |_| {}, "", ""),
         (CHUNKED_UNSIGNED, right, |_| {}, "", ""),
