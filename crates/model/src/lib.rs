@@ -216,6 +216,8 @@ struct Version {
     name: VersionName,
     /// `None` is a delete marker.
     object: Option<Object>,
+    /// The upload that it was: completing that once more answers this version.
+    upload: Option<Id>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -336,8 +338,8 @@ impl Model {
                 to_bucket,
                 to_key,
             } => {
-                let bytes = self.bucket(bucket)?.find(key, None)?.0.bytes.clone();
                 self.bucket(to_bucket)?;
+                let bytes = self.bucket(bucket)?.find(key, None)?.0.bytes.clone();
                 if bucket == to_bucket && key == to_key {
                     return Err(Failure::CopyOntoItself);
                 }
@@ -416,7 +418,7 @@ impl Model {
                 }
             }
         }
-        self.write(bucket, key, Some(object))
+        self.write(bucket, key, Some(object), None)
             .map(|version| Outcome::Written { version })
     }
 
@@ -445,7 +447,7 @@ impl Model {
                 marker: false,
             });
         }
-        let version = self.write(bucket, key, None)?;
+        let version = self.write(bucket, key, None, None)?;
         Ok(Outcome::Deleted {
             version,
             marker: true,
@@ -458,6 +460,7 @@ impl Model {
         bucket: &str,
         key: &str,
         object: Option<Object>,
+        upload: Option<Id>,
     ) -> Result<Option<VersionName>, Failure> {
         let versioning = self.bucket(bucket)?.versioning;
         let name = match versioning {
@@ -466,20 +469,27 @@ impl Model {
         };
         let versions = self.bucket(bucket)?.keys.entry(key.to_owned()).or_default();
         versions.retain(|version| version.name != VersionName::Null || name != VersionName::Null);
-        versions.push(Version { name, object });
+        versions.push(Version {
+            name,
+            object,
+            upload,
+        });
         Ok((versioning != Versioning::Never).then_some(name))
     }
 
     fn complete(&mut self, bucket: &str, key: &str, upload: Id, numbers: &[u16]) -> Answer {
         let part_min_bytes = self.part_min_bytes;
         let state = self.bucket(bucket)?;
-        let parts = state.upload(upload, key)?.parts.clone();
         if numbers.is_empty() {
             return Err(Failure::EmptyPartList);
         }
         if !numbers.is_sorted_by(|a, b| a < b) {
             return Err(Failure::InvalidPartOrder);
         }
+        let parts = match state.upload(upload, key) {
+            Ok(upload) => upload.parts.clone(),
+            Err(failure) => return state.completed(upload, key).ok_or(failure),
+        };
         let tag: Option<Vec<Vec<u8>>> = numbers
             .iter()
             .map(|number| parts.get(number).cloned())
@@ -490,11 +500,9 @@ impl Model {
             return Err(Failure::TooSmall);
         }
         state.uploads.remove(&upload);
-        let object = Object {
-            bytes: tag.concat(),
-            tag: [vec![b"multipart".to_vec()], tag].concat(),
-        };
-        self.write(bucket, key, Some(object))
+        let bytes = tag.concat();
+        let tag = [vec![b"multipart".to_vec()], tag].concat();
+        self.write(bucket, key, Some(Object { bytes, tag }), Some(upload))
             .map(|version| Outcome::Written { version })
     }
 
@@ -540,6 +548,18 @@ impl Bucket {
             .get_mut(&id)
             .filter(|upload| upload.key == key)
             .ok_or(Failure::NoSuchUpload)
+    }
+
+    /// The answer to completing an upload that was completed already.
+    fn completed(&self, upload: Id, key: &str) -> Option<Outcome> {
+        let versions = self.keys.get(key)?;
+        let version = versions
+            .iter()
+            .find(|version| version.upload == Some(upload))?;
+        let shown = self.versioning != Versioning::Never;
+        Some(Outcome::Written {
+            version: shown.then_some(version.name),
+        })
     }
 
     fn current(&self) -> impl Iterator<Item = (&String, &Object)> {
@@ -793,6 +813,13 @@ mod tests {
                 version: None
             }
         );
+        let again = model.apply(&complete(&[1, 3]));
+        assert_eq!(
+            again,
+            Outcome::Written { version: None },
+            "a repeated Complete answers the same"
+        );
+        model.apply(&put("k", "other"));
         assert_eq!(
             model.apply(&complete(&[1, 3])),
             Outcome::Failed(Failure::NoSuchUpload)

@@ -61,7 +61,12 @@ pub trait Authorizer: Send + Sync {
     /// # Errors
     ///
     /// [`Denied`], with the text that AWS gives.
-    fn decide(&self, context: &RequestContext, action: &'static str, resource: &Resource) -> Result<(), Denied>;
+    fn decide(
+        &self,
+        context: &RequestContext,
+        action: &'static str,
+        resource: &Resource,
+    ) -> Result<(), Denied>;
 }
 
 /// Proof that an evaluator allowed `A` on one resource. Not `Clone`, no public constructor; an
@@ -93,9 +98,16 @@ impl<A: Action> Authorized<A> {
     /// # Errors
     ///
     /// [`Denied`].
-    pub fn check(by: &dyn Authorizer, context: &RequestContext, resource: Resource) -> Result<Self, Denied> {
+    pub fn check(
+        by: &dyn Authorizer,
+        context: &RequestContext,
+        resource: Resource,
+    ) -> Result<Self, Denied> {
         by.decide(context, A::NAME, &resource)?;
-        Ok(Self { resource, action: PhantomData })
+        Ok(Self {
+            resource,
+            action: PhantomData,
+        })
     }
 
     /// What the consent is for.
@@ -118,10 +130,17 @@ pub struct Denied {
 pub struct RootOnly;
 
 impl Authorizer for RootOnly {
-    fn decide(&self, context: &RequestContext, action: &'static str, resource: &Resource) -> Result<(), Denied> {
+    fn decide(
+        &self,
+        context: &RequestContext,
+        action: &'static str,
+        resource: &Resource,
+    ) -> Result<(), Denied> {
         match &context.principal {
             Principal::Root { account } if *account == resource.owner() => Ok(()),
-            Principal::Anonymous => Err(Denied { message: "Access Denied".to_owned() }),
+            Principal::Anonymous => Err(Denied {
+                message: "Access Denied".to_owned(),
+            }),
             Principal::Root { .. }
             | Principal::User { .. }
             | Principal::RoleSession { .. }
@@ -180,15 +199,24 @@ mod tests {
     }
 
     fn root(account: &str) -> Principal {
-        Principal::Root { account: AccountId::parse(account).unwrap() }
+        Principal::Root {
+            account: AccountId::parse(account).unwrap(),
+        }
     }
 
     #[test]
     fn only_the_owners_root_is_allowed() {
-        let check = |principal| Authorized::<GetObject>::check(&RootOnly, &context(principal), resource());
+        let check =
+            |principal| Authorized::<GetObject>::check(&RootOnly, &context(principal), resource());
         assert!(check(root("111111111111")).is_ok());
-        assert_eq!(check(Principal::Anonymous).unwrap_err().message, "Access Denied");
+        assert_eq!(
+            check(Principal::Anonymous).unwrap_err().message,
+            "Access Denied"
+        );
         let other = check(root("222222222222")).unwrap_err().message;
-        assert!(other.contains("s3:GetObject") && other.contains("arn:aws:s3:::abc/k"), "{other}");
+        assert!(
+            other.contains("s3:GetObject") && other.contains("arn:aws:s3:::abc/k"),
+            "{other}"
+        );
     }
 }

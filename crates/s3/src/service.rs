@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use strongroom_policy::{Action, Authorized, Authorizer, Resource};
+use strongroom_policy::{Action, Authorized, Authorizer, Denied, Resource};
 use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row,
     RowVersion, Table,
@@ -82,8 +82,9 @@ impl S3 {
         &self,
         context: Arc<RequestContext>,
     ) -> Result<Entry<A>, S3Error> {
-        // Nobody's account is no account: an evaluator denies it before it is looked at.
-        let account = context.principal.account().unwrap_or(self.nobody());
+        let account = context.principal.account().ok_or_else(|| Denied {
+            message: "Access Denied".to_owned(),
+        })?;
         let proof = Authorized::check(
             &*self.ports.authorizer,
             &context,
@@ -223,11 +224,6 @@ impl S3 {
                 S3Error::Damaged
             })
     }
-
-    fn nobody(&self) -> AccountId {
-        AccountId::parse("000000000000")
-            .unwrap_or_else(|_| unreachable!("twelve digits are an account id"))
-    }
 }
 
 /// The canonical id of an account: a keyed hash would be prettier, but it must be stable for ever
@@ -241,7 +237,7 @@ impl From<MetaError> for S3Error {
         tracing::error!(%error, "metadata read failed");
         match error {
             MetaError::Damaged(_) => Self::Damaged,
-            _ => Self::Unavailable,
+            MetaError::Io(_) | _ => Self::Unavailable,
         }
     }
 }
@@ -256,7 +252,7 @@ impl From<BlobError> for S3Error {
                     .increment(1);
                 Self::Damaged
             }
-            _ => {
+            BlobError::Poisoned | BlobError::Io(_) | _ => {
                 tracing::error!(%error, "blob i/o failed");
                 Self::Unavailable
             }
@@ -269,7 +265,7 @@ impl From<CommitError> for S3Error {
         match error {
             CommitError::Conflict => Self::Contention,
             CommitError::NoSpace => Self::NoSpace,
-            _ => {
+            CommitError::TooLarge | CommitError::Failed(_) | _ => {
                 tracing::error!(%error, "commit failed");
                 Self::Unavailable
             }

@@ -34,13 +34,24 @@ impl CustomerHeaders {
     ///
     /// [`SseError`], the first rule broken in S3's order.
     pub fn parse(&self) -> Result<CustomerKeyInput, SseError> {
-        let algorithm = self.algorithm.as_deref().ok_or(SseError::CustomerAlgorithmMissing)?;
+        let algorithm = self
+            .algorithm
+            .as_deref()
+            .ok_or(SseError::CustomerAlgorithmMissing)?;
         if algorithm != "AES256" {
-            return Err(SseError::CustomerAlgorithmInvalid { value: algorithm.to_owned() });
+            return Err(SseError::CustomerAlgorithmInvalid {
+                value: algorithm.to_owned(),
+            });
         }
         let key = self.key.as_ref().ok_or(SseError::CustomerKeyMissing)?;
-        let md5 = self.key_md5.as_deref().ok_or(SseError::CustomerKeyMd5Missing)?;
-        let bytes = BASE64.decode(key.as_bytes()).map(Zeroizing::new).map_err(|_| SseError::CustomerKeyInvalid)?;
+        let md5 = self
+            .key_md5
+            .as_deref()
+            .ok_or(SseError::CustomerKeyMd5Missing)?;
+        let bytes = BASE64
+            .decode(key.as_bytes())
+            .map(Zeroizing::new)
+            .map_err(|_| SseError::CustomerKeyInvalid)?;
         let computed = BASE64.encode(Md5::digest(bytes.as_slice()));
         if !bool::from(computed.as_bytes().ct_eq(md5.as_bytes())) {
             return Err(SseError::CustomerKeyMd5Mismatch);

@@ -10,4 +10,6 @@ mod customer;
 mod plan;
 
 pub use customer::{CustomerHeaders, CustomerKeyInput};
-pub use plan::{SseError, SseHeaders, WritePlan, plan_write, read_key, refuse_write_headers_on_read};
+pub use plan::{
+    SseError, SseHeaders, WritePlan, plan_write, read_key, refuse_write_headers_on_read,
+};

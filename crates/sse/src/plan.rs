@@ -61,14 +61,18 @@ pub fn plan_write(
             BlockedEncryption::None => {}
         }
         if let Some(value) = &headers.algorithm {
-            return Err(SseError::CustomerKeyConflict { value: value.clone() });
+            return Err(SseError::CustomerKeyConflict {
+                value: value.clone(),
+            });
         }
         return headers.customer.parse().map(WritePlan::SseC);
     }
     let requested = match &headers.algorithm {
         Some(value) => {
             let parsed = SseAlgorithm::parse(value);
-            Some(parsed.ok_or_else(|| SseError::AlgorithmInvalid { value: value.clone() })?)
+            Some(parsed.ok_or_else(|| SseError::AlgorithmInvalid {
+                value: value.clone(),
+            })?)
         }
         None => None,
     };
@@ -80,14 +84,18 @@ pub fn plan_write(
         && !value.eq_ignore_ascii_case("true")
         && !value.eq_ignore_ascii_case("false")
     {
-        return Err(SseError::BucketKeyEnabledInvalid { value: value.clone() });
+        return Err(SseError::BucketKeyEnabledInvalid {
+            value: value.clone(),
+        });
     }
     let effective = requested.unwrap_or(default.algorithm);
     match effective {
         SseAlgorithm::Aes256 if headers.context.is_some() => Err(SseError::ContextWithoutKms),
         SseAlgorithm::Aes256 => Ok(WritePlan::SseS3),
         // Never weakened to SSE-S3: until the key service is there, the write is refused.
-        SseAlgorithm::AwsKms | SseAlgorithm::AwsKmsDsse => Err(SseError::KmsUnavailable { algorithm: effective }),
+        SseAlgorithm::AwsKms | SseAlgorithm::AwsKmsDsse => Err(SseError::KmsUnavailable {
+            algorithm: effective,
+        }),
     }
 }
 
@@ -242,7 +250,10 @@ mod tests {
     }
 
     fn sse(algorithm: &str) -> SseHeaders {
-        SseHeaders { algorithm: Some(algorithm.to_owned()), ..SseHeaders::default() }
+        SseHeaders {
+            algorithm: Some(algorithm.to_owned()),
+            ..SseHeaders::default()
+        }
     }
 
     fn error(headers: &SseHeaders) -> SseError {
@@ -251,56 +262,139 @@ mod tests {
 
     #[test]
     fn no_header_means_the_default() {
-        assert!(matches!(plan_write(&SseHeaders::default(), &bucket(), false), Ok(WritePlan::SseS3)));
-        assert!(matches!(plan_write(&sse("AES256"), &bucket(), false), Ok(WritePlan::SseS3)));
+        assert!(matches!(
+            plan_write(&SseHeaders::default(), &bucket(), false),
+            Ok(WritePlan::SseS3)
+        ));
+        assert!(matches!(
+            plan_write(&sse("AES256"), &bucket(), false),
+            Ok(WritePlan::SseS3)
+        ));
     }
 
     #[test]
     fn kms_is_refused_and_never_weakened() {
-        assert_eq!(error(&sse("aws:kms")), SseError::KmsUnavailable { algorithm: SseAlgorithm::AwsKms });
-        let default = BucketEncryption { algorithm: SseAlgorithm::AwsKmsDsse, ..bucket() };
+        assert_eq!(
+            error(&sse("aws:kms")),
+            SseError::KmsUnavailable {
+                algorithm: SseAlgorithm::AwsKms
+            }
+        );
+        let default = BucketEncryption {
+            algorithm: SseAlgorithm::AwsKmsDsse,
+            ..bucket()
+        };
         let got = plan_write(&SseHeaders::default(), &default, true).unwrap_err();
-        assert_eq!(got, SseError::KmsUnavailable { algorithm: SseAlgorithm::AwsKmsDsse });
+        assert_eq!(
+            got,
+            SseError::KmsUnavailable {
+                algorithm: SseAlgorithm::AwsKmsDsse
+            }
+        );
     }
 
     #[test]
     fn customer_headers_are_checked_in_the_order_of_s3() {
-        let write = |customer: CustomerHeaders| error(&SseHeaders { customer, ..SseHeaders::default() });
-        assert_eq!(write(trio(None, Some(KEY), Some(MD5))), SseError::CustomerAlgorithmMissing);
+        let write = |customer: CustomerHeaders| {
+            error(&SseHeaders {
+                customer,
+                ..SseHeaders::default()
+            })
+        };
+        assert_eq!(
+            write(trio(None, Some(KEY), Some(MD5))),
+            SseError::CustomerAlgorithmMissing
+        );
         assert_eq!(
             write(trio(Some("aes256"), None, None)),
-            SseError::CustomerAlgorithmInvalid { value: "aes256".to_owned() }
+            SseError::CustomerAlgorithmInvalid {
+                value: "aes256".to_owned()
+            }
         );
-        assert_eq!(write(trio(Some("AES256"), None, None)), SseError::CustomerKeyMissing);
-        assert_eq!(write(trio(Some("AES256"), Some(KEY), None)), SseError::CustomerKeyMd5Missing);
+        assert_eq!(
+            write(trio(Some("AES256"), None, None)),
+            SseError::CustomerKeyMissing
+        );
+        assert_eq!(
+            write(trio(Some("AES256"), Some(KEY), None)),
+            SseError::CustomerKeyMd5Missing
+        );
         // A short key with a foreign MD5 hears of the MD5 first (aws-sdk-go#1726).
-        assert_eq!(write(trio(Some("AES256"), Some("AAAA"), Some(MD5))), SseError::CustomerKeyMd5Mismatch);
+        assert_eq!(
+            write(trio(Some("AES256"), Some("AAAA"), Some(MD5))),
+            SseError::CustomerKeyMd5Mismatch
+        );
         let short_md5 = "xS5k8YIq7jNcbfYEBFMVLA=="; // not the MD5 of three zero bytes either
-        assert_eq!(write(trio(Some("AES256"), Some("AAAA"), Some(short_md5))), SseError::CustomerKeyMd5Mismatch);
-        assert_eq!(write(trio(Some("AES256"), Some("%%"), Some(MD5))), SseError::CustomerKeyInvalid);
+        assert_eq!(
+            write(trio(Some("AES256"), Some("AAAA"), Some(short_md5))),
+            SseError::CustomerKeyMd5Mismatch
+        );
+        assert_eq!(
+            write(trio(Some("AES256"), Some("%%"), Some(MD5))),
+            SseError::CustomerKeyInvalid
+        );
         let mut conflict = sse("AES256");
         conflict.customer = trio(Some("KMS"), None, None);
-        assert_eq!(error(&conflict), SseError::CustomerKeyConflict { value: "AES256".to_owned() });
+        assert_eq!(
+            error(&conflict),
+            SseError::CustomerKeyConflict {
+                value: "AES256".to_owned()
+            }
+        );
     }
 
     #[test]
     fn the_whole_trio_gives_a_key() {
-        let headers = SseHeaders { customer: trio(Some("AES256"), Some(KEY), Some(MD5)), ..SseHeaders::default() };
-        let Ok(WritePlan::SseC(input)) = plan_write(&headers, &bucket(), true) else { panic!("no key") };
+        let headers = SseHeaders {
+            customer: trio(Some("AES256"), Some(KEY), Some(MD5)),
+            ..SseHeaders::default()
+        };
+        let Ok(WritePlan::SseC(input)) = plan_write(&headers, &bucket(), true) else {
+            panic!("no key")
+        };
         assert_eq!(input.md5, MD5);
-        assert_eq!(plan_write(&headers, &bucket(), false).unwrap_err(), SseError::CustomerKeyOverPlainHttp);
-        let blocked = BucketEncryption { blocked: BlockedEncryption::SseC, ..bucket() };
-        assert_eq!(plan_write(&headers, &blocked, true).unwrap_err(), SseError::CustomerKeysBlocked);
+        assert_eq!(
+            plan_write(&headers, &bucket(), false).unwrap_err(),
+            SseError::CustomerKeyOverPlainHttp
+        );
+        let blocked = BucketEncryption {
+            blocked: BlockedEncryption::SseC,
+            ..bucket()
+        };
+        assert_eq!(
+            plan_write(&headers, &blocked, true).unwrap_err(),
+            SseError::CustomerKeysBlocked
+        );
         assert!(!format!("{headers:?}").contains(KEY));
     }
 
     #[test]
     fn kms_parameters_need_kms() {
-        let key_only = SseHeaders { kms_key_id: Some("k".to_owned()), ..SseHeaders::default() };
+        let key_only = SseHeaders {
+            kms_key_id: Some("k".to_owned()),
+            ..SseHeaders::default()
+        };
         assert_eq!(error(&key_only), SseError::KmsKeyWithoutKms);
-        assert_eq!(error(&SseHeaders { kms_key_id: Some("k".to_owned()), ..sse("AES256") }), SseError::KmsKeyWithoutKms);
-        assert_eq!(error(&SseHeaders { context: Some("e30=".to_owned()), ..sse("AES256") }), SseError::ContextWithoutKms);
-        assert_eq!(error(&sse("aes:kms")), SseError::AlgorithmInvalid { value: "aes:kms".to_owned() });
+        assert_eq!(
+            error(&SseHeaders {
+                kms_key_id: Some("k".to_owned()),
+                ..sse("AES256")
+            }),
+            SseError::KmsKeyWithoutKms
+        );
+        assert_eq!(
+            error(&SseHeaders {
+                context: Some("e30=".to_owned()),
+                ..sse("AES256")
+            }),
+            SseError::ContextWithoutKms
+        );
+        assert_eq!(
+            error(&sse("aes:kms")),
+            SseError::AlgorithmInvalid {
+                value: "aes:kms".to_owned()
+            }
+        );
     }
 
     #[test]
@@ -309,10 +403,23 @@ mod tests {
         let none = CustomerHeaders::default();
         assert!(matches!(read_key(&none, false, false), Ok(None)));
         assert!(matches!(read_key(&full, true, true), Ok(Some(_))));
-        assert_eq!(read_key(&none, true, true).unwrap_err(), SseError::CustomerKeyRequired);
-        assert_eq!(read_key(&full, false, true).unwrap_err(), SseError::CustomerKeyNotApplicable);
-        assert_eq!(read_key(&full, true, false).unwrap_err(), SseError::CustomerKeyOverPlainHttp);
-        let short = trio(Some("AES256"), Some("AAAA"), Some("aTFRsGKX6s9lYM0H5GpJrA=="));
+        assert_eq!(
+            read_key(&none, true, true).unwrap_err(),
+            SseError::CustomerKeyRequired
+        );
+        assert_eq!(
+            read_key(&full, false, true).unwrap_err(),
+            SseError::CustomerKeyNotApplicable
+        );
+        assert_eq!(
+            read_key(&full, true, false).unwrap_err(),
+            SseError::CustomerKeyOverPlainHttp
+        );
+        let short = trio(
+            Some("AES256"),
+            Some("AAAA"),
+            Some("aTFRsGKX6s9lYM0H5GpJrA=="),
+        );
         assert!(matches!(
             read_key(&short, true, true).unwrap_err(),
             SseError::CustomerKeyWrong | SseError::CustomerKeyMd5Mismatch
