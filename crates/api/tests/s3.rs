@@ -1,5 +1,14 @@
 //! The S3 protocol in front of the service, on stores in memory and without a socket.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::semicolon_if_nothing_returned,
+    reason = "what tests share lies outside of the test functions, and reads better short"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -177,6 +186,80 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
         .to_vec()
 }
 
+/// The `Authorization` header and the signature in it. `target` is path and query, encoded;
+/// parameters sorted.
+fn sign(
+    region: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    hash: &str,
+) -> (String, String) {
+    let date = NOW.to_amz_date();
+    let mut signed = vec![
+        ("host", "127.0.0.1:9000"),
+        ("x-amz-content-sha256", hash),
+        ("x-amz-date", &date),
+    ];
+    let of_amazon = headers
+        .iter()
+        .filter(|(name, _)| name.starts_with("x-amz-"));
+    signed.extend(of_amazon);
+    signed.sort_unstable();
+    let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+    let signature = signature(region, method, target, &signed, hash);
+    let scope = format!("20130524/{region}/s3/aws4_request");
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential={KEY_ID}/{scope}, SignedHeaders={names}, Signature={signature}"
+    );
+    (authorization, signature)
+}
+
+fn signature(
+    region: &str,
+    method: &str,
+    target: &str,
+    signed: &[(&str, &str)],
+    hash: &str,
+) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let canonical_query: Vec<String> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            if pair.contains('=') {
+                pair.to_owned()
+            } else {
+                format!("{pair}=")
+            }
+        })
+        .collect();
+    let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+    let lines: String = signed
+        .iter()
+        .map(|(name, value)| format!("{name}:{value}\n"))
+        .collect();
+    let canonical = format!(
+        "{method}\n{path}\n{}\n{lines}\n{}\n{hash}",
+        canonical_query.join("&"),
+        names.join(";")
+    );
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{}\n20130524/{region}/s3/aws4_request\n{}",
+        NOW.to_amz_date(),
+        hex_sha256(canonical.as_bytes())
+    );
+    hex::encode(mac(&signing_key(region), &text))
+}
+
+fn signing_key(region: &str) -> Vec<u8> {
+    let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
+    ["s3", "aws4_request"]
+        .iter()
+        .fold(mac(&key, region), |key, part| mac(&key, part))
+}
+
 impl Server {
     /// A signed request. `target` is path and query, encoded; parameters sorted.
     async fn call(
@@ -198,61 +281,29 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let canonical_query: Vec<String> = query
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                if pair.contains('=') {
-                    pair.to_owned()
-                } else {
-                    format!("{pair}=")
-                }
-            })
-            .collect();
-        let date = NOW.to_amz_date();
         let hash = hex_sha256(body);
-        let mut signed = vec![
+        let (authorization, _) = sign(region, method, target, headers, &hash);
+        self.send_signed(method, target, headers, (&hash, &authorization), body)
+            .await
+    }
+
+    /// A request with its signature, and a body that need not be the one that was signed.
+    async fn send_signed(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        (hash, authorization): (&str, &str),
+        body: &[u8],
+    ) -> Answer {
+        let date = NOW.to_amz_date();
+        let mut all = vec![
             ("host", "127.0.0.1:9000"),
-            ("x-amz-content-sha256", &hash),
+            ("x-amz-content-sha256", hash),
             ("x-amz-date", &date),
+            ("authorization", authorization),
         ];
-        signed.extend(
-            headers
-                .iter()
-                .filter(|(name, _)| name.starts_with("x-amz-")),
-        );
-        signed.sort_unstable();
-        let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
-        let names = names.join(";");
-        let lines: String = signed
-            .iter()
-            .map(|(name, value)| format!("{name}:{value}\n"))
-            .collect();
-        let canonical = format!(
-            "{method}\n{path}\n{}\n{lines}\n{names}\n{hash}",
-            canonical_query.join("&")
-        );
-        let scope = format!("20130524/{region}/s3/aws4_request");
-        let text = format!(
-            "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
-            hex_sha256(canonical.as_bytes())
-        );
-        let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
-        let key = ["s3", "aws4_request"]
-            .iter()
-            .fold(mac(&key, region), |key, part| mac(&key, part));
-        let signature = hex::encode(mac(&key, &text));
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={KEY_ID}/{scope}, SignedHeaders={names}, Signature={signature}"
-        );
-        let mut all = signed.clone();
-        all.extend(
-            headers
-                .iter()
-                .filter(|(name, _)| !name.starts_with("x-amz-")),
-        );
-        all.push(("authorization", &authorization));
+        all.extend_from_slice(headers);
         self.send(method, target, &all, body).await
     }
 
@@ -797,13 +848,6 @@ async fn documents_come_with_a_digest_where_aws_demands_one() {
 
 #[tokio::test]
 async fn bad_requests_get_awss_errors() {
-    let server = server();
-    server.ok("PUT", "/abc", &[], b"").await;
-    server.ok("PUT", "/abc/k", &[], b"hello").await;
-    let xml =
-        "The XML you provided was not well-formed or did not validate against our published schema";
-    let long_value = "v".repeat(2049);
-    let sse = "x-amz-server-side-encryption";
     type Case<'a> = (
         &'a str,
         &'a str,
@@ -813,6 +857,14 @@ async fn bad_requests_get_awss_errors() {
         &'a str,
         &'a str,
     );
+
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    server.ok("PUT", "/abc/k", &[], b"hello").await;
+    let xml =
+        "The XML you provided was not well-formed or did not validate against our published schema";
+    let long_value = "v".repeat(2049);
+    let sse = "x-amz-server-side-encryption";
     let cases: Vec<Case<'_>> = vec![
         (
             "GET",
@@ -1190,7 +1242,7 @@ async fn forms_are_stored_as_their_policy_allows() {
              {{\"x-amz-algorithm\":\"AWS4-HMAC-SHA256\"}},{{\"x-amz-credential\":\"{KEY_ID}/{scope}\"}},\
              {{\"x-amz-date\":\"20130524T000000Z\"}},[\"content-length-range\",1,8]]}}"
         );
-        let policy = base64::engine::general_purpose::STANDARD.encode(policy);
+        let policy = STANDARD.encode(policy);
         let key = mac(format!("AWS4{SECRET}").as_bytes(), "20130524");
         let key = ["us-east-1", "s3", "aws4_request"]
             .iter()
@@ -1241,4 +1293,254 @@ async fn forms_are_stored_as_their_policy_allows() {
         server.ok("GET", "/abc/up/f.txt", &[], b"").await.body,
         "form"
     );
+}
+
+const CHUNKED: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+const CHUNKED_TRAILER: &str = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER";
+const CHUNKED_UNSIGNED: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
+const CRC32_OF_HELLO: &str = "NhCmhg==";
+
+/// An `aws-chunked` body of one chunk, as `kind` has it; `seed` is the head's signature.
+fn chunked_body(kind: &str, seed: &str, data: &[u8], trailer: Option<(&str, &str)>) -> Vec<u8> {
+    let string_to_sign = |prefix: &str, previous: &str, rest: &str| {
+        let text = format!(
+            "{prefix}\n{}\n20130524/us-east-1/s3/aws4_request\n{previous}\n{rest}",
+            NOW.to_amz_date()
+        );
+        hex::encode(mac(&signing_key("us-east-1"), &text))
+    };
+    let is_signed = kind != CHUNKED_UNSIGNED;
+    let (mut body, mut previous) = (Vec::new(), seed.to_owned());
+    for piece in [data, b""] {
+        let rest = format!("{}\n{}", hex_sha256(b""), hex_sha256(piece));
+        previous = string_to_sign("AWS4-HMAC-SHA256-PAYLOAD", &previous, &rest);
+        body.extend_from_slice(format!("{:x}", piece.len()).as_bytes());
+        if is_signed {
+            body.extend_from_slice(format!(";chunk-signature={previous}").as_bytes());
+        }
+        body.extend_from_slice(b"\r\n");
+        body.extend_from_slice(piece);
+        if !piece.is_empty() {
+            body.extend_from_slice(b"\r\n");
+        }
+    }
+    if let Some((name, value)) = trailer {
+        body.extend_from_slice(format!("{name}:{value}\r\n").as_bytes());
+        if is_signed {
+            let rest = hex_sha256(format!("{name}:{value}\n").as_bytes());
+            let last = string_to_sign("AWS4-HMAC-SHA256-TRAILER", &previous, &rest);
+            body.extend_from_slice(format!("x-amz-trailer-signature:{last}\r\n").as_bytes());
+        }
+    }
+    body.extend_from_slice(b"\r\n");
+    body
+}
+
+/// Kind, trailer, what is done to the body, and the code and text of the refusal.
+type ChunkedCase = (
+    &'static str,
+    Option<(&'static str, &'static str)>,
+    fn(&mut Vec<u8>),
+    &'static str,
+    &'static str,
+);
+
+#[tokio::test]
+async fn chunked_bodies_are_unframed_and_verified() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let crc32 = "x-amz-checksum-crc32";
+    let right = Some((crc32, CRC32_OF_HELLO));
+    let cases: [ChunkedCase; 11] = [
+        (CHUNKED, None, |_| {}, "", ""),
+        (CHUNKED_TRAILER, right, |_| {}, "", ""),
+        (CHUNKED_UNSIGNED, right, |_| {}, "", ""),
+        (
+            CHUNKED,
+            None,
+            |body| {
+                *body = String::from_utf8_lossy(body)
+                    .replace("hello", "jello")
+                    .into_bytes()
+            },
+            "SignatureDoesNotMatch",
+            "",
+        ),
+        (
+            CHUNKED_TRAILER,
+            right,
+            |body| {
+                *body = String::from_utf8_lossy(body)
+                    .replace("NhCm", "AhCm")
+                    .into_bytes()
+            },
+            "SignatureDoesNotMatch",
+            "",
+        ),
+        (
+            CHUNKED_UNSIGNED,
+            right,
+            |body| {
+                *body = String::from_utf8_lossy(body)
+                    .replace("hello", "jello")
+                    .into_bytes()
+            },
+            "BadDigest",
+            "The CRC32 you specified did not match the calculated checksum.",
+        ),
+        (
+            CHUNKED_UNSIGNED,
+            Some((crc32, "AAAAAAA=")),
+            |_| {},
+            "InvalidRequest",
+            "Value for x-amz-checksum-crc32 trailing header is invalid.",
+        ),
+        (
+            CHUNKED_TRAILER,
+            Some((crc32, "")),
+            |_| {},
+            "InvalidRequest",
+            "Value for x-amz-checksum-crc32 trailing header is invalid.",
+        ),
+        (
+            CHUNKED,
+            None,
+            |body| body.truncate(body.len() - 20),
+            "IncompleteBody",
+            "",
+        ),
+        (
+            CHUNKED_UNSIGNED,
+            right,
+            |body| body.extend_from_slice(b"more"),
+            "InvalidRequest",
+            "",
+        ),
+        (
+            CHUNKED_UNSIGNED,
+            Some(("x-amz-checksum-sha1", "AAAA")),
+            |_| {},
+            "MalformedTrailerError",
+            "",
+        ),
+    ];
+    for (kind, trailer, spoil, code, message) in cases {
+        let mut headers = vec![("x-amz-decoded-content-length", "5")];
+        if trailer.is_some() {
+            headers.push(("x-amz-trailer", crc32));
+        }
+        headers.push(("content-encoding", "aws-chunked"));
+        let (authorization, seed) = sign("us-east-1", "PUT", "/abc/k", &headers, kind);
+        let mut body = chunked_body(kind, &seed, b"hello", trailer);
+        spoil(&mut body);
+        let signed = (kind, authorization.as_str());
+        let answer = server
+            .send_signed("PUT", "/abc/k", &headers, signed, &body)
+            .await;
+        assert_eq!(answer.element("Code"), code, "{kind} {trailer:?}");
+        let read = server.call("GET", "/abc/k", &[], b"").await;
+        if code.is_empty() {
+            assert_eq!((read.status.as_u16(), read.body.as_str()), (200, "hello"));
+            assert_eq!(
+                read.header("content-encoding"),
+                "",
+                "the framing is not the object's"
+            );
+            server.ok("DELETE", "/abc/k", &[], b"").await;
+        } else {
+            assert!(message.is_empty() || answer.element("Message") == message);
+            assert_eq!(
+                read.status.as_u16(),
+                404,
+                "a refused body left something behind"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_the_signed_one_is_refused() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let hash = hex_sha256(b"other");
+    let (authorization, _) = sign("us-east-1", "PUT", "/abc/k", &[], &hash);
+    let signed = (hash.as_str(), authorization.as_str());
+    let answer = server
+        .send_signed("PUT", "/abc/k", &[], signed, b"hello")
+        .await;
+    assert_eq!(answer.element("Code"), "XAmzContentSHA256Mismatch");
+    assert_eq!(answer.element("ClientComputedContentSHA256"), hash);
+    assert_eq!(
+        answer.element("S3ComputedContentSHA256"),
+        hex_sha256(b"hello")
+    );
+    let read = server.call("GET", "/abc/k", &[], b"").await;
+    assert_eq!(read.status.as_u16(), 404);
+}
+
+#[tokio::test]
+async fn presigned_urls_do_what_was_signed_and_nothing_else() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    let host = ("host", "127.0.0.1:9000");
+    let presign = |method: &str, more: &str| {
+        let target = format!(
+            "/abc/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY_ID}%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20130524T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host{more}"
+        );
+        let seal = signature("us-east-1", method, &target, &[host], "UNSIGNED-PAYLOAD");
+        format!("{target}&X-Amz-Signature={seal}")
+    };
+    let put = presign("PUT", "&x-amz-meta-a=1&x-amz-server-side-encryption=AES256");
+    let stored = server.send("PUT", &put, &[host], b"hello").await;
+    assert_eq!(stored.status.as_u16(), 200, "{}", stored.body);
+    let get = presign("GET", "&response-content-type=text%2Fplain");
+    let got = server.send("GET", &get, &[host], b"").await;
+    assert_eq!(
+        (
+            got.body.as_str(),
+            got.header("content-type"),
+            got.header("x-amz-meta-a")
+        ),
+        ("hello", "text/plain", "1")
+    );
+    let refused = |answer: Answer| (answer.status.as_u16(), answer.element("Code").to_owned());
+    for (method, url) in [
+        ("DELETE", get.clone()),
+        ("GET", get.replace("text%2Fplain", "text%2Fhtml")),
+        ("GET", get.replace("X-Amz-Expires=60", "X-Amz-Expires=61")),
+        ("GET", get.replace("/abc/k", "/abc/l")),
+        ("GET", get.get(..get.len() - 1).unwrap().to_owned()),
+    ] {
+        let answer = server.send(method, &url, &[host], b"").await;
+        assert_eq!(
+            refused(answer),
+            (403, "SignatureDoesNotMatch".to_owned()),
+            "{method} {url}"
+        );
+    }
+    let unsigned = [host, ("x-amz-meta-b", "2")];
+    let answer = server.send("PUT", &put, &unsigned, b"hello").await;
+    assert_eq!(answer.element("HeadersNotSigned"), "x-amz-meta-b");
+    let old = "/abc/k?AWSAccessKeyId=A&Expires=1&Signature=s";
+    let answer = server.send("GET", old, &[host], b"").await;
+    assert_eq!(refused(answer), (400, "InvalidRequest".to_owned()));
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_there_is_named() {
+    let server = server();
+    server.ok("PUT", "/abc", &[], b"").await;
+    for (method, target) in [
+        ("GET", "/abc/k?uploadId=a%2Fb"),
+        ("DELETE", "/abc/k?uploadId=a%2Fb"),
+        ("PUT", "/abc/k?partNumber=1&uploadId=a%2Fb"),
+    ] {
+        let answer = server.call(method, target, &[], b"").await;
+        assert_eq!(answer.status.as_u16(), 404, "{method}");
+        assert_eq!(
+            (answer.element("Code"), answer.element("UploadId")),
+            ("NoSuchUpload", "a/b")
+        );
+    }
 }

@@ -3,6 +3,8 @@
 //! No other module of the edge knows an error code of S3 (the codes of authentication are
 //! `sigv4`'s own table).
 
+#[cfg(test)]
+mod golden;
 mod render;
 mod request;
 mod table;
