@@ -1,8 +1,7 @@
 //! Encrypted pages of the index file.
 
-use aes::Aes256;
-use aes::cipher::KeyInit;
-use xts_mode::{Xts128, get_tweak_default};
+use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit};
+use aes::{Aes256Dec, Aes256Enc, Block};
 
 use crate::ServiceKey;
 use crate::kdf::{derive, label};
@@ -15,19 +14,29 @@ pub const PAGE_LEN_BYTES: usize = 4096;
 /// It hides names from who has the disk, at no cost in space. It does **not** detect changes, and
 /// it shows which pages changed between two looks: the values of rows carry their own tags.
 ///
-/// The mode is a library's, although that works block by block (about 20 us a page): pages are
-/// crossed when the index is read from the disk or written behind, and the engine caches them.
-pub struct PageCipher(Xts128<Aes256>);
+/// A page is always whole blocks, so there is no ciphertext stealing, and all blocks of a page go
+/// through the cipher at once: block by block, as the library does it that the tests compare with,
+/// pages took half of the time of small durable writes.
+pub struct PageCipher {
+    encrypting: Aes256Enc,
+    decrypting: Aes256Dec,
+    tweaking: Aes256Enc,
+}
 
 impl PageCipher {
     /// Derives both XTS keys from the service key for [`Index`](crate::ServicePurpose::Index).
     pub fn new(service_key: &ServiceKey) -> Self {
         let keys = derive::<2>(&[0; 64], service_key.expose(), label::PAGE, &[]);
         let [data, tweak] = &*keys;
-        Self(Xts128::new(
-            Aes256::new(data.into()),
-            Aes256::new(tweak.into()),
-        ))
+        Self::with_keys(data, tweak)
+    }
+
+    fn with_keys(data: &[u8; 32], tweak: &[u8; 32]) -> Self {
+        Self {
+            encrypting: Aes256Enc::new(data.into()),
+            decrypting: Aes256Dec::new(data.into()),
+            tweaking: Aes256Enc::new(tweak.into()),
+        }
     }
 
     /// Encrypts whole pages in place; `page` is the number of the first.
@@ -38,9 +47,7 @@ impl PageCipher {
     ///
     /// If `data` is not whole pages: a remainder would be a sector of another length.
     pub fn encrypt(&self, page: u64, data: &mut [u8]) {
-        assert_whole_pages(data);
-        self.0
-            .encrypt_area(data, PAGE_LEN_BYTES, page.into(), get_tweak_default);
+        self.for_each_page(page, data, |blocks| self.encrypting.encrypt_blocks(blocks));
     }
 
     /// Decrypts whole pages in place; `page` is the number of the first.
@@ -49,9 +56,36 @@ impl PageCipher {
     ///
     /// If `data` is not whole pages.
     pub fn decrypt(&self, page: u64, data: &mut [u8]) {
+        self.for_each_page(page, data, |blocks| self.decrypting.decrypt_blocks(blocks));
+    }
+
+    /// `cipher(block ^ T(i)) ^ T(i)` for each block, with `T(0) = E(tweak key, LE128(page number))`
+    /// and `T(i + 1) = T(i) * x` in GF(2^128).
+    fn for_each_page(&self, first: u64, data: &mut [u8], cipher: impl Fn(&mut [Block])) {
         assert_whole_pages(data);
-        self.0
-            .decrypt_area(data, PAGE_LEN_BYTES, page.into(), get_tweak_default);
+        let mut tweaks = [0_u128; PAGE_LEN_BYTES / 16];
+        for (page, data) in (u128::from(first)..).zip(data.chunks_exact_mut(PAGE_LEN_BYTES)) {
+            let mut start = Block::from(page.to_le_bytes());
+            self.tweaking.encrypt_block(&mut start);
+            let mut tweak = u128::from_le_bytes(start.into());
+            for slot in &mut tweaks {
+                *slot = tweak;
+                let overflow = (tweak >> 127) * 0x87;
+                tweak = (tweak << 1) ^ overflow;
+            }
+            let (blocks, _) = Block::slice_as_chunks_mut(data);
+            xor(blocks, &tweaks);
+            cipher(blocks);
+            xor(blocks, &tweaks);
+        }
+    }
+}
+
+fn xor(blocks: &mut [Block], tweaks: &[u128]) {
+    for (block, tweak) in blocks.iter_mut().zip(tweaks) {
+        *block = (u128::from_le_bytes((*block).into()) ^ tweak)
+            .to_le_bytes()
+            .into();
     }
 }
 
@@ -64,6 +98,10 @@ fn assert_whole_pages(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use aes::Aes256;
+    use proptest::prelude::*;
+    use xts_mode::{Xts128, get_tweak_default};
+
     use super::*;
 
     struct Ones;
@@ -76,6 +114,29 @@ mod tests {
 
     fn cipher() -> PageCipher {
         PageCipher::new(&ServiceKey::random(&Ones))
+    }
+
+    proptest! {
+        #[test]
+        fn pages_are_what_the_library_makes(
+            data_key: [u8; 32],
+            tweak_key: [u8; 32],
+            page: u64,
+            plaintext in prop::collection::vec(any::<u8>(), 2 * PAGE_LEN_BYTES),
+        ) {
+            let own = PageCipher::with_keys(&data_key, &tweak_key);
+            let library = Xts128::new(
+                Aes256::new(&data_key.into()),
+                Aes256::new(&tweak_key.into()),
+            );
+            let mut expected = plaintext.clone();
+            library.encrypt_area(&mut expected, PAGE_LEN_BYTES, page.into(), get_tweak_default);
+            let mut pages = plaintext.clone();
+            own.encrypt(page, &mut pages);
+            prop_assert_eq!(&pages, &expected);
+            own.decrypt(page, &mut pages);
+            prop_assert_eq!(pages, plaintext);
+        }
     }
 
     #[test]
