@@ -15,6 +15,7 @@ mod null;
 mod parts;
 mod server;
 mod sign;
+mod sse;
 mod startup;
 
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ enum Scenario {
         /// Seconds for each row.
         #[arg(long, default_value_t = 4)]
         seconds: u64,
+        /// Measure only the rows whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
     },
     /// Durable 4 KiB PUTs from 32 clients against the machine's own new-file-and-sync rate.
     Durable {
@@ -82,7 +86,9 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.directory)?;
     match arguments.scenario {
-        Scenario::Cpu { seconds } => cpu::run(&arguments.binary, &arguments.directory, seconds),
+        Scenario::Cpu { seconds, only } => {
+            cpu::run(&arguments.binary, &arguments.directory, seconds, &only)
+        }
         Scenario::Durable { seconds, rounds } => {
             durable::run(&arguments.binary, &arguments.directory, seconds, rounds)
         }

@@ -21,7 +21,7 @@ fn thread_cpu() -> Duration {
 }
 
 /// Microseconds of CPU that one call of `work` takes, over at least 300 ms.
-fn cost(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+pub(crate) fn cost(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
     let (start, mut calls) = (thread_cpu(), 0_u32);
     while thread_cpu().saturating_sub(start) < Duration::from_millis(300) {

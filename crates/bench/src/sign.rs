@@ -59,8 +59,7 @@ impl Signer {
         }
     }
 
-    /// The headers of a signed request. `extra` headers (lower-case, sorted behind `host`, before
-    /// `x-amz-content-sha256`) are signed as well; the caller sends them.
+    /// The headers of a signed request. `extra` headers are signed as well, and are in the result.
     pub(crate) fn headers(
         &self,
         method: &str,
@@ -68,22 +67,35 @@ impl Signer {
         path: &str,
         query: &str,
         content: &str,
+        extra: &[(&str, &str)],
     ) -> String {
         let day = self.date.get(..8).unwrap_or_default();
-        let signed = "host;x-amz-content-sha256;x-amz-date";
-        let canonical = format!(
-            "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{content}\nx-amz-date:{date}\n\n{signed}\n{content}",
-            date = self.date,
-        );
+        let mut headers = vec![
+            ("host", host),
+            ("x-amz-content-sha256", content),
+            ("x-amz-date", &self.date),
+        ];
+        headers.extend_from_slice(extra);
+        headers.sort_unstable();
+        let signed: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        let signed = signed.join(";");
+        let mut canonical = format!("{method}\n{path}\n{query}\n");
+        for (name, value) in &headers {
+            canonical.extend([*name, ":", *value, "\n"]);
+        }
+        canonical.extend(["\n", &signed, "\n", content]);
         let scope = format!("{day}/{}/s3/aws4_request", self.credentials.region);
         let hash = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{hash}", self.date);
         let signature = hex::encode(hmac::sign(&self.key, to_sign.as_bytes()));
-        format!(
-            "host: {host}\r\nx-amz-date: {}\r\nx-amz-content-sha256: {content}\r\nauthorization: AWS4-HMAC-SHA256 \
-             Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}\r\n",
-            self.date, self.credentials.access_key_id,
-        )
+        let mut text = String::with_capacity(512);
+        for (name, value) in &headers {
+            text.extend([*name, ": ", *value, "\r\n"]);
+        }
+        text.push_str("authorization: AWS4-HMAC-SHA256 Credential=");
+        text.extend([&*self.credentials.access_key_id, "/", &*scope]);
+        text.extend([", SignedHeaders=", &*signed, ", Signature=", &*signature, "\r\n"]);
+        text
     }
 }
 
