@@ -3,6 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod edge;
+pub mod rows;
+
 use std::sync::OnceLock;
 
 use strongroom_crypto::{
@@ -21,6 +24,14 @@ pub const TARGETS: &[Target] = &[
     ("wrapped_record", wrapped_record),
     ("ring_file", ring_file),
     ("footer", footer),
+    ("sigv4_authorization", edge::sigv4_authorization),
+    ("chunked_decoder", edge::chunked_decoder),
+    ("form_decoder", edge::form_decoder),
+    ("post_policy", edge::post_policy),
+    ("xml_request", edge::xml_request),
+    ("headers", edge::headers),
+    ("journal_replay", rows::journal_replay),
+    ("metadata_record", rows::metadata_record),
 ];
 
 /// Keyless parsing of a stream's header, and the arithmetic on its lengths.

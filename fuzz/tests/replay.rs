@@ -29,3 +29,24 @@ fn every_directory_of_the_corpus_has_its_target() {
         assert!(known, "{}", name.display());
     }
 }
+
+/// A corpus of inputs that are all refused at the first byte would test nothing.
+#[test]
+fn records_of_the_corpus_are_records() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/metadata_record");
+    for name in [
+        "bucket",
+        "current",
+        "version",
+        "version-of-parts",
+        "delete-marker",
+        "null-version",
+        "upload",
+        "part",
+        "blob",
+        "garbage",
+    ] {
+        let bytes = fs::read(corpus.join(name)).unwrap();
+        assert!(strongroom_s3::fuzzing::record(&bytes), "{name}");
+    }
+}

@@ -200,8 +200,9 @@ impl FormDecoder {
     fn step(&mut self, events: &mut Vec<FormEvent>) -> Result<bool, FormError> {
         match self.state {
             State::Preamble => {
-                let Some(at) = memmem::find(&self.buffer, &self.delimiter) else {
-                    return self.within(FORM_PART_HEADER_MAX_BYTES, FormError::Malformed);
+                let max = FORM_PART_HEADER_MAX_BYTES;
+                let Some(at) = self.find(&self.delimiter, max, FormError::Malformed)? else {
+                    return Ok(false);
                 };
                 self.skip(at.saturating_add(self.delimiter.len()));
                 self.state = State::AfterDelimiter;
@@ -219,8 +220,9 @@ impl FormDecoder {
                 self.state = State::Head;
             }
             State::Head => {
-                let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") else {
-                    return self.within(FORM_PART_HEADER_MAX_BYTES, FormError::FieldsTooLarge);
+                let max = FORM_PART_HEADER_MAX_BYTES;
+                let Some(end) = self.find(b"\r\n\r\n", max, FormError::FieldsTooLarge)? else {
+                    return Ok(false);
                 };
                 let head = self.buffer.split_to(end);
                 self.skip(4);
@@ -243,8 +245,9 @@ impl FormDecoder {
                 self.state = State::Field;
             }
             State::Field => {
-                let Some(end) = memmem::find(&self.buffer, &self.delimiter) else {
-                    return self.within(FORM_FIELDS_MAX_BYTES, FormError::FieldsTooLarge);
+                let max = FORM_FIELDS_MAX_BYTES.saturating_sub(self.fields_bytes);
+                let Some(end) = self.find(&self.delimiter, max, FormError::FieldsTooLarge)? else {
+                    return Ok(false);
                 };
                 let value = self.buffer.split_to(end);
                 self.skip(self.delimiter.len());
@@ -288,11 +291,19 @@ impl FormDecoder {
         drop(self.buffer.split_to(len));
     }
 
-    fn within(&self, max: usize, error: FormError) -> Result<bool, FormError> {
-        if self.buffer.len() > max {
+    /// Where `end` begins, if it has arrived; `error` when it begins behind `max` bytes or cannot
+    /// begin before. The pieces in which a body arrives make no difference.
+    fn find(&self, end: &[u8], max: usize, error: FormError) -> Result<Option<usize>, FormError> {
+        let found = memmem::find(&self.buffer, end);
+        // What is not found may begin in the last bytes.
+        let earliest = found.unwrap_or_else(|| {
+            let arrived = self.buffer.len().saturating_add(1);
+            arrived.saturating_sub(end.len())
+        });
+        if earliest > max {
             Err(error)
         } else {
-            Ok(false)
+            Ok(found)
         }
     }
 
@@ -474,5 +485,34 @@ mod tests {
             decode(b"--XyZ\r\nnonsense\r\n\r\n", 3).unwrap_err(),
             FormError::Malformed
         );
+    }
+
+    #[test]
+    fn limits_do_not_depend_on_the_pieces_in_which_a_form_arrives() {
+        let long = |text: &str, by: &str, len: usize| {
+            let text = String::from_utf8(body(b"file"))
+                .unwrap()
+                .replacen(text, &by.repeat(len), 1);
+            text.into_bytes()
+        };
+        let preamble = [&vec![b'p'; 5000], &b"\r\n"[..], &body(b"file")].concat();
+        for (form, error) in [
+            (preamble, Some(FormError::Malformed)),
+            (long("user/", "u", 21_000), Some(FormError::FieldsTooLarge)),
+            (
+                long("text/plain", "t", 5_000),
+                Some(FormError::FieldsTooLarge),
+            ),
+            (long("user/", "u", 19_000), None),
+            (long("text/plain", "t", 3_900), None),
+        ] {
+            for step in [1, 7, 4096, usize::MAX] {
+                assert_eq!(
+                    decode(&form, step.min(form.len())).err(),
+                    error,
+                    "by {step}"
+                );
+            }
+        }
     }
 }

@@ -237,7 +237,8 @@ impl Transaction {
 /// - **Durability.** When [`PendingCommit`] resolves to `Ok`, the writes survive kill -9 and power
 ///   loss. When it resolves to [`CommitError::Conflict`], nothing happened. On
 ///   [`CommitError::Failed`] the outcome is unknown until the store is opened again; the store is
-///   poisoned and refuses further commits, reads go on.
+///   poisoned and refuses further commits, reads go on. On [`CommitError::Unreadable`] nothing
+///   happened, and the store goes on.
 /// - **Order.** Keys order by their bytes.
 /// - **Bounds.** [`KEY_MAX_BYTES`], [`VALUE_MAX_BYTES`], [`TRANSACTION_MAX_BYTES`]; beyond them
 ///   [`CommitError::TooLarge`].
@@ -329,6 +330,10 @@ pub enum CommitError {
     /// The floor of free space is reached; nothing was written.
     #[error("no space is left for metadata")]
     NoSpace,
+    /// What a condition speaks of could not be read; nothing was written. The store goes on, and
+    /// other rows may be readable.
+    #[error("a row that the transaction depends on cannot be read: {0}")]
+    Unreadable(String),
     /// The disk failed. The outcome is unknown and the store takes no more commits.
     #[error("metadata cannot be made durable: {0}")]
     Failed(String),

@@ -25,6 +25,8 @@ mod data_keys;
 mod digest;
 mod entry;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod input;
 mod integrity;
 mod keys;

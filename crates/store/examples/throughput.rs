@@ -7,6 +7,7 @@
     reason = "a measurement for a terminal"
 )]
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +61,7 @@ fn main() {
     commits("disk", &meta, 32, 300, 4608);
     commits("disk", &meta, 32, 300, 600);
 
-    let begun = Instant::now();
+    let (begun, cpu_begun) = (Instant::now(), cpu());
     for batch in 0..rows / 1000 {
         let mut transaction = Transaction::new();
         for number in batch * 1000..(batch + 1) * 1000 {
@@ -70,8 +71,9 @@ fn main() {
     }
     meta.checkpoint().unwrap();
     println!(
-        "{rows} rows of 200 bytes, 1000 a transaction, into the index: {:?}",
-        begun.elapsed()
+        "{rows} rows of 200 bytes, 1000 a transaction, into the index: {:?}, {:.1} us CPU each",
+        begun.elapsed(),
+        cpu().saturating_sub(cpu_begun).as_secs_f64() * 1e6 / rows as f64
     );
     reads("index", &meta, rows, prefix_key);
     listing(&meta);
@@ -84,10 +86,12 @@ fn main() {
     let begun = Instant::now();
     drop(open(real()));
     println!("open with a journal to replay: {:?}", begun.elapsed());
-    let len = std::fs::metadata(directory.join("index.srx"))
-        .unwrap()
-        .len();
-    println!("index: {} MiB", len >> 20);
+    let file = std::fs::metadata(directory.join("index.srx")).unwrap();
+    println!(
+        "index: {} MiB long, {} MiB on the disk",
+        file.len() >> 20,
+        (file.blocks() * 512) >> 20
+    );
 }
 
 fn key(number: u64) -> String {

@@ -50,6 +50,13 @@ pub struct MetaOptions {
     pub floor_bytes: u64,
 }
 
+impl MetaOptions {
+    /// How much of a memtable moves into the index at a time: 2 MiB of 32 MiB.
+    const fn step_bytes(&self) -> usize {
+        self.memtable_bytes / 16
+    }
+}
+
 impl Default for MetaOptions {
     fn default() -> Self {
         Self {
@@ -197,9 +204,10 @@ impl MetaStore for DurableMeta {
         }
         let prepared = match self.prepare(&transaction) {
             Ok(prepared) => prepared,
-            // The outcome is known: nothing happened. But there is no word for it, and a store that
-            // cannot read cannot decide.
-            Err(error) => return PendingCommit::ready(Err(CommitError::Failed(error.to_string()))),
+            // A store that cannot read cannot decide.
+            Err(error) => {
+                return PendingCommit::ready(Err(CommitError::Unreadable(error.to_string())));
+            }
         };
         let (reply, pending) = PendingCommit::channel();
         // A job that is not taken drops its sender, and the commit fails.

@@ -148,29 +148,69 @@ impl Index {
         })
     }
 
-    /// Applies all rows of `memtable` and moves the position, durably.
-    pub(crate) fn apply(&self, memtable: &Memtable, position: u64) -> Result<(), IndexError> {
-        let writing = self.begin_write()?;
-        {
-            let mut rows = writing.open_table(ROWS)?;
-            let mut path = Vec::new();
-            let mut stored = Vec::new();
-            for (table, key, slot) in memtable.iter() {
-                join(&mut path, table, key);
-                match &slot.value {
-                    Some(value) => {
-                        encode(&mut stored, &path, slot.version, value);
-                        rows.insert(path.as_slice(), stored.as_slice())?;
-                    }
-                    None => {
-                        rows.remove(path.as_slice())?;
+    /// Applies all rows of `memtable` and then moves the position, durably.
+    ///
+    /// It goes in steps of about `step_bytes` of keys and values, each a transaction of its own: the engine copies every page
+    /// that a transaction touches and frees the old one only after it, and rows in random order touch
+    /// every page. One large step would need the whole index twice. `stepped` gets the index behind
+    /// each step: as long as an older one is held, its pages are not used again.
+    ///
+    /// After a crash between two steps the position says less than the index holds. That is harmless:
+    /// the journal is applied again from the position, and ends in the same rows.
+    pub(crate) fn apply(
+        &self,
+        memtable: &Memtable,
+        position: u64,
+        step_bytes: usize,
+        stepped: &mut dyn FnMut(IndexReader),
+    ) -> Result<(), IndexError> {
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            self.apply_in_steps(memtable, position, step_bytes, stepped)
+        }));
+        applied.unwrap_or_else(|_| Err(IndexError::Unreadable("the engine panicked".to_owned())))
+    }
+
+    fn apply_in_steps(
+        &self,
+        memtable: &Memtable,
+        position: u64,
+        step_bytes: usize,
+        stepped: &mut dyn FnMut(IndexReader),
+    ) -> Result<(), IndexError> {
+        let mut changes = memtable.iter().peekable();
+        let (mut path, mut stored) = (Vec::new(), Vec::new());
+        loop {
+            let writing = self.begin_write()?;
+            {
+                let mut rows = writing.open_table(ROWS)?;
+                let mut taken_bytes = 0;
+                while taken_bytes < step_bytes.max(1)
+                    && let Some((table, key, slot)) = changes.next()
+                {
+                    join(&mut path, table, key);
+                    taken_bytes += path.len();
+                    match &slot.value {
+                        Some(value) => {
+                            encode(&mut stored, &path, slot.version, value);
+                            taken_bytes += stored.len();
+                            rows.insert(path.as_slice(), stored.as_slice())?;
+                        }
+                        None => {
+                            rows.remove(path.as_slice())?;
+                        }
                     }
                 }
             }
-            writing.open_table(POSITION)?.insert((), position)?;
+            let is_last = changes.peek().is_none();
+            if is_last {
+                writing.open_table(POSITION)?.insert((), position)?;
+            }
+            writing.commit()?;
+            stepped(self.reader()?);
+            if is_last {
+                return Ok(());
+            }
         }
-        writing.commit()?;
-        Ok(())
     }
 
     /// Fills an empty index with rows in ascending order, durably.
@@ -235,14 +275,16 @@ impl IndexReader {
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
         let mut path = Vec::with_capacity(1 + key.len());
         join(&mut path, table, key);
-        let Some(stored) = self.rows.get(path.as_slice()).map_err(read_error)? else {
-            return Ok(None);
-        };
-        let (version, value) = decode(&path, stored.value())?;
-        Ok(Some(Stored {
-            value: Bytes::copy_from_slice(value),
-            version,
-        }))
+        guarded(|| {
+            let Some(stored) = self.rows.get(path.as_slice()).map_err(read_error)? else {
+                return Ok(None);
+            };
+            let (version, value) = decode(&path, stored.value())?;
+            Ok(Some(Stored {
+                value: Bytes::copy_from_slice(value),
+                version,
+            }))
+        })
     }
 
     /// The version of one row.
@@ -253,10 +295,12 @@ impl IndexReader {
     ) -> Result<Option<RowVersion>, MetaError> {
         let mut path = Vec::with_capacity(1 + key.len());
         join(&mut path, table, key);
-        let stored = self.rows.get(path.as_slice()).map_err(read_error)?;
-        stored
-            .map(|stored| decode(&path, stored.value()).map(|(version, _)| version))
-            .transpose()
+        guarded(|| {
+            let stored = self.rows.get(path.as_slice()).map_err(read_error)?;
+            stored
+                .map(|stored| decode(&path, stored.value()).map(|(version, _)| version))
+                .transpose()
+        })
     }
 
     /// Rows of `start..end`, which must not be backwards.
@@ -281,10 +325,11 @@ impl IndexReader {
             }
             (None, None) => Bound::Unbounded,
         };
-        let range = self
-            .rows
-            .range::<&[u8]>((Bound::Included(from.as_slice()), to))
-            .map_err(read_error)?;
+        let range = guarded(|| {
+            self.rows
+                .range::<&[u8]>((Bound::Included(from.as_slice()), to))
+                .map_err(read_error)
+        })?;
         Ok(IndexRange { range, reverse })
     }
 
@@ -292,15 +337,21 @@ impl IndexReader {
     pub(crate) fn all(
         &self,
     ) -> Result<impl Iterator<Item = Result<SnapshotRow, MetaError>> + use<>, MetaError> {
-        let range = self.rows.range::<&[u8]>(..).map_err(read_error)?;
-        Ok(range.map(|row| {
-            let (path, stored) = row.map_err(read_error)?;
-            let (version, value) = decode(path.value(), stored.value())?;
-            Ok(SnapshotRow {
-                path: Bytes::copy_from_slice(path.value()),
-                version,
-                value: Bytes::copy_from_slice(value),
-            })
+        let mut range = guarded(|| self.rows.range::<&[u8]>(..).map_err(read_error))?;
+        Ok(std::iter::from_fn(move || {
+            let row = guarded(|| {
+                let Some(row) = range.next() else {
+                    return Ok(None);
+                };
+                let (path, stored) = row.map_err(read_error)?;
+                let (version, value) = decode(path.value(), stored.value())?;
+                Ok(Some(SnapshotRow {
+                    path: Bytes::copy_from_slice(path.value()),
+                    version,
+                    value: Bytes::copy_from_slice(value),
+                }))
+            });
+            row.transpose()
         }))
     }
 }
@@ -308,16 +359,20 @@ impl IndexReader {
 impl IndexRange {
     /// The next row in the direction of the scan.
     pub(crate) fn next(&mut self) -> Result<Option<IndexRow>, MetaError> {
-        let row = if self.reverse {
-            self.range.next_back()
-        } else {
-            self.range.next()
-        };
-        row.map(|row| {
-            let (path, stored) = row.map_err(read_error)?;
-            Ok(IndexRow { path, stored })
+        guarded(|| {
+            let row = if self.reverse {
+                self.range.next_back()
+            } else {
+                self.range.next()
+            };
+            row.map(|row| {
+                let (path, stored) = row.map_err(read_error)?;
+                // Both must lie within their page, or this panics: here, and never later.
+                let _ = (path.value(), stored.value());
+                Ok(IndexRow { path, stored })
+            })
+            .transpose()
         })
-        .transpose()
     }
 }
 
@@ -336,6 +391,15 @@ impl IndexRow {
             version,
         })
     }
+}
+
+/// Runs what reads pages. The engine asserts on some kinds of damage instead of reporting it; that
+/// must not unwind through whoever asked for a row.
+fn guarded<T>(read: impl FnOnce() -> Result<T, MetaError>) -> Result<T, MetaError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let text = "the engine panicked on a page of the index";
+        Err(MetaError::Damaged(text.to_owned()))
+    })
 }
 
 fn join(path: &mut Vec<u8>, table: Table, key: &[u8]) {

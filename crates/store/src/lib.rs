@@ -12,6 +12,8 @@ pub mod disk;
 mod durable;
 mod error;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index;
 mod journal;
 mod keys;

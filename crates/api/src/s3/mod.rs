@@ -9,6 +9,8 @@ mod address;
 mod body;
 mod call;
 mod documents;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle_attributes;
 mod handle_bucket;
 mod handle_bucket_config;

@@ -18,7 +18,7 @@ pub struct ChunkVerifier {
 }
 
 impl ChunkVerifier {
-    pub(super) fn new(key: hmac::Key, amz_date: &str, scope: &str, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(key: hmac::Key, amz_date: &str, scope: &str, seed: [u8; 32]) -> Self {
         Self {
             key,
             prefix: format!("{amz_date}\n{scope}\n").into_boxed_str(),

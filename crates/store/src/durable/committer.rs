@@ -187,7 +187,7 @@ impl Committer {
                 _ => Indexed::Unknown,
             };
             let holds = holds(view, &group.overlay, condition, indexed)
-                .map_err(|error| CommitError::Failed(error.to_string()))?;
+                .map_err(|error| CommitError::Unreadable(error.to_string()))?;
             if !holds {
                 return Err(CommitError::Conflict);
             }
@@ -261,7 +261,11 @@ impl Committer {
         {
             Ok(bytes) => {
                 self.usual_append = (self.usual_append * 7 + started.elapsed()) / 8;
-                self.shared.signal.lock().journal_bytes += bytes;
+                let mut signal = self.shared.signal.lock();
+                signal.journal_bytes += bytes;
+                let mib = u32::try_from(signal.journal_bytes >> 20).unwrap_or(u32::MAX);
+                drop(signal);
+                metrics::gauge!("strongroom_meta_journal_mebibytes").set(f64::from(mib));
                 Ok(())
             }
             Err(AppendError::NoSpace) => Err(CommitError::NoSpace),

@@ -53,7 +53,7 @@ pub(super) fn open(
             memtable.apply(sequence, writes);
             // A long journal goes into the index in steps: memory is bounded here, too.
             if memtable.used_bytes() >= options.memtable_bytes {
-                index.apply(&memtable, sequence)?;
+                index.apply(&memtable, sequence, options.step_bytes(), &mut drop)?;
                 position = sequence;
                 memtable = Memtable::default();
             }

@@ -9,7 +9,7 @@ use super::committer::Job;
 use super::{Shared, StopOnPanic};
 use crate::disk::is_full;
 use crate::error::StoreError;
-use crate::index::{self, Index, IndexError};
+use crate::index::{self, Index, IndexError, IndexReader};
 use crate::journal;
 use crate::snapshot;
 use crate::view::View;
@@ -95,26 +95,39 @@ impl Shared {
             return Ok(());
         };
         let applied = self.opened(upkeep).and_then(|index| {
-            index.apply(&frozen.read(), last_sequence)?;
-            index.reader()
+            // The frozen rows stay in the view until all of them are in the index: they hide what
+            // the index already holds of them.
+            let step_bytes = self.options.step_bytes();
+            let replace = &mut |reader| self.replace_index(reader);
+            index.apply(&frozen.read(), last_sequence, step_bytes, replace)
         });
-        let reader = match applied {
-            Ok(reader) => Arc::new(reader),
-            Err(error) => return Err(self.flush_failed(upkeep, error)),
-        };
+        if let Err(error) = applied {
+            return Err(self.flush_failed(upkeep, error));
+        }
         upkeep.position = last_sequence;
         {
             let mut view = self.view.write();
             *view = Arc::new(View {
                 active: Arc::clone(&view.active),
                 frozen: None,
-                index: reader,
-                generation: view.generation + 1,
+                index: Arc::clone(&view.index),
+                generation: view.generation,
             });
         }
         self.signal.lock().index_full = false;
         self.changed.notify_all();
         Ok(())
+    }
+
+    /// Lets readers see the index as it is behind a step.
+    fn replace_index(&self, reader: IndexReader) {
+        let mut view = self.view.write();
+        *view = Arc::new(View {
+            active: Arc::clone(&view.active),
+            frozen: view.frozen.clone(),
+            index: Arc::new(reader),
+            generation: view.generation + 1,
+        });
     }
 
     /// The index, opened again if it was closed.
@@ -134,6 +147,7 @@ impl Shared {
     fn flush_failed(&self, upkeep: &mut Upkeep, error: IndexError) -> StoreError {
         let full = matches!(&error, IndexError::Io(error) if is_full(error));
         let error = StoreError::from(error);
+        metrics::counter!("strongroom_meta_checkpoint_failures_total").increment(1);
         tracing::error!(%error, "the index could not be written");
         if let Some(index) = upkeep.index.take() {
             index.give_up();
@@ -173,7 +187,13 @@ impl Shared {
             match written {
                 Ok(len) => upkeep.snapshot = Some((position, len)),
                 Err(error) => {
-                    tracing::error!(%error, "no snapshot could be taken; the journal keeps growing");
+                    metrics::counter!("strongroom_meta_snapshot_failures_total").increment(1);
+                    let journal_bytes = self.signal.lock().journal_bytes;
+                    tracing::error!(
+                        %error,
+                        journal_bytes,
+                        "no snapshot could be taken; the journal keeps growing"
+                    );
                     return Err(error);
                 }
             }

@@ -1,7 +1,7 @@
 //! What is lost or changed on the disk is rebuilt or noticed, and what is there tells nothing.
 
 use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
-use strongroom_ports::{BlobStore, MetaStore, Table, Transaction};
+use strongroom_ports::{BlobStore, CommitError, MetaStore, Table, Transaction};
 use strongroom_store::disk::{Crash, SimDisk};
 use strongroom_store::{DurableMeta, StoreError};
 
@@ -257,6 +257,57 @@ fn a_bit_flipped_in_the_index_is_no_wrong_row() {
         }
     }
     assert!(damaged_reads < 300 * 5);
+}
+
+#[test]
+fn damaged_pages_of_the_index_are_errors_and_never_panics() {
+    let (disk, _) = store();
+    let bytes = disk.bytes(INDEX).unwrap();
+    let (mut opened, mut refused) = (0, 0);
+    for (round, at) in (4096..bytes.len()).step_by(1040).enumerate() {
+        let end = (at + 16 + round % 3 * 700).min(bytes.len());
+        // Pages that were never written are of no interest.
+        if bytes[at..end].iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let disk = disk.fork();
+        let mut damaged = bytes.clone();
+        damaged[at..end].fill(0xA5);
+        disk.overwrite(INDEX, damaged);
+        let Ok(meta) = open_meta(&disk, MANUAL) else {
+            continue;
+        };
+        opened += 1;
+        for reverse in [false, true] {
+            let scan = strongroom_ports::Scan {
+                table: T,
+                start: bytes::Bytes::new(),
+                end: None,
+                limit: 1000,
+                reverse,
+            };
+            refused += usize::from(meta.scan(&scan).is_err());
+        }
+        for number in 0..120 {
+            let key = format!("key{number:04}");
+            refused += usize::from(meta.read(T, key.as_bytes()).is_err());
+            let transaction = Transaction::new().expect(T, key, None).put(T, "other", "x");
+            let outcome = meta.commit(transaction).wait();
+            if matches!(outcome, Err(CommitError::Unreadable(_))) {
+                refused += 1;
+            }
+        }
+        // Reading may fail; that alone does not end the store.
+        assert_eq!(meta.stopped(), None, "at {at}");
+        // What the engine makes of it while it writes is a failure, and not a panic.
+        let _ = meta.snapshot();
+        drop(meta);
+        open_meta(&disk, MANUAL).err();
+    }
+    assert!(
+        opened > 0 && refused > 0,
+        "{opened} opened, {refused} refused"
+    );
 }
 
 #[test]
