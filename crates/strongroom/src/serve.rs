@@ -341,6 +341,7 @@ fn install_metrics() -> Result<PrometheusHandle, Failure> {
         metrics::counter!("strongroom_integrity_events_total", "what" => what).increment(0);
     }
     metrics::counter!("strongroom_panics_total").increment(0);
+    metrics::gauge!("strongroom_blobs_orphaned").set(0.0);
     Ok(handle)
 }
 
