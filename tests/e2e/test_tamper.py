@@ -103,12 +103,15 @@ def test_a_damaged_blob_is_an_error_and_never_wrong_bytes(store, running):
     for name, damage in cases.items():
         if not running:
             store.server.stop()
-        overwrite(path, damage(good))
+        bad = damage(good)
+        overwrite(path, bad)
         if not running:
             store.server.start()
             store.connect()
         try:
-            store.check("k")
+            # No read needs the footer at the end: recovery without metadata and the scrub do. Damage
+            # to it alone may give the identical bytes here, and never others.
+            store.check("k", damaged=bad[:SIZE] != good[:SIZE])
         except AssertionError as error:
             raise AssertionError(name) from error
         assert store.read("whole") == store.bodies["whole"]

@@ -177,6 +177,15 @@ impl DurableMeta {
         self.shared.snapshot()
     }
 
+    /// Ends the upkeep, after what it is at, for a program that is about to end while others still
+    /// hold the store. The C library's exit handlers take the random generator away, and a thread
+    /// that then asks for random bytes aborts the process.
+    pub fn end_upkeep(&self) {
+        self.shared.signal.lock().closing = true;
+        self.shared.changed.notify_all();
+        drop(self.shared.upkeep.lock());
+    }
+
     /// Why the store takes no more commits, if it does not.
     pub fn stopped(&self) -> Option<String> {
         self.shared.stopped()

@@ -107,6 +107,7 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
     if let Err(error) = meta.checkpoint() {
         tracing::warn!(%error, "no checkpoint at the end; the next start replays the journal");
     }
+    meta.end_upkeep();
     tracing::info!("stopped");
     outcome
 }
@@ -215,7 +216,8 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
         .map_err(|error| admin_failure(&error))?;
     reload_tls_on_hangup(server.tls());
     tokio::spawn(keep_metrics(parts.metrics.clone()));
-    let collector = Collector::start(parts.s3.clone()).map_err(|error| admin_failure(&error))?;
+    let collector = Collector::start(parts.s3.clone(), parts.meta.clone())
+        .map_err(|error| admin_failure(&error))?;
 
     let handler = edge::handler(settings, &parts);
     first_start::greet(settings, &parts.account, http, https)?;
@@ -334,6 +336,12 @@ fn install_metrics() -> Result<PrometheusHandle, Failure> {
             "",
         )
     })?;
+    // An alarm on a counter that is not there yet never rings.
+    for what in ["blob", "row", "segment"] {
+        metrics::counter!("strongroom_integrity_events_total", "what" => what).increment(0);
+    }
+    metrics::counter!("strongroom_panics_total").increment(0);
+    metrics::gauge!("strongroom_blobs_orphaned").set(0.0);
     Ok(handle)
 }
 

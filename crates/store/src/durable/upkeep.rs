@@ -49,6 +49,10 @@ impl Shared {
                 signal.frozen = false;
             }
             let mut upkeep = self.upkeep.lock();
+            // Whoever closes waits for this lock, and nothing begins behind it.
+            if self.signal.lock().closing {
+                return;
+            }
             // Errors have been logged, and stop the store where they must.
             if self.flush(&mut upkeep).is_ok() && self.wants_snapshot(&upkeep) {
                 let _ = self.take_snapshot(&mut upkeep);
@@ -79,6 +83,12 @@ impl Shared {
             };
             self.flush(&mut upkeep)?;
             if all {
+                // A program that ends after this call gives the upkeep thread no time for it, and
+                // the journal of a store that is often restarted would grow without bounds. A
+                // failure has been logged; it costs space only.
+                if self.wants_snapshot(&upkeep) {
+                    let _ = self.take_snapshot(&mut upkeep);
+                }
                 return Ok(());
             }
         }
@@ -167,7 +177,13 @@ impl Shared {
 
     fn wants_snapshot(&self, upkeep: &Upkeep) -> bool {
         let last_len = upkeep.snapshot.map_or(0, |(_, len)| len);
-        self.signal.lock().journal_bytes > self.options.snapshot_after_bytes.max(last_len)
+        let enough = self.options.snapshot_after_bytes.max(last_len);
+        let signal = self.signal.lock();
+        // Each start begins a file of full length, however little the one before holds: what the
+        // files take on the disk counts, too. The last one always stays.
+        let files = u64::try_from(signal.segments.len().saturating_sub(1)).unwrap_or(u64::MAX);
+        let on_disk = files.saturating_mul(self.options.journal_file_len_bytes);
+        signal.journal_bytes > enough || on_disk > enough
     }
 
     fn take_snapshot(&self, upkeep: &mut Upkeep) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use strongroom_s3::S3;
+use strongroom_store::DurableMeta;
 
 /// How long the collector rests between rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -27,9 +28,14 @@ impl Collector {
     /// # Errors
     ///
     /// The operating system's, when it gives no thread.
-    pub(super) fn start(s3: Arc<S3>) -> io::Result<Self> {
+    pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let work = move || {
+            // A server that is only ever killed would never let go of an old journal file.
+            if let Err(error) = meta.checkpoint() {
+                tracing::warn!(%error, "no checkpoint at the start");
+            }
+            drop(meta);
             let mut next_sweep = Instant::now();
             loop {
                 let mut rest = ROUND_EVERY;
