@@ -100,13 +100,19 @@ impl Timestamp {
     }
 }
 
+/// `9999-12-31T23:59:59.999Z`, the end of the text forms, in milliseconds.
+const LAST_MILLIS: u64 = 253_402_300_799_999;
+
 impl TryFrom<OffsetDateTime> for Timestamp {
     type Error = TimestampError;
 
     fn try_from(time: OffsetDateTime) -> Result<Self, TimestampError> {
+        // An offset may carry a time beyond the last one that has a text form.
         u64::try_from(time.unix_timestamp_nanos() / 1_000_000)
+            .ok()
+            .filter(|millis| *millis <= LAST_MILLIS)
             .map(Self)
-            .map_err(|_| TimestampError)
+            .ok_or(TimestampError)
     }
 }
 
@@ -155,6 +161,21 @@ mod tests {
             assert!(
                 Timestamp::parse_amz_date(bad).is_err() && Timestamp::parse_http_date(bad).is_err(),
                 "{bad}"
+            );
+        }
+    }
+
+    /// Found by fuzzing: the parsed time printed as the epoch.
+    #[test]
+    fn an_offset_does_not_lead_beyond_the_year_9999() {
+        let last = Timestamp::parse_iso8601("9999-12-31T23:59:59.999Z");
+        assert_eq!(last, Ok(Timestamp(LAST_MILLIS)));
+        assert!(last.is_ok_and(|it| it.to_iso8601() == "9999-12-31T23:59:59.999Z"));
+        for beyond in ["9999-12-31T23:59:59.999-23:59", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(
+                Timestamp::parse_iso8601(beyond),
+                Err(TimestampError),
+                "{beyond}"
             );
         }
     }
