@@ -252,7 +252,8 @@ fn a_bit_flipped_in_the_index_is_no_wrong_row() {
         for (key, value) in &expected {
             match meta.read(T, key) {
                 Ok(Some(stored)) => assert_eq!(stored.value, *value, "at {at}"),
-                Ok(None) | Err(_) => damaged_reads += 1,
+                Ok(None) => panic!("a row is hidden by damage at {at}"),
+                Err(_) => damaged_reads += 1,
             }
         }
     }
@@ -261,9 +262,9 @@ fn a_bit_flipped_in_the_index_is_no_wrong_row() {
 
 #[test]
 fn damaged_pages_of_the_index_are_errors_and_never_panics() {
-    let (disk, _) = store();
+    let (disk, expected) = store();
     let bytes = disk.bytes(INDEX).unwrap();
-    let (mut opened, mut refused) = (0, 0);
+    let mut opened = 0;
     for (round, at) in (4096..bytes.len()).step_by(1040).enumerate() {
         let end = (at + 16 + round % 3 * 700).min(bytes.len());
         // Pages that were never written are of no interest.
@@ -286,15 +287,23 @@ fn damaged_pages_of_the_index_are_errors_and_never_panics() {
                 limit: 1000,
                 reverse,
             };
-            refused += usize::from(meta.scan(&scan).is_err());
+            if let Ok(page) = meta.scan(&scan) {
+                assert_eq!(page.rows.len(), expected.len(), "at {at}");
+            }
         }
-        for number in 0..120 {
-            let key = format!("key{number:04}");
-            refused += usize::from(meta.read(T, key.as_bytes()).is_err());
-            let transaction = Transaction::new().expect(T, key, None).put(T, "other", "x");
-            let outcome = meta.commit(transaction).wait();
-            if matches!(outcome, Err(CommitError::Unreadable(_))) {
-                refused += 1;
+        for (key, value) in &expected {
+            match meta.read(T, key) {
+                Ok(stored) => assert_eq!(stored.unwrap().value, *value, "at {at}"),
+                // A page that does not open: refused, and so is a condition on it.
+                Err(_) => {
+                    let key = bytes::Bytes::copy_from_slice(key);
+                    let transaction = Transaction::new().expect(T, key, None).put(T, "other", "x");
+                    let outcome = meta.commit(transaction).wait();
+                    assert!(
+                        matches!(outcome, Err(CommitError::Unreadable(_))),
+                        "{outcome:?}"
+                    );
+                }
             }
         }
         // Reading may fail; that alone does not end the store.
@@ -304,10 +313,7 @@ fn damaged_pages_of_the_index_are_errors_and_never_panics() {
         drop(meta);
         open_meta(&disk, MANUAL).err();
     }
-    assert!(
-        opened > 0 && refused > 0,
-        "{opened} opened, {refused} refused"
-    );
+    assert!(opened > 0, "an index that is damaged is made anew");
 }
 
 #[test]
