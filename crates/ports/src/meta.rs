@@ -261,6 +261,12 @@ pub trait MetaStore: Send + Sync {
     /// [`MetaError`].
     fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError>;
 
+    /// As [`MetaStore::read`], if the answer is known without the disk; `None` when it is not. Never
+    /// waits for the disk, so a task may call it.
+    fn read_in_memory(&self, _table: Table, _key: &[u8]) -> Option<Option<Stored>> {
+        None
+    }
+
     /// Submits a transaction; it joins the next group commit.
     fn commit(&self, transaction: Transaction) -> PendingCommit;
 }
@@ -344,6 +350,9 @@ pub enum MetaError {
     /// What was read is not what was written.
     #[error("metadata is damaged: {0}")]
     Damaged(String),
+    /// Only memory was asked, and it does not know.
+    #[error("metadata is not in memory")]
+    NotInMemory,
 }
 
 fn committer_gone() -> CommitError {

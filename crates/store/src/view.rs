@@ -47,6 +47,14 @@ impl View {
         }
     }
 
+    /// As [`View::read`], if the answer is known without the disk.
+    pub(crate) fn read_in_memory(&self, table: Table, key: &[u8]) -> Option<Option<Stored>> {
+        match self.in_memory(table, key) {
+            Some(Slot { version, value }) => Some(value.map(|value| Stored { value, version })),
+            None => self.index.get_in_memory(table, key).map(Some),
+        }
+    }
+
     fn in_memory(&self, table: Table, key: &[u8]) -> Option<Slot> {
         if let Some(slot) = self.active.read().get(table, key) {
             return Some(slot.clone());
