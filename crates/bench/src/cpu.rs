@@ -211,9 +211,9 @@ impl Bench<'_> {
                 &[("x-amz-copy-source", "/bench/source")],
                 &[],
             )?;
-            complete.push_str(&format!(
-                "<Part><PartNumber>{number}</PartNumber><ETag>\"{etag}\"</ETag></Part>"
-            ));
+            let number = number.to_string();
+            complete.extend(["<Part><PartNumber>", &*number, "</PartNumber><ETag>\""]);
+            complete.extend([&*etag, "\"</ETag></Part>"]);
         }
         complete.push_str("</CompleteMultipartUpload>");
         call(

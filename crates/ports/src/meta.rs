@@ -261,10 +261,14 @@ pub trait MetaStore: Send + Sync {
     /// [`MetaError`].
     fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError>;
 
-    /// As [`MetaStore::read`], if the answer is known without the disk; `None` when it is not. Never
-    /// waits for the disk, so a task may call it.
-    fn read_in_memory(&self, _table: Table, _key: &[u8]) -> Option<Option<Stored>> {
-        None
+    /// As [`MetaStore::read`], if the answer is known without the disk. Never waits for the disk, so
+    /// a task may call it.
+    ///
+    /// # Errors
+    ///
+    /// [`MetaError::NotInMemory`] when the answer is not known.
+    fn read_in_memory(&self, _table: Table, _key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        Err(MetaError::NotInMemory)
     }
 
     /// Submits a transaction; it joins the next group commit.

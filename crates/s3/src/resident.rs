@@ -17,9 +17,7 @@ struct Resident(Arc<dyn MetaStore>);
 
 impl MetaStore for Resident {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
-        self.0
-            .read_in_memory(table, key)
-            .ok_or(MetaError::NotInMemory)
+        self.0.read_in_memory(table, key)
     }
 
     fn scan(&self, _: &Scan) -> Result<ScanPage, MetaError> {

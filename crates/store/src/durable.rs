@@ -191,7 +191,7 @@ impl MetaStore for DurableMeta {
         self.shared.view().scan(None, scan)
     }
 
-    fn read_in_memory(&self, table: Table, key: &[u8]) -> Option<Option<Stored>> {
+    fn read_in_memory(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
         self.shared.view().read_in_memory(table, key)
     }
 

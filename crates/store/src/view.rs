@@ -48,10 +48,17 @@ impl View {
     }
 
     /// As [`View::read`], if the answer is known without the disk.
-    pub(crate) fn read_in_memory(&self, table: Table, key: &[u8]) -> Option<Option<Stored>> {
+    pub(crate) fn read_in_memory(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Stored>, MetaError> {
         match self.in_memory(table, key) {
-            Some(Slot { version, value }) => Some(value.map(|value| Stored { value, version })),
-            None => self.index.get_in_memory(table, key).map(Some),
+            Some(Slot { version, value }) => Ok(value.map(|value| Stored { value, version })),
+            None => {
+                let known = self.index.get_in_memory(table, key);
+                known.map(Some).ok_or(MetaError::NotInMemory)
+            }
         }
     }
 
