@@ -79,7 +79,7 @@ pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// Bytes that HTTP/2 buffers for sending on one stream (ours).
 pub const HTTP2_SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Read and write buffer of one HTTP/1 connection, in bytes (ours).
-pub const HTTP1_BUFFER_BYTES: usize = 256 << 10;
+pub const HTTP1_BUFFER_BYTES: usize = 128 << 10;
 /// How long requests may run on after the first signal to stop (ours).
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 /// How often certificate files are looked at for a change (ours).

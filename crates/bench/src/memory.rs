@@ -69,7 +69,8 @@ pub(crate) fn run(binary: &Path, directory: &Path, clients: usize, seconds: u64)
                     } else {
                         let mut stream = TcpStream::connect(address)?;
                         let path = format!("/bench/slow-{client}");
-                        let headers = signer.headers("PUT", &host, &path, "", "UNSIGNED-PAYLOAD", &[]);
+                        let headers =
+                            signer.headers("PUT", &host, &path, "", "UNSIGNED-PAYLOAD", &[]);
                         write!(
                             stream,
                             "PUT {path} HTTP/1.1\r\n{headers}content-length: {OBJECT}\r\n\r\n"

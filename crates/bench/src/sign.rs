@@ -94,7 +94,13 @@ impl Signer {
         }
         text.push_str("authorization: AWS4-HMAC-SHA256 Credential=");
         text.extend([&*self.credentials.access_key_id, "/", &*scope]);
-        text.extend([", SignedHeaders=", &*signed, ", Signature=", &*signature, "\r\n"]);
+        text.extend([
+            ", SignedHeaders=",
+            &*signed,
+            ", Signature=",
+            &*signature,
+            "\r\n",
+        ]);
         text
     }
 }

@@ -48,14 +48,14 @@ pub(crate) fn opening(size: usize) -> Result<f64> {
     let take = size.min(SEGMENT_LEN_BYTES);
     let segments = u32::try_from(size.div_ceil(SEGMENT_LEN_BYTES).max(1))?;
     let mut sealer = StreamSealer::new(&key, &identity, None, &SystemEntropy);
-    let mut sealed = vec![7_u8; take + SEGMENT_OVERHEAD_BYTES];
-    sealer.seal_segment(&mut sealed, true)?;
+    let mut stored = vec![7_u8; take + SEGMENT_OVERHEAD_BYTES];
+    sealer.seal_segment(&mut stored, true)?;
     let header = sealer.header().to_vec();
-    let mut copy = sealed.clone();
+    let mut copy = stored.clone();
     cost(|| {
         let opener = StreamOpener::new(&key, &identity, None, &header)?;
         for _ in 0..segments {
-            copy.copy_from_slice(&sealed);
+            copy.copy_from_slice(&stored);
             black_box(opener.open_segment(0, true, &mut copy)?);
         }
         Ok(())

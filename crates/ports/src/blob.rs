@@ -82,6 +82,12 @@ pub trait BlobReader: Send + Sync {
     ///
     /// [`BlobError::Io`] of kind `UnexpectedEof` when the blob ends before.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), BlobError>;
+
+    /// As [`BlobReader::read_at`], if the bytes are in memory: false, with anything in `out`, when
+    /// they are not or cannot be read. Never waits for the disk, so a task may call it.
+    fn read_in_memory(&self, _offset: u64, _out: &mut [u8]) -> bool {
+        false
+    }
 }
 
 /// Why a blob operation failed.

@@ -262,6 +262,16 @@ pub trait MetaStore: Send + Sync {
     /// [`MetaError`].
     fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError>;
 
+    /// As [`MetaStore::read`], if the answer is known without the disk. Never waits for the disk, so
+    /// a task may call it.
+    ///
+    /// # Errors
+    ///
+    /// [`MetaError::NotInMemory`] when the answer is not known.
+    fn read_in_memory(&self, _table: Table, _key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        Err(MetaError::NotInMemory)
+    }
+
     /// Submits a transaction; it joins the next group commit.
     fn commit(&self, transaction: Transaction) -> PendingCommit;
 }
@@ -349,6 +359,9 @@ pub enum MetaError {
     /// What was read is not what was written.
     #[error("metadata is damaged: {0}")]
     Damaged(String),
+    /// Only memory was asked, and it does not know.
+    #[error("metadata is not in memory")]
+    NotInMemory,
 }
 
 fn committer_gone() -> CommitError {

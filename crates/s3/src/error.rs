@@ -12,6 +12,10 @@ use crate::BodyError;
 /// Why an operation did not happen. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum S3Error {
+    /// Only memory was asked ([`S3::resident`](crate::S3::resident)), and it does not know: ask the
+    /// service itself, on a worker thread. Never answered to a client.
+    #[error("the answer is not in memory")]
+    NotInMemory,
     /// No bucket of that name.
     #[error("no bucket {0}")]
     NoSuchBucket(BucketName),

@@ -48,10 +48,12 @@ mod object_tagging;
 mod output;
 mod publish;
 mod recovery;
+mod resident;
 mod rows;
 mod service;
 mod stream_in;
 mod stream_out;
+mod windows;
 mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use strongroom_ports::{Row, RowVersion, Scan, Table};
 use strongroom_types::{BucketUid, ObjectKey, VersionId};
 
-use crate::rows::{NullVersionRow, ObjectRow, VersionRow};
+use crate::rows::{CurrentRow, NullVersionRow, ObjectRow, VersionRow};
 use crate::{BucketView, S3, S3Error, Versioning, keys};
 
 /// A version or delete marker as it is stored now.
@@ -41,6 +41,23 @@ impl S3 {
         self.edge_version(start, end, false)
     }
 
+    /// As [`S3::latest_version`], for reads: by single rows, which may be in memory, where it is
+    /// never known that a range holds no more.
+    fn latest_version_to_read(
+        &self,
+        bucket: BucketUid,
+        key: &ObjectKey,
+    ) -> Result<Option<FoundVersion>, S3Error> {
+        let row_key = keys::current(bucket, key);
+        if let Some((current, _)) = self.read_row::<CurrentRow>(Table::CURRENT, &row_key)?
+            && let Some(found) = self.version_at(bucket, key, current.sequence)?
+        {
+            return Ok(Some(found));
+        }
+        // A delete marker, nothing, or a version that was replaced in between.
+        self.latest_version(bucket, key)
+    }
+
     /// The newest version or delete marker that is older than `sequence`.
     pub(crate) fn version_before(
         &self,
@@ -63,7 +80,7 @@ impl S3 {
         id: Option<VersionId>,
     ) -> Result<Option<FoundVersion>, S3Error> {
         match id {
-            None => self.latest_version(bucket, key),
+            None => self.latest_version_to_read(bucket, key),
             Some(VersionId::Null) => self.null_version(bucket, key),
             Some(VersionId::Id { uid, sequence }) => {
                 let found = self.version_at(bucket, key, sequence)?;

@@ -48,15 +48,28 @@ impl S3 {
         entry: Entry<GetObject>,
         input: GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
+        self.read_object(&entry, &input)
+    }
+
+    /// As [`S3::get_object`], for who may have to ask again: [`S3::resident`] reads this way.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::get_object`].
+    pub fn read_object(
+        self: &Arc<Self>,
+        entry: &Entry<GetObject>,
+        input: &GetObjectInput,
+    ) -> Result<GetObjectOutput, S3Error> {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
-        self.while_current(&entry, &input, found, |found, object, identity| {
+        self.while_current(entry, input, found, |found, object, identity| {
             let Answer {
                 view,
                 range,
                 bytes,
                 key,
-            } = self.answer(&entry, &input, found, object, identity, true)?;
+            } = self.answer(entry, input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
             let Some(reader) = self.open_object(&key.data_key, identity, found, object, bytes)?
             else {
@@ -85,6 +98,19 @@ impl S3 {
         entry: Entry<GetObject>,
         input: GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
+        self.describe_object(&entry, &input)
+    }
+
+    /// As [`S3::head_object`], for who may have to ask again: [`S3::resident`] reads this way.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::get_object`].
+    pub fn describe_object(
+        &self,
+        entry: &Entry<GetObject>,
+        input: &GetObjectInput,
+    ) -> Result<GetObjectOutput, S3Error> {
         let (bucket, key) = entry.object()?;
         let (found, object) = self.existing_object(bucket, key, input.version)?;
         let identity = ObjectIdentity {
@@ -93,7 +119,7 @@ impl S3 {
             version: found.row.uid(),
         };
         let Answer { view, range, .. } =
-            self.answer(&entry, &input, &found, &object, &identity, false)?;
+            self.answer(entry, input, &found, &object, &identity, false)?;
         Ok(GetObjectOutput {
             object: view,
             range,

@@ -14,7 +14,9 @@ use strongroom_types::{
     AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext, VersionUid,
 };
 
+use crate::resident::resident_ports;
 use crate::rows::{BucketRow, Record};
+use crate::windows::WindowPool;
 use crate::{BucketView, Custody, Entry, S3Error, keys};
 
 /// What the service stands on.
@@ -59,17 +61,32 @@ pub struct S3 {
     pub(crate) suspected_orphans: Mutex<BTreeSet<BlobId>>,
     /// Multipart versions that streams are reading, and how many.
     pub(crate) versions_being_read: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
+    /// Buffers for bodies on their way out.
+    pub(crate) windows: WindowPool,
+    /// This service on what is in memory; none in that one itself.
+    pub(crate) resident: Option<Arc<Self>>,
 }
 
 impl S3 {
     /// A service on its ports.
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
+        let resident = Self {
+            ports: resident_ports(&ports),
+            options: options.clone(),
+            blobs_in_flight: Arc::default(),
+            suspected_orphans: Mutex::default(),
+            versions_being_read: Arc::default(),
+            windows: WindowPool::default(),
+            resident: None,
+        };
         Self {
             ports,
             options,
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::default(),
+            windows: WindowPool::default(),
+            resident: Some(Arc::new(resident)),
         }
     }
 
@@ -234,6 +251,9 @@ pub(crate) fn owner_of(context: &RequestContext) -> Option<CanonicalId> {
 
 impl From<MetaError> for S3Error {
     fn from(error: MetaError) -> Self {
+        if matches!(error, MetaError::NotInMemory) {
+            return Self::NotInMemory;
+        }
         tracing::error!(%error, "metadata read failed");
         match error {
             MetaError::Damaged(_) => Self::Damaged,

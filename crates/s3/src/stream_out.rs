@@ -25,12 +25,15 @@ use crate::lookup::FoundVersion;
 use crate::manifest::PartSlice;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow};
 use crate::stream_in::{WINDOW_LEN_BYTES, len_u64};
+use crate::windows::Window;
 use crate::{ObjectBody, ReadError, S3, S3Error, keys};
 
 /// The part list of a large object is read for so much plaintext at a time.
 const PART_LIST_SPAN_BYTES: u64 = 1 << 30;
 /// The next window is read when no more pieces than these are waiting.
 const READ_AHEAD_PIECES: usize = 2;
+/// So many windows are read by workers once one was not in memory.
+const WORKER_WINDOWS: u32 = 16;
 
 /// One stored stream, to be read.
 #[derive(Clone, Copy)]
@@ -64,12 +67,57 @@ enum Source {
     Blob(BlobId, Arc<dyn BlobReader>),
 }
 
+/// Where a window may be read from.
+#[derive(Clone, Copy)]
+enum From {
+    /// What the system has in memory: never waits, and may fail with [`S3Error::NotInMemory`].
+    Memory,
+    /// The disk as well. Blocks.
+    Anywhere,
+}
+
 impl Source {
     fn blob(&self) -> Option<BlobId> {
         match self {
             Self::Inline(_) => None,
             Self::Blob(id, _) => Some(*id),
         }
+    }
+
+    /// A window of a stream; `None` where the stream is shorter than that.
+    fn read_window(
+        &self,
+        service: &S3,
+        from: From,
+        offset: u64,
+        len: usize,
+    ) -> Result<Option<Window>, S3Error> {
+        let mut window = service.windows.take(len);
+        match (self, from) {
+            (Self::Inline(_), _) => {
+                let Some(found) = self.read(offset, len)? else {
+                    return Ok(None);
+                };
+                window.as_mut().copy_from_slice(&found);
+            }
+            (Self::Blob(_, reader), From::Memory) => {
+                if !reader.read_in_memory(offset, window.as_mut()) {
+                    return Err(S3Error::NotInMemory);
+                }
+            }
+            (Self::Blob(_, reader), From::Anywhere) => {
+                match reader.read_at(offset, window.as_mut()) {
+                    Ok(()) => {}
+                    Err(BlobError::Io(error))
+                        if error.kind() == std::io::ErrorKind::UnexpectedEof =>
+                    {
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(Some(window))
     }
 
     /// `None` where the stream is shorter than that.
@@ -104,6 +152,10 @@ impl StreamReader {
     ///
     /// [`S3Error::Damaged`] for what does not verify; [`S3Error::Unavailable`].
     pub(crate) fn next_window(&mut self, service: &S3) -> Result<Option<Vec<Bytes>>, S3Error> {
+        self.window_from(service, From::Anywhere)
+    }
+
+    fn window_from(&mut self, service: &S3, from: From) -> Result<Option<Vec<Bytes>>, S3Error> {
         if self.next_segment >= self.end_segment {
             return Ok(None);
         }
@@ -123,11 +175,13 @@ impl StreamReader {
         let start = offset_of(self.next_segment);
         let len = offset_of(window_end).saturating_sub(start);
         let len = usize::try_from(len).map_err(|_| S3Error::Unavailable)?;
-        let read = self.source.read(start, len)?;
+        let read = self.source.read_window(service, from, start, len)?;
         let mut buffer = read.ok_or_else(|| self.damaged(service, "length", self.next_segment))?;
 
         let mut opened = Vec::with_capacity(4);
-        let stored_segments = buffer.chunks_mut(layout.stored_segment_len_bytes());
+        let stored_segments = buffer
+            .as_mut()
+            .chunks_mut(layout.stored_segment_len_bytes());
         for (index, stored) in (self.next_segment..window_end).zip(stored_segments) {
             let last = index.checked_add(1) == Some(self.segment_count);
             match self.opener.open_segment(index, last, stored) {
@@ -136,7 +190,7 @@ impl StreamReader {
             }
         }
 
-        let buffer = Bytes::from(buffer);
+        let buffer = buffer.into_bytes();
         let mut pieces = Vec::with_capacity(opened.len());
         for (number, len) in opened.into_iter().enumerate() {
             let start = number.saturating_mul(layout.stored_segment_len_bytes());
@@ -220,6 +274,20 @@ impl ObjectReader {
         }
     }
 
+    /// As [`ObjectReader::next_window`], without waiting for the disk. Nothing has happened after
+    /// [`S3Error::NotInMemory`].
+    fn next_window_in_memory(&mut self, service: &S3) -> Result<Option<Vec<Bytes>>, S3Error> {
+        let current = match self {
+            Self::Single(reader) => Some(&mut **reader),
+            // From one part to the next it is rows that are read.
+            Self::Parts(reader) => reader.current.as_mut(),
+        };
+        match current {
+            Some(reader) if !reader.is_done() => reader.window_from(service, From::Memory),
+            Some(_) | None => Err(S3Error::NotInMemory),
+        }
+    }
+
     fn is_done(&self) -> bool {
         match self {
             Self::Single(reader) => reader.is_done(),
@@ -252,6 +320,7 @@ impl ObjectReader {
             service,
             ready,
             state: State::Idle(self),
+            worker_windows: 0,
         })))
     }
 }
@@ -335,6 +404,7 @@ impl S3 {
                 let reader = self.open_stream(data_key, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
+            ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
             ContentRow::Parts(manifest) => {
                 // Parts are opened one after the other. They stay if the version's row is still
                 // there now that the collector was told of the reader.
@@ -389,6 +459,7 @@ impl S3 {
                     None => return Ok(None),
                 }
             }
+            PlaceRow::Blob(_) if self.is_resident() => return Err(S3Error::NotInMemory),
             PlaceRow::Blob(id) => {
                 let id = BlobId::from_bytes(*id);
                 match self.ports.blobs.open(id) {
@@ -459,11 +530,15 @@ impl S3 {
     }
 }
 
-/// The rest of a body, read ahead by at most one window.
+/// The rest of a body. What the system has in memory is read when it is wanted, here: a hop to a
+/// worker and back costs as much as reading and opening a window. The rest is read by workers, ahead
+/// by at most one window.
 struct ObjectStream {
     service: Arc<S3>,
     ready: VecDeque<Bytes>,
     state: State,
+    /// So many windows are left to workers before memory is asked again.
+    worker_windows: u32,
 }
 
 /// The reader, back from a worker, and what it read.
@@ -478,8 +553,11 @@ enum State {
 impl ObjectStream {
     /// Starts reading the next window if few pieces are left to hand out.
     fn read_ahead(&mut self) {
-        if self.ready.len() > READ_AHEAD_PIECES {
+        if self.worker_windows == 0 || self.ready.len() > READ_AHEAD_PIECES {
             return;
+        }
+        if matches!(self.state, State::Idle(_)) {
+            self.worker_windows = self.worker_windows.saturating_sub(1);
         }
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::Idle(reader) if reader.is_done() => State::Ended,
@@ -495,6 +573,38 @@ impl ObjectStream {
     }
 }
 
+impl ObjectStream {
+    /// Reads the next window if it is in memory; `None` when there is nothing to be read here.
+    fn read_in_memory(&mut self) -> Option<Result<(), ReadError>> {
+        let State::Idle(reader) = &mut self.state else {
+            return None;
+        };
+        if reader.is_done() {
+            self.state = State::Ended;
+            return None;
+        }
+        match reader.next_window_in_memory(&self.service) {
+            Ok(window) => {
+                self.ready.extend(window.unwrap_or_default());
+            }
+            Err(S3Error::NotInMemory) => self.worker_windows = WORKER_WINDOWS,
+            Err(error) => {
+                self.state = State::Ended;
+                return Some(Err(read_error(&error)));
+            }
+        }
+        Some(Ok(()))
+    }
+}
+
+fn read_error(error: &S3Error) -> ReadError {
+    if matches!(error, S3Error::Damaged) {
+        ReadError::Damaged
+    } else {
+        ReadError::Unreadable
+    }
+}
+
 impl Stream for ObjectStream {
     type Item = Result<Bytes, ReadError>;
 
@@ -503,6 +613,12 @@ impl Stream for ObjectStream {
             self.read_ahead();
             if let Some(piece) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(piece)));
+            }
+            if let Some(outcome) = self.read_in_memory() {
+                match outcome {
+                    Ok(()) => continue,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
             }
             let State::Reading(job) = &mut self.state else {
                 return Poll::Ready(None);
@@ -515,10 +631,8 @@ impl Stream for ObjectStream {
                     self.state = State::Idle(reader);
                 }
                 Ok((_, Ok(None))) => return Poll::Ready(None),
-                Ok((_, Err(S3Error::Damaged))) => {
-                    return Poll::Ready(Some(Err(ReadError::Damaged)));
-                }
-                Ok((_, Err(_))) | Err(_) => return Poll::Ready(Some(Err(ReadError::Unreadable))),
+                Ok((_, Err(error))) => return Poll::Ready(Some(Err(read_error(&error)))),
+                Err(_) => return Poll::Ready(Some(Err(ReadError::Unreadable))),
             }
         }
     }

@@ -350,4 +350,9 @@ impl BlobReader for FileReader {
         }
         Ok(self.file.read_at(offset, out)?)
     }
+
+    fn read_in_memory(&self, offset: u64, out: &mut [u8]) -> bool {
+        let end = offset.checked_add(to_u64(out.len()));
+        end.is_some_and(|end| end <= self.len_bytes) && self.file.read_cached_at(offset, out)
+    }
 }

@@ -91,6 +91,12 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// `UnexpectedEof` when the file ends before; else the operating system's.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
 
+    /// As [`DiskFile::read_at`], if the system has the bytes in memory: false, with anything in `out`,
+    /// when it would have to wait for the device. Never waits.
+    fn read_cached_at(&self, _offset: u64, _out: &mut [u8]) -> bool {
+        false
+    }
+
     /// Writes all of `bytes` at `offset`, and extends the file if need be.
     ///
     /// # Errors

@@ -207,6 +207,10 @@ impl MetaStore for DurableMeta {
         self.shared.view().scan(None, scan)
     }
 
+    fn read_in_memory(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.shared.view().read_in_memory(table, key)
+    }
+
     fn commit(&self, transaction: Transaction) -> PendingCommit {
         if let Err(error) = bounds::check(&transaction) {
             return PendingCommit::ready(Err(error));

@@ -10,6 +10,7 @@
 //! position:  ()              ->  last sequence 8
 //! ```
 
+mod memo;
 mod pages;
 
 use std::io;
@@ -25,6 +26,7 @@ use redb::{
 };
 use strongroom_ports::{MetaError, Row, RowVersion, Stored, Table};
 
+use self::memo::Memo;
 use self::pages::SealedFile;
 use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
@@ -145,6 +147,7 @@ impl Index {
         let reading = self.database.begin_read()?;
         Ok(IndexReader {
             rows: reading.open_table(ROWS)?,
+            memo: Memo::default(),
         })
     }
 
@@ -256,6 +259,7 @@ pub(crate) struct SnapshotRow {
 /// The index as it was at one moment. Holding it keeps its pages from being used again.
 pub(crate) struct IndexReader {
     rows: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    memo: Memo,
 }
 
 /// Rows of the index in one direction.
@@ -275,7 +279,10 @@ impl IndexReader {
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
         let mut path = Vec::with_capacity(1 + key.len());
         join(&mut path, table, key);
-        guarded(|| {
+        if let Some(known) = self.memo.row(&path) {
+            return Ok(Some(known));
+        }
+        let row = guarded(|| {
             let Some(stored) = self.rows.get(path.as_slice()).map_err(read_error)? else {
                 return Ok(None);
             };
@@ -284,7 +291,19 @@ impl IndexReader {
                 value: Bytes::copy_from_slice(value),
                 version,
             }))
-        })
+        })?;
+        // That there is none is not kept: every new key is looked for once, and never again.
+        if let Some(row) = &row {
+            self.memo.keep_row(&path, row);
+        }
+        Ok(row)
+    }
+
+    /// As [`IndexReader::get`], if it was read before.
+    pub(crate) fn get_in_memory(&self, table: Table, key: &[u8]) -> Option<Stored> {
+        let mut path = Vec::with_capacity(1 + key.len());
+        join(&mut path, table, key);
+        self.memo.row(&path)
     }
 
     /// The version of one row.

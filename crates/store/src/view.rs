@@ -47,6 +47,19 @@ impl View {
         }
     }
 
+    /// As [`View::read`], if the answer is known without the disk.
+    pub(crate) fn read_in_memory(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Stored>, MetaError> {
+        if let Some(Slot { version, value }) = self.in_memory(table, key) {
+            return Ok(value.map(|value| Stored { value, version }));
+        }
+        let known = self.index.get_in_memory(table, key);
+        known.map(Some).ok_or(MetaError::NotInMemory)
+    }
+
     fn in_memory(&self, table: Table, key: &[u8]) -> Option<Slot> {
         if let Some(slot) = self.active.read().get(table, key) {
             return Some(slot.clone());

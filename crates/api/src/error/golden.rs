@@ -93,6 +93,7 @@ fn service_errors() -> Vec<S3Error> {
         E::NoSpace => E::NoSpace,
         E::Contention => E::Contention,
         E::Unavailable => E::Unavailable,
+        E::NotInMemory => E::NotInMemory,
     })
 }
 

@@ -346,7 +346,7 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
             "There is not enough free space to store this request. Nothing was stored.",
         ),
         S3Error::Contention => row(503, "SlowDown", "Please reduce your request rate."),
-        S3Error::Unavailable => row(
+        S3Error::Unavailable | S3Error::NotInMemory => row(
             503,
             "ServiceUnavailable",
             "Service is unable to handle request.",

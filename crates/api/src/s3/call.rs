@@ -157,6 +157,27 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Runs `work`, which reads, on what is in memory, here and now; and if that is not enough, on
+    /// a worker thread. What `work` does on this thread must be short.
+    pub(crate) async fn read<T: Send + 'static>(
+        self,
+        work: impl Fn(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if let Some(resident) = self.s3.resident() {
+            let door = Self {
+                s3: Arc::clone(resident),
+                ..self.clone()
+            };
+            match work(&door) {
+                Err(Failure::S3(S3Error::NotInMemory)) => {}
+                outcome => return outcome,
+            }
+        }
+        blocking(move || work(&self)).await
+    }
+}
+
 /// Runs what blocks on a worker thread. A panic there is an internal error of this one request.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,

@@ -8,7 +8,7 @@ use strongroom_types::limits::SINGLE_PUT_MAX_BYTES;
 use strongroom_types::{Principal, RangeSpec};
 
 use super::body::{ChunkFault, decoded_body};
-use super::call::{Call, blocking};
+use super::call::{Call, Door};
 use super::route::Reply;
 use super::{ResponseBody, parse_digests, parse_headers, parse_query, reply};
 use crate::error::{Failure, RequestError};
@@ -20,7 +20,9 @@ pub(crate) async fn put_object(mut call: Call) -> Reply {
     let body = std::mem::take(&mut call.body);
     let incoming = decoded_body(body, &call.payload, &call.parts.headers);
     let s3 = call.s3.clone();
-    let entry = blocking(move || Ok(door.enter_object::<PutObject>(&key)?)).await?;
+    let entry = door
+        .read(move |door| Ok(door.enter_object::<PutObject>(&key)?))
+        .await?;
     let (mut input, incoming) = (input?, incoming?);
     input.content_length = bounded_length(incoming.length)?;
     let fault = incoming.source.fault();
@@ -91,12 +93,13 @@ pub(crate) async fn get_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let input = get_object_input(&call);
     let overrides = overrides(&call);
-    let (output, overrides) = blocking(move || {
+    let read = move |door: &Door| {
         let entry = door.enter_object::<GetObject>(&key)?;
-        let (input, overrides) = (input?, overrides?);
-        Ok((door.s3.get_object(entry, input)?, overrides))
-    })
-    .await?;
+        let input = input.as_ref().map_err(Clone::clone)?;
+        let overrides = overrides.clone()?;
+        Ok((door.s3.read_object(&entry, input)?, overrides))
+    };
+    let (output, overrides) = door.read(read).await?;
     Ok(object_response(output, overrides))
 }
 
@@ -105,12 +108,13 @@ pub(crate) async fn head_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let input = get_object_input(&call);
     let overrides = overrides(&call);
-    let (output, overrides) = blocking(move || {
+    let read = move |door: &Door| {
         let entry = door.enter_object::<GetObject>(&key)?;
-        let (input, overrides) = (input?, overrides?);
-        Ok((door.s3.head_object(entry, input)?, overrides))
-    })
-    .await?;
+        let input = input.as_ref().map_err(Clone::clone)?;
+        let overrides = overrides.clone()?;
+        Ok((door.s3.describe_object(&entry, input)?, overrides))
+    };
+    let (output, overrides) = door.read(read).await?;
     Ok(object_response(output, overrides))
 }
 

@@ -3,7 +3,13 @@
 //! The same histories run on the stores in memory, on stores in memory that inject conflicts, and
 //! on the durable store over the fault-injecting disk, which loses power between operations.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::default_trait_access,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
