@@ -243,8 +243,9 @@ impl Transaction {
 /// - **Bounds.** [`KEY_MAX_BYTES`], [`VALUE_MAX_BYTES`], [`TRANSACTION_MAX_BYTES`]; beyond them
 ///   [`CommitError::TooLarge`].
 /// - **Space.** When the floor of free space is reached, commits fail with
-///   [`CommitError::NoSpace`] except those that only delete rows; reads go on, and writes work again
-///   once there is space.
+///   [`CommitError::NoSpace`] except those that only delete rows, or beside that put only rows of
+///   [`Table::GARBAGE`] and [`Table::CURRENT`], as removing an object does; reads go on, and writes
+///   work again once there is space.
 /// - Calls may block the thread on the disk: call from a worker thread. Only [`PendingCommit`] may
 ///   be awaited from a task.
 pub trait MetaStore: Send + Sync {

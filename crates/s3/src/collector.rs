@@ -8,7 +8,7 @@ use strongroom_ports::{Row, Scan, Table, Transaction};
 use strongroom_types::{AttemptUid, BlobId, BucketUid, VersionUid};
 
 use crate::keys::Garbage;
-use crate::rows::{PartRow, PlaceRow};
+use crate::rows::{BlobRow, PartRow, PlaceRow};
 use crate::{S3, S3Error, keys};
 
 /// Rows of one transaction of the collector; far below the port's bound.
@@ -50,6 +50,7 @@ impl S3 {
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`]. What was done before stays done.
     pub fn collect_garbage(&self, max: usize) -> Result<CollectReport, S3Error> {
         let mut report = CollectReport::default();
+        let mut failed = None;
         let mut start = Bytes::new();
         // Postponed rows are passed by, so that they do not hold up what is behind them.
         while report.collected < max {
@@ -65,32 +66,56 @@ impl S3 {
                     report.postponed += 1;
                     continue;
                 };
-                match garbage {
-                    Garbage::Blob(id) => {
-                        self.ports.blobs.delete(id)?;
-                        report.blobs_removed += 1;
-                        self.remove_rows(
-                            Transaction::new().delete(Table::BLOBS, keys::blob(id)),
-                            garbage,
-                        )?;
-                    }
-                    Garbage::Parts(version) => {
-                        if self.versions_being_read.lock().contains_key(&version) {
-                            report.postponed += 1;
-                            continue;
-                        }
-                        report.blobs_removed += self.collect_parts(version)?;
-                        self.remove_rows(Transaction::new(), garbage)?;
-                    }
-                    Garbage::BucketUploads(bucket) => {
-                        self.collect_uploads(bucket)?;
-                        self.remove_rows(Transaction::new(), garbage)?;
+                match self.collect_one(garbage, &mut report) {
+                    Ok(true) => report.collected += 1,
+                    Ok(false) => report.postponed += 1,
+                    // Without commits nothing goes on.
+                    Err(S3Error::Unavailable) => return Err(S3Error::Unavailable),
+                    // One thing that cannot be removed must not hold up what is behind it.
+                    Err(error) => {
+                        tracing::error!(%error, ?garbage, "garbage cannot be removed");
+                        report.postponed += 1;
+                        failed = Some(error);
                     }
                 }
-                report.collected += 1;
             }
         }
-        Ok(report)
+        failed.map_or(Ok(report), Err)
+    }
+
+    /// Removes one thing; false if somebody still reads it.
+    fn collect_one(&self, garbage: Garbage, report: &mut CollectReport) -> Result<bool, S3Error> {
+        match garbage {
+            Garbage::Blob(id) => {
+                // The part list of a version that is being read is a blob of its own.
+                let owner = self.read_row::<BlobRow>(Table::BLOBS, &keys::blob(id))?;
+                if owner
+                    .is_some_and(|(row, _)| self.is_being_read(VersionUid::from_bytes(row.version)))
+                {
+                    return Ok(false);
+                }
+                self.ports.blobs.delete(id)?;
+                report.blobs_removed += 1;
+                let rows = Transaction::new().delete(Table::BLOBS, keys::blob(id));
+                self.remove_rows(rows, garbage)?;
+            }
+            Garbage::Parts(version) => {
+                if self.is_being_read(version) {
+                    return Ok(false);
+                }
+                report.blobs_removed += self.collect_parts(version)?;
+                self.remove_rows(Transaction::new(), garbage)?;
+            }
+            Garbage::BucketUploads(bucket) => {
+                self.collect_uploads(bucket)?;
+                self.remove_rows(Transaction::new(), garbage)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_being_read(&self, version: VersionUid) -> bool {
+        self.versions_being_read.lock().contains_key(&version)
     }
 
     /// Removes blob files that no row refers to: left by a crash between a file and its commit, or
@@ -123,6 +148,14 @@ impl S3 {
                     continue;
                 }
                 if before.contains(&id) {
+                    // A commit that names it may still be on its way, or have an outcome that only
+                    // the next start will know. An empty commit waits for the former, and fails
+                    // where the latter is possible: the store has stopped then.
+                    self.ports.meta.commit(Transaction::new()).wait()?;
+                    let named = self.ports.meta.read(Table::BLOBS, &keys::blob(id))?;
+                    if named.is_some() || self.blobs_in_flight.lock().contains(&id) {
+                        continue;
+                    }
                     self.ports.blobs.delete(id)?;
                     report.blobs_removed += 1;
                 } else {

@@ -97,15 +97,29 @@ impl S3 {
         bucket: BucketUid,
         key: &ObjectKey,
     ) -> Result<Option<FoundVersion>, S3Error> {
-        let pointer = self
-            .read_row::<NullVersionRow>(Table::NULL_VERSIONS, &keys::null_version(bucket, key))?;
-        if let Some((pointer, _)) = pointer {
-            let found = self.version_at(bucket, key, pointer.sequence)?;
-            return Ok(found.filter(|found| found.row.is_null));
+        let place = keys::null_version(bucket, key);
+        let pointer = || self.read_row::<NullVersionRow>(Table::NULL_VERSIONS, &place);
+        let mut before = pointer()?;
+        for _ in 0..NULL_MOVES_MAX {
+            let found = if let Some((row, _)) = &before {
+                self.version_at(bucket, key, row.sequence)?
+            } else {
+                let (start, end) = keys::versions_of(bucket, key);
+                self.edge_version(start, end, true)?
+            };
+            if let Some(found) = found.filter(|found| found.row.is_null) {
+                return Ok(Some(found));
+            }
+            // Nothing there, unless the null version has just moved.
+            let after = pointer()?;
+            if after.as_ref().map(|(_, stored)| *stored)
+                == before.as_ref().map(|(_, stored)| *stored)
+            {
+                return Ok(None);
+            }
+            before = after;
         }
-        let (start, end) = keys::versions_of(bucket, key);
-        let oldest = self.edge_version(start, end, true)?;
-        Ok(oldest.filter(|found| found.row.is_null))
+        Err(S3Error::Contention)
     }
 
     /// The object to read: a version that is no delete marker.
@@ -197,3 +211,6 @@ impl S3 {
         })
     }
 }
+
+/// How often a null version may move while it is looked up.
+const NULL_MOVES_MAX: usize = 16;

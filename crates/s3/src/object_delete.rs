@@ -189,9 +189,12 @@ impl S3 {
                 });
             }
         }
-        let latest = self.latest_version(bucket.uid, key)?;
+        // What was found has gone meanwhile, if nothing is there.
+        let latest = self
+            .latest_version(bucket.uid, key)?
+            .ok_or(S3Error::Contention)?;
         let mut transaction = Transaction::new();
-        if latest.is_some_and(|latest| latest.sequence == found.sequence) {
+        if latest.sequence == found.sequence {
             transaction = fence(transaction, bucket, key, Some(&found));
             transaction = match self.version_before(bucket.uid, key, found.sequence)? {
                 Some(next) => {
@@ -205,8 +208,10 @@ impl S3 {
                 None => transaction.delete(Table::CURRENT, keys::current(bucket.uid, key)),
             };
         } else {
-            transaction =
-                transaction.expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored));
+            // It must not become the newest meanwhile: CURRENT would then point to it.
+            transaction = transaction
+                .expect(Table::VERSIONS, latest.row_key.clone(), Some(latest.stored))
+                .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored));
         }
         if found.row.is_null {
             transaction =

@@ -112,14 +112,20 @@ impl S3 {
         let new = self.new_object(entry, input, plan)?;
         let stored = self.store_stream(Arc::clone(&new.job), body).await?;
         let version = Arc::new(self.version_of(entry, &new, &stored)?);
-        match self.publish_from_task(version, 0).await {
-            Ok(published) => Ok(put_output(&new, &stored, published)),
-            Err(error) => {
-                let (service, because) = (Arc::clone(self), error.clone());
-                on_worker(move || service.discard_stream(&stored, &because)).await?;
-                Err(error)
+        let service = Arc::clone(self);
+        // A task of its own: the stream stays known as being written until its commit is decided,
+        // also when the client goes away meanwhile.
+        let publishing = tokio::spawn(async move {
+            match service.publish_from_task(version, 0).await {
+                Ok(published) => Ok(put_output(&new, &stored, published)),
+                Err(error) => {
+                    let (service, because) = (Arc::clone(&service), error.clone());
+                    on_worker(move || service.discard_stream(&stored, &because)).await?;
+                    Err(error)
+                }
             }
-        }
+        });
+        publishing.await.map_err(|_| S3Error::Unavailable)?
     }
 
     fn new_object(

@@ -23,7 +23,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::manifest::PartSlice;
-use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow};
+use crate::rows::{ContentRow, ManifestRow, ObjectRow, PlaceRow, VersionRow};
 use crate::stream_in::{WINDOW_LEN_BYTES, len_u64};
 use crate::windows::Window;
 use crate::{ObjectBody, ReadError, S3, S3Error, keys};
@@ -409,12 +409,9 @@ impl S3 {
                 // Parts are opened one after the other. They stay if the version's row is still
                 // there now that the collector was told of the reader.
                 let lease = self.lease_reading(identity.version);
-                if self
-                    .ports
-                    .meta
-                    .read(Table::VERSIONS, &found.row_key)?
-                    .is_none()
-                {
+                // By identity: the place of a version that is gone may be another's by now.
+                let now = self.read_row::<VersionRow>(Table::VERSIONS, &found.row_key)?;
+                if now.is_none_or(|(row, _)| row.uid() != identity.version) {
                     return Ok(None);
                 }
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {

@@ -449,6 +449,27 @@ fn deleting_what_is_not_there_succeeds() {
 }
 
 #[test]
+fn deleting_all_versions_in_one_request_leaves_no_current_row() {
+    let f = Fixture::new(Versioning::Enabled);
+    let versions: Vec<_> = (0..4).map(|_| f.put("k", b"x").version).collect();
+    // Newest first, as ListObjectVersions answers and every script that empties a bucket sends.
+    let entries = versions.into_iter().rev().map(|version| {
+        let input = DeleteObjectInput {
+            version,
+            if_match: None,
+        };
+        (Ok(f.entry::<DeleteObject>("k")), input)
+    });
+    let outcomes = f.service.delete_objects(entries.collect());
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(f.rows(Table::VERSIONS).is_empty());
+    assert!(
+        f.rows(Table::CURRENT).is_empty(),
+        "a key that lists and cannot be read"
+    );
+}
+
+#[test]
 fn many_deletes_in_one_request_each_have_their_outcome() {
     let f = Fixture::new(Versioning::Never);
     for key in ["a", "b", "c"] {

@@ -90,9 +90,16 @@ impl Accounts {
     pub(crate) fn load_or_create(
         &self,
         region: Option<&Region>,
+        holds_blobs: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
             return Ok((account, false));
+        }
+        // To an empty metadata store every body is an orphan, and would be swept away.
+        if holds_blobs {
+            return Err(damaged(
+                "there are bodies of objects, but the metadata that names them is missing",
+            ));
         }
         // Without this row a store is new; with other rows, the row has been lost.
         for table in [Table::ACCESS_KEYS, Table::BUCKETS] {
@@ -385,9 +392,9 @@ pub(crate) mod tests {
     #[test]
     fn the_account_is_made_once() {
         let accounts = accounts();
-        let (made, new) = accounts.load_or_create(None).unwrap();
+        let (made, new) = accounts.load_or_create(None, false).unwrap();
         assert!(new && made.region.as_str() == "us-east-1");
-        assert_eq!(accounts.load_or_create(None).unwrap(), (made, false));
+        assert_eq!(accounts.load_or_create(None, false).unwrap(), (made, false));
         assert_eq!(accounts.root_keys().unwrap().len(), 1);
     }
 
@@ -398,10 +405,10 @@ pub(crate) mod tests {
             Region::parse("eu-west-1").unwrap(),
             Region::parse("us-east-1").unwrap(),
         );
-        accounts.load_or_create(Some(&eu)).unwrap();
-        assert_eq!(accounts.load_or_create(None).unwrap().0.region, eu);
+        accounts.load_or_create(Some(&eu), false).unwrap();
+        assert_eq!(accounts.load_or_create(None, false).unwrap().0.region, eu);
         assert_eq!(
-            accounts.load_or_create(Some(&us)).unwrap_err().exit,
+            accounts.load_or_create(Some(&us), false).unwrap_err().exit,
             Exit::Usage
         );
     }
@@ -409,7 +416,7 @@ pub(crate) mod tests {
     #[test]
     fn root_keys_look_like_awss() {
         let accounts = accounts();
-        accounts.load_or_create(None).unwrap();
+        accounts.load_or_create(None, false).unwrap();
         let key = accounts.root_keys().unwrap().remove(0);
         assert!(key.id.as_str().starts_with("AKIA") && key.id.as_str().len() == 20);
         assert_eq!(key.secret.len(), 40);
@@ -419,7 +426,7 @@ pub(crate) mod tests {
     #[test]
     fn rotation_leaves_only_the_new_key() {
         let accounts = accounts();
-        accounts.load_or_create(None).unwrap();
+        accounts.load_or_create(None, false).unwrap();
         let old = accounts.root_keys().unwrap().remove(0);
         let new = accounts.rotate_root_key().unwrap();
         let keys = accounts.root_keys().unwrap();
@@ -434,7 +441,7 @@ pub(crate) mod tests {
     #[test]
     fn secrets_are_sealed_in_the_store() {
         let accounts = accounts();
-        accounts.load_or_create(None).unwrap();
+        accounts.load_or_create(None, false).unwrap();
         let secret = accounts.root_keys().unwrap().remove(0).secret;
         for table in 1..=12 {
             for (_, value) in accounts.rows(Table(table), 100).unwrap() {
@@ -449,12 +456,15 @@ pub(crate) mod tests {
     #[test]
     fn a_lost_account_row_is_damage_and_not_a_first_start() {
         let accounts = accounts();
-        accounts.load_or_create(None).unwrap();
+        accounts.load_or_create(None, false).unwrap();
         accounts
             .meta
             .commit(Transaction::new().delete(Table::SETTINGS, ACCOUNT_KEY))
             .wait()
             .unwrap();
-        assert_eq!(accounts.load_or_create(None).unwrap_err().exit, Exit::Store);
+        assert_eq!(
+            accounts.load_or_create(None, false).unwrap_err().exit,
+            Exit::Store
+        );
     }
 }

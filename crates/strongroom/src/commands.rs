@@ -289,7 +289,8 @@ fn with_accounts<T>(
         clock,
         entropy,
     };
-    let (account, _) = accounts.load_or_create(None)?;
+    let holds_blobs = store::holds_blobs(settings)?;
+    let (account, _) = accounts.load_or_create(None, holds_blobs)?;
     with(&accounts, &account)
 }
 

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_replaced_key_is_gone_at_once() {
         let accounts = accounts();
-        let (account, _) = accounts.load_or_create(None).unwrap();
+        let (account, _) = accounts.load_or_create(None, false).unwrap();
         let old = accounts.root_keys().unwrap();
         let map = CredentialMap::new(&account, &old);
         assert!(map.credential(&old[0].id).is_some());
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_same_credential_is_the_same_arc() {
         let accounts = accounts();
-        let (account, _) = accounts.load_or_create(None).unwrap();
+        let (account, _) = accounts.load_or_create(None, false).unwrap();
         let keys = accounts.root_keys().unwrap();
         let map = CredentialMap::new(&account, &keys);
         let (a, b) = (

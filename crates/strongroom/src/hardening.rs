@@ -4,7 +4,7 @@ use std::panic;
 
 use rustix::fs::Mode;
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask,
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask,
 };
 
 use crate::failure::{Exit, Failure};
@@ -31,9 +31,29 @@ pub(crate) fn harden() -> Result<(), Failure> {
         },
     )
     .map_err(|_| refused("to switch core dumps off"))?;
+    // As many open files as the administrator allows: connections must not starve the stores.
+    let files = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: files.maximum,
+        maximum: files.maximum,
+    };
+    // What there is already is enough to start with; the bound on connections follows from it.
+    let _ = setrlimit(Resource::Nofile, raised);
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|_| refused("to make the process undumpable"))
 }
+
+/// How many connections the limit of open files leaves room for, beside journal, index and blobs.
+pub(crate) fn connections_max(wanted: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    wanted.min(files.saturating_sub(FILES_KEPT).max(CONNECTIONS_MIN))
+}
+
+/// Open files that connections may not take.
+const FILES_KEPT: usize = 512;
+/// Connections that are always allowed.
+const CONNECTIONS_MIN: usize = 64;
 
 /// Reports a panic by its place only: the message may hold what a request brought.
 pub(crate) fn install_panic_hook() {

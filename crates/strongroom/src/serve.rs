@@ -152,7 +152,8 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let (account, _) = accounts.load_or_create(settings.region.as_ref())?;
+    let holds_blobs = store::hold_any(&*blobs)?;
+    let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let ports = S3Ports {
         meta: meta.clone(),
@@ -250,6 +251,7 @@ async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Resul
     options.http = addresses(settings.listen);
     options.https = addresses(settings.listen_tls);
     options.grace = settings.grace;
+    options.connections_max = hardening::connections_max(options.connections_max);
     if settings.listen_tls != Listen::Off {
         options.tls = Some(certificate(settings, &*parts.clock)?);
     }

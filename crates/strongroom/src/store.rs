@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use strongroom_ports::Entropy;
+use strongroom_ports::{BlobStore, Entropy};
 use strongroom_s3::Custody;
 use strongroom_store::disk::{Disk, RealDisk};
 use strongroom_store::{BlobOptions, DurableMeta, FileBlobs, MetaOptions, StoreError};
@@ -49,6 +49,27 @@ pub(crate) fn open_blobs(settings: &Settings) -> Result<FileBlobs, Failure> {
         floor_bytes: settings.free_space_floor.0,
     };
     FileBlobs::open(disk, options).map_err(|error| unreachable_disk(&error))
+}
+
+/// Whether there are bodies of objects, of a store that is not running.
+///
+/// # Errors
+///
+/// As [`open_blobs`].
+pub(crate) fn holds_blobs(settings: &Settings) -> Result<bool, Failure> {
+    hold_any(&open_blobs(settings)?)
+}
+
+/// Whether there are bodies of objects.
+///
+/// # Errors
+///
+/// [`Exit::Environment`] for the disk.
+pub(crate) fn hold_any(blobs: &dyn BlobStore) -> Result<bool, Failure> {
+    let found = blobs.list(None, 1).map_err(io::Error::other);
+    found
+        .map(|ids| !ids.is_empty())
+        .map_err(|error| unreachable_disk(&error))
 }
 
 fn open_disk(opened: io::Result<RealDisk>) -> Result<Arc<dyn Disk>, Failure> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use strongroom_policy::Action;
+use strongroom_policy::{Action, Denied};
 use strongroom_s3::{BucketView, Entry, S3, S3Error};
-use strongroom_types::{AccountId, BucketName, ObjectKey, RequestContext};
+use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
 
 use super::address::Address;
 use super::body::{AnyBody, decoded_body};
@@ -80,6 +80,11 @@ impl Call {
 
     /// Reads a body that is a document, whole, and holds it against its digests.
     pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
+        // Nobody's document is kept in memory: he is refused where the document would be used.
+        if self.context.principal == Principal::Anonymous {
+            let message = "Access Denied".to_owned();
+            return Document::failed(S3Error::from(Denied { message }).into());
+        }
         let headers = &self.parts.headers;
         let digests = match rule {
             DigestRule::OfObject => parse_digests::digests_but_checksum(headers, &self.payload),

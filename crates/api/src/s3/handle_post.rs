@@ -9,8 +9,8 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use strongroom_policy::actions::PutObject;
 use strongroom_s3::{BodyError, BodySource, PutObjectInput, PutObjectOutput, S3Error};
-use strongroom_types::TagSet;
 use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
+use strongroom_types::{Principal, TagSet};
 
 use super::address::parse_key;
 use super::body::AnyBody;
@@ -21,12 +21,18 @@ use super::route::Reply;
 use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply, sign_in};
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
-use crate::sigv4::Payload;
+use crate::sigv4::{AuthError, Payload};
 use crate::xml::XmlWriter;
 
 /// PostObject.
 pub(crate) async fn post_object(mut call: Call) -> Reply {
     let bucket = call.bucket()?;
+    // A form is signed by its policy. A signature of the request would cover the body by a hash that
+    // a streamed form cannot be held against.
+    if call.context.principal != Principal::Anonymous || !matches!(call.payload, Payload::Unsigned)
+    {
+        return Err(AuthError::AmbiguousMechanism.into());
+    }
     let body = std::mem::take(&mut call.body);
     let mut form = OpenForm::read_fields(body, &call.parts.headers).await?;
     form.fields.substitute_filename(&form.filename);

@@ -22,9 +22,15 @@ pub(crate) fn text<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
 ) -> Result<Option<&'a str>, Failure> {
-    let Some(value) = headers.get(name) else {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    // A signature covers repeated headers as one, joined by commas: acting on the first of them
+    // would be acting on something that was not signed.
+    if values.next().is_some() {
+        return Err(argument("Header must not be repeated.", name, None));
+    }
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => Ok(Some(text)),
         Err(_) => Err(argument("Header value is not valid UTF-8.", name, None)),

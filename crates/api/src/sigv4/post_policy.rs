@@ -179,6 +179,16 @@ impl PostPolicy {
                 return Err(AuthError::PolicyViolated(text));
             }
         }
+        // A condition is held against one value; a second one would be stored beside it.
+        let mut seen = std::collections::BTreeSet::new();
+        let repeated = fields
+            .iter()
+            .find(|(name, _)| !is_exempt(name) && !seen.insert(*name));
+        if let Some((name, _)) = repeated {
+            return Err(AuthError::PolicyViolated(format!(
+                "Repeated input field: {name}"
+            )));
+        }
         // What the policy does not speak of it does not allow.
         let extra: Vec<&str> = fields
             .iter()

@@ -195,10 +195,7 @@ impl Committer {
         if writes.is_empty() {
             return Ok(self.last_sequence + u64::from(group.written));
         }
-        let puts = writes
-            .iter()
-            .any(|write| matches!(write, Write::Put { .. }));
-        if full && puts {
+        if full && writes.iter().any(takes_space) {
             return Err(CommitError::NoSpace);
         }
         let before = self.buffer.len();
@@ -381,4 +378,13 @@ pub(crate) fn journal_bytes(segments: &[crate::journal::Segment]) -> u64 {
         .map(|segment| segment.used_bytes)
         .sum::<u64>()
         .saturating_sub(to_u64(segments.len()))
+}
+
+/// Whether a write is refused on a full disk. What a removal leaves behind is small, and what leads to
+/// free space: the note for the collector, and the version that becomes current.
+fn takes_space(write: &Write) -> bool {
+    match write {
+        Write::Put { table, .. } => !matches!(*table, Table::GARBAGE | Table::CURRENT),
+        Write::Delete { .. } => false,
+    }
 }

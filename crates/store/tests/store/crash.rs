@@ -12,7 +12,7 @@ use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
 use strongroom_store::{DurableMeta, FileBlobs, StoreError};
 use strongroom_types::BlobId;
 
-const T: Table = Table::CURRENT;
+const T: Table = Table::VERSIONS;
 const STEPS: u32 = 36;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -286,7 +286,11 @@ fn below_the_floor_only_deletions_are_taken() {
         meta.commit(transaction(1)).wait(),
         Err(CommitError::NoSpace)
     );
-    let deletion = Transaction::new().delete(T, "left0");
+    // A removal leaves a note for the collector, and makes another version current.
+    let deletion = Transaction::new()
+        .delete(T, "left0")
+        .put(Table::GARBAGE, "blob", "x")
+        .put(Table::CURRENT, "key", "x");
     meta.commit(deletion).wait().unwrap();
     assert!(meta.read(T, b"left0").unwrap().is_none());
     assert!(meta.read(T, b"right0").unwrap().is_some());
