@@ -113,8 +113,7 @@ impl View {
         let mut high: Bound<Bytes> = end.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let mut want = limit.saturating_add(1).min(CHUNK_MAX_ROWS);
         loop {
-            let chunk = self.chunk(newest, *table, (&low, &high), *reverse, want);
-            let exhausted = chunk.len() < want;
+            let (chunk, exhausted) = self.chunk(newest, *table, (&low, &high), *reverse, want);
             if let Some((last, _)) = chunk.last() {
                 let bound = Bound::Excluded(last.clone());
                 if *reverse {
@@ -152,7 +151,7 @@ impl View {
             if exhausted {
                 break;
             }
-            // Deleted rows took the room: look at more of them at once.
+            // Rows of the index came in between, or very many deletions.
             want = want.saturating_mul(2).min(CHUNK_MAX_ROWS);
         }
         while let Some(row) = &from_index {
@@ -164,8 +163,10 @@ impl View {
         Ok(page)
     }
 
-    /// The first `want` rows and deletions of the memtables in a range. Copied, because nobody may
-    /// wait for the disk while a memtable is locked.
+    /// The first `want` rows of the memtables in a range, with the deletions between them, and whether
+    /// that is all there is. Copied, because nobody may wait for the disk while a memtable is locked.
+    /// Deletions do not count, so that a page of few rows is of one moment: a row that moves from one
+    /// key to the next, as a current version does, is not missed between two looks.
     fn chunk(
         &self,
         newest: Option<&Memtable>,
@@ -173,7 +174,7 @@ impl View {
         (low, high): (&Bound<Bytes>, &Bound<Bytes>),
         reverse: bool,
         want: usize,
-    ) -> Vec<(Bytes, Slot)> {
+    ) -> (Vec<(Bytes, Slot)>, bool) {
         let active = self.active.read();
         let frozen = self.frozen.as_ref().map(|(frozen, _)| frozen.read());
         let layers = [newest, Some(&*active), frozen.as_deref()];
@@ -188,7 +189,8 @@ impl View {
             cursor
         });
         let mut rows = Vec::new();
-        while rows.len() < want {
+        let mut live = 0;
+        while live < want && rows.len() < CHUNK_MAX_ROWS {
             let mut first: Option<(&Bytes, &Slot)> = None;
             for cursor in &cursors {
                 if let Some(next) = cursor.next
@@ -197,7 +199,10 @@ impl View {
                     first = Some(next);
                 }
             }
-            let Some((key, slot)) = first else { break };
+            let Some((key, slot)) = first else {
+                return (rows, true);
+            };
+            live += usize::from(slot.value.is_some());
             rows.push((key.clone(), slot.clone()));
             for cursor in &mut cursors {
                 if cursor.next.is_some_and(|next| next.0 == key) {
@@ -205,7 +210,7 @@ impl View {
                 }
             }
         }
-        rows
+        (rows, false)
     }
 }
 

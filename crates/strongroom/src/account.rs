@@ -390,6 +390,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn bodies_without_metadata_are_not_started_over() {
+        let accounts = accounts();
+        let refused = accounts.load_or_create(None, true).unwrap_err();
+        assert_eq!(refused.exit, Exit::Store);
+        // With its account a store may have bodies, of course.
+        accounts.load_or_create(None, false).unwrap();
+        assert!(accounts.load_or_create(None, true).is_ok());
+    }
+
+    #[test]
     fn the_account_is_made_once() {
         let accounts = accounts();
         let (made, new) = accounts.load_or_create(None, false).unwrap();
