@@ -11,7 +11,7 @@ use super::handle_list::write_owner;
 use super::route::Reply;
 use super::{parse_headers, parse_query, reply};
 use crate::error::{Failure, RequestError, Unconfigured};
-use crate::xml::{S3_NAMESPACE, XmlWriter, parse};
+use crate::xml::{S3_NAMESPACE, XmlError, XmlWriter, parse};
 
 /// One answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,14 +134,64 @@ async fn put_acl(mut call: Call) -> Reply {
     let door = call.bucket_door()?;
     let object = enter(&call)?;
     blocking(move || Ok(door.enter_bucket::<WriteBucketSettings>().map(|_| ())?)).await?;
-    object.await?;
+    let bucket = object.await?;
     canned?;
     let document = document.bytes()?;
-    if !document.is_empty() {
-        // A grant list would have to be compared with the owner's full control: say what S3 says
-        // to every list of a bucket without ACLs.
-        parse(&document)?;
+    // Clients that copy an object's ACL send back what they read.
+    if !document.is_empty() && !is_owners_full_control(&document, &bucket.owner_canonical_id)? {
         return Err(RequestError::AclNotSupported.into());
     }
     Ok(reply::empty(StatusCode::OK))
+}
+
+/// Whether a grant list says what holds already: the owner has full control, and nobody else anything.
+fn is_owners_full_control(document: &[u8], owner: &CanonicalId) -> Result<bool, XmlError> {
+    let mut policy = parse(document)?.into_fields("AccessControlPolicy")?;
+    if let Some(element) = policy.optional("Owner")? {
+        let mut fields = element.into_fields("Owner")?;
+        if fields
+            .optional_text("ID")?
+            .is_some_and(|id| id != owner.as_str())
+        {
+            return Ok(false);
+        }
+    }
+    let mut list = policy
+        .required("AccessControlList")?
+        .into_fields("AccessControlList")?;
+    let grants = list.list("Grant");
+    let count = grants.len();
+    for grant in grants {
+        let mut grant = grant.into_fields("Grant")?;
+        let mut grantee = grant.required("Grantee")?.into_fields("Grantee")?;
+        let is_owner = grantee
+            .optional_text("ID")?
+            .is_some_and(|id| id == owner.as_str());
+        if !is_owner || grant.required_text("Permission")? != "FULL_CONTROL" {
+            return Ok(false);
+        }
+    }
+    Ok(count == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owners_full_control_may_be_said() {
+        let owner = CanonicalId::parse(&"ab".repeat(32)).unwrap();
+        let other = CanonicalId::parse(&"cd".repeat(32)).unwrap();
+        let document = acl(&owner);
+        assert!(is_owners_full_control(&document, &owner).unwrap());
+        assert!(!is_owners_full_control(&document, &other).unwrap());
+        let text = std::str::from_utf8(&document).unwrap();
+        let read = text.replace("FULL_CONTROL", "READ");
+        assert!(!is_owners_full_control(read.as_bytes(), &owner).unwrap());
+        let (head, tail) = text.split_once("</AccessControlList>").unwrap();
+        let grant = &head[head.find("<Grant>").unwrap()..];
+        let twice = format!("{head}{grant}</AccessControlList>{tail}");
+        assert!(!is_owners_full_control(twice.as_bytes(), &owner).unwrap());
+        assert!(is_owners_full_control(b"<x/>", &owner).is_err());
+    }
 }
