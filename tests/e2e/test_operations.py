@@ -1,6 +1,10 @@
 """What the owner of a server does with its commands, and what happens when the key file is not the right one."""
 
+import shutil
 import subprocess
+
+import pytest
+from botocore.exceptions import ClientError
 
 from conftest import Clients, binary, clean_env, files, new_bucket
 
@@ -46,3 +50,91 @@ def test_restarts_do_not_fill_the_disk_with_journal_files(make_server):
     for _ in range(12):
         server.restart()
     assert len(files(server.data / "meta" / "journal")) <= 6
+
+
+def test_below_the_floor_writes_are_refused_and_all_else_goes_on(make_server):
+    server = make_server()
+    s3 = Clients(server.access()).boto(retries={"total_max_attempts": 1})
+    bucket, bodies = new_bucket(s3), {"small": b"s" * 100, "large": b"l" * 300_000}
+    for key, body in bodies.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    server.stop()
+    # A full disk stops nobody from starting and reading.
+    free = shutil.disk_usage(server.data).free
+    server.start("--free-space-floor", str(free + (100 << 30)))
+    s3 = Clients(server.access()).boto(retries={"total_max_attempts": 1})
+    before = files(server.data / "blobs")
+    part = dict(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1)
+    for write in (lambda: s3.put_object(Bucket=bucket, Key="new", Body=b"x"),
+                  lambda: s3.put_object(Bucket=bucket, Key="new", Body=b"x" * 300_000),
+                  lambda: s3.upload_part(Body=b"x" * 300_000, **part)):
+        with pytest.raises(ClientError) as refused:
+            write()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 507
+        assert refused.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert files(server.data / "blobs") == before
+    for key, body in bodies.items():
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+    s3.delete_object(Bucket=bucket, Key="large")
+    s3.abort_multipart_upload(Bucket=bucket, Key="parts", UploadId=upload)
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["small"]
+    server.restart()
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=bucket, Key="new", Body=b"x" * 300_000)
+
+
+def test_a_second_key_file_opens_the_data_alone(make_server):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=(bucket := new_bucket(s3)), Key="k", Body=b"body")
+    second = server.home / "seal" / "second.key"
+    added = strongroom(server, "seal", "add", "--data", server.data, "--key-file", second,
+                       "--unseal-with", server.key_file)
+    assert added.returncode == 0, added.stderr
+    server.stop()
+    server.key_file.unlink()
+    server.key_file = second
+    server.start()
+    assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"body"
+
+
+def test_a_damaged_ring_is_repaired_or_refused_and_never_made_anew(make_server):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=(bucket := new_bucket(s3)), Key="k", Body=b"body")
+    server.stop()
+    ring = {p: p.read_bytes() for p in files(server.data / "ring") if p.name in ("ring.a", "ring.b")}
+    assert len(ring) == 2
+    one, other = sorted(ring)
+    one.write_bytes(ring[one][:-1] + bytes([ring[one][-1] ^ 1]))
+    server.start()
+    assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"body"
+    server.stop()
+    repaired = {p: p.read_bytes() for p in ring}
+    assert repaired[one] != ring[one][:-1] + bytes([ring[one][-1] ^ 1])
+    for damage in (lambda p: p.write_bytes(b"rubbish"), lambda p: p.unlink()):
+        for path in ring:
+            damage(path)
+        server.spawn()
+        assert server.process.wait(30) == 4, server.output.read_text()
+        assert not any(p.exists() and p.read_bytes() != b"rubbish" for p in ring), "a ring was made over data"
+    for path, content in repaired.items():
+        path.write_bytes(content)
+        path.chmod(0o600)
+    server.start()
+    assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"body"
+
+
+def test_bodies_without_their_metadata_are_not_swept_away(make_server):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=(bucket := new_bucket(s3)), Key="k", Body=b"b" * 300_000)
+    server.stop()
+    (server.data / "meta").rename(server.home / "meta")
+    server.spawn()
+    assert server.process.wait(30) == 5, server.output.read_text()
+    shutil.rmtree(server.data / "meta", ignore_errors=True)
+    (server.home / "meta").rename(server.data / "meta")
+    server.start()
+    assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"b" * 300_000

@@ -109,6 +109,12 @@ fn check_space(settings: &Settings) -> Option<Finding> {
     let floor = settings.free_space_floor;
     match free_space(settings.data.root()) {
         Ok(free) if free >= floor => None,
+        // What is there can still be read, and deleting makes room.
+        Ok(free) if RingFiles::new(settings.data.ring()).exist() => Some(warning(
+            2,
+            format!("{free} of disk space is free, and the floor is {floor}"),
+            "free some space, or lower --free-space-floor; every write is refused until then",
+        )),
         Ok(free) => Some(fatal(
             2,
             Exit::Environment,
@@ -505,6 +511,22 @@ mod tests {
         let findings = check(&f.settings, &SystemClock::new(), &entropy(), &|_| None);
         assert_eq!(findings.len(), 1);
         assert!(verdict(&findings).is_ok());
+    }
+
+    #[test]
+    fn a_full_disk_stops_a_first_start_and_no_later_one() {
+        let mut f = fixture();
+        f.settings.free_space_floor = ByteSize(u64::MAX);
+        let findings = check(&f.settings, &SystemClock::new(), &entropy(), &|_| None);
+        assert!(
+            verdict(&findings).is_ok(),
+            "what is there can be read and deleted"
+        );
+        for name in ["ring.a", "ring.b"] {
+            fs::remove_file(f.ring(name)).unwrap();
+        }
+        let findings = check(&f.settings, &SystemClock::new(), &entropy(), &|_| None);
+        assert!(verdict(&findings).is_err());
     }
 
     #[test]
