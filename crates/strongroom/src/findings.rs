@@ -435,10 +435,6 @@ mod tests {
         fs::set_permissions(f.settings.data.root(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(f.numbers(), [(1, Exit::Environment)]);
 
-        let mut f = fixture();
-        f.settings.free_space_floor = ByteSize(u64::MAX);
-        assert_eq!(f.numbers(), [(2, Exit::Environment)]);
-
         let f = fixture();
         fs::remove_file(f.settings.key_file.as_ref().unwrap()).unwrap();
         assert_eq!(f.numbers(), [(3, Exit::Seal)]);
@@ -525,8 +521,7 @@ mod tests {
         for name in ["ring.a", "ring.b"] {
             fs::remove_file(f.ring(name)).unwrap();
         }
-        let findings = check(&f.settings, &SystemClock::new(), &entropy(), &|_| None);
-        assert!(verdict(&findings).is_err());
+        assert!(f.numbers().contains(&(2, Exit::Environment)));
     }
 
     #[test]
