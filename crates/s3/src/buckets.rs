@@ -17,7 +17,6 @@ use strongroom_types::{
 use crate::contention::until_undisturbed;
 use crate::keys::Garbage;
 use crate::rows::{BucketRow, GarbageRow};
-use crate::service::owner_of;
 use crate::{
     BucketView, CreateBucketInput, EncryptionChange, Entry, ListBucketsInput, ListBucketsOutput,
     S3, S3Error, Versioning, keys,
@@ -39,7 +38,9 @@ impl S3 {
     ) -> Result<BucketView, S3Error> {
         let CreateBucketInput { name, tags } = input;
         let account = entry.context().principal.account();
-        let (Some(owner), Some(owner_canonical_id)) = (account, owner_of(entry.context())) else {
+        let (Some(owner), Some(owner_canonical_id)) =
+            (account, entry.context().canonical_id.clone())
+        else {
             return Err(S3Error::Unavailable);
         };
         let blocked = if self.options.block_sse_c_on_new_buckets {

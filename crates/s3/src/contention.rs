@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::S3Error;
 
 /// How often an operation is tried before the client is told to come back.
-const ATTEMPTS: u32 = 64;
+pub(crate) const ATTEMPTS: u32 = 64;
 
 /// Runs `attempt` until it is not beaten by a concurrent writer. An attempt reads everything anew.
 ///
@@ -17,21 +17,23 @@ const ATTEMPTS: u32 = 64;
 pub(crate) fn until_undisturbed<T>(
     mut attempt: impl FnMut() -> Result<T, S3Error>,
 ) -> Result<T, S3Error> {
-    for round in 0..ATTEMPTS {
+    for lost in 0..ATTEMPTS {
+        back_off(lost);
         match attempt() {
-            Err(S3Error::Contention) => pause(round),
+            Err(S3Error::Contention) => {}
             outcome => return outcome,
         }
     }
     Err(S3Error::Contention)
 }
 
-/// The first rounds only let the winner finish; later ones wait up to 6 ms.
-fn pause(round: u32) {
-    if round < 4 {
-        std::thread::yield_now();
-    } else {
-        std::thread::sleep(Duration::from_micros(100).saturating_mul(round.min(60)));
+/// Waits before an attempt, after so many races were `lost`: not at all before the first; then the
+/// winner is let finish, and from the fifth on up to 6 ms pass. Blocks the thread.
+pub(crate) fn back_off(lost: u32) {
+    match lost {
+        0 => {}
+        1..=4 => std::thread::yield_now(),
+        _ => std::thread::sleep(Duration::from_micros(100).saturating_mul(lost.min(60))),
     }
 }
 

@@ -19,7 +19,6 @@ use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
 use crate::object_put::check_metadata;
 use crate::rows::{ChecksumKindRow, MetadataRow, UploadRow};
-use crate::service::owner_of;
 use crate::{CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys};
 
 /// An upload in progress, as it is stored now.
@@ -78,7 +77,11 @@ impl S3 {
             .then_some((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
         let kept = declared.or(default);
         // An upload by nobody belongs to the bucket's owner.
-        let owner = owner_of(entry.context()).unwrap_or_else(|| bucket.owner_canonical_id.clone());
+        let owner = entry
+            .context()
+            .canonical_id
+            .clone()
+            .unwrap_or_else(|| bucket.owner_canonical_id.clone());
         let row = UploadRow {
             owner: owner.as_str().to_owned(),
             key: new_key.row,

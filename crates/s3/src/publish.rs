@@ -5,11 +5,11 @@
 //! judged again and tried again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use strongroom_ports::{CommitError, Condition, RowVersion, Table, Transaction, Write};
 use strongroom_types::{BlobId, CanonicalId, ObjectKey, Timestamp, VersionId, VersionUid};
 
+use crate::contention::{ATTEMPTS, back_off};
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
 use crate::rows::{
@@ -18,9 +18,6 @@ use crate::rows::{
 };
 use crate::worker::on_worker;
 use crate::{BucketView, S3, S3Error, Versioning, WriteConditions, keys};
-
-/// How often a transaction that lost a race is tried.
-const COMMIT_ATTEMPTS: u32 = 64;
 
 /// What is to become the newest version of a key.
 #[derive(Debug)]
@@ -81,7 +78,7 @@ impl S3 {
         new: Arc<NewVersion>,
         first_attempt: u32,
     ) -> Result<Published, S3Error> {
-        for attempt in first_attempt..COMMIT_ATTEMPTS {
+        for attempt in first_attempt..ATTEMPTS {
             let (service, new) = (Arc::clone(self), Arc::clone(&new));
             let submitted = on_worker(move || {
                 back_off(attempt);
@@ -108,7 +105,7 @@ impl S3 {
         &self,
         mut prepare: impl FnMut(u32) -> Result<(Transaction, T), S3Error>,
     ) -> Result<T, S3Error> {
-        for attempt in 0..COMMIT_ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             back_off(attempt);
             let (transaction, outcome) = prepare(attempt)?;
             if transaction.writes.is_empty() {
@@ -325,11 +322,4 @@ pub(crate) fn fence(
     transaction
         .expect_range_empty(Table::VERSIONS, start, Some(end))
         .expect(Table::VERSIONS, latest.row_key.clone(), Some(latest.stored))
-}
-
-/// Lets others finish before the next attempt: nothing at first, then longer each time.
-pub(crate) fn back_off(attempt: u32) {
-    if attempt > 1 {
-        std::thread::sleep(Duration::from_micros(50) * attempt);
-    }
 }

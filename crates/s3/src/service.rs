@@ -11,7 +11,7 @@ use strongroom_ports::{
     RowVersion, Table,
 };
 use strongroom_types::{
-    AccountId, BlobId, BucketName, CanonicalId, ObjectKey, Region, RequestContext, VersionUid,
+    AccountId, BlobId, BucketName, ObjectKey, Region, RequestContext, VersionUid,
 };
 
 use crate::resident::resident_ports;
@@ -241,12 +241,6 @@ impl S3 {
                 S3Error::Damaged
             })
     }
-}
-
-/// The canonical id of an account: a keyed hash would be prettier, but it must be stable for ever
-/// and tell nothing, so it is drawn at random with the account and kept.
-pub(crate) fn owner_of(context: &RequestContext) -> Option<CanonicalId> {
-    context.canonical_id.clone()
 }
 
 impl From<MetaError> for S3Error {
