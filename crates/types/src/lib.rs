@@ -15,6 +15,7 @@ mod checksum;
 mod entropy;
 mod etag;
 mod ids;
+pub mod kms;
 pub mod limits;
 mod metadata;
 mod names;
