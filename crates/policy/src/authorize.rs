@@ -2,9 +2,10 @@
 
 use std::marker::PhantomData;
 
+use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn, KeyManager};
 use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
 
-use crate::Action;
+use crate::{Action, Conditions};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,13 +31,32 @@ pub enum Resource {
         /// The key.
         key: ObjectKey,
     },
+    /// The key service of an account (CreateKey, ListKeys, GenerateRandom).
+    KeyService {
+        /// The account.
+        account: AccountId,
+    },
+    /// A KMS key.
+    Key {
+        /// Its ARN.
+        arn: KeyArn,
+        /// Who manages it.
+        manager: KeyManager,
+    },
+    /// An alias of a KMS key.
+    Alias {
+        /// Its ARN.
+        arn: AliasArn,
+    },
 }
 
 impl Resource {
     /// The account that owns the resource.
     pub fn owner(&self) -> AccountId {
         match self {
-            Self::Account { account } => *account,
+            Self::Account { account } | Self::KeyService { account } => *account,
+            Self::Key { arn, .. } => arn.account,
+            Self::Alias { arn } => arn.account,
             Self::Bucket { owner, .. } | Self::Object { owner, .. } => *owner,
         }
     }
@@ -47,8 +67,34 @@ impl Resource {
             Self::Account { .. } => "arn:aws:s3:::*".to_owned(),
             Self::Bucket { name, .. } => format!("arn:aws:s3:::{name}"),
             Self::Object { bucket, key, .. } => format!("arn:aws:s3:::{bucket}/{key}"),
+            Self::KeyService { .. } => "*".to_owned(),
+            Self::Key { arn, .. } => arn.to_string(),
+            Self::Alias { arn } => arn.to_string(),
         }
     }
+}
+
+/// What a decision is about. Everything that it may depend on is here.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessRequest<'a> {
+    /// Who asks, from where.
+    pub context: &'a RequestContext,
+    /// The IAM action, such as `kms:Decrypt`.
+    pub action: &'static str,
+    /// What it is done to.
+    pub resource: &'a Resource,
+    /// The request's values of the service's own condition keys.
+    pub conditions: &'a Conditions,
+    /// The resource's own policy, if its kind has one: of a key the JSON text as stored.
+    pub resource_policy: Option<&'a str>,
+    /// The resource's grants, if its kind has them.
+    pub grants: Option<&'a dyn GrantSource>,
+}
+
+/// The grants of one key, read only if the decision needs them.
+pub trait GrantSource: std::fmt::Debug {
+    /// The grants whose grantee could be the principal of `context`.
+    fn grants_for(&self, context: &RequestContext) -> Vec<Grant>;
 }
 
 /// Decides whether a request may do an action to a resource.
@@ -56,17 +102,27 @@ impl Resource {
 /// Contract: deny by default; evaluated anew for every request, never from a cache of decisions;
 /// pure, so that a decision can be explained by making it again.
 pub trait Authorizer: Send + Sync {
-    /// The decision for the IAM action `action`.
+    /// The decision.
     ///
     /// # Errors
     ///
     /// [`Denied`], with the text that AWS gives.
-    fn decide(
-        &self,
-        context: &RequestContext,
-        action: &'static str,
-        resource: &Resource,
-    ) -> Result<(), Denied>;
+    fn decide(&self, request: &AccessRequest<'_>) -> Result<(), Denied>;
+}
+
+/// A grant, as a decision sees it (KMS API Reference, GrantListEntry).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// Who may do it: an ARN.
+    pub grantee_principal: String,
+    /// Who may retire it.
+    pub retiring_principal: Option<String>,
+    /// What may be done.
+    pub operations: Vec<GrantOperation>,
+    /// The context that requests must have exactly.
+    pub context_equals: Option<EncryptionContext>,
+    /// The pairs that the context of requests must hold.
+    pub context_subset: Option<EncryptionContext>,
 }
 
 /// Proof that an evaluator allowed `A` on one resource. Not `Clone`, no public constructor; an
@@ -103,7 +159,15 @@ impl<A: Action> Authorized<A> {
         context: &RequestContext,
         resource: Resource,
     ) -> Result<Self, Denied> {
-        by.decide(context, A::NAME, &resource)?;
+        let conditions = Conditions::default();
+        by.decide(&AccessRequest {
+            context,
+            action: A::NAME,
+            resource: &resource,
+            conditions: &conditions,
+            resource_policy: None,
+            grants: None,
+        })?;
         Ok(Self {
             resource,
             action: PhantomData,
@@ -130,14 +194,37 @@ pub struct Denied {
 pub struct RootOnly;
 
 impl Authorizer for RootOnly {
-    fn decide(
-        &self,
-        context: &RequestContext,
-        action: &'static str,
-        resource: &Resource,
-    ) -> Result<(), Denied> {
+    fn decide(&self, request: &AccessRequest<'_>) -> Result<(), Denied> {
+        let AccessRequest {
+            context,
+            action,
+            resource,
+            ..
+        } = request;
+        let denied = |why: &str| {
+            Err(Denied {
+                message: format!(
+                    "User: {} is not authorized to perform: {action} on resource: {} because {why}",
+                    context.principal.arn(),
+                    quoted(resource),
+                ),
+            })
+        };
         match &context.principal {
-            Principal::Root { account } if *account == resource.owner() => Ok(()),
+            Principal::Root { account } if *account == resource.owner() => match resource {
+                Resource::Key {
+                    manager: KeyManager::Aws,
+                    ..
+                } if !aws_managed_key_allows(context, action) => denied(&format!(
+                    "no resource-based policy allows the {action} action"
+                )),
+                Resource::Account { .. }
+                | Resource::Bucket { .. }
+                | Resource::Object { .. }
+                | Resource::KeyService { .. }
+                | Resource::Key { .. }
+                | Resource::Alias { .. } => Ok(()),
+            },
             Principal::Anonymous => Err(Denied {
                 message: "Access Denied".to_owned(),
             }),
@@ -145,22 +232,44 @@ impl Authorizer for RootOnly {
             | Principal::User { .. }
             | Principal::RoleSession { .. }
             | Principal::Federated { .. }
-            | Principal::Service { .. } => Err(Denied {
-                message: format!(
-                    "User: {} is not authorized to perform: {action} on resource: \"{}\" because no \
-                     identity-based policy allows the {action} action",
-                    context.principal.arn(),
-                    resource.arn(),
-                ),
-            }),
+            | Principal::Service { .. } => denied(&format!(
+                "no identity-based policy allows the {action} action"
+            )),
         }
     }
+}
+
+/// S3's texts have the resource in quotes, those of the key service have not.
+fn quoted(resource: &Resource) -> String {
+    match resource {
+        Resource::Account { .. } | Resource::Bucket { .. } | Resource::Object { .. } => {
+            format!("\"{}\"", resource.arn())
+        }
+        Resource::KeyService { .. } | Resource::Key { .. } | Resource::Alias { .. } => {
+            resource.arn()
+        }
+    }
+}
+
+/// The fixed policy of AWS managed keys, as far as it concerns the account's root user: use only
+/// through the service that the key belongs to, direct access to metadata only.
+fn aws_managed_key_allows(context: &RequestContext, action: &str) -> bool {
+    let name = action.strip_prefix("kms:").unwrap_or(action);
+    if context.via_service.is_some() {
+        return matches!(name, "Encrypt" | "Decrypt" | "DescribeKey")
+            || name.starts_with("ReEncrypt")
+            || name.starts_with("GenerateDataKey");
+    }
+    ["Describe", "Get", "List"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use strongroom_types::kms::KeyId;
     use strongroom_types::{Region, RequestId, Timestamp, Transport};
 
     use super::*;
@@ -218,5 +327,47 @@ mod tests {
             other.contains("s3:GetObject") && other.contains("arn:aws:s3:::abc/k"),
             "{other}"
         );
+    }
+
+    #[test]
+    fn nobody_uses_an_aws_managed_key_but_through_its_service() {
+        let id = KeyId::from_bytes([7; 16]);
+        let arn = KeyArn {
+            region: Region::parse("us-east-1").unwrap(),
+            account: AccountId::parse("111111111111").unwrap(),
+            id,
+        };
+        let decide = |manager, via: Option<&str>, action| {
+            let mut context = context(root("111111111111"));
+            context.via_service = via.map(Into::into);
+            RootOnly
+                .decide(&AccessRequest {
+                    context: &context,
+                    action,
+                    resource: &Resource::Key {
+                        arn: arn.clone(),
+                        manager,
+                    },
+                    conditions: &Conditions::default(),
+                    resource_policy: None,
+                    grants: None,
+                })
+                .is_ok()
+        };
+        let s3 = Some("s3.us-east-1.amazonaws.com");
+        for (action, direct, forwarded) in [
+            ("kms:Decrypt", false, true),
+            ("kms:GenerateDataKey", false, true),
+            ("kms:DescribeKey", true, true),
+            ("kms:GetKeyPolicy", true, false),
+            ("kms:DisableKey", false, false),
+            ("kms:PutKeyPolicy", false, false),
+            ("kms:ScheduleKeyDeletion", false, false),
+            ("kms:CreateGrant", false, false),
+        ] {
+            assert_eq!(decide(KeyManager::Aws, None, action), direct, "{action}");
+            assert_eq!(decide(KeyManager::Aws, s3, action), forwarded, "{action}");
+            assert!(decide(KeyManager::Customer, None, action), "{action}");
+        }
     }
 }

@@ -7,6 +7,10 @@
 
 mod action;
 mod authorize;
+mod conditions;
 
 pub use action::{Action, actions};
-pub use authorize::{Authorized, Authorizer, Denied, Resource, RootOnly};
+pub use authorize::{
+    AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
+};
+pub use conditions::Conditions;

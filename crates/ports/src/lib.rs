@@ -16,16 +16,23 @@ mod audit;
 mod blob;
 mod clock;
 pub mod conformance;
+mod keys;
 mod meta;
 mod seal;
+mod shred;
 
 pub use audit::{AuditError, AuditEvent, AuditSink};
 pub use blob::{BlobError, BlobReader, BlobStore, BlobWriter};
 pub use clock::Clock;
+pub use keys::{
+    DecryptedDataKey, GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference, KeyUse,
+    LeaseCheck,
+};
 pub use meta::{
     CommitError, CommitSequence, Committed, Condition, KEY_MAX_BYTES, MetaError, MetaStore,
     PendingCommit, Row, RowVersion, Scan, ScanPage, Stored, TRANSACTION_MAX_BYTES, Table,
     Transaction, VALUE_MAX_BYTES, Write,
 };
 pub use seal::{Seal, SealError, SealKind};
+pub use shred::{ShredError, ShredStore};
 pub use strongroom_types::Entropy;

@@ -48,6 +48,22 @@ impl Table {
     pub const GARBAGE: Self = Self(11);
     /// Audit events not yet delivered.
     pub const AUDIT: Self = Self(12);
+    /// KMS keys by account, region and id.
+    pub const KMS_KEYS: Self = Self(13);
+    /// KMS aliases by account, region and name.
+    pub const KMS_ALIASES: Self = Self(14);
+    /// The same by key: which aliases a key has.
+    pub const KMS_KEY_ALIASES: Self = Self(15);
+    /// Wrapped key material by key id and material id.
+    pub const KMS_MATERIALS: Self = Self(16);
+    /// Grants by key id and grant id.
+    pub const KMS_GRANTS: Self = Self(17);
+    /// Grants by retiring principal.
+    pub const KMS_RETIRABLE_GRANTS: Self = Self(18);
+    /// When keys were last used.
+    pub const KMS_LAST_USAGE: Self = Self(19);
+    /// Jobs that re-encrypt many objects.
+    pub const REENCRYPTION_JOBS: Self = Self(20);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.

@@ -20,7 +20,6 @@ mod collector;
 mod conditions;
 mod contention;
 mod convert;
-mod custody;
 mod data_keys;
 mod digest;
 mod entry;
@@ -58,9 +57,9 @@ mod worker;
 
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use collector::{CollectReport, SweepReport};
-pub use custody::Custody;
 pub use entry::Entry;
 pub use error::S3Error;
 pub use input::*;
 pub use output::*;
 pub use service::{S3, S3Options, S3Ports};
+pub use strongroom_rows::Custody;

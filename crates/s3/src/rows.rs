@@ -1,36 +1,10 @@
 //! What metadata rows hold: versioned CBOR records, sealed row by row.
 //!
-//! Record = kind byte || version byte || CBOR map with numbered fields. Fields are only ever added,
-//! with new numbers; a reader of this version refuses records of a newer record version. Domain
-//! types do not encode themselves: what is on disk is spelled out here.
+//! Domain types do not encode themselves: what is on disk is spelled out here.
 
 use minicbor::{Decode, Encode};
+pub(crate) use strongroom_rows::Record;
 use strongroom_types::{ChecksumAlgorithm, ChecksumType};
-
-/// A record that rows hold.
-pub(crate) trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
-    /// Tells records apart, so that a row of one table never parses as one of another.
-    const KIND: u8;
-
-    /// The encoded record.
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![Self::KIND, RECORD_VERSION];
-        // Writing to a vector cannot fail.
-        let _ = minicbor::encode(self, &mut bytes);
-        bytes
-    }
-
-    /// The record behind `bytes`.
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let ([kind, version], body) = bytes.split_first_chunk::<2>()?;
-        if *kind != Self::KIND || *version != RECORD_VERSION {
-            return None;
-        }
-        minicbor::decode(body).ok()
-    }
-}
-
-const RECORD_VERSION: u8 = 1;
 
 macro_rules! records {
     ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};

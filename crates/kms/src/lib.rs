@@ -1,0 +1,21 @@
+//! The key service: keys, aliases, grants, and what is done with them.
+//!
+//! Everything that AWS KMS means is here; nothing of how it is spoken. JSON and AWS's wire errors
+//! belong to `strongroom-api`; ciphers to `strongroom-crypto` and `strongroom-asymmetric`;
+//! durability to the adapters behind `strongroom-ports`.
+//!
+//! ```text
+//!  api --- input, RequestContext ---> KeyService --- rows, sealed ---> MetaStore
+//!  s3 ---- KeyAuthority ------------>     |--------- shred keys -----> ShredStore
+//!                                         |--------- decisions ------> Authorizer
+//! ```
+//!
+//! Calls block on storage: call from a worker thread.
+
+mod error;
+mod input;
+mod output;
+
+pub use error::KmsError;
+pub use input::*;
+pub use output::*;

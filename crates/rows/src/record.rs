@@ -1,0 +1,32 @@
+//! What a row holds.
+
+use minicbor::{Decode, Encode};
+
+const RECORD_VERSION: u8 = 1;
+
+/// A record that rows hold. A reader of this version refuses records of a newer one.
+///
+/// ```text
+/// kind(1) || version(1) = 1 || CBOR
+/// ```
+pub trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
+    /// Tells records apart, so that a row of one table never parses as one of another.
+    const KIND: u8;
+
+    /// The encoded record.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::KIND, RECORD_VERSION];
+        // Writing to a vector cannot fail.
+        let _ = minicbor::encode(self, &mut bytes);
+        bytes
+    }
+
+    /// The record behind `bytes`, or `None` if it is another kind's, of another version, or no CBOR.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let ([kind, version], body) = bytes.split_first_chunk::<2>()?;
+        if *kind != Self::KIND || *version != RECORD_VERSION {
+            return None;
+        }
+        minicbor::decode(body).ok()
+    }
+}
