@@ -207,6 +207,15 @@ impl BlobStore for FileBlobs {
         }
     }
 
+    fn open_in_memory(&self, id: BlobId) -> Option<Arc<dyn BlobReader>> {
+        if !self.shared.is_visible(id) {
+            return None;
+        }
+        let file = self.shared.disk.open_cached(&path(id))?;
+        let len_bytes = file.len_bytes().ok()?;
+        Some(Arc::new(FileReader { file, len_bytes }))
+    }
+
     fn delete(&self, id: BlobId) -> Result<(), BlobError> {
         if !self.shared.is_visible(id) {
             return Ok(());
