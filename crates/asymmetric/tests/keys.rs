@@ -25,7 +25,7 @@ fn input(algorithm: SigningAlgorithm, message_type: MessageType) -> Option<Vec<u
     match message_type {
         MessageType::Raw => (algorithm != S::Ed25519PhSha512).then(|| MESSAGE.to_vec()),
         MessageType::Digest => hash.map(|hash| digest(hash, MESSAGE).as_ref().to_vec()),
-        MessageType::ExternalMu => None,
+        MessageType::ExternalMu => (algorithm == S::MlDsaShake256).then(|| vec![0x3c; 64]),
     }
 }
 
@@ -64,8 +64,8 @@ fn every_signature_verifies_and_no_changed_one_does() {
             }
         }
     }
-    // 3 RSA specs x 6 algorithms x 2 types, 4 curves x 2, Ed25519 2, ML-DSA 3.
-    assert_eq!(signatures, 36 + 8 + 2 + 3);
+    // 3 RSA specs x 6 algorithms x 2 types, 4 curves x 2, Ed25519 2, ML-DSA 3 x 2.
+    assert_eq!(signatures, 36 + 8 + 2 + 6);
 }
 
 #[test]
@@ -157,11 +157,6 @@ fn only_the_message_types_of_the_algorithm_are_taken() {
                 if input(*algorithm, *message_type).is_some() {
                     continue;
                 }
-                if (*message_type, *algorithm)
-                    == (MessageType::ExternalMu, SigningAlgorithm::MlDsaShake256)
-                {
-                    continue;
-                }
                 let refused = AsymmetricError::MessageType {
                     message_type: *message_type,
                     algorithm: *algorithm,
@@ -198,6 +193,18 @@ fn a_digest_has_exactly_the_length_of_the_hash() {
                 );
             }
         }
+    }
+    for len in [0, 32, 63, 65] {
+        assert_eq!(
+            fixed_key(KeySpec::MlDsa44).sign(
+                SigningAlgorithm::MlDsaShake256,
+                MessageType::ExternalMu,
+                &vec![7; len]
+            ),
+            Err(AsymmetricError::DigestLength(
+                SigningAlgorithm::MlDsaShake256
+            ))
+        );
     }
     assert_eq!(
         AsymmetricError::DigestLength(SigningAlgorithm::RsassaPssSha256).to_string(),

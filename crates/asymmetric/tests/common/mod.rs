@@ -13,13 +13,8 @@ pub(crate) fn asymmetric_specs() -> impl Iterator<Item = KeySpec> {
 
 /// A key of `spec`, made once per test process: RSA keys take their time.
 pub(crate) fn fixed_key(spec: KeySpec) -> &'static PrivateKey {
-    static KEYS: OnceLock<Vec<PrivateKey>> = OnceLock::new();
-    KEYS.get_or_init(|| {
-        asymmetric_specs()
-            .map(|spec| PrivateKey::generate(spec).unwrap())
-            .collect()
-    })
-    .iter()
-    .find(|key| key.spec() == spec)
-    .unwrap()
+    static KEYS: [OnceLock<PrivateKey>; KeySpec::ALL.len()] =
+        [const { OnceLock::new() }; KeySpec::ALL.len()];
+    let place = asymmetric_specs().position(|known| known == spec).unwrap();
+    KEYS[place].get_or_init(|| PrivateKey::generate(spec).unwrap())
 }
