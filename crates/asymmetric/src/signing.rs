@@ -234,7 +234,7 @@ fn sign_ed25519(pair: &Ed25519KeyPair, input: &Input<'_>) -> Option<Vec<u8>> {
         Input::Message(message) => Some(pair.try_sign(message).ok()?.as_ref().to_vec()),
         Input::Ed25519Ph(digest) => {
             let signature = prehash_key(pair)?
-                .sign_prehashed(prehash(digest), None)
+                .sign_prehashed(prehash(digest.as_ref()), None)
                 .ok()?;
             Some(signature.to_bytes().to_vec())
         }
@@ -247,13 +247,13 @@ fn verify_ed25519ph(pair: &Ed25519KeyPair, digest: &Digest, signature: &[u8]) ->
     let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
     prehash_key(pair)?
         .verifying_key()
-        .verify_prehashed_strict(prehash(digest), None, &signature)
+        .verify_prehashed_strict(prehash(digest.as_ref()), None, &signature)
         .ok()
 }
 
-/// The first step of Ed25519ph (FIPS 186-5, 7.8.1) over the digest, see [`PrivateKey::sign`].
-fn prehash(digest: &Digest) -> ed25519_dalek::Sha512 {
-    ed25519_dalek::Sha512::new_with_prefix(digest.as_ref())
+/// The first step of Ed25519ph (FIPS 186-5, 7.8.1); over a digest here, see [`PrivateKey::sign`].
+fn prehash(message: &[u8]) -> ed25519_dalek::Sha512 {
+    ed25519_dalek::Sha512::new_with_prefix(message)
 }
 
 /// The same key for the one scheme that aws-lc-rs does not have.
@@ -262,4 +262,66 @@ fn prehash_key(pair: &Ed25519KeyPair) -> Option<ed25519_dalek::SigningKey> {
     Some(ed25519_dalek::SigningKey::from_bytes(
         seed.as_ref().first_chunk::<32>()?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `id-Ed25519` private keys: this, then the seed (RFC 8410, 7).
+    const PKCS8_FRONT: &str = "302e020100300506032b657004220420";
+
+    fn rfc_8032_key(seed: &str) -> PrivateKey {
+        let pkcs8 = hex::decode(format!("{PKCS8_FRONT}{seed}")).unwrap();
+        PrivateKey::from_pkcs8(KeySpec::EccNistEdwards25519, &pkcs8).unwrap()
+    }
+
+    #[test]
+    fn ed25519_signs_as_in_rfc_8032() {
+        let key = rfc_8032_key("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let public = hex::encode(key.public_key_der());
+        assert!(
+            public.ends_with("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+        );
+        let signature = key
+            .sign(SigningAlgorithm::Ed25519Sha512, MessageType::Raw, b"")
+            .unwrap();
+        assert_eq!(
+            hex::encode(signature),
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        );
+    }
+
+    #[test]
+    fn ed25519ph_signs_as_in_rfc_8032() {
+        let key = rfc_8032_key("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
+        let Pair::Ed25519(pair) = &key.pair else {
+            panic!("an Ed25519 key");
+        };
+        let signature = prehash_key(pair)
+            .unwrap()
+            .sign_prehashed(prehash(b"abc"), None)
+            .unwrap();
+        assert_eq!(
+            hex::encode(signature.to_bytes()),
+            "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae4131f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406"
+        );
+    }
+
+    #[test]
+    fn the_two_schemes_of_ed25519_do_not_verify_each_other() {
+        let key = rfc_8032_key("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
+        let [plain, prehashed] = [
+            (SigningAlgorithm::Ed25519Sha512, MessageType::Raw),
+            (SigningAlgorithm::Ed25519PhSha512, MessageType::Digest),
+        ];
+        let message = [7; 64];
+        for (one, other) in [(plain, prehashed), (prehashed, plain)] {
+            let signature = key.sign(one.0, one.1, &message).unwrap();
+            assert_eq!(
+                key.verify(other.0, other.1, &message, &signature),
+                Err(AsymmetricError::InvalidSignature)
+            );
+        }
+    }
 }

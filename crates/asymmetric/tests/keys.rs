@@ -1,6 +1,6 @@
 //! Every spec with every algorithm and message type: what must work, and what must be refused.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
