@@ -390,3 +390,39 @@ fn ml_dsa_keys_and_external_mu() {
         assert!(tied > 0, "{spec:?} {tied}");
     }
 }
+
+/// Without its seed a key cannot be brought into the one encoding that we keep.
+#[test]
+fn ml_dsa_keys_without_their_seed_are_refused() {
+    use mldsa_sign::TestName as T;
+    let mut refused = 0;
+    for (name, spec, oid_end) in [
+        (T::MlDsa44SignNoSeed, KeySpec::MlDsa44, 0x11),
+        (T::MlDsa65SignNoSeed, KeySpec::MlDsa65, 0x12),
+        (T::MlDsa87SignNoSeed, KeySpec::MlDsa87, 0x13),
+    ] {
+        for group in mldsa_sign::TestSet::load(name).unwrap().test_groups {
+            // SEQUENCE { 0, AlgorithmIdentifier, OCTET STRING { OCTET STRING expanded } }, RFC 9881.
+            let Some(expanded) = group.privkey else {
+                continue;
+            };
+            let mut inner = vec![0x04, 0x82];
+            inner.extend(u16::try_from(expanded.len()).unwrap().to_be_bytes());
+            inner.extend_from_slice(&expanded);
+            let mut body = hex::decode("020100300b06096086480165030403").unwrap();
+            body.push(oid_end);
+            body.extend([0x04, 0x82]);
+            body.extend(u16::try_from(inner.len()).unwrap().to_be_bytes());
+            body.extend(inner);
+            let mut pkcs8 = vec![0x30, 0x82];
+            pkcs8.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+            pkcs8.extend(body);
+            assert_eq!(
+                PrivateKey::from_pkcs8(spec, &pkcs8).err(),
+                Some(AsymmetricError::KeyMaterial(spec))
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 2, "{refused}");
+}

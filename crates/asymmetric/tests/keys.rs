@@ -364,6 +364,23 @@ fn damaged_key_material_is_refused() {
     }
 }
 
+/// In these encodings the last byte belongs to something that the rest determines: the coefficient
+/// of RSA, the public point of a curve.
+#[test]
+fn inconsistent_key_material_is_refused() {
+    for spec in asymmetric_specs() {
+        if spec.name().contains("EDWARDS") || spec.name().starts_with("ML_DSA") {
+            continue;
+        }
+        let mut changed = fixed_key(spec).pkcs8().to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        assert_eq!(
+            PrivateKey::from_pkcs8(spec, &changed).err(),
+            Some(AsymmetricError::KeyMaterial(spec))
+        );
+    }
+}
+
 #[test]
 fn symmetric_specs_and_sm2_make_no_private_key() {
     for spec in KeySpec::ALL {
