@@ -31,6 +31,9 @@ use crate::{BodyError, BodySource, ExpectedDigests, S3, S3Error, keys};
 
 /// Plaintext of a window: whole segments.
 pub(crate) const WINDOW_LEN_BYTES: usize = 4 * SEGMENT_LEN_BYTES;
+/// Sealed segments are written when they hold so much plaintext. The blob store takes that much at a
+/// time, and every slow client holds such a buffer.
+const WRITE_LEN_BYTES: usize = 2 * SEGMENT_LEN_BYTES;
 /// Pieces below this are gathered, so that a body in tiny frames costs no more memory than another.
 const SMALL_PIECE_BYTES: usize = 4096;
 
@@ -312,7 +315,7 @@ impl S3 {
         let len_hint = sealer.layout().stored_len_bytes(job.content_length);
         let writer = self.ports.blobs.create(blob.id(), len_hint)?;
         let mut buffer = Vec::with_capacity(
-            WINDOW_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len(),
+            WRITE_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len(),
         );
         buffer.extend_from_slice(sealer.header());
         let segment_start = buffer.len();
@@ -367,7 +370,7 @@ impl StreamWriter {
             if room == 0 {
                 // Only now it is known that the full segment is not the last one.
                 self.seal(false)?;
-                if self.buffer.len() >= WINDOW_LEN_BYTES {
+                if self.buffer.len() >= WRITE_LEN_BYTES {
                     self.writer.write(&self.buffer)?;
                     self.buffer.clear();
                     self.segment_start = 0;

@@ -25,7 +25,7 @@ use crate::frame::to_u64;
 const DIRECTORY: &str = "blobs";
 const STAGING: &str = "staging";
 /// Bytes are collected up to this length before they are written.
-const BUFFER_LEN_BYTES: usize = 256 << 10;
+const BUFFER_LEN_BYTES: usize = 128 << 10;
 
 /// Sizes of the blob store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
