@@ -15,7 +15,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
-use strongroom_crypto::{BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
+use strongroom_crypto::{
+    BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, OpenError, PartIdentity, StreamOpener,
+};
 use strongroom_ports::{BlobError, BlobReader, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -186,6 +188,9 @@ impl StreamReader {
             let last = index.checked_add(1) == Some(self.segment_count);
             match self.opener.open_segment(index, last, stored) {
                 Ok(plaintext) => opened.push(plaintext.len()),
+                Err(OpenError::OuterLayer(_)) => {
+                    return Err(self.damaged(service, "outer segment", index));
+                }
                 Err(_) => return Err(self.damaged(service, "segment", index)),
             }
         }
@@ -487,7 +492,10 @@ impl S3 {
                 StreamOpener::new(body_keys, identity, part, &header)
             }
         };
-        let opener = opener.map_err(|_| damaged("header"))?;
+        let opener = opener.map_err(|error| match error {
+            OpenError::OuterLayer(_) => damaged("outer header"),
+            _ => damaged("header"),
+        })?;
         let layout = opener.layout();
         let stored_len = layout.stored_len_bytes(size_bytes);
         let long_enough = match &source {

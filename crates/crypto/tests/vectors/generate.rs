@@ -268,7 +268,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         (4, 0, "format version 0"),
         (4, 2, "format version 2"),
         (5, 0, "suite 0"),
-        (5, 2, "suite 2, reserved"),
+        (5, 2, "suite 2 around the fields of suite 1"),
         (5, 3, "suite 3"),
         (6, 11, "segments too small"),
         (6, 21, "segments too large"),
