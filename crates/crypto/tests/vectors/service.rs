@@ -99,7 +99,7 @@ pub(super) fn kms(keys: &[Value]) -> Vec<Value> {
         spec: KeySpec::parse("SYMMETRIC_DEFAULT").unwrap(),
     };
     let wrapped = ring.wrap_material(&shred, &identity, material.expose(), &entropy);
-    let shared = with(
+    let of_both = with(
         json!({
             "shred_id": shred_id.to_string(), "arn": ARN, "material_id": id.to_string(),
             "spec": "SYMMETRIC_DEFAULT", "plaintext": "3a".repeat(32),
@@ -111,7 +111,7 @@ pub(super) fn kms(keys: &[Value]) -> Vec<Value> {
         ("wrapped material", "material", &wrapped, &file),
     ] {
         out.push(with(
-            shared.clone(),
+            of_both.clone(),
             json!({
                 "name": name, "kind": kind, "stored": hex::encode(stored),
                 "other": hex::encode(other),
