@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import START_LIMIT_SECONDS, Clients, files, metric, new_bucket, poll
+from conftest import Clients, files, metric, new_bucket, poll
 from s3raw import UNSIGNED
 
 CYCLES = int(os.environ.get("STRONGROOM_CRASH_CYCLES", "10"))
