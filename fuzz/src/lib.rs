@@ -153,10 +153,7 @@ pub fn wrapped_record(data: &[u8]) {
     // Taken apart and put together, a record of two layers is the same.
     if let Some((inner, outer)) = wrapped.layers() {
         assert_eq!(inner.kms_blob(), wrapped.kms_blob());
-        assert_eq!(
-            WrappedKey::two_layers(&inner, &outer),
-            Ok(wrapped.clone())
-        );
+        assert_eq!(WrappedKey::two_layers(&inner, &outer), Ok(wrapped.clone()));
     }
 }
 
