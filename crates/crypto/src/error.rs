@@ -58,6 +58,21 @@ pub enum OpenError {
     /// The key is right and the bytes are not: damage or tampering.
     #[error("the ciphertext does not verify")]
     Damaged,
+    /// The outer one of two layers does not open; the inner one was not tried.
+    #[error("outer layer: {0}")]
+    OuterLayer(OuterError),
+}
+
+/// Why the outer layer of a body (DSSE-KMS) does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OuterError {
+    /// The key commitment does not match: another key, another object, or a changed header.
+    #[error("the key or the identity is not the one that sealed this")]
+    WrongKeyOrIdentity,
+    /// The key is right and the bytes are not: damage or tampering.
+    #[error("the ciphertext does not verify")]
+    Damaged,
 }
 
 /// The wrapped key does not open. Deliberately says nothing about why.

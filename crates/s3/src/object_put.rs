@@ -193,7 +193,7 @@ impl S3 {
         let job = Arc::new(StreamJob {
             identity,
             part: None,
-            data_key: Arc::clone(&key.data_key),
+            body_keys: Arc::clone(&key.body_keys),
             wrapped: key.wrapped.clone(),
             content_length,
             opaque_etag,
@@ -230,7 +230,13 @@ impl S3 {
         let identity = &job.identity;
         let value = stored.digests.full_object(*checksum);
         let sealed_checksum = value.map(|value| {
-            seal_checksum(&job.data_key, identity, None, &value, &*self.ports.entropy)
+            seal_checksum(
+                job.body_keys.data_key(),
+                identity,
+                None,
+                &value,
+                &*self.ports.entropy,
+            )
         });
         let object = ObjectRow {
             size_bytes: stored.size_bytes,

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use strongroom_crypto::{
-    DataKey, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SealingError,
-    StreamSealer, WrappedKey, header_len_bytes, seal_whole,
+    BodyKeys, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES,
+    SealingError, StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
 use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
@@ -41,8 +41,8 @@ pub(crate) struct StreamJob {
     pub identity: ObjectIdentity,
     /// The part that it is, if one.
     pub part: Option<PartIdentity>,
-    /// The version's data key.
-    pub data_key: Arc<DataKey>,
+    /// What seals it, from the version's keys.
+    pub body_keys: Arc<BodyKeys>,
     /// The same, wrapped, for the blob's footer.
     pub wrapped: WrappedKey,
     /// Length of the plaintext.
@@ -176,7 +176,7 @@ impl S3 {
         let digests = digest.finish();
         digests.verify(&job.expected, trailing)?;
         let sealed = seal_whole(
-            &job.data_key,
+            &job.body_keys,
             &job.identity,
             job.part,
             &*self.ports.entropy,
@@ -307,8 +307,12 @@ impl S3 {
 
     fn start_blob(&self, job: &StreamJob) -> Result<StreamWriter, S3Error> {
         let blob = self.blob_in_flight();
-        let sealer =
-            StreamSealer::new(&job.data_key, &job.identity, job.part, &*self.ports.entropy);
+        let sealer = StreamSealer::new(
+            &job.body_keys,
+            &job.identity,
+            job.part,
+            &*self.ports.entropy,
+        );
         let len_hint = sealer.layout().stored_len_bytes(job.content_length);
         let writer = self.ports.blobs.create(blob.id(), len_hint)?;
         let mut buffer = Vec::with_capacity(
@@ -398,7 +402,7 @@ impl StreamWriter {
         recovery.size_bytes = self.size_bytes;
         etag.as_str().clone_into(&mut recovery.etag);
         let footer = recovery.footer(
-            &job.data_key,
+            job.body_keys.data_key(),
             &job.wrapped,
             &job.identity,
             &*service.ports.entropy,

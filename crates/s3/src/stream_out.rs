@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
-use strongroom_crypto::{DataKey, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
+use strongroom_crypto::{BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
 use strongroom_ports::{BlobError, BlobReader, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -233,7 +233,7 @@ pub(crate) enum ObjectReader {
 /// Reads parts, and holds the collector off while it lives.
 pub(crate) struct PartsReader {
     identity: ObjectIdentity,
-    data_key: Arc<DataKey>,
+    body_keys: Arc<BodyKeys>,
     manifest: ManifestRow,
     /// What no slice was fetched for yet.
     ahead: ByteRange,
@@ -349,7 +349,7 @@ impl PartsReader {
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
-            let opened = service.open_stream(&self.data_key, stored, slice.range)?;
+            let opened = service.open_stream(&self.body_keys, stored, slice.range)?;
             self.current = Some(
                 opened
                     .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
@@ -387,7 +387,7 @@ impl S3 {
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
     pub(crate) fn open_object(
         &self,
-        data_key: &Arc<DataKey>,
+        body_keys: &Arc<BodyKeys>,
         identity: &ObjectIdentity,
         found: &FoundVersion,
         object: &ObjectRow,
@@ -401,7 +401,7 @@ impl S3 {
                     place,
                     size_bytes: object.size_bytes,
                 };
-                let reader = self.open_stream(data_key, stored, range)?;
+                let reader = self.open_stream(body_keys, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
@@ -416,7 +416,7 @@ impl S3 {
                 }
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
                     identity: identity.clone(),
-                    data_key: Arc::clone(data_key),
+                    body_keys: Arc::clone(body_keys),
                     manifest: manifest.clone(),
                     ahead: range,
                     slices: VecDeque::new(),
@@ -435,7 +435,7 @@ impl S3 {
     /// [`S3Error::Unavailable`].
     pub(crate) fn open_stream(
         &self,
-        data_key: &DataKey,
+        body_keys: &BodyKeys,
         stored: StoredAt<'_>,
         range: ByteRange,
     ) -> Result<Option<StreamReader>, S3Error> {
@@ -477,14 +477,14 @@ impl S3 {
             )
         };
         let opener = match &source {
-            Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
+            Source::Inline(bytes) => StreamOpener::new(body_keys, identity, part, bytes),
             Source::Blob(_, reader) => {
                 // A part's header is longer than another's; what is read too much does no harm.
                 let len_bytes = usize::try_from(reader.len_bytes()).unwrap_or(usize::MAX);
                 let header = source
                     .read(0, len_bytes.min(HEADER_MAX_BYTES))?
                     .ok_or_else(|| damaged("length"))?;
-                StreamOpener::new(data_key, identity, part, &header)
+                StreamOpener::new(body_keys, identity, part, &header)
             }
         };
         let opener = opener.map_err(|_| damaged("header"))?;

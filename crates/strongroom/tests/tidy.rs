@@ -118,6 +118,11 @@ fn secret_types_do_not_print_or_copy() {
         "RootKey",
         "SigningSecret",
         "SlotKey",
+        "KmsDataKey",
+        "OuterKey",
+        "SymmetricMaterial",
+        "ShredKey",
+        "BodyKeys",
     ];
     for path in files(&root().join("crates"), &[".rs"]) {
         let text = read(&path);

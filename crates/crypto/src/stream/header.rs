@@ -9,7 +9,7 @@ use crate::aead::{Aead, SINGLE_USE_NONCE, TAG_LEN_BYTES};
 use crate::codec::{Reader, be32, put_prefixed};
 use crate::identity::sha512;
 use crate::kdf::{derive, label};
-use crate::{DataKey, FormatError, ObjectIdentity, OpenError, PartIdentity};
+use crate::{BodyKeys, DataKey, FormatError, ObjectIdentity, OpenError, PartIdentity};
 
 /// Longest header of this version: a part whose object key has 1,024 bytes.
 pub const HEADER_MAX_BYTES: usize = 1216;
@@ -57,9 +57,10 @@ pub fn stream_uids(
 ///
 /// [`OpenError`] if this is not the stream's key or the header was changed.
 pub fn recover_identity(
-    data_key: &DataKey,
+    keys: &BodyKeys,
     header: &[u8],
 ) -> Result<(ObjectIdentity, Option<PartIdentity>), OpenError> {
+    let data_key = keys.data_key();
     let header = Header::parse(header)?;
     let mut name = header.sealed_name.to_vec();
     let name = name_cipher(data_key, header.fixed.salt, header.bucket, header.version)

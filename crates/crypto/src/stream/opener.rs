@@ -5,7 +5,7 @@ use super::layout::{SEGMENT_OVERHEAD_BYTES, StreamLayout};
 use super::{CHECKSUM_LEN_BYTES, SEGMENT_INDEX_MAX, checksum, nonce};
 use crate::aead::{Aead, TAG_LEN_BYTES};
 use crate::codec::to_u64;
-use crate::{DataKey, FormatError, ObjectIdentity, OpenError, PartIdentity};
+use crate::{BodyKeys, FormatError, ObjectIdentity, OpenError, PartIdentity};
 
 /// Opens the segments of one stream, in any order and from any thread.
 pub struct StreamOpener {
@@ -22,13 +22,13 @@ impl StreamOpener {
     /// [`OpenError::WrongKeyOrIdentity`] if the commitment does not match,
     /// [`OpenError::Damaged`] if the rest does not, [`OpenError::Format`] for what cannot be read.
     pub fn new(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         header: &[u8],
     ) -> Result<Self, OpenError> {
         let header = Header::parse(header)?;
-        let cipher = header.verify(data_key, object, part)?;
+        let cipher = header.verify(keys.data_key(), object, part)?;
         Ok(Self {
             layout: header.fixed.layout,
             cipher,
@@ -89,12 +89,12 @@ impl StreamOpener {
 ///
 /// As [`StreamOpener::new`] and [`StreamOpener::open_segment`].
 pub fn open_whole(
-    data_key: &DataKey,
+    keys: &BodyKeys,
     object: &ObjectIdentity,
     part: Option<PartIdentity>,
     stored: &[u8],
 ) -> Result<Vec<u8>, OpenError> {
-    let opener = StreamOpener::new(data_key, object, part, stored)?;
+    let opener = StreamOpener::new(keys, object, part, stored)?;
     let layout = opener.layout();
     let plaintext_len = layout.plaintext_len_bytes(to_u64(stored.len()))?;
     let plaintext_len = usize::try_from(plaintext_len).map_err(|_| FormatError::BadLength)?;

@@ -6,7 +6,7 @@ use super::header;
 use super::layout::{SEGMENT_LEN_BYTES, SEGMENT_LOG2, SEGMENT_OVERHEAD_BYTES, StreamLayout};
 use super::{CHECKSUM_LEN_BYTES, SEGMENT_INDEX_MAX, checksum, nonce};
 use crate::aead::{Aead, TAG_LEN_BYTES};
-use crate::{DataKey, FormatError, ObjectIdentity, PartIdentity, SealingError};
+use crate::{BodyKeys, FormatError, ObjectIdentity, PartIdentity, SealingError};
 
 /// Seals one stream, segment by segment.
 ///
@@ -23,12 +23,12 @@ pub struct StreamSealer {
 impl StreamSealer {
     /// Starts a stream of 64 KiB segments.
     pub fn new(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
     ) -> Self {
-        Self::start(data_key, object, part, entropy, SEGMENT_LOG2)
+        Self::start(keys, object, part, entropy, SEGMENT_LOG2)
     }
 
     /// Starts a stream of segments of `2^log2` bytes.
@@ -37,7 +37,7 @@ impl StreamSealer {
     ///
     /// [`FormatError::SegmentSize`] unless `log2` is from 12 (4 KiB) to 20 (1 MiB).
     pub fn with_segment_log2(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
@@ -46,17 +46,17 @@ impl StreamSealer {
         if !(12..=20).contains(&log2) {
             return Err(FormatError::SegmentSize(log2));
         }
-        Ok(Self::start(data_key, object, part, entropy, log2))
+        Ok(Self::start(keys, object, part, entropy, log2))
     }
 
     fn start(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
         log2: u8,
     ) -> Self {
-        let (header, cipher) = header::create(data_key, object, part, log2, entropy);
+        let (header, cipher) = header::create(keys.data_key(), object, part, log2, entropy);
         let header_len = u32::try_from(header.len()).unwrap_or(u32::MAX);
         Self {
             header,
@@ -114,13 +114,13 @@ impl StreamSealer {
 
 /// Seals a body that is in memory: header and all segments, ready to store.
 pub fn seal_whole(
-    data_key: &DataKey,
+    keys: &BodyKeys,
     object: &ObjectIdentity,
     part: Option<PartIdentity>,
     entropy: &dyn Entropy,
     plaintext: &[u8],
 ) -> Vec<u8> {
-    let (mut out, cipher) = header::create(data_key, object, part, SEGMENT_LOG2, entropy);
+    let (mut out, cipher) = header::create(keys.data_key(), object, part, SEGMENT_LOG2, entropy);
     let segments = plaintext.len().div_ceil(SEGMENT_LEN_BYTES).max(1);
     out.reserve_exact(plaintext.len() + segments * SEGMENT_OVERHEAD_BYTES);
     let mut rest = plaintext;

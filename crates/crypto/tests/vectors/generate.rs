@@ -8,7 +8,7 @@ use strongroom_crypto::{
 };
 use strongroom_types::Timestamp;
 
-use super::read::{self, bytes, data_key, object, part, service_key, unseal_key};
+use super::read::{self, body_keys, bytes, data_key, object, part, service_key, unseal_key};
 use crate::common::{Seeded, pattern};
 
 /// File names and contents.
@@ -72,7 +72,7 @@ fn streams() -> Vec<Value> {
     ] {
         let case = with(base(name, "stream"), extra);
         let entropy = Seeded::new(100 + out.len() as u64);
-        let (key, object, part) = (data_key(&case), object(&case), part(&case));
+        let (key, object, part) = (body_keys(&case), object(&case), part(&case));
         let mut sealer =
             StreamSealer::with_segment_log2(&key, &object, part, &entropy, log2).unwrap();
         let mut stored = sealer.header().to_vec();
@@ -106,7 +106,7 @@ fn keys() -> Vec<Value> {
     let new = ring.wrap_data_key(&data_key(&case), &object(&case), &entropy);
     let file = hex::encode(ring.encode(&unseal, &entropy));
     let unseal_key = hex::encode(unseal.expose());
-    let probe = seal_whole(&data_key(&case), &object(&case), None, &entropy, b"probe");
+    let probe = seal_whole(&body_keys(&case), &object(&case), None, &entropy, b"probe");
     let by_ring = json!({
         "ring": file,
         "unseal_key": unseal_key,
@@ -365,8 +365,8 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         }
         out.bytes(wrapped, "trailing byte", |s| s.push(0));
         out.bytes(wrapped, "truncated", |s| s.truncate(len - 1));
-        out.bytes(wrapped, "mode 2, reserved", |s| s[1] = 2);
-        out.bytes(wrapped, "mode 4, reserved", |s| s[1] = 4);
+        out.bytes(wrapped, "mode 2 of another shape", |s| s[1] = 2);
+        out.bytes(wrapped, "mode 4 of another shape", |s| s[1] = 4);
     }
     out.bytes(by_ring, "wrong ring version", |s| s[22] = 2);
     out.bytes(by_ring, "unknown ring version", |s| s[22] = 9);
