@@ -13,15 +13,22 @@
 //! Calls block on storage: call from a worker thread.
 
 mod access;
+mod aliases;
+mod authority;
 mod cache;
 mod contention;
 mod destruction;
+mod encrypt;
 mod error;
+mod fixed_policies;
 mod grants;
 mod input;
 mod key;
+mod key_create;
+mod key_states;
 mod keys;
 mod lease;
+mod managed;
 mod markers;
 mod materials;
 mod operation;
@@ -29,8 +36,10 @@ mod output;
 mod rows;
 mod service;
 mod states;
+mod tags;
 mod usage;
 
+pub use destruction::DueWork;
 pub use error::KmsError;
 pub use input::*;
 pub use output::*;
