@@ -12,10 +12,26 @@
 //!
 //! Calls block on storage: call from a worker thread.
 
+mod access;
+mod cache;
+mod contention;
+mod destruction;
 mod error;
+mod grants;
 mod input;
+mod key;
+mod keys;
+mod lease;
+mod markers;
+mod materials;
+mod operation;
 mod output;
+mod rows;
+mod service;
+mod states;
+mod usage;
 
 pub use error::KmsError;
 pub use input::*;
 pub use output::*;
+pub use service::{KeyService, KeyServiceOptions, KeyServicePorts};
