@@ -13,11 +13,13 @@
 //! Calls block on storage: call from a worker thread.
 
 mod access;
+mod asymmetric_use;
 mod cache;
 mod contention;
 mod destruction;
 mod error;
 mod grants;
+mod import;
 mod input;
 mod key;
 mod keys;
@@ -26,6 +28,8 @@ mod markers;
 mod materials;
 mod operation;
 mod output;
+mod policies;
+mod rotation;
 mod rows;
 mod service;
 mod states;

@@ -6,6 +6,7 @@
 use strongroom_policy::{Conditions, KeyPolicyError, key_policy};
 use strongroom_types::RequestContext;
 
+use crate::access::Ask;
 use crate::operation::Operation;
 use crate::{
     GetKeyPolicyInput, GetKeyPolicyOutput, KeyService, KmsError, ListKeyPoliciesInput, Page,
@@ -33,7 +34,11 @@ impl KeyService {
         } else {
             Conditions::default()
         };
-        self.change_admitted(caller, Operation::PutKeyPolicy, &input.key_id, &conditions, |key| {
+        let ask = Ask {
+            conditions,
+            ..Ask::plain(Operation::PutKeyPolicy)
+        };
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
             check_name(input.policy_name.as_deref())?;
             key_policy::check(&input.policy, &key.arn, &caller.principal, bypass)?;
             key.policy.clone_from(&input.policy);
@@ -52,7 +57,7 @@ impl KeyService {
         caller: &RequestContext,
         input: GetKeyPolicyInput,
     ) -> Result<GetKeyPolicyOutput, KmsError> {
-        let opened = self.admit(caller, Operation::GetKeyPolicy, &input.key_id, &Conditions::default(), &[])?;
+        let opened = self.admit(caller, &input.key_id, &Ask::plain(Operation::GetKeyPolicy))?;
         check_name(input.policy_name.as_deref())?;
         Ok(GetKeyPolicyOutput {
             policy: opened.key.policy.clone(),
@@ -70,11 +75,9 @@ impl KeyService {
         caller: &RequestContext,
         input: ListKeyPoliciesInput,
     ) -> Result<Page<String>, KmsError> {
-        self.admit(caller, Operation::ListKeyPolicies, &input.key_id, &Conditions::default(), &[])?;
-        // There is never a second page, so no marker is one of ours.
-        if input.marker.is_some() {
-            return Err(crate::markers::invalid());
-        }
+        self.admit(caller, &input.key_id, &Ask::plain(Operation::ListKeyPolicies))?;
+        // There is never a second page, so that no marker is one of ours.
+        self.shared.markers.open(b"ListKeyPolicies", input.marker.as_deref())?;
         Ok(Page {
             entries: vec![POLICY_NAME.to_owned()],
             next_marker: None,

@@ -11,16 +11,23 @@
 //! start. Whoever dies after it leaves a rotated key.
 
 use strongroom_policy::Conditions;
-use strongroom_types::kms::{ExpirationModel, KeyOrigin, KeyState, RotationType};
+use strongroom_ports::{Table, Transaction};
+use strongroom_types::kms::{ExpirationModel, KeyArn, KeyOrigin, KeyState, RotationType};
 use strongroom_types::{RequestContext, Timestamp};
 
+use crate::access::Ask;
+use crate::cache::OpenedKey;
+use crate::contention::until_undisturbed;
 use crate::import::available_pending;
 use crate::key::{Key, KeyMaterial, Lifecycle, Rotation};
+use crate::markers::page_size;
+use crate::materials::{KeptMaterial, Material};
 use crate::operation::Operation;
+use crate::service::Asked;
 use crate::{
     DisableKeyRotationInput, EnableKeyRotationInput, GetKeyRotationStatusInput,
     GetKeyRotationStatusOutput, KeyMaterialState, KeyService, KmsError, ListKeyRotationsInput,
-    Page, RotateKeyOnDemandInput, RotateKeyOnDemandOutput, RotationEntry,
+    Page, RotateKeyOnDemandInput, RotateKeyOnDemandOutput, RotationEntry, keys,
 };
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
@@ -31,6 +38,8 @@ const PERIOD_DEFAULT_DAYS: u32 = 365;
 const ROTATION_NEAR_MILLIS: u64 = 20 * 60 * 1000;
 /// Rotations on demand of one key (KMS Developer Guide, "Resource quotas").
 const ON_DEMAND_MAX: u32 = 25;
+const LIST_DEFAULT: u32 = 100;
+const LIST_MAX: u32 = 1000;
 
 impl KeyService {
     /// Lets a key rotate by itself, or changes how often it does; the time counts from now.
@@ -51,7 +60,11 @@ impl KeyService {
             None => Conditions::default(),
         };
         let now = self.now();
-        self.change_admitted(caller, Operation::EnableKeyRotation, &input.key_id, &conditions, |key| {
+        let ask = Ask {
+            conditions,
+            ..Ask::plain(Operation::EnableKeyRotation)
+        };
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.rotation = Rotation {
                 enabled: true,
                 period_days,
@@ -73,8 +86,8 @@ impl KeyService {
         caller: &RequestContext,
         input: DisableKeyRotationInput,
     ) -> Result<(), KmsError> {
-        let none = Conditions::default();
-        self.change_admitted(caller, Operation::DisableKeyRotation, &input.key_id, &none, |key| {
+        let ask = Ask::plain(Operation::DisableKeyRotation);
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.rotation = Rotation::OFF;
             Ok(())
         })?;
@@ -91,8 +104,8 @@ impl KeyService {
         caller: &RequestContext,
         input: GetKeyRotationStatusInput,
     ) -> Result<GetKeyRotationStatusOutput, KmsError> {
-        let none = Conditions::default();
-        let opened = self.admit(caller, Operation::GetKeyRotationStatus, &input.key_id, &none, &[])?;
+        let ask = Ask::plain(Operation::GetKeyRotationStatus);
+        let opened = self.admit(caller, &input.key_id, &ask)?;
         let key = &opened.key;
         // A key that waits for its deletion does not rotate; if it is saved it does again.
         let pending_deletion = key.state(self.now()) == Some(KeyState::PendingDeletion);
@@ -117,14 +130,106 @@ impl KeyService {
         caller: &RequestContext,
         input: RotateKeyOnDemandInput,
     ) -> Result<RotateKeyOnDemandOutput, KmsError> {
-        let none = Conditions::default();
-        let key = self.rotate(Some(caller), RotationType::OnDemand, |now| {
-            let opened = self.admit(caller, Operation::RotateKeyOnDemand, &input.key_id, &none, &[])?;
+        let ask = Ask::plain(Operation::RotateKeyOnDemand);
+        let named = self.resolve(caller, &input.key_id, ask.operation)?;
+        let asked = Asked {
+            caller,
+            event: ask.operation.called(),
+            key: Some(&named.arn),
+        };
+        until_undisturbed(|| {
+            let now = self.now();
+            let opened = self.admit_named(caller, &named, &ask)?;
             check_on_demand(&opened.key, now)?;
-            Ok(Some(opened))
+            self.rotate(&opened, RotationType::OnDemand, now, Some(asked))
         })?;
-        key.map(|key| RotateKeyOnDemandOutput { key_id: key.arn })
-            .ok_or(KmsError::Damaged)
+        Ok(RotateKeyOnDemandOutput { key_id: named.arn })
+    }
+
+    /// Rotates a key whose time has come. Whether it has rotated.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`].
+    pub(crate) fn rotate_if_due(&self, arn: &KeyArn) -> Result<bool, KmsError> {
+        until_undisturbed(|| {
+            let now = self.now();
+            let opened = self.opened_key(arn)?;
+            match opened.filter(|opened| is_due(&opened.key, now)) {
+                Some(opened) => self
+                    .rotate(&opened, RotationType::Automatic, now, None)
+                    .map(|()| true),
+                None => Ok(false),
+            }
+        })
+    }
+
+    /// Gives the key its next material, new or imported before.
+    fn rotate(
+        &self,
+        opened: &OpenedKey,
+        why: RotationType,
+        now: Timestamp,
+        asked: Option<Asked<'_>>,
+    ) -> Result<(), KmsError> {
+        let mut key = opened.key.clone();
+        match why {
+            RotationType::OnDemand => key.on_demand_rotations += 1,
+            RotationType::Automatic => {
+                key.rotation.next = Some(after_days(now, key.rotation.period_days));
+            }
+        }
+        let transaction = Transaction::new().expect(
+            Table::KMS_KEYS,
+            keys::key(&key.arn),
+            Some(opened.version),
+        );
+        if key.origin == KeyOrigin::External {
+            key.current = key.pending.take();
+            let current = key.current;
+            for material in &mut key.materials {
+                if Some(material.id) == current {
+                    material.rotated = Some((now, why));
+                }
+            }
+            let transaction = self.put_key(transaction, &key)?;
+            return self.commit(transaction, asked, &[&key.arn]);
+        }
+        let material = Material::generate(self, key.spec)?;
+        let mut kept = self.keep_material(&key.arn, key.spec, &material, None)?;
+        kept.entry.rotated = Some((now, why));
+        key.materials.push(kept.entry.clone());
+        key.current = Some(kept.entry.id);
+        self.commit_kept(transaction, &key, &kept, asked)
+    }
+
+    /// Commits a key together with material that was just kept for it.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`]; the material is discarded where it certainly was not taken. Where that is not
+    /// known, its shred key stays until the next start finds that nothing names it.
+    pub(crate) fn commit_kept(
+        &self,
+        transaction: Transaction,
+        key: &Key,
+        kept: &KeptMaterial,
+        asked: Option<Asked<'_>>,
+    ) -> Result<(), KmsError> {
+        let prepared = self
+            .put_key(transaction, key)
+            .and_then(|transaction| self.put_material(transaction, &key.arn, kept));
+        let outcome = match prepared {
+            Ok(transaction) => self.commit(transaction, asked, &[&key.arn]),
+            Err(error) => {
+                self.discard(kept);
+                return Err(error);
+            }
+        };
+        if outcome == Err(KmsError::Contention) {
+            self.discard(kept);
+        }
+        outcome
     }
 
     /// The rotations of a key, or all its materials; oldest first.
@@ -137,18 +242,33 @@ impl KeyService {
         caller: &RequestContext,
         input: ListKeyRotationsInput,
     ) -> Result<Page<RotationEntry>, KmsError> {
-        let none = Conditions::default();
-        let opened = self.admit(caller, Operation::ListKeyRotations, &input.key_id, &none, &[])?;
+        let ask = Ask::plain(Operation::ListKeyRotations);
+        let opened = self.admit(caller, &input.key_id, &ask)?;
         let all = input.include_key_material.as_deref() == Some("ALL_KEY_MATERIAL");
         let now = self.now();
-        let entries: Vec<RotationEntry> = opened
-            .key
+        let key = &opened.key;
+        let listing = format!("ListKeyRotations {all} {}", key.arn).into_bytes();
+        let behind = self.shared.markers.open(&listing, input.marker.as_deref())?;
+        let behind = behind.and_then(|it| Some(u32::from_be_bytes(it.as_ref().try_into().ok()?)));
+        let skipped = behind.and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+        let limit = page_size(input.limit, LIST_DEFAULT, LIST_MAX);
+        // Materials are only ever added, behind the others; a place in the list stays what it was.
+        let mut listed = key
             .materials
             .iter()
-            .filter(|material| all || material.rotated.is_some())
-            .map(|material| entry(&opened.key, material, now))
-            .collect();
-        self.page_of_rotations(entries, input)
+            .enumerate()
+            .skip(skipped)
+            .filter(|(_, material)| all || material.rotated.is_some());
+        let page: Vec<(usize, &KeyMaterial)> = listed.by_ref().take(limit).collect();
+        let next = page.last().and_then(|(at, _)| u32::try_from(at + 1).ok());
+        let next = next.filter(|_| listed.next().is_some());
+        Ok(Page {
+            entries: page
+                .into_iter()
+                .map(|(_, material)| entry(key, material, now))
+                .collect(),
+            next_marker: next.map(|it| self.shared.markers.seal(&listing, &it.to_be_bytes())),
+        })
     }
 }
 

@@ -26,18 +26,10 @@ pub(crate) struct GrantId(pub(crate) [u8; 32]);
 impl GrantId {
     /// Parses 64 lower-case hexadecimal digits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = text.len() == 64
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if !digits {
-            return None;
-        }
         let mut id = [0; 32];
-        for (byte, at) in id.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-        }
-        Some(Self(id))
+        hex::decode_to_slice(text, &mut id).ok()?;
+        let id = Self(id);
+        (id.to_string() == text).then_some(id)
     }
 }
 
@@ -94,18 +86,6 @@ impl GrantRow {
                 .map_err(|_| KmsError::Damaged)?,
             operations: self.operations()?,
             constraints: self.constraints()?,
-        })
-    }
-
-    /// The grant as a decision sees it.
-    pub(crate) fn for_decision(&self) -> Result<strongroom_policy::Grant, KmsError> {
-        let constraints = self.constraints()?.unwrap_or_default();
-        Ok(strongroom_policy::Grant {
-            grantee_principal: self.grantee.clone(),
-            retiring_principal: self.retiring.clone(),
-            operations: self.operations()?,
-            context_equals: constraints.encryption_context_equals,
-            context_subset: constraints.encryption_context_subset,
         })
     }
 }

@@ -3,10 +3,9 @@
 //! A token tells nobody anything and gives no right of its own: the grant must exist when the token
 //! is presented. It is a sealed row of a table that no store has, so that only this server makes it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use minicbor::{Decode, Encode};
 use strongroom_rows::Record;
+use strongroom_crypto::RowSealer;
 use strongroom_types::kms::{KeyArn, KeyId};
 use strongroom_types::{AccountId, Entropy, Region, Timestamp};
 
@@ -15,7 +14,7 @@ use crate::KmsError;
 
 /// How long a token can be presented with a use of the key, in milliseconds. Our own figure; AWS says
 /// that grants are everywhere within five minutes at most.
-pub(crate) const TOKEN_LIFE_MILLIS: u64 = 10 * 60 * 1000;
+pub(super) const TOKEN_LIFE_MILLIS: u64 = 10 * 60 * 1000;
 /// Longest token, in characters (KMS API Reference).
 const TOKEN_MAX_CHARS: usize = 8192;
 /// Not the number of any table of a store.
@@ -24,13 +23,13 @@ const PLACE: &[u8] = b"grant token";
 
 /// What a token says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct GrantToken {
+pub(super) struct GrantToken {
     /// The key.
-    pub(crate) key: KeyArn,
+    pub(super) key: KeyArn,
     /// The grant.
-    pub(crate) grant: GrantId,
+    pub(super) grant: GrantId,
     /// Until when it can be presented with a use of the key.
-    pub(crate) expires: Timestamp,
+    pub(super) expires: Timestamp,
 }
 
 #[derive(Encode, Decode)]
@@ -54,9 +53,9 @@ impl Record for TokenRecord {
 
 impl GrantToken {
     /// The token as text: another one each time, by the seal's nonce.
-    pub(crate) fn seal(
+    pub(super) fn seal(
         &self,
-        sealer: &strongroom_crypto::RowSealer,
+        sealer: &RowSealer,
         entropy: &dyn Entropy,
     ) -> String {
         let record = TokenRecord {
@@ -66,7 +65,7 @@ impl GrantToken {
             grant: self.grant.0,
             expires_millis: self.expires.as_millis(),
         };
-        BASE64.encode(sealer.seal(TOKENS, PLACE, &Record::encode(&record), entropy))
+        hex::encode(sealer.seal(TOKENS, PLACE, &Record::encode(&record), entropy))
     }
 
     /// Reads a token that this server made.
@@ -74,12 +73,12 @@ impl GrantToken {
     /// # Errors
     ///
     /// `InvalidGrantTokenException`.
-    pub(crate) fn open(
+    pub(super) fn open(
         text: &str,
-        sealer: &strongroom_crypto::RowSealer,
+        sealer: &RowSealer,
     ) -> Result<Self, KmsError> {
         let record = (text.len() <= TOKEN_MAX_CHARS)
-            .then(|| BASE64.decode(text).ok())
+            .then(|| hex::decode(text).ok())
             .flatten()
             .and_then(|sealed| sealer.open(TOKENS, PLACE, &sealed).ok())
             .and_then(|opened| <TokenRecord as Record>::decode(&opened));
@@ -99,6 +98,6 @@ impl GrantToken {
 }
 
 /// The text of AWS is not known.
-pub(crate) fn invalid_token() -> KmsError {
+pub(super) fn invalid_token() -> KmsError {
     KmsError::InvalidGrantToken("The grant token is not valid.".to_owned())
 }

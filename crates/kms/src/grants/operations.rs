@@ -1,22 +1,17 @@
-//! Grants: CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant, and what decisions
-//! see of them.
-//!
-//! A grant is in force from the commit that makes it to the one that removes it. What a grant allows
-//! is the [`Authorizer`](strongroom_policy::Authorizer)'s business.
+//! CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant.
 
-pub(crate) mod record;
-mod rules;
-pub(crate) mod token;
-
-use std::fmt;
-
-use strongroom_policy::key_policy::account_named;
-use strongroom_policy::{Conditions, Grant, GrantSource};
+use bytes::Bytes;
+use strongroom_policy::Conditions;
 use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_types::kms::{KeyArn, KeyId};
-use strongroom_types::{Principal, RequestContext, Timestamp};
+use strongroom_types::{RequestContext, Timestamp};
 
+use super::record::{self, GrantCountRow, GrantId};
+use super::token::{self, GrantToken};
+use super::rules;
+use crate::access::{Ask, with_context};
 use crate::contention::until_undisturbed;
+use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{GrantRow, RetirableGrantRow};
 use crate::service::Asked;
@@ -24,8 +19,7 @@ use crate::{
     CreateGrantInput, CreateGrantOutput, GrantEntry, KeyService, KmsError, ListGrantsInput,
     ListRetirableGrantsInput, Page, RetireGrantInput, RevokeGrantInput, keys,
 };
-use record::{GrantCountRow, GrantId};
-use token::GrantToken;
+
 
 /// Most grants of a key (KMS Developer Guide, "Resource quotas").
 const GRANTS_MAX: u32 = 50_000;
@@ -54,7 +48,13 @@ impl KeyService {
         input: &CreateGrantInput,
     ) -> Result<CreateGrantOutput, KmsError> {
         let conditions = conditions_of(caller, input);
-        let opened = self.admit(caller, Operation::CreateGrant, &input.key_id, &conditions, &input.grant_tokens)?;
+        let ask = Ask {
+            operation: Operation::CreateGrant,
+            conditions,
+            dry_run: false,
+            grant_tokens: &input.grant_tokens,
+        };
+        let opened = self.admit(caller, &input.key_id, &ask)?;
         let key = &opened.key;
         rules::check(input, key.spec, key.usage)?;
         if input.dry_run {
@@ -116,17 +116,16 @@ impl KeyService {
         caller: &RequestContext,
         input: ListGrantsInput,
     ) -> Result<Page<GrantEntry>, KmsError> {
-        let limit = page_limit(input.limit)?;
+        let limit = page_size(input.limit, LIST_DEFAULT, LIST_MAX);
         let only = input.grant_id.as_deref().map(parse_id).transpose()?;
-        let conditions = grant_conditions(caller);
-        let opened = self.admit(caller, Operation::ListGrants, &input.key_id, &conditions, &[])?;
+        let opened = self.admit(caller, &input.key_id, &ask(caller, Operation::ListGrants))?;
         let arn = &opened.key.arn;
-        let scope = ListScope::Grants(arn);
-        let (mut start, end) = keys::grants_of(arn.id);
-        if let Some(after) = self.open_marker(&scope, input.marker.as_deref())? {
-            start = keys::behind(&keys::grant(arn.id, &after));
-        }
-        let mut entries: Vec<(GrantId, GrantEntry)> = Vec::new();
+        let listing = format!("ListGrants {arn}").into_bytes();
+        let range = keys::grants_of(arn.id);
+        let marker = input.marker.as_deref();
+        let (mut start, end) = self.shared.markers.resume(&listing, marker, range)?;
+        let mut entries = Vec::new();
+        let mut last: Option<Bytes> = None;
         loop {
             let (rows, more) = self.ports.rows.scan::<GrantRow>(
                 Table::KMS_GRANTS,
@@ -143,13 +142,21 @@ impl KeyService {
                         .is_none_or(|grantee| *grantee == grant.grantee);
                 if asked_for {
                     if entries.len() == limit {
-                        return self.grant_page(&scope, entries, true);
+                        let next_marker = last.map(|last| self.shared.markers.seal(&listing, &last));
+                        return Ok(Page {
+                            entries,
+                            next_marker,
+                        });
                     }
-                    entries.push((id, grant.entry(arn, id)?));
+                    entries.push(grant.entry(arn, id)?);
+                    last = Some(row.key.clone());
                 }
             }
             if !more {
-                return self.grant_page(&scope, entries, false);
+                return Ok(Page {
+                    entries,
+                    next_marker: None,
+                });
             }
         }
     }
@@ -164,18 +171,18 @@ impl KeyService {
         caller: &RequestContext,
         input: ListRetirableGrantsInput,
     ) -> Result<Page<GrantEntry>, KmsError> {
-        let limit = page_limit(input.limit)?;
-        let account = self.admit_account(caller, "kms:ListRetirableGrants")?;
+        let limit = page_size(input.limit, LIST_DEFAULT, LIST_MAX);
+        let action = "kms:ListRetirableGrants";
+        let account = self.authorize_service(caller, action, Conditions::default())?;
         let principal = &input.retiring_principal;
         let region = &self.options.region;
-        let scope = ListScope::Retirable(principal);
-        let (mut start, end) = record::retirable_by(account, region, principal);
-        if let Some(after) = self.open_marker(&scope, input.marker.as_deref())? {
-            start = keys::behind(&after);
-        }
+        let listing = format!("ListRetirableGrants {account} {principal}").into_bytes();
+        let range = record::retirable_by(account, region, principal);
+        let marker = input.marker.as_deref();
+        let range = self.shared.markers.resume(&listing, marker, range)?;
         let (rows, more) = self.ports.rows.scan::<RetirableGrantRow>(
             Table::KMS_RETIRABLE_GRANTS,
-            (start, end),
+            range,
             limit,
         )?;
         let next = rows.last().filter(|_| more).map(|(row, _)| row.key.clone());
@@ -197,7 +204,7 @@ impl KeyService {
         }
         Ok(Page {
             entries,
-            next_marker: next.map(|after| self.seal_marker(&scope, &after)),
+            next_marker: next.map(|last| self.shared.markers.seal(&listing, &last)),
         })
     }
 
@@ -253,8 +260,7 @@ impl KeyService {
         id: GrantId,
         dry_run: bool,
     ) -> Result<(), KmsError> {
-        let conditions = grant_conditions(caller);
-        let opened = self.admit(caller, operation, key_id, &conditions, &[])?;
+        let opened = self.admit(caller, key_id, &ask(caller, operation))?;
         let arn = &opened.key.arn;
         let row_key = keys::grant(arn.id, &id.0);
         let (grant, version) = self
@@ -293,19 +299,6 @@ impl KeyService {
         Ok(())
     }
 
-    fn grant_page(
-        &self,
-        scope: &ListScope<'_>,
-        entries: Vec<(GrantId, GrantEntry)>,
-        more: bool,
-    ) -> Result<Page<GrantEntry>, KmsError> {
-        let last = entries.last().filter(|_| more).map(|(id, _)| *id);
-        Ok(Page {
-            entries: entries.into_iter().map(|(_, entry)| entry).collect(),
-            next_marker: last.map(|id| self.seal_marker(scope, &id.0)),
-        })
-    }
-
     fn grant_count(&self, key: KeyId) -> Result<(u32, Option<RowVersion>), KmsError> {
         let row_key = record::count_key(key);
         let found = self.read::<GrantCountRow>(Table::KMS_RETIRABLE_GRANTS, &row_key)?;
@@ -324,71 +317,6 @@ impl KeyService {
         let transaction = transaction.expect(table, row_key.clone(), was);
         self.put(transaction, table, row_key, &GrantCountRow { grants })
     }
-}
-
-/// The grants of one key, as rows; read when a decision asks.
-pub(crate) struct StoredGrants<'a> {
-    service: &'a KeyService,
-    key: KeyId,
-}
-
-impl<'a> StoredGrants<'a> {
-    /// The grants of `key`.
-    pub(crate) fn new(service: &'a KeyService, key: KeyId) -> Self {
-        Self { service, key }
-    }
-
-    fn read(&self, context: &RequestContext) -> Result<Vec<Grant>, KmsError> {
-        let (mut start, end) = keys::grants_of(self.key);
-        let mut grants = Vec::new();
-        loop {
-            let (rows, more) = self.service.ports.rows.scan::<GrantRow>(
-                Table::KMS_GRANTS,
-                (start.clone(), end.clone()),
-                SCAN_ROWS,
-            )?;
-            for (row, grant) in &rows {
-                start = keys::behind(&row.key);
-                let concerned = |principal: &String| could_be(principal, &context.principal);
-                if concerned(&grant.grantee) || grant.retiring.as_ref().is_some_and(concerned) {
-                    grants.push(grant.for_decision()?);
-                }
-            }
-            if !more {
-                return Ok(grants);
-            }
-        }
-    }
-}
-
-impl GrantSource for StoredGrants<'_> {
-    fn grants_for(&self, context: &RequestContext) -> Vec<Grant> {
-        self.read(context).unwrap_or_else(|error| {
-            // Grants only ever allow, so without them less is allowed.
-            tracing::error!(%error, key = %self.key, "grants cannot be read");
-            Vec::new()
-        })
-    }
-}
-
-impl fmt::Debug for StoredGrants<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoredGrants({})", self.key)
-    }
-}
-
-/// Whether a grant to `name` may be one to `principal`: the decision looks more closely.
-fn could_be(name: &str, principal: &Principal) -> bool {
-    let account = principal.account();
-    let role = match principal {
-        Principal::RoleSession { role_name, .. } => name.ends_with(&**role_name),
-        Principal::Root { .. }
-        | Principal::User { .. }
-        | Principal::Federated { .. }
-        | Principal::Service { .. }
-        | Principal::Anonymous => false,
-    };
-    role || name == principal.arn() || (account.is_some() && account_named(name) == account)
 }
 
 fn grant_row(
@@ -435,17 +363,23 @@ fn conditions_of(caller: &RequestContext, input: &CreateGrantInput) -> Condition
         subset.map(|_| "EncryptionContextSubset".to_owned()),
     ];
     conditions = conditions.with_all("kms:GrantConstraintType", kinds.into_iter().flatten());
-    let pairs = || [equals, subset].into_iter().flatten().flat_map(|it| it.pairs());
-    for (name, value) in pairs() {
-        conditions = conditions.with(&format!("kms:EncryptionContext:{name}"), value.clone());
-    }
-    conditions.with_all("kms:EncryptionContextKeys", pairs().map(|(name, _)| name.clone()))
+    [equals, subset]
+        .into_iter()
+        .flatten()
+        .fold(conditions, with_context)
 }
 
 /// Whether the grant is for a resource of an AWS service: where one calls on the user's behalf.
 fn grant_conditions(caller: &RequestContext) -> Conditions {
     let for_service = caller.via_service.is_some();
     Conditions::default().with("kms:GrantIsForAWSResource", for_service.to_string())
+}
+
+fn ask(caller: &RequestContext, operation: Operation) -> Ask<'static> {
+    Ask {
+        conditions: grant_conditions(caller),
+        ..Ask::plain(operation)
+    }
 }
 
 fn asked<'a>(caller: &'a RequestContext, operation: Operation, key: &'a KeyArn) -> Asked<'a> {
