@@ -28,7 +28,8 @@ pub(crate) struct Ask<'a> {
     /// added here.
     pub conditions: Conditions,
     pub dry_run: bool,
-    /// Tokens of grants that may not be in effect everywhere yet; here they always are.
+    /// Tokens of grants that may not be in effect everywhere yet. Here they always are, so that a
+    /// token must only be good.
     pub grant_tokens: &'a [String],
     /// Whether the key suits the request otherwise; asked together with its usage.
     pub fits: Option<&'a dyn Fn(&Key) -> Result<(), KmsError>>,
@@ -114,6 +115,7 @@ impl KeyService {
                 states::does_not_exist(arn)
             });
         };
+        self.check_grant_tokens(ask.grant_tokens)?;
         let key = &opened.key;
         let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
         let grants = StoredGrants::of(self, arn.id);

@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 use strongroom_ports::{Clock, Table, Transaction};
 use strongroom_types::Timestamp;
 use strongroom_types::kms::KeyArn;
 
 use crate::contention::until_undisturbed;
+use crate::grants::record::{self, GrantId};
 use crate::key::{Key, Lifecycle};
+use crate::rotation::is_due;
 use crate::rows::{AliasRow, DoomedShredRow, GrantRow, KeyAliasRow, KeyRow};
 use crate::service::damaged;
 use crate::{KeyService, KmsError, keys};
@@ -42,6 +43,8 @@ pub struct DueWork {
     pub keys_destroyed: usize,
     /// Imported materials that had expired and are gone now.
     pub materials_expired: usize,
+    /// Keys that were rotated.
+    pub keys_rotated: usize,
     /// Shred keys whose files are gone now.
     pub shred_keys_destroyed: usize,
     /// Last uses that were written.
@@ -118,6 +121,9 @@ impl KeyService {
                 work.postponed += 1;
             }
         }
+        if is_due(key, now) && self.rotate_if_due(&key.arn)? {
+            work.keys_rotated += 1;
+        }
         Ok(())
     }
 
@@ -159,7 +165,8 @@ impl KeyService {
             let mut transaction = Transaction::new()
                 .expect(Table::KMS_KEYS, row_key.clone(), Some(opened.version))
                 .delete(Table::KMS_KEYS, row_key)
-                .delete(Table::KMS_LAST_USAGE, keys::last_usage(arn.id));
+                .delete(Table::KMS_LAST_USAGE, keys::last_usage(arn.id))
+                .delete(Table::KMS_RETIRABLE_GRANTS, record::count_key(arn.id));
             for material in &opened.key.materials {
                 let gone = material
                     .import
@@ -224,42 +231,13 @@ impl KeyService {
             for (row, grant) in page {
                 if let Some(principal) = &grant.retiring {
                     let id = keys::parse_grant(&row.key).ok_or_else(damaged)?;
-                    let principal = Sha256::digest(principal.as_bytes()).into();
-                    let retirable = keys::retirable_grant(arn, &principal, &id);
-                    transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, retirable);
+                    let row_key = record::retirable_key(arn, principal, GrantId(id));
+                    transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, row_key);
                 }
                 transaction = transaction.delete(Table::KMS_GRANTS, row.key);
             }
             self.commit(transaction, None, &[])?;
         }
-    }
-
-    /// Takes the imported materials of a key that have expired: only importing them again brings
-    /// them back.
-    fn expire_materials(&self, arn: &KeyArn) -> Result<usize, KmsError> {
-        until_undisturbed(|| {
-            let Some(opened) = self.opened_key(arn)? else {
-                return Ok(0);
-            };
-            let now = self.now();
-            let mut key = opened.key.clone();
-            let mut transaction =
-                Transaction::new().expect(Table::KMS_KEYS, keys::key(arn), Some(opened.version));
-            let mut expired = 0;
-            for material in key.materials.iter_mut().filter(|it| it.has_expired(now)) {
-                transaction = self.doom_material(transaction, arn, material)?;
-                if let Some(import) = &mut material.import {
-                    import.present = false;
-                }
-                expired += 1;
-            }
-            if expired > 0 {
-                let transaction = self.put_key(transaction, &key)?;
-                self.commit(transaction, None, &[arn])?;
-                tracing::info!(key = %arn, expired, "imported key material has expired");
-            }
-            Ok(expired)
-        })
     }
 
     fn destroy_all_doomed(&self, work: &mut DueWork) -> Result<(), KmsError> {

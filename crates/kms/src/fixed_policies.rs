@@ -3,11 +3,6 @@
 use serde_json::json;
 use strongroom_types::{AccountId, Region};
 
-use crate::KmsError;
-
-/// Longest policy document, in bytes (Developer Guide, "Quotas").
-pub(crate) const POLICY_MAX_BYTES: usize = 32_768;
-
 /// The policy of a key that was created without one (Developer Guide, "Default key policy"): the
 /// account's IAM policies decide.
 pub(crate) fn default_policy(account: AccountId) -> String {
@@ -70,23 +65,4 @@ pub(crate) fn aws_managed_policy(
         ],
     })
     .to_string()
-}
-
-/// Whether a policy document can be stored at all.
-///
-/// # Errors
-///
-/// [`KmsError::LimitExceeded`] beyond [`POLICY_MAX_BYTES`]; [`KmsError::MalformedPolicy`] unless it is
-/// a JSON object.
-pub(crate) fn check_document(policy: &str) -> Result<(), KmsError> {
-    if policy.len() > POLICY_MAX_BYTES {
-        return Err(KmsError::LimitExceeded(format!(
-            "The policy document exceeds the limit of {POLICY_MAX_BYTES} bytes."
-        )));
-    }
-    let document: Result<serde_json::Map<String, serde_json::Value>, _> =
-        serde_json::from_str(policy);
-    document.map(drop).map_err(|_| {
-        KmsError::MalformedPolicy("The new key policy is not a valid JSON document.".to_owned())
-    })
 }

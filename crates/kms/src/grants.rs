@@ -1,8 +1,17 @@
-//! Grants, as decisions see them.
+//! Grants: what they may say, how they are made and removed, and how decisions see them.
+//!
+//! A grant is in force from the commit that makes it to the one that removes it. What a grant allows
+//! is the [`Authorizer`](strongroom_policy::Authorizer)'s business.
+
+mod operations;
+pub(crate) mod record;
+mod rules;
+mod token;
 
 use std::cell::RefCell;
 use std::fmt;
 
+use strongroom_policy::key_policy::account_named;
 use strongroom_policy::{Grant, GrantSource};
 use strongroom_ports::Table;
 use strongroom_types::RequestContext;
@@ -39,10 +48,7 @@ impl<'a> StoredGrants<'a> {
 
     fn read(&self, context: &RequestContext) -> Result<Vec<Grant>, KmsError> {
         let principal = context.principal.arn();
-        let account = context
-            .principal
-            .account()
-            .map(|account| format!("arn:aws:iam::{account}:root"));
+        let account = context.principal.account();
         let (mut start, end) = keys::grants_of(self.key);
         let mut grants = Vec::new();
         loop {
@@ -53,7 +59,10 @@ impl<'a> StoredGrants<'a> {
             )?;
             let last = page.last().map(|(row, _)| keys::behind(&row.key));
             for (_, row) in page {
-                if row.grantee == principal || Some(&row.grantee) == account.as_ref() {
+                let concerns = |name: &String| {
+                    *name == principal || (account.is_some() && account_named(name) == account)
+                };
+                if concerns(&row.grantee) || row.retiring.as_ref().is_some_and(concerns) {
                     grants.push(grant(row).ok_or_else(damaged)?);
                 }
             }

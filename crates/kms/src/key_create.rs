@@ -1,12 +1,12 @@
 //! CreateKey.
 
-use strongroom_policy::Conditions;
+use strongroom_policy::{Conditions, key_policy};
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
 
 use crate::contention::until_undisturbed;
-use crate::fixed_policies::{check_document, default_policy};
+use crate::fixed_policies::default_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::materials::{KeptMaterial, Material};
 use crate::service::{Asked, damaged};
@@ -53,15 +53,17 @@ impl KeyService {
             }
             (_, KeyOrigin::AwsKms | KeyOrigin::External) => {}
         }
+        let arn = self.arn(account, KeyId::random(&*self.ports.entropy));
         let policy = match input.policy {
             Some(policy) => {
-                check_document(&policy)?;
+                let bypass = input.bypass_policy_lockout_safety_check;
+                key_policy::check(&policy, &arn, &caller.principal, bypass)?;
                 policy
             }
             None => default_policy(account),
         };
         let key = Key {
-            arn: self.arn(account, KeyId::random(&*self.ports.entropy)),
+            arn,
             spec,
             usage,
             origin,

@@ -6,13 +6,14 @@ use strongroom_ports::Table;
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyArn, KeyState};
 
-use crate::access::{Ask, Named};
+use crate::access::Ask;
 use crate::key::{Key, Lifecycle};
-use crate::managed::{ManagedService, days_after};
+use crate::managed::ManagedService;
 use crate::markers::page_size;
 use crate::operation::Operation;
+use crate::rotation::after_days;
 use crate::rows::KeyRow;
-use crate::service::{Asked, damaged};
+use crate::service::damaged;
 use crate::{
     CancelKeyDeletionInput, CancelKeyDeletionOutput, DescribeKeyInput, DescribeKeyOutput,
     DisableKeyInput, EnableKeyInput, KeyService, KmsError, ListKeysInput, Page,
@@ -115,8 +116,9 @@ impl KeyService {
         input: EnableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::EnableKey);
-        self.change_state(caller, &input.key_id, &ask, |key| {
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Enabled;
+            Ok(())
         })?;
         Ok(())
     }
@@ -132,8 +134,9 @@ impl KeyService {
         input: DisableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::DisableKey);
-        self.change_state(caller, &input.key_id, &ask, |key| {
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Disabled;
+            Ok(())
         })?;
         Ok(())
     }
@@ -161,9 +164,10 @@ impl KeyService {
             ),
             ..Ask::plain(Operation::ScheduleKeyDeletion)
         };
-        let until = days_after(self.now(), days);
-        let key = self.change_state(caller, &input.key_id, &ask, |key| {
+        let until = after_days(self.now(), days);
+        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::PendingDeletion { until };
+            Ok(())
         })?;
         Ok(ScheduleKeyDeletionOutput {
             key_id: key.arn,
@@ -184,8 +188,9 @@ impl KeyService {
         input: CancelKeyDeletionInput,
     ) -> Result<CancelKeyDeletionOutput, KmsError> {
         let ask = Ask::plain(Operation::CancelKeyDeletion);
-        let key = self.change_state(caller, &input.key_id, &ask, |key| {
+        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Disabled;
+            Ok(())
         })?;
         Ok(CancelKeyDeletionOutput { key_id: key.arn })
     }
@@ -205,32 +210,10 @@ impl KeyService {
             description,
         } = input;
         let ask = Ask::plain(Operation::UpdateKeyDescription);
-        self.change_state(caller, &key_id, &ask, |key| {
+        self.change_admitted(caller, &key_id, &ask, |key| {
             key.description.clone_from(&description);
+            Ok(())
         })?;
         Ok(())
-    }
-
-    fn change_state(
-        &self,
-        caller: &RequestContext,
-        key_id: &str,
-        ask: &Ask<'_>,
-        change: impl Fn(&mut Key),
-    ) -> Result<Key, KmsError> {
-        let named: Named = self.resolve(caller, key_id, ask.operation)?;
-        let asked = Asked {
-            caller,
-            event: ask.operation.name(),
-            key: Some(&named.arn),
-        };
-        self.change_key(
-            asked,
-            || self.admit_named(caller, &named, ask),
-            |key| {
-                change(key);
-                Ok(())
-            },
-        )
     }
 }

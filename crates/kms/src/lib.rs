@@ -14,6 +14,7 @@
 
 mod access;
 mod aliases;
+mod asymmetric_use;
 mod authority;
 mod cache;
 mod contention;
@@ -22,6 +23,7 @@ mod encrypt;
 mod error;
 mod fixed_policies;
 mod grants;
+mod import;
 mod input;
 mod key;
 mod key_create;
@@ -33,6 +35,8 @@ mod markers;
 mod materials;
 mod operation;
 mod output;
+mod policies;
+mod rotation;
 mod rows;
 mod service;
 mod states;

@@ -3,18 +3,18 @@
 use strongroom_policy::{AccessRequest, Resource};
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::kms::{AliasName, KeyArn, KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
-use strongroom_types::{AccountId, RequestContext, Timestamp};
+use strongroom_types::{AccountId, RequestContext};
 
 use crate::access::{Ask, Named, alias_not_found};
 use crate::contention::until_undisturbed;
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
+use crate::rotation::after_days;
 use crate::rows::{AliasRow, KeyAliasRow};
 use crate::{KeyService, KmsError, keys};
 
 /// Days between the rotations of an AWS managed key. Nobody changes it.
 const ROTATION_PERIOD_DAYS: u32 = 365;
-pub(crate) const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 /// A service that has an AWS managed key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,7 +155,7 @@ impl KeyService {
             rotation: Rotation {
                 enabled: true,
                 period_days: ROTATION_PERIOD_DAYS,
-                next: Some(days_after(now, ROTATION_PERIOD_DAYS)),
+                next: Some(after_days(now, ROTATION_PERIOD_DAYS)),
                 enabled_since: Some(now),
             },
             on_demand_rotations: 0,
@@ -194,12 +194,4 @@ impl KeyService {
         })?;
         Ok(())
     }
-}
-
-/// So many days later.
-pub(crate) fn days_after(time: Timestamp, days: u32) -> Timestamp {
-    Timestamp::from_millis(
-        time.as_millis()
-            .saturating_add(u64::from(days).saturating_mul(DAY_MILLIS)),
-    )
 }

@@ -48,6 +48,11 @@ impl Material {
         }
     }
 
+    /// The id that it has as material of `arn`.
+    pub(crate) fn id(&self, arn: &KeyArn) -> KeyMaterialId {
+        material_id(arn.id, self.bytes())
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Symmetric(material) => material.expose(),
@@ -114,7 +119,7 @@ impl KeyService {
         )?;
         let identity = MaterialIdentity {
             arn: arn.clone(),
-            material: material_id(arn.id, material.bytes()),
+            material: material.id(arn),
             spec,
         };
         let wrapped = ring.wrap_material(&shred_key, &identity, material.bytes(), entropy);

@@ -12,6 +12,7 @@ use strongroom_rows::{Record, SealedRows};
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{Region, RequestContext, Timestamp};
 
+use crate::access::Ask;
 use crate::cache::{OpenedKey, OpenedKeys};
 use crate::contention::until_undisturbed;
 use crate::destruction::ClockGuard;
@@ -219,6 +220,24 @@ impl KeyService {
             self.commit(transaction, Some(asked), &[&key.arn])?;
             Ok(key)
         })
+    }
+
+    /// As [`KeyService::change_key`], for the key that `key_id` names and an operation that does
+    /// nothing else.
+    pub(crate) fn change_admitted(
+        &self,
+        caller: &RequestContext,
+        key_id: &str,
+        ask: &Ask<'_>,
+        change: impl Fn(&mut Key) -> Result<(), KmsError>,
+    ) -> Result<Key, KmsError> {
+        let named = self.resolve(caller, key_id, ask.operation)?;
+        let asked = Asked {
+            caller,
+            event: ask.operation.called(),
+            key: Some(&named.arn),
+        };
+        self.change_key(asked, || self.admit_named(caller, &named, ask), change)
     }
 
     fn audit_row(&self, asked: Asked<'_>) -> Option<(Bytes, Bytes)> {

@@ -8,7 +8,6 @@ use strongroom_types::RequestContext;
 use crate::access::Ask;
 use crate::markers::page_size;
 use crate::operation::Operation;
-use crate::service::Asked;
 use crate::{
     KeyService, KmsError, ListResourceTagsInput, Page, Tag, TagResourceInput, UntagResourceInput,
 };
@@ -32,28 +31,18 @@ impl KeyService {
             conditions: with_tags(Conditions::default(), &input.tags),
             ..Ask::plain(Operation::TagResource)
         };
-        let named = self.resolve(caller, &input.key_id, ask.operation)?;
-        let asked = Asked {
-            caller,
-            event: "TagResource",
-            key: Some(&named.arn),
-        };
-        self.change_key(
-            asked,
-            || self.admit_named(caller, &named, &ask),
-            |key| {
-                for tag in &input.tags {
-                    match key.tags.iter_mut().find(|it| it.key == tag.key) {
-                        Some(present) => present.value.clone_from(&tag.value),
-                        None => key.tags.push(tag.clone()),
-                    }
+        self.change_admitted(caller, &input.key_id, &ask, |key| {
+            for tag in &input.tags {
+                match key.tags.iter_mut().find(|it| it.key == tag.key) {
+                    Some(present) => present.value.clone_from(&tag.value),
+                    None => key.tags.push(tag.clone()),
                 }
-                if key.tags.len() > TAGS_MAX {
-                    return Err(too_many());
-                }
-                Ok(())
-            },
-        )?;
+            }
+            if key.tags.len() > TAGS_MAX {
+                return Err(too_many());
+            }
+            Ok(())
+        })?;
         Ok(())
     }
 
@@ -72,20 +61,10 @@ impl KeyService {
             conditions: Conditions::default().with_all("aws:TagKeys", tag_keys.iter().cloned()),
             ..Ask::plain(Operation::UntagResource)
         };
-        let named = self.resolve(caller, &key_id, ask.operation)?;
-        let asked = Asked {
-            caller,
-            event: "UntagResource",
-            key: Some(&named.arn),
-        };
-        self.change_key(
-            asked,
-            || self.admit_named(caller, &named, &ask),
-            |key| {
-                key.tags.retain(|tag| !tag_keys.contains(&tag.key));
-                Ok(())
-            },
-        )?;
+        self.change_admitted(caller, &key_id, &ask, |key| {
+            key.tags.retain(|tag| !tag_keys.contains(&tag.key));
+            Ok(())
+        })?;
         Ok(())
     }
 
