@@ -203,12 +203,19 @@ impl KeyService {
             let (_, material) = self.current_material(&opened)?;
             Ok(DeriveSharedSecretOutput {
                 key_id: opened.key.arn.clone(),
-                shared_secret: material.private()?.derive_shared_secret(&input.public_key)?,
+                shared_secret: material
+                    .private()?
+                    .derive_shared_secret(&input.public_key)?,
                 key_agreement_algorithm: algorithm,
                 key_origin: opened.key.origin,
             })
         });
-        self.record_use("DeriveSharedSecret", caller, |it| Some(it.key_id.id), outcome)
+        self.record_use(
+            "DeriveSharedSecret",
+            caller,
+            |it| Some(it.key_id.id),
+            outcome,
+        )
     }
 
     /// As [`KeyService::admit`], with a check between the key's usage and its state.
@@ -261,5 +268,9 @@ fn signing_conditions(algorithm: SigningAlgorithm, message_type: MessageType) ->
 }
 
 fn only<T: Copy>(condition: bool, values: &[T]) -> Vec<T> {
-    if condition { values.to_vec() } else { Vec::new() }
+    if condition {
+        values.to_vec()
+    } else {
+        Vec::new()
+    }
 }

@@ -30,8 +30,8 @@ use crate::{
     GetParametersForImportOutput, ImportKeyMaterialInput, ImportKeyMaterialOutput, KeyService,
     KmsError, keys,
 };
-pub(crate) use rules::available_pending;
 use rules::Place;
+pub(crate) use rules::available_pending;
 use token::{ImportToken, TOKEN_LIFE_MILLIS};
 
 impl KeyService {
@@ -262,7 +262,10 @@ impl KeyService {
             if key.pending == Some(material.id) {
                 take_pending(&mut key);
             } else {
-                let description = material.import.as_ref().and_then(|it| it.description.clone());
+                let description = material
+                    .import
+                    .as_ref()
+                    .and_then(|it| it.description.clone());
                 let gone = Import {
                     present: false,
                     valid_to: None,

@@ -18,6 +18,8 @@ mod cache;
 mod contention;
 mod destruction;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod import;
 mod input;

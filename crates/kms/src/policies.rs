@@ -75,9 +75,15 @@ impl KeyService {
         caller: &RequestContext,
         input: ListKeyPoliciesInput,
     ) -> Result<Page<String>, KmsError> {
-        self.admit(caller, &input.key_id, &Ask::plain(Operation::ListKeyPolicies))?;
+        self.admit(
+            caller,
+            &input.key_id,
+            &Ask::plain(Operation::ListKeyPolicies),
+        )?;
         // There is never a second page, so that no marker is one of ours.
-        self.shared.markers.open(b"ListKeyPolicies", input.marker.as_deref())?;
+        self.shared
+            .markers
+            .open(b"ListKeyPolicies", input.marker.as_deref())?;
         Ok(Page {
             entries: vec![POLICY_NAME.to_owned()],
             next_marker: None,

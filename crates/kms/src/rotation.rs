@@ -54,9 +54,7 @@ impl KeyService {
     ) -> Result<(), KmsError> {
         let period_days = input.rotation_period_in_days.unwrap_or(PERIOD_DEFAULT_DAYS);
         let conditions = match input.rotation_period_in_days {
-            Some(days) => {
-                Conditions::default().with("kms:RotationPeriodInDays", days.to_string())
-            }
+            Some(days) => Conditions::default().with("kms:RotationPeriodInDays", days.to_string()),
             None => Conditions::default(),
         };
         let now = self.now();
@@ -179,11 +177,8 @@ impl KeyService {
                 key.rotation.next = Some(after_days(now, key.rotation.period_days));
             }
         }
-        let transaction = Transaction::new().expect(
-            Table::KMS_KEYS,
-            keys::key(&key.arn),
-            Some(opened.version),
-        );
+        let transaction =
+            Transaction::new().expect(Table::KMS_KEYS, keys::key(&key.arn), Some(opened.version));
         if key.origin == KeyOrigin::External {
             key.current = key.pending.take();
             let current = key.current;
@@ -248,7 +243,10 @@ impl KeyService {
         let now = self.now();
         let key = &opened.key;
         let listing = format!("ListKeyRotations {all} {}", key.arn).into_bytes();
-        let behind = self.shared.markers.open(&listing, input.marker.as_deref())?;
+        let behind = self
+            .shared
+            .markers
+            .open(&listing, input.marker.as_deref())?;
         let behind = behind.and_then(|it| Some(u32::from_be_bytes(it.as_ref().try_into().ok()?)));
         let skipped = behind.and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
         let limit = page_size(input.limit, LIST_DEFAULT, LIST_MAX);
@@ -274,7 +272,8 @@ impl KeyService {
 
 /// Whether a rotation on demand may happen now.
 fn check_on_demand(key: &Key, now: Timestamp) -> Result<(), KmsError> {
-    let near = |next: Timestamp| next.as_millis().saturating_sub(now.as_millis()) <= ROTATION_NEAR_MILLIS;
+    let near =
+        |next: Timestamp| next.as_millis().saturating_sub(now.as_millis()) <= ROTATION_NEAR_MILLIS;
     if key.rotation.enabled && key.rotation.next.is_some_and(near) {
         return Err(KmsError::Conflict(format!(
             "An automatic rotation of {} is in progress or about to begin.",
@@ -307,7 +306,10 @@ pub(crate) fn is_due(key: &Key, now: Timestamp) -> bool {
 
 /// `days` after `from`.
 pub(crate) fn after_days(from: Timestamp, days: u32) -> Timestamp {
-    Timestamp::from_millis(from.as_millis().saturating_add(u64::from(days) * DAY_MILLIS))
+    Timestamp::from_millis(
+        from.as_millis()
+            .saturating_add(u64::from(days) * DAY_MILLIS),
+    )
 }
 
 fn entry(key: &Key, material: &KeyMaterial, now: Timestamp) -> RotationEntry {

@@ -7,8 +7,8 @@ use strongroom_types::kms::{KeyArn, KeyId};
 use strongroom_types::{RequestContext, Timestamp};
 
 use super::record::{self, GrantCountRow, GrantId};
-use super::token::{self, GrantToken};
 use super::rules;
+use super::token::{self, GrantToken};
 use crate::access::{Ask, with_context};
 use crate::contention::until_undisturbed;
 use crate::markers::page_size;
@@ -19,7 +19,6 @@ use crate::{
     CreateGrantInput, CreateGrantOutput, GrantEntry, KeyService, KmsError, ListGrantsInput,
     ListRetirableGrantsInput, Page, RetireGrantInput, RevokeGrantInput, keys,
 };
-
 
 /// Most grants of a key (KMS Developer Guide, "Resource quotas").
 const GRANTS_MAX: u32 = 50_000;
@@ -71,7 +70,10 @@ impl KeyService {
             }
         };
         let row_key = keys::grant(key.arn.id, &id.0);
-        if self.read::<GrantRow>(Table::KMS_GRANTS, &row_key)?.is_none() {
+        if self
+            .read::<GrantRow>(Table::KMS_GRANTS, &row_key)?
+            .is_none()
+        {
             let (count, count_version) = self.grant_count(key.arn.id)?;
             if count >= GRANTS_MAX {
                 return Err(KmsError::LimitExceeded(format!(
@@ -90,10 +92,18 @@ impl KeyService {
                     principal: retiring.clone(),
                 };
                 let retirable_key = record::retirable_key(&key.arn, retiring, id);
-                transaction =
-                    self.put(transaction, Table::KMS_RETIRABLE_GRANTS, retirable_key, &retirable)?;
+                transaction = self.put(
+                    transaction,
+                    Table::KMS_RETIRABLE_GRANTS,
+                    retirable_key,
+                    &retirable,
+                )?;
             }
-            self.commit(transaction, Some(asked(caller, Operation::CreateGrant, &key.arn)), &[])?;
+            self.commit(
+                transaction,
+                Some(asked(caller, Operation::CreateGrant, &key.arn)),
+                &[],
+            )?;
         }
         let token = GrantToken {
             key: key.arn.clone(),
@@ -134,7 +144,9 @@ impl KeyService {
             )?;
             for (row, grant) in &rows {
                 start = keys::behind(&row.key);
-                let id = keys::parse_grant(&row.key).map(GrantId).ok_or(KmsError::Damaged)?;
+                let id = keys::parse_grant(&row.key)
+                    .map(GrantId)
+                    .ok_or(KmsError::Damaged)?;
                 let asked_for = only.is_none_or(|only| only == id)
                     && input
                         .grantee_principal
@@ -142,7 +154,8 @@ impl KeyService {
                         .is_none_or(|grantee| *grantee == grant.grantee);
                 if asked_for {
                     if entries.len() == limit {
-                        let next_marker = last.map(|last| self.shared.markers.seal(&listing, &last));
+                        let next_marker =
+                            last.map(|last| self.shared.markers.seal(&listing, &last));
                         return Ok(Page {
                             entries,
                             next_marker,
@@ -180,11 +193,10 @@ impl KeyService {
         let range = record::retirable_by(account, region, principal);
         let marker = input.marker.as_deref();
         let range = self.shared.markers.resume(&listing, marker, range)?;
-        let (rows, more) = self.ports.rows.scan::<RetirableGrantRow>(
-            Table::KMS_RETIRABLE_GRANTS,
-            range,
-            limit,
-        )?;
+        let (rows, more) =
+            self.ports
+                .rows
+                .scan::<RetirableGrantRow>(Table::KMS_RETIRABLE_GRANTS, range, limit)?;
         let next = rows.last().filter(|_| more).map(|(row, _)| row.key.clone());
         let mut entries = Vec::with_capacity(rows.len());
         for (row, retirable) in rows {
@@ -248,7 +260,13 @@ impl KeyService {
     ) -> Result<(), KmsError> {
         let id = parse_id(&input.grant_id)?;
         until_undisturbed(|| {
-            self.remove_grant(caller, Operation::RevokeGrant, &input.key_id, id, input.dry_run)
+            self.remove_grant(
+                caller,
+                Operation::RevokeGrant,
+                &input.key_id,
+                id,
+                input.dry_run,
+            )
         })
     }
 
@@ -273,7 +291,8 @@ impl KeyService {
         let mut transaction = Transaction::new()
             .expect(Table::KMS_GRANTS, row_key.clone(), Some(version))
             .delete(Table::KMS_GRANTS, row_key);
-        transaction = self.put_count(transaction, arn.id, count.saturating_sub(1), count_version)?;
+        transaction =
+            self.put_count(transaction, arn.id, count.saturating_sub(1), count_version)?;
         if let Some(retiring) = &grant.retiring {
             let retirable_key = record::retirable_key(arn, retiring, id);
             transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, retirable_key);
@@ -291,7 +310,9 @@ impl KeyService {
         for text in tokens {
             let token = GrantToken::open(text, self.ports.rows.custody.rows())?;
             let row_key = keys::grant(token.key.id, &token.grant.0);
-            let exists = self.read::<GrantRow>(Table::KMS_GRANTS, &row_key)?.is_some();
+            let exists = self
+                .read::<GrantRow>(Table::KMS_GRANTS, &row_key)?
+                .is_some();
             if !exists || self.now() >= token.expires {
                 return Err(token::invalid_token());
             }
@@ -305,7 +326,7 @@ impl KeyService {
         Ok(found.map_or((0, None), |(row, version)| (row.grants, Some(version))))
     }
 
-    fn put_count(
+    pub(super) fn put_count(
         &self,
         transaction: Transaction,
         key: KeyId,
@@ -334,8 +355,14 @@ fn grant_row(
         grantee: input.grantee_principal.clone(),
         retiring: input.retiring_principal.clone(),
         operations: operations.iter().map(|it| it.name().to_owned()).collect(),
-        context_equals: constraints.encryption_context_equals.as_ref().map(record::pairs_of),
-        context_subset: constraints.encryption_context_subset.as_ref().map(record::pairs_of),
+        context_equals: constraints
+            .encryption_context_equals
+            .as_ref()
+            .map(record::pairs_of),
+        context_subset: constraints
+            .encryption_context_subset
+            .as_ref()
+            .map(record::pairs_of),
         name: input.name.clone().unwrap_or_default(),
         created_millis: now.as_millis(),
         issuing_account: issuing_account.to_string(),
@@ -391,5 +418,6 @@ fn asked<'a>(caller: &'a RequestContext, operation: Operation, key: &'a KeyArn) 
 }
 
 fn parse_id(text: &str) -> Result<GrantId, KmsError> {
-    GrantId::parse(text).ok_or_else(|| KmsError::InvalidGrantId(format!("Invalid grantId '{text}'")))
+    GrantId::parse(text)
+        .ok_or_else(|| KmsError::InvalidGrantId(format!("Invalid grantId '{text}'")))
 }

@@ -62,7 +62,9 @@ impl GrantRow {
     pub(crate) fn constraints(&self) -> Result<Option<GrantConstraints>, KmsError> {
         let parse = |pairs: &Option<Vec<PairRow>>| {
             let owned = |pair: &PairRow| (pair.key.clone(), pair.value.clone());
-            let pairs = pairs.as_ref().map(|pairs| pairs.iter().map(owned).collect());
+            let pairs = pairs
+                .as_ref()
+                .map(|pairs| pairs.iter().map(owned).collect());
             let context = pairs.map(EncryptionContext::new);
             context.transpose().map_err(|_| KmsError::Damaged)
         };
@@ -155,7 +157,10 @@ mod tests {
         };
         assert!(lies_in(retirable_by(arn.account, &arn.region, "a"), &row));
         assert!(!lies_in(retirable_by(arn.account, &arn.region, "b"), &row));
-        assert!(!lies_in(retirable_by(arn.account, &arn.region, "a"), &count_key(arn.id)));
+        assert!(!lies_in(
+            retirable_by(arn.account, &arn.region, "a"),
+            &count_key(arn.id)
+        ));
         assert_eq!(of_retirable_row(&row), Some((arn.id, grant)));
     }
 

@@ -152,7 +152,10 @@ mod tests {
 
     const GRANTEE: &str = "arn:aws:iam::111122223333:root";
 
-    fn input(operations: &[GrantOperation], constraints: Option<GrantConstraints>) -> CreateGrantInput {
+    fn input(
+        operations: &[GrantOperation],
+        constraints: Option<GrantConstraints>,
+    ) -> CreateGrantInput {
         CreateGrantInput {
             key_id: String::new(),
             grantee_principal: GRANTEE.to_owned(),
@@ -169,7 +172,8 @@ mod tests {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Some(GrantConstraints {
             encryption_context_equals: Some(
-                EncryptionContext::new(pairs.iter().map(owned).collect::<BTreeMap<_, _>>()).unwrap(),
+                EncryptionContext::new(pairs.iter().map(owned).collect::<BTreeMap<_, _>>())
+                    .unwrap(),
             ),
             encryption_context_subset: None,
         })
@@ -192,19 +196,47 @@ mod tests {
         assert!(!symmetric.contains(&"GetPublicKey"));
         assert_eq!(
             allowed(KeySpec::Rsa2048, KeyUsage::EncryptDecrypt),
-            ["Decrypt", "Encrypt", "ReEncryptFrom", "ReEncryptTo", "GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey"]
+            [
+                "Decrypt",
+                "Encrypt",
+                "ReEncryptFrom",
+                "ReEncryptTo",
+                "GetPublicKey",
+                "CreateGrant",
+                "RetireGrant",
+                "DescribeKey"
+            ]
         );
         assert_eq!(
             allowed(KeySpec::EccNistP256, KeyUsage::SignVerify),
-            ["Sign", "Verify", "GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey"]
+            [
+                "Sign",
+                "Verify",
+                "GetPublicKey",
+                "CreateGrant",
+                "RetireGrant",
+                "DescribeKey"
+            ]
         );
         assert_eq!(
             allowed(KeySpec::Hmac256, KeyUsage::GenerateVerifyMac),
-            ["CreateGrant", "RetireGrant", "DescribeKey", "GenerateMac", "VerifyMac"]
+            [
+                "CreateGrant",
+                "RetireGrant",
+                "DescribeKey",
+                "GenerateMac",
+                "VerifyMac"
+            ]
         );
         assert_eq!(
             allowed(KeySpec::EccNistP384, KeyUsage::KeyAgreement),
-            ["GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey", "DeriveSharedSecret"]
+            [
+                "GetPublicKey",
+                "CreateGrant",
+                "RetireGrant",
+                "DescribeKey",
+                "DeriveSharedSecret"
+            ]
         );
         assert!(matches!(
             check(&input(&[G::Sign], None), SYMMETRIC.0, SYMMETRIC.1),
@@ -216,7 +248,11 @@ mod tests {
     fn constraints_are_bounded_and_for_symmetric_keys_only() {
         let operations = [GrantOperation::Decrypt];
         let checked = |constraints, spec| {
-            check(&input(&operations, constraints), spec, KeyUsage::EncryptDecrypt)
+            check(
+                &input(&operations, constraints),
+                spec,
+                KeyUsage::EncryptDecrypt,
+            )
         };
         assert_eq!(checked(equals(&[("a", "b")]), SYMMETRIC.0), Ok(()));
         let names: Vec<String> = (0..9).map(|n| n.to_string()).collect();
@@ -228,7 +264,10 @@ mod tests {
             (equals(&[("a", &long)]), SYMMETRIC.0),
             (equals(&[("a", "b"), ("A", "b")]), SYMMETRIC.0),
         ] {
-            assert!(matches!(checked(constraints, spec), Err(KmsError::Validation(_))));
+            assert!(matches!(
+                checked(constraints, spec),
+                Err(KmsError::Validation(_))
+            ));
         }
     }
 

@@ -4,8 +4,8 @@
 //! is presented. It is a sealed row of a table that no store has, so that only this server makes it.
 
 use minicbor::{Decode, Encode};
-use strongroom_rows::Record;
 use strongroom_crypto::RowSealer;
+use strongroom_rows::Record;
 use strongroom_types::kms::{KeyArn, KeyId};
 use strongroom_types::{AccountId, Entropy, Region, Timestamp};
 
@@ -53,11 +53,7 @@ impl Record for TokenRecord {
 
 impl GrantToken {
     /// The token as text: another one each time, by the seal's nonce.
-    pub(super) fn seal(
-        &self,
-        sealer: &RowSealer,
-        entropy: &dyn Entropy,
-    ) -> String {
+    pub(super) fn seal(&self, sealer: &RowSealer, entropy: &dyn Entropy) -> String {
         let record = TokenRecord {
             key: *self.key.id.as_bytes(),
             account: self.key.account.to_string(),
@@ -73,10 +69,7 @@ impl GrantToken {
     /// # Errors
     ///
     /// `InvalidGrantTokenException`.
-    pub(super) fn open(
-        text: &str,
-        sealer: &RowSealer,
-    ) -> Result<Self, KmsError> {
+    pub(super) fn open(text: &str, sealer: &RowSealer) -> Result<Self, KmsError> {
         let record = (text.len() <= TOKEN_MAX_CHARS)
             .then(|| hex::decode(text).ok())
             .flatten()

@@ -127,10 +127,16 @@ mod tests {
         let text = |outcome: Result<_, KmsError>| outcome.map_err(|error| error.to_string());
         assert_eq!(
             text(valid_to(None, None, NOW)),
-            Err("A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES".to_owned())
+            Err(
+                "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES"
+                    .to_owned()
+            )
         );
         assert_eq!(valid_to(None, at(1), NOW), Ok(at(1)));
-        assert_eq!(valid_to(Some(Expires), at(365 * DAY_SECONDS), NOW), Ok(at(365 * DAY_SECONDS)));
+        assert_eq!(
+            valid_to(Some(Expires), at(365 * DAY_SECONDS), NOW),
+            Ok(at(365 * DAY_SECONDS))
+        );
         for seconds in [0, 365 * DAY_SECONDS + 1] {
             assert!(valid_to(Some(Expires), at(seconds), NOW).is_err());
         }
