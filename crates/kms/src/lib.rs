@@ -22,6 +22,8 @@ mod destruction;
 mod encrypt;
 mod error;
 mod fixed_policies;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod import;
 mod input;
@@ -41,6 +43,8 @@ mod rows;
 mod service;
 mod states;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use destruction::DueWork;
