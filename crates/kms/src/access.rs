@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use strongroom_policy::{AccessRequest, Conditions, Resource};
 use strongroom_ports::Table;
-use strongroom_types::kms::{
-    AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier, KeyManager,
-};
+use strongroom_types::kms::{AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier};
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::cache::OpenedKey;
@@ -33,9 +31,11 @@ pub(crate) struct Ask<'a> {
     /// Tokens of grants that may not be in effect everywhere yet. Here they always are, so that a
     /// token must only be good.
     pub grant_tokens: &'a [String],
+    /// Whether the key suits the request otherwise; asked together with its usage.
+    pub fits: Option<&'a dyn Fn(&Key) -> Result<(), KmsError>>,
 }
 
-impl Ask<'_> {
+impl Ask<'static> {
     /// With nothing but the operation.
     pub(crate) fn plain(operation: Operation) -> Self {
         Self {
@@ -43,6 +43,7 @@ impl Ask<'_> {
             conditions: Conditions::default(),
             dry_run: false,
             grant_tokens: &[],
+            fits: None,
         }
     }
 }
@@ -86,6 +87,7 @@ impl KeyService {
     ) -> Result<Arc<OpenedKey>, KmsError> {
         let opened = self.authorize_key(caller, named, ask)?;
         ask.operation.fits(&opened.key)?;
+        ask.fits.map_or(Ok(()), |fits| fits(&opened.key))?;
         states::check(ask.operation, &opened.key, self.now())?;
         if ask.dry_run {
             return Err(KmsError::DryRun);
@@ -310,7 +312,7 @@ pub(crate) fn alias_not_found(arn: &AliasArn) -> KmsError {
 
 /// The condition keys that every operation on a key has (Developer Guide, "KMS condition keys").
 /// `kms:ResourceAliases` is for IAM policies and not here.
-fn general_conditions(
+pub(crate) fn general_conditions(
     own: Conditions,
     caller: &RequestContext,
     key: &Key,
@@ -353,9 +355,4 @@ fn no_identity_policy(caller: &RequestContext, action: &str) -> KmsError {
          the {action} action",
         caller.principal.arn(),
     ))
-}
-
-/// Whether a service made the key, so that nobody changes it.
-pub(crate) fn is_aws_managed(key: &Key) -> bool {
-    key.manager == KeyManager::Aws
 }

@@ -97,6 +97,15 @@ impl KeyMaterial {
     }
 }
 
+impl KeyMaterial {
+    /// Whether it is still kept although its time is over.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.import.as_ref().is_some_and(|import| {
+            import.present && import.valid_to.is_some_and(|valid_to| valid_to <= now)
+        })
+    }
+}
+
 impl Key {
     /// The state that the API shows and decides by, or `None` where the key is gone: its row is
     /// only waiting for the background.

@@ -90,11 +90,6 @@ pub(crate) fn material(key: KeyId, material: KeyMaterialId) -> Bytes {
         .into()
 }
 
-/// All wrapped materials of a key.
-pub(crate) fn materials_of(key: KeyId) -> Range {
-    prefix([&[WRAPPED][..], key.as_bytes()].concat())
-}
-
 /// Key of the row that asks for the destruction of a shred key.
 pub(crate) fn doomed_shred(id: ShredId) -> Bytes {
     [&[DOOMED][..], id.as_bytes()].concat().into()

@@ -52,6 +52,7 @@ impl KeyService {
             conditions,
             dry_run: false,
             grant_tokens: &input.grant_tokens,
+            fits: None,
         };
         let opened = self.admit(caller, &input.key_id, &ask)?;
         let key = &opened.key;
