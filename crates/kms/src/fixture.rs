@@ -48,7 +48,10 @@ impl World {
         Self {
             meta: Arc::default(),
             shreds: Arc::default(),
-            clock: Arc::new(TestClock(AtomicU64::new(START.as_millis()))),
+            clock: Arc::new(TestClock {
+                since_start: AtomicU64::new(0),
+                ahead: AtomicU64::new(START.as_millis()),
+            }),
             events: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
@@ -266,26 +269,37 @@ impl ShredStore for MemoryShreds {
     }
 }
 
-/// Time as tests set it.
-pub(crate) struct TestClock(AtomicU64);
+/// Time as tests set it, in milliseconds.
+pub(crate) struct TestClock {
+    since_start: AtomicU64,
+    /// What the wall clock has in advance of the monotonic one.
+    ahead: AtomicU64,
+}
 
 impl TestClock {
     pub(crate) fn advance_seconds(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+        self.since_start.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
     pub(crate) fn advance_days(&self, days: u64) {
         self.advance_seconds(days * 24 * 60 * 60);
     }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn jump_days(&self, days: u64) {
+        self.ahead
+            .fetch_add(days * 24 * 60 * 60 * 1000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        Timestamp::from_millis(ahead + self.since_start.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
+        Duration::from_millis(self.since_start.load(Ordering::SeqCst))
     }
 }
 
