@@ -158,7 +158,11 @@ mod tests {
         let generate = |input| service.generate_data_key_pair(&root(), input).map(|_| ());
         let sm2 = generate(input(&key.to_string(), DataKeyPairSpec::Sm2));
         assert!(matches!(sm2, Err(KmsError::UnsupportedOperation(_))));
-        let rsa = world.key(KeySpec::Rsa2048, KeyUsage::EncryptDecrypt, KeyOrigin::AwsKms);
+        let rsa = world.key(
+            KeySpec::Rsa2048,
+            KeyUsage::EncryptDecrypt,
+            KeyOrigin::AwsKms,
+        );
         let refused = generate(input(&rsa.to_string(), DataKeyPairSpec::EccNistP256));
         assert!(matches!(refused, Err(KmsError::InvalidKeyUsage(_))));
         let dry = GenerateDataKeyPairInput {
