@@ -15,7 +15,7 @@ use strongroom_ports::{
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
 };
 use strongroom_rows::{Custody, SealedRows};
-use strongroom_store::MemoryMeta;
+use strongroom_store::{ConflictRule, MemoryMeta};
 use strongroom_types::kms::{KeyArn, KeyId, KeyManager, KeyOrigin, KeySpec, KeyState, KeyUsage};
 use strongroom_types::{
     AccountId, Principal, Region, RequestContext, RequestId, Timestamp, Transport,
@@ -55,6 +55,17 @@ impl World {
             events: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
+        }
+    }
+
+    /// With a store that reports conflicts that nobody caused.
+    pub(crate) fn with_conflicts(rule: ConflictRule) -> Self {
+        Self {
+            meta: Arc::new(MortalMeta {
+                meta: MemoryMeta::with_conflicts(rule),
+                death: Mutex::default(),
+            }),
+            ..Self::new()
         }
     }
 
@@ -204,6 +215,11 @@ impl MortalMeta {
     /// Lets the process die at its next commit; the stores live on with the next process.
     pub(crate) fn die_at_next_commit(&self, death: Death) {
         *self.death.lock() = Some(death);
+    }
+
+    /// Whether it would still have died.
+    pub(crate) fn live_on(&self) -> bool {
+        self.death.lock().take().is_some()
     }
 }
 
