@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod edge;
+pub mod policy;
 pub mod rows;
 
 use std::sync::OnceLock;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("headers", edge::headers),
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
+    ("policy_document", policy::policy_document),
 ];
 
 /// Keyless parsing of a stream's header, and the arithmetic on its lengths.

@@ -1,5 +1,6 @@
 //! Why an operation fails.
 
+use strongroom_asymmetric::AsymmetricError;
 use strongroom_policy::Denied;
 use strongroom_ports::{CommitError, KeyError, MetaError, ShredError};
 use strongroom_rows::RowError;
@@ -142,6 +143,32 @@ impl From<ShredError> for KmsError {
     fn from(error: ShredError) -> Self {
         tracing::error!(%error, "shred keys cannot be reached");
         Self::Unavailable
+    }
+}
+
+impl From<AsymmetricError> for KmsError {
+    fn from(error: AsymmetricError) -> Self {
+        use AsymmetricError as E;
+        let text = error.to_string();
+        match error {
+            E::SigningAlgorithm { .. }
+            | E::EncryptionAlgorithm { .. }
+            | E::MacAlgorithm { .. }
+            | E::KeyAgreement(_) => Self::InvalidKeyUsage(text),
+            E::MessageType { .. }
+            | E::DigestLength(_)
+            | E::PlaintextLength { .. }
+            | E::PeerPublicKey(_) => Self::Validation(text),
+            E::UnsupportedKeySpec(_)
+            | E::UnsupportedWrappingKeySpec(_)
+            | E::UnsupportedWrappingAlgorithm(_)
+            | E::UnsupportedMessageType { .. } => Self::UnsupportedOperation(Some(text)),
+            E::Decrypt | E::Unwrap => Self::InvalidCiphertext,
+            E::InvalidSignature => Self::InvalidSignature,
+            E::InvalidMac => Self::InvalidMac,
+            E::KeyMaterial(_) => Self::Damaged,
+            E::Internal | _ => Self::Unavailable,
+        }
     }
 }
 

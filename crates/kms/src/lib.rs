@@ -12,10 +12,39 @@
 //!
 //! Calls block on storage: call from a worker thread.
 
+mod access;
+mod aliases;
+mod asymmetric_use;
+mod authority;
+mod cache;
+mod contention;
+mod destruction;
+mod encrypt;
 mod error;
+mod fixed_policies;
+mod grants;
+mod import;
 mod input;
+mod key;
+mod key_create;
+mod key_states;
+mod keys;
+mod lease;
+mod managed;
+mod markers;
+mod materials;
+mod operation;
 mod output;
+mod policies;
+mod rotation;
+mod rows;
+mod service;
+mod states;
+mod tags;
+mod usage;
 
+pub use destruction::DueWork;
 pub use error::KmsError;
 pub use input::*;
 pub use output::*;
+pub use service::{KeyService, KeyServiceOptions, KeyServicePorts};

@@ -9,6 +9,7 @@
 
 mod custody;
 mod record;
+mod resident;
 mod sealed;
 
 pub use custody::Custody;

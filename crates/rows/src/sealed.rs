@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use strongroom_ports::{Entropy, MetaError, MetaStore, Row, RowVersion, Scan, Table};
 
+use crate::resident::Resident;
 use crate::{Custody, Record};
 
 /// The metadata store, as a service with records sees it.
@@ -31,6 +32,16 @@ pub enum RowError {
 }
 
 impl SealedRows {
+    /// The same rows as far as they are in memory: reads never wait for the disk and answer
+    /// [`MetaError::NotInMemory`] instead, as scans always do; commits are refused.
+    #[must_use]
+    pub fn in_memory(&self) -> Self {
+        Self {
+            meta: Arc::new(Resident(Arc::clone(&self.meta))),
+            ..self.clone()
+        }
+    }
+
     /// Reads, opens and decodes one row. Blocks.
     ///
     /// # Errors

@@ -85,6 +85,10 @@ impl AuditSink for TableAudit {
             });
         self.meta.commit(transaction)
     }
+
+    fn row_of(&self, event: &AuditEvent) -> Option<(Bytes, Bytes)> {
+        Some(self.row(event))
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,358 @@
+//! The one door: every operation on a key comes through here, in this order.
+//!
+//! ```text
+//! resolve -> authorize -> usage -> state -> dry run -> (the operation)
+//! ```
+//!
+//! Who may not use a key learns nothing of it: a key of another account that does not exist and one
+//! that the caller may not use have the same answer.
+
+use std::sync::Arc;
+
+use strongroom_policy::{AccessRequest, Conditions, Resource};
+use strongroom_ports::Table;
+use strongroom_types::kms::{AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier};
+use strongroom_types::{AccountId, RequestContext};
+
+use crate::cache::OpenedKey;
+use crate::grants::StoredGrants;
+use crate::key::Key;
+use crate::operation::Operation;
+use crate::rows::AliasRow;
+use crate::{KeyService, KmsError, keys, states};
+
+/// What an operation asks of a key.
+pub(crate) struct Ask<'a> {
+    pub operation: Operation,
+    /// The request's own condition keys, such as those of [`with_context`]. The general ones are
+    /// added here.
+    pub conditions: Conditions,
+    pub dry_run: bool,
+    /// Tokens of grants that may not be in effect everywhere yet. Here they always are, so that a
+    /// token must only be good.
+    pub grant_tokens: &'a [String],
+    /// Whether the key suits the request otherwise; asked together with its usage.
+    pub fits: Option<&'a dyn Fn(&Key) -> Result<(), KmsError>>,
+}
+
+impl Ask<'static> {
+    /// With nothing but the operation.
+    pub(crate) fn plain(operation: Operation) -> Self {
+        Self {
+            operation,
+            conditions: Conditions::default(),
+            dry_run: false,
+            grant_tokens: &[],
+            fits: None,
+        }
+    }
+}
+
+/// A key that a request means, existing or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub arn: KeyArn,
+    /// The alias by which the request named it.
+    pub alias: Option<AliasName>,
+}
+
+impl From<KeyArn> for Named {
+    fn from(arn: KeyArn) -> Self {
+        Self { arn, alias: None }
+    }
+}
+
+impl KeyService {
+    /// Everything that comes before the operation itself, for the key that `key_id` names.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`]; [`KmsError::DryRun`] if nothing else stands in the way of a dry run.
+    pub(crate) fn admit(
+        &self,
+        caller: &RequestContext,
+        key_id: &str,
+        ask: &Ask<'_>,
+    ) -> Result<Arc<OpenedKey>, KmsError> {
+        let named = self.resolve(caller, key_id, ask.operation)?;
+        self.admit_named(caller, &named, ask)
+    }
+
+    /// As [`KeyService::admit`], for a key that is resolved already.
+    pub(crate) fn admit_named(
+        &self,
+        caller: &RequestContext,
+        named: &Named,
+        ask: &Ask<'_>,
+    ) -> Result<Arc<OpenedKey>, KmsError> {
+        let opened = self.authorize_key(caller, named, ask)?;
+        ask.operation.fits(&opened.key)?;
+        ask.fits.map_or(Ok(()), |fits| fits(&opened.key))?;
+        states::check(ask.operation, &opened.key, self.now())?;
+        if ask.dry_run {
+            return Err(KmsError::DryRun);
+        }
+        Ok(opened)
+    }
+
+    /// The first half of [`KeyService::admit_named`]: the key exists, and the caller may. For what
+    /// has checks of its own before usage and state.
+    pub(crate) fn authorize_key(
+        &self,
+        caller: &RequestContext,
+        named: &Named,
+        ask: &Ask<'_>,
+    ) -> Result<Arc<OpenedKey>, KmsError> {
+        let Named { arn, alias } = named;
+        let foreign = caller.principal.account() != Some(arn.account);
+        let opened = self
+            .opened_key(arn)?
+            .filter(|opened| opened.key.state(self.now()).is_some());
+        let Some(opened) = opened else {
+            return Err(if foreign {
+                no_resource_policy(caller, ask.operation.action(), &arn.to_string())
+            } else {
+                states::does_not_exist(arn)
+            });
+        };
+        self.check_grant_tokens(ask.grant_tokens)?;
+        let key = &opened.key;
+        let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
+        let grants = StoredGrants::of(self, arn.id);
+        let resource = Resource::Key {
+            arn: arn.clone(),
+            manager: key.manager,
+        };
+        let decision = self.ports.authorizer.decide(&AccessRequest {
+            context: caller,
+            action: ask.operation.action(),
+            resource: &resource,
+            conditions: &conditions,
+            resource_policy: Some(&key.policy),
+            grants: Some(&grants),
+        });
+        match decision {
+            Ok(()) => Ok(opened),
+            Err(_) if grants.failure().is_some() => {
+                Err(grants.failure().unwrap_or(KmsError::Unavailable))
+            }
+            Err(_) if foreign => Err(no_resource_policy(
+                caller,
+                ask.operation.action(),
+                &arn.to_string(),
+            )),
+            Err(denied) => Err(denied.into()),
+        }
+    }
+
+    /// The key that a `KeyId` parameter means (Developer Guide, "Key identifiers").
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::NotFound`] with AWS's texts; [`KmsError::AccessDenied`] for aliases of other
+    /// accounts, existing or not.
+    pub(crate) fn resolve(
+        &self,
+        caller: &RequestContext,
+        key_id: &str,
+        operation: Operation,
+    ) -> Result<Named, KmsError> {
+        let invalid = || KmsError::NotFound(format!("Invalid keyId '{key_id}'"));
+        let identifier = KeyIdentifier::parse(key_id).map_err(|_| invalid())?;
+        let account = self.account_of(caller, operation.action())?;
+        match identifier {
+            KeyIdentifier::Id(id) => Ok(self.arn(account, id).into()),
+            KeyIdentifier::Arn(arn) => {
+                self.check_region(&arn.region)?;
+                Ok(arn.into())
+            }
+            KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_) if !operation.takes_aliases() => {
+                Err(invalid())
+            }
+            KeyIdentifier::Alias(name) => self.resolve_alias(account, name),
+            KeyIdentifier::AliasArn(arn) => {
+                self.check_region(&arn.region)?;
+                let name = arn.to_string();
+                let named = self.resolve_alias(arn.account, arn.name);
+                match named {
+                    Err(KmsError::NotFound(_)) if arn.account != account => {
+                        Err(no_resource_policy(caller, operation.action(), &name))
+                    }
+                    // The key's own ARN would tell that the alias exists.
+                    Ok(named) if arn.account != account => {
+                        self.authorize_key(caller, &named, &Ask::plain(operation))
+                            .map_err(|_| no_resource_policy(caller, operation.action(), &name))?;
+                        Ok(named)
+                    }
+                    named => named,
+                }
+            }
+        }
+    }
+
+    fn resolve_alias(&self, account: AccountId, name: AliasName) -> Result<Named, KmsError> {
+        let row_key = keys::alias(account, &self.options.region, &name);
+        let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? else {
+            return Err(alias_not_found(&self.alias_arn(account, name)));
+        };
+        Ok(Named {
+            arn: self.arn(account, KeyId::from_bytes(row.key)),
+            alias: Some(name),
+        })
+    }
+
+    /// The account whose keys the caller means.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::AccessDenied`] for callers without one.
+    pub(crate) fn account_of(
+        &self,
+        caller: &RequestContext,
+        action: &str,
+    ) -> Result<AccountId, KmsError> {
+        caller
+            .principal
+            .account()
+            .ok_or_else(|| no_identity_policy(caller, action))
+    }
+
+    /// Decides about an operation without a key.
+    pub(crate) fn authorize_service(
+        &self,
+        caller: &RequestContext,
+        action: &'static str,
+        conditions: Conditions,
+    ) -> Result<AccountId, KmsError> {
+        let account = self.account_of(caller, action)?;
+        self.decide(
+            caller,
+            action,
+            &Resource::KeyService { account },
+            conditions,
+        )?;
+        Ok(account)
+    }
+
+    /// Decides about an alias itself.
+    pub(crate) fn authorize_alias(
+        &self,
+        caller: &RequestContext,
+        operation: Operation,
+        alias: &AliasArn,
+    ) -> Result<(), KmsError> {
+        let resource = Resource::Alias { arn: alias.clone() };
+        self.decide(caller, operation.action(), &resource, Conditions::default())
+    }
+
+    fn decide(
+        &self,
+        caller: &RequestContext,
+        action: &'static str,
+        resource: &Resource,
+        conditions: Conditions,
+    ) -> Result<(), KmsError> {
+        let conditions = caller_conditions(conditions, caller);
+        self.ports.authorizer.decide(&AccessRequest {
+            context: caller,
+            action,
+            resource,
+            conditions: &conditions,
+            resource_policy: None,
+            grants: None,
+        })?;
+        Ok(())
+    }
+
+    /// The ARN of a key of this region.
+    pub(crate) fn arn(&self, account: AccountId, id: KeyId) -> KeyArn {
+        KeyArn {
+            region: self.options.region.clone(),
+            account,
+            id,
+        }
+    }
+
+    /// The ARN of an alias of this region.
+    pub(crate) fn alias_arn(&self, account: AccountId, name: AliasName) -> AliasArn {
+        AliasArn {
+            region: self.options.region.clone(),
+            account,
+            name,
+        }
+    }
+
+    fn check_region(&self, region: &strongroom_types::Region) -> Result<(), KmsError> {
+        if *region == self.options.region {
+            return Ok(());
+        }
+        Err(KmsError::NotFound(format!("Invalid arn {region}")))
+    }
+}
+
+/// Adds the condition keys of an encryption context.
+pub(crate) fn with_context(conditions: Conditions, context: &EncryptionContext) -> Conditions {
+    if context.is_empty() {
+        return conditions;
+    }
+    let conditions =
+        conditions.with_all("kms:EncryptionContextKeys", context.pairs().keys().cloned());
+    context
+        .pairs()
+        .iter()
+        .fold(conditions, |conditions, (name, value)| {
+            conditions.with(&format!("kms:EncryptionContext:{name}"), value)
+        })
+}
+
+/// The answer for an alias that is not there.
+pub(crate) fn alias_not_found(arn: &AliasArn) -> KmsError {
+    KmsError::NotFound(format!("Alias {arn} is not found."))
+}
+
+/// The condition keys that every operation on a key has (Developer Guide, "KMS condition keys").
+/// `kms:ResourceAliases` is for IAM policies and not here.
+pub(crate) fn general_conditions(
+    own: Conditions,
+    caller: &RequestContext,
+    key: &Key,
+    alias: Option<&AliasName>,
+) -> Conditions {
+    let conditions = caller_conditions(own, caller)
+        .with("kms:KeySpec", key.spec.name())
+        .with("kms:KeyUsage", key.usage.name())
+        .with("kms:KeyOrigin", key.origin.name())
+        .with("kms:MultiRegion", "false");
+    match alias {
+        Some(alias) => conditions.with("kms:RequestAlias", alias.as_str()),
+        None => conditions,
+    }
+}
+
+fn caller_conditions(own: Conditions, caller: &RequestContext) -> Conditions {
+    let conditions = match caller.principal.account() {
+        Some(account) => own.with("kms:CallerAccount", account.as_str()),
+        None => own,
+    };
+    match &caller.via_service {
+        Some(service) => conditions.with("kms:ViaService", service.to_string()),
+        None => conditions,
+    }
+}
+
+/// The one answer about what belongs to another account.
+fn no_resource_policy(caller: &RequestContext, action: &str, resource: &str) -> KmsError {
+    KmsError::AccessDenied(format!(
+        "User: {} is not authorized to perform: {action} on resource: {resource} because no \
+         resource-based policy allows the {action} action",
+        caller.principal.arn(),
+    ))
+}
+
+fn no_identity_policy(caller: &RequestContext, action: &str) -> KmsError {
+    KmsError::AccessDenied(format!(
+        "User: {} is not authorized to perform: {action} because no identity-based policy allows \
+         the {action} action",
+        caller.principal.arn(),
+    ))
+}

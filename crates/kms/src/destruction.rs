@@ -1,0 +1,321 @@
+//! What is due: keys past their date go with everything that is theirs, imported material expires,
+//! and what was remembered in memory is written.
+//!
+//! ```text
+//!  key past its date --> "being destroyed" --> aliases, grants go --> key and materials go,
+//!                                                                     shred keys are doomed
+//!  doomed shred key --> its files are overwritten and removed --> its row goes
+//! ```
+//!
+//! Each arrow is a commit, or a file operation that may be done twice. A crash between two of them
+//! leaves work to do again. A shred key is destroyed only after the commit that removed the last row
+//! that needs it, so a key that lives never loses one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use strongroom_ports::{Clock, Table, Transaction};
+use strongroom_types::Timestamp;
+use strongroom_types::kms::KeyArn;
+
+use crate::contention::until_undisturbed;
+use crate::grants::record::{self, GrantId};
+use crate::key::{Key, Lifecycle};
+use crate::rotation::is_due;
+use crate::rows::{AliasRow, DoomedShredRow, GrantRow, KeyAliasRow, KeyRow};
+use crate::service::damaged;
+use crate::{KeyService, KmsError, keys};
+
+/// A wall clock that is ahead of the monotonic one by more than this has jumped.
+const JUMP: Duration = Duration::from_secs(5 * 60);
+/// How long after a jump nothing is destroyed.
+const QUARANTINE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Keys read at once.
+const PAGE_ROWS: usize = 200;
+/// Rows of one transaction.
+const BATCH_ROWS: usize = 200;
+
+/// What a run did.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DueWork {
+    /// Keys that are gone now.
+    pub keys_destroyed: usize,
+    /// Imported materials that had expired and are gone now.
+    pub materials_expired: usize,
+    /// Keys that were rotated.
+    pub keys_rotated: usize,
+    /// Shred keys whose files are gone now.
+    pub shred_keys_destroyed: usize,
+    /// Last uses that were written.
+    pub last_uses_written: usize,
+    /// Destructions that wait, because the wall clock has jumped ahead.
+    pub postponed: usize,
+    /// Keys for which something failed; it is tried again in the next run.
+    pub failed: usize,
+}
+
+impl KeyService {
+    /// Does what is due. Blocks; call it in the background, about once a minute. Only one run at a
+    /// time does any good; several do no harm.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`], if the store cannot be read at all. What was done before stays done.
+    pub fn run_due_work(&self) -> Result<DueWork, KmsError> {
+        let may_destroy = self.shared.clock_guard.may_destroy(&*self.ports.clock);
+        let mut work = DueWork {
+            last_uses_written: self.flush_last_uses()?,
+            ..DueWork::default()
+        };
+        let mut start = Bytes::new();
+        loop {
+            let (page, more) =
+                self.ports
+                    .rows
+                    .scan::<KeyRow>(Table::KMS_KEYS, (start, None), PAGE_ROWS)?;
+            let last = page.last().map(|(row, _)| keys::behind(&row.key));
+            for (row, record) in page {
+                let key = keys::parse_key(&row.key).and_then(|arn| Key::from_row(arn, record));
+                let done = key
+                    .ok_or_else(damaged)
+                    .and_then(|key| self.do_due_work_of(&key, may_destroy, &mut work));
+                // One key that cannot be worked on must not hold up the others.
+                if let Err(error) = done {
+                    tracing::error!(%error, "due work of a key failed");
+                    work.failed += 1;
+                }
+            }
+            match last {
+                Some(next) if more => start = next,
+                _ => break,
+            }
+        }
+        self.destroy_all_doomed(&mut work)?;
+        Ok(work)
+    }
+
+    fn do_due_work_of(
+        &self,
+        key: &Key,
+        may_destroy: bool,
+        work: &mut DueWork,
+    ) -> Result<(), KmsError> {
+        let now = self.now();
+        match key.lifecycle {
+            Lifecycle::Destroying => return self.destroy(&key.arn, work),
+            Lifecycle::PendingDeletion { until } if until <= now => {
+                if !may_destroy {
+                    work.postponed += 1;
+                } else if self.condemn(&key.arn)? {
+                    return self.destroy(&key.arn, work);
+                }
+                return Ok(());
+            }
+            Lifecycle::PendingDeletion { .. } | Lifecycle::Enabled | Lifecycle::Disabled => {}
+        }
+        if key.materials.iter().any(|it| it.has_expired(now)) {
+            if may_destroy {
+                work.materials_expired += self.expire_materials(&key.arn)?;
+            } else {
+                work.postponed += 1;
+            }
+        }
+        if is_due(key, now) && self.rotate_if_due(&key.arn)? {
+            work.keys_rotated += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the step from which there is no way back. False if the key was saved in time.
+    fn condemn(&self, arn: &KeyArn) -> Result<bool, KmsError> {
+        until_undisturbed(|| {
+            let Some(opened) = self.opened_key(arn)? else {
+                return Ok(false);
+            };
+            match opened.key.lifecycle {
+                Lifecycle::PendingDeletion { until } if until <= self.now() => {}
+                Lifecycle::Destroying => return Ok(true),
+                Lifecycle::PendingDeletion { .. } | Lifecycle::Enabled | Lifecycle::Disabled => {
+                    return Ok(false);
+                }
+            }
+            let key = Key {
+                lifecycle: Lifecycle::Destroying,
+                ..opened.key.clone()
+            };
+            let transaction =
+                Transaction::new().expect(Table::KMS_KEYS, keys::key(arn), Some(opened.version));
+            let transaction = self.put_key(transaction, &key)?;
+            self.commit(transaction, None, &[arn])?;
+            tracing::info!(key = %arn, "the key is being destroyed");
+            Ok(true)
+        })
+    }
+
+    /// Removes what is left of a condemned key. May be interrupted anywhere, and begun again.
+    fn destroy(&self, arn: &KeyArn, work: &mut DueWork) -> Result<(), KmsError> {
+        self.remove_aliases(arn)?;
+        self.remove_grants(arn)?;
+        let removed = until_undisturbed(|| {
+            let Some(opened) = self.opened_key(arn)? else {
+                return Ok(false);
+            };
+            let row_key = keys::key(arn);
+            let mut transaction = Transaction::new()
+                .expect(Table::KMS_KEYS, row_key.clone(), Some(opened.version))
+                .delete(Table::KMS_KEYS, row_key)
+                .delete(Table::KMS_LAST_USAGE, keys::last_usage(arn.id))
+                .delete(Table::KMS_RETIRABLE_GRANTS, record::count_key(arn.id));
+            for material in &opened.key.materials {
+                let gone = material
+                    .import
+                    .as_ref()
+                    .is_some_and(|import| !import.present);
+                if !gone {
+                    transaction = self.doom_material(transaction, arn, material)?;
+                }
+            }
+            self.commit(transaction, None, &[arn])?;
+            Ok(true)
+        })?;
+        if removed {
+            tracing::info!(key = %arn, "the key is destroyed");
+            work.keys_destroyed += 1;
+        }
+        Ok(())
+    }
+
+    fn remove_aliases(&self, arn: &KeyArn) -> Result<(), KmsError> {
+        loop {
+            let (page, _) = self.ports.rows.scan::<KeyAliasRow>(
+                Table::KMS_KEY_ALIASES,
+                keys::aliases_of_key(arn.id),
+                BATCH_ROWS,
+            )?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (row, _) in page {
+                let name = keys::parse_key_alias(&row.key).ok_or_else(damaged)?;
+                let alias = keys::alias(arn.account, &arn.region, &name);
+                until_undisturbed(|| {
+                    let mut transaction =
+                        Transaction::new().delete(Table::KMS_KEY_ALIASES, row.key.clone());
+                    // It may point elsewhere by now.
+                    if let Some((record, version)) =
+                        self.read::<AliasRow>(Table::KMS_ALIASES, &alias)?
+                        && record.key == *arn.id.as_bytes()
+                    {
+                        transaction = transaction
+                            .expect(Table::KMS_ALIASES, alias.clone(), Some(version))
+                            .delete(Table::KMS_ALIASES, alias.clone());
+                    }
+                    self.commit(transaction, None, &[])
+                })?;
+            }
+        }
+    }
+
+    fn remove_grants(&self, arn: &KeyArn) -> Result<(), KmsError> {
+        loop {
+            let (page, _) = self.ports.rows.scan::<GrantRow>(
+                Table::KMS_GRANTS,
+                keys::grants_of(arn.id),
+                BATCH_ROWS,
+            )?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut transaction = Transaction::new();
+            for (row, grant) in page {
+                if let Some(principal) = &grant.retiring {
+                    let id = keys::parse_grant(&row.key).ok_or_else(damaged)?;
+                    let row_key = record::retirable_key(arn, principal, GrantId(id));
+                    transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, row_key);
+                }
+                transaction = transaction.delete(Table::KMS_GRANTS, row.key);
+            }
+            self.commit(transaction, None, &[])?;
+        }
+    }
+
+    fn destroy_all_doomed(&self, work: &mut DueWork) -> Result<(), KmsError> {
+        let (mut start, end) = keys::doomed_shreds();
+        loop {
+            let (page, more) = self.ports.rows.scan::<DoomedShredRow>(
+                Table::KMS_MATERIALS,
+                (start, end.clone()),
+                PAGE_ROWS,
+            )?;
+            let last = page.last().map(|(row, _)| keys::behind(&row.key));
+            for (row, _) in page {
+                let done = keys::parse_doomed_shred(&row.key)
+                    .ok_or_else(damaged)
+                    .and_then(|shred| self.destroy_doomed(shred));
+                match done {
+                    Ok(()) => work.shred_keys_destroyed += 1,
+                    Err(error) => {
+                        tracing::error!(%error, "a shred key cannot be destroyed yet");
+                        work.failed += 1;
+                    }
+                }
+            }
+            match last {
+                Some(next) if more => start = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Notices when the wall clock jumps ahead, so that a wrong clock destroys nothing.
+pub(crate) struct ClockGuard(Mutex<Guard>);
+
+struct Guard {
+    /// Both clocks at one moment: the start, or the last jump.
+    wall: Timestamp,
+    monotonic: Duration,
+    /// Until when, by the monotonic clock, nothing is destroyed.
+    quarantined_until: Duration,
+}
+
+impl ClockGuard {
+    pub(crate) fn new(clock: &dyn Clock) -> Self {
+        Self(Mutex::new(Guard {
+            wall: clock.now(),
+            monotonic: clock.monotonic(),
+            quarantined_until: Duration::ZERO,
+        }))
+    }
+
+    /// Whether the wall clock can be believed so far that what it says is due may be destroyed.
+    ///
+    /// A clock that was set ahead since the last look is not believed for a day: time for somebody
+    /// to notice. What is past its date cannot be used either way.
+    fn may_destroy(&self, clock: &dyn Clock) -> bool {
+        let mut guard = self.0.lock();
+        let (wall, monotonic) = (clock.now(), clock.monotonic());
+        let wall_progress =
+            Duration::from_millis(wall.as_millis().saturating_sub(guard.wall.as_millis()));
+        let progress = monotonic.saturating_sub(guard.monotonic);
+        if wall_progress > progress + JUMP {
+            let ahead_seconds = (wall_progress - progress).as_secs();
+            tracing::error!(
+                ahead_seconds,
+                "the wall clock has jumped ahead: no key is destroyed for 24 hours"
+            );
+            metrics::counter!("strongroom_kms_clock_jumps_total").increment(1);
+            *guard = Guard {
+                wall,
+                monotonic,
+                quarantined_until: monotonic + QUARANTINE,
+            };
+        } else if wall_progress + JUMP < progress {
+            // Set back: from here on a jump ahead is measured anew.
+            guard.wall = wall;
+            guard.monotonic = monotonic;
+        }
+        monotonic >= guard.quarantined_until
+    }
+}

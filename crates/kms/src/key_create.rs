@@ -1,0 +1,157 @@
+//! CreateKey.
+
+use strongroom_policy::{Conditions, key_policy};
+use strongroom_ports::{Table, Transaction};
+use strongroom_types::RequestContext;
+use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
+
+use crate::contention::until_undisturbed;
+use crate::fixed_policies::default_policy;
+use crate::key::{Key, Lifecycle, Rotation};
+use crate::materials::{KeptMaterial, Material};
+use crate::service::{Asked, damaged};
+use crate::tags::{self, with_tags};
+use crate::{CreateKeyInput, CreateKeyOutput, KeyService, KmsError, keys};
+
+impl KeyService {
+    /// CreateKey: makes a key, with material unless that will be imported. Each call makes one.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`].
+    pub fn create_key(
+        &self,
+        caller: &RequestContext,
+        input: CreateKeyInput,
+    ) -> Result<CreateKeyOutput, KmsError> {
+        let spec = input.key_spec.unwrap_or(KeySpec::SymmetricDefault);
+        let origin = input.origin.unwrap_or(KeyOrigin::AwsKms);
+        let usage = usage_of(spec, input.key_usage)?;
+        tags::check(&input.tags)?;
+        let conditions = with_tags(Conditions::default(), &input.tags)
+            .with("kms:KeySpec", spec.name())
+            .with("kms:KeyUsage", usage.name())
+            .with("kms:KeyOrigin", origin.name())
+            .with("kms:MultiRegion", input.multi_region.to_string());
+        let conditions = if input.bypass_policy_lockout_safety_check {
+            conditions.with("kms:BypassPolicyLockoutSafetyCheck", "true")
+        } else {
+            conditions
+        };
+        let account = self.authorize_service(caller, "kms:CreateKey", conditions.clone())?;
+        if !input.tags.is_empty() {
+            self.authorize_service(caller, "kms:TagResource", conditions)?;
+        }
+        let unsupported = |what: &str| Err(KmsError::UnsupportedOperation(Some(what.to_owned())));
+        match (spec, origin) {
+            _ if input.multi_region => return unsupported("Multi-Region keys are not supported."),
+            (_, KeyOrigin::AwsCloudHsm | KeyOrigin::ExternalKeyStore) => {
+                return unsupported("Custom key stores are not supported.");
+            }
+            (KeySpec::Sm2, _) => {
+                return unsupported("KeySpec SM2 is not supported in this Region.");
+            }
+            (_, KeyOrigin::AwsKms | KeyOrigin::External) => {}
+        }
+        let arn = self.arn(account, KeyId::random(&*self.ports.entropy));
+        let policy = match input.policy {
+            Some(policy) => {
+                let bypass = input.bypass_policy_lockout_safety_check;
+                key_policy::check(&policy, &arn, &caller.principal, bypass)?;
+                policy
+            }
+            None => default_policy(account),
+        };
+        let key = Key {
+            arn,
+            spec,
+            usage,
+            origin,
+            manager: KeyManager::Customer,
+            lifecycle: Lifecycle::Enabled,
+            description: input.description.unwrap_or_default(),
+            policy,
+            tags: input.tags,
+            created: self.now(),
+            rotation: Rotation::OFF,
+            on_demand_rotations: 0,
+            materials: Vec::new(),
+            current: None,
+            pending: None,
+        };
+        let key = self.store_new_key(caller, key, Ok)?;
+        let key_metadata = key.metadata(self.now()).ok_or_else(damaged)?;
+        Ok(CreateKeyOutput { key_metadata })
+    }
+
+    /// Makes the material of a new key, unless it will be imported, and stores the key. `with` adds
+    /// what shall come into being together with it.
+    pub(crate) fn store_new_key(
+        &self,
+        caller: &RequestContext,
+        key: Key,
+        with: impl Fn(Transaction) -> Result<Transaction, KmsError>,
+    ) -> Result<Key, KmsError> {
+        let (key, kept) = self.with_first_material(key)?;
+        let asked = Asked {
+            caller,
+            event: "CreateKey",
+            key: Some(&key.arn),
+        };
+        let stored = until_undisturbed(|| {
+            let transaction = Transaction::new().expect(Table::KMS_KEYS, keys::key(&key.arn), None);
+            let mut transaction = with(self.put_key(transaction, &key)?)?;
+            if let Some(kept) = &kept {
+                transaction = self.put_material(transaction, &key.arn, kept)?;
+            }
+            self.commit(transaction, Some(asked), &[&key.arn])
+        });
+        match stored {
+            Ok(()) => Ok(key),
+            Err(error) => {
+                // Anything else may have been committed.
+                let nothing_happened = matches!(
+                    error,
+                    KmsError::Contention | KmsError::LimitExceeded(_) | KmsError::AlreadyExists(_)
+                );
+                if let Some(kept) = kept.filter(|_| nothing_happened) {
+                    self.discard(&kept);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn with_first_material(&self, key: Key) -> Result<(Key, Option<KeptMaterial>), KmsError> {
+        if key.origin == KeyOrigin::External {
+            return Ok((key, None));
+        }
+        let material = Material::generate(self, key.spec)?;
+        let kept = self.keep_material(&key.arn, key.spec, &material, None)?;
+        let key = Key {
+            current: Some(kept.entry.id),
+            materials: vec![kept.entry.clone()],
+            ..key
+        };
+        Ok((key, Some(kept)))
+    }
+}
+
+/// The usage of a key of that spec.
+fn usage_of(spec: KeySpec, wanted: Option<KeyUsage>) -> Result<KeyUsage, KmsError> {
+    match wanted {
+        None if spec == KeySpec::SymmetricDefault => Ok(KeyUsage::EncryptDecrypt),
+        None => Err(KmsError::Validation(
+            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption \
+             keys."
+                .to_owned(),
+        )),
+        // Its own refusal comes later.
+        Some(usage) if spec == KeySpec::Sm2 || spec.usages().contains(&usage) => Ok(usage),
+        Some(usage) => Err(KmsError::Validation(format!(
+            "KeyUsage {} is not compatible with KeySpec {}",
+            usage.name(),
+            spec.name()
+        ))),
+    }
+}

@@ -1,0 +1,190 @@
+//! The operations that are done to a key, and what each asks of it before anything else.
+
+use strongroom_types::kms::{KeySpec, KeyUsage};
+
+use crate::KmsError;
+use crate::key::Key;
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// An operation on a key. Its IAM action is `kms:` and its name; ReEncrypt is two.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub(crate) enum Operation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Operation {
+            /// All of them.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The name, as grants and policies have it.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The IAM action.
+            pub(crate) const fn action(self) -> &'static str {
+                match self { $(Self::$name => concat!("kms:", stringify!($name)),)* }
+            }
+        }
+    };
+}
+
+operations! {
+    CancelKeyDeletion,
+    CreateAlias,
+    CreateGrant,
+    Decrypt,
+    DeleteAlias,
+    DeleteImportedKeyMaterial,
+    DeriveSharedSecret,
+    DescribeKey,
+    DisableKey,
+    DisableKeyRotation,
+    EnableKey,
+    EnableKeyRotation,
+    Encrypt,
+    GenerateDataKey,
+    GenerateDataKeyPair,
+    GenerateDataKeyPairWithoutPlaintext,
+    GenerateDataKeyWithoutPlaintext,
+    GenerateMac,
+    GetKeyLastUsage,
+    GetKeyPolicy,
+    GetKeyRotationStatus,
+    GetParametersForImport,
+    GetPublicKey,
+    ImportKeyMaterial,
+    ListAliases,
+    ListGrants,
+    ListKeyPolicies,
+    ListKeyRotations,
+    ListResourceTags,
+    PutKeyPolicy,
+    /// The half of ReEncrypt that decrypts.
+    ReEncryptFrom,
+    /// The half of ReEncrypt that encrypts.
+    ReEncryptTo,
+    RetireGrant,
+    RevokeGrant,
+    RotateKeyOnDemand,
+    ScheduleKeyDeletion,
+    Sign,
+    TagResource,
+    UntagResource,
+    /// Of the key that the alias shall point to.
+    UpdateAlias,
+    UpdateKeyDescription,
+    Verify,
+    VerifyMac,
+}
+
+impl Operation {
+    /// The operation as it is called: in texts, records and figures.
+    pub(crate) const fn called(self) -> &'static str {
+        match self {
+            Self::ReEncryptFrom | Self::ReEncryptTo => "ReEncrypt",
+            _ => self.name(),
+        }
+    }
+
+    /// Whether `KeyId` may be an alias (spec 1.1): where the key is used, not managed.
+    pub(crate) const fn takes_aliases(self) -> bool {
+        self.required_usage().is_some() || matches!(self, Self::DescribeKey | Self::GetPublicKey)
+    }
+
+    /// The usage that a key must have, for operations that use it.
+    pub(crate) const fn required_usage(self) -> Option<KeyUsage> {
+        match self {
+            Self::Decrypt
+            | Self::Encrypt
+            | Self::GenerateDataKey
+            | Self::GenerateDataKeyPair
+            | Self::GenerateDataKeyPairWithoutPlaintext
+            | Self::GenerateDataKeyWithoutPlaintext
+            | Self::ReEncryptFrom
+            | Self::ReEncryptTo => Some(KeyUsage::EncryptDecrypt),
+            Self::Sign | Self::Verify => Some(KeyUsage::SignVerify),
+            Self::GenerateMac | Self::VerifyMac => Some(KeyUsage::GenerateVerifyMac),
+            Self::DeriveSharedSecret => Some(KeyUsage::KeyAgreement),
+            Self::CancelKeyDeletion
+            | Self::CreateAlias
+            | Self::CreateGrant
+            | Self::DeleteAlias
+            | Self::DeleteImportedKeyMaterial
+            | Self::DescribeKey
+            | Self::DisableKey
+            | Self::DisableKeyRotation
+            | Self::EnableKey
+            | Self::EnableKeyRotation
+            | Self::GetKeyLastUsage
+            | Self::GetKeyPolicy
+            | Self::GetKeyRotationStatus
+            | Self::GetParametersForImport
+            | Self::GetPublicKey
+            | Self::ImportKeyMaterial
+            | Self::ListAliases
+            | Self::ListGrants
+            | Self::ListKeyPolicies
+            | Self::ListKeyRotations
+            | Self::ListResourceTags
+            | Self::PutKeyPolicy
+            | Self::RetireGrant
+            | Self::RevokeGrant
+            | Self::RotateKeyOnDemand
+            | Self::ScheduleKeyDeletion
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::UpdateAlias
+            | Self::UpdateKeyDescription => None,
+        }
+    }
+
+    /// Whether the key can do this at all, in whatever state it is.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::InvalidKeyUsage`], [`KmsError::UnsupportedOperation`].
+    pub(crate) fn fits(self, key: &Key) -> Result<(), KmsError> {
+        if let Some(required) = self.required_usage()
+            && key.usage != required
+        {
+            return Err(KmsError::InvalidKeyUsage(format!(
+                "{} key usage is {} which is not valid for {}.",
+                key.arn,
+                key.usage.name(),
+                self.called()
+            )));
+        }
+        match self {
+            Self::GenerateDataKey
+            | Self::GenerateDataKeyPair
+            | Self::GenerateDataKeyPairWithoutPlaintext
+            | Self::GenerateDataKeyWithoutPlaintext
+                if key.spec != KeySpec::SymmetricDefault =>
+            {
+                Err(KmsError::InvalidKeyUsage(format!(
+                    "{} key spec is {} which is not valid for {}.",
+                    key.arn,
+                    key.spec.name(),
+                    self.called()
+                )))
+            }
+            Self::GetPublicKey if !key.spec.is_asymmetric() => Err(KmsError::UnsupportedOperation(
+                Some(format!("{} is not an asymmetric key.", key.arn)),
+            )),
+            // Which say so without a text.
+            Self::DisableKeyRotation
+            | Self::EnableKeyRotation
+            | Self::GetKeyRotationStatus
+            | Self::ListKeyRotations
+            | Self::RotateKeyOnDemand
+                if key.spec != KeySpec::SymmetricDefault =>
+            {
+                Err(KmsError::UnsupportedOperation(None))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What the rows of the key service hold: versioned CBOR records, sealed row by row.
+//!
+//! Domain types do not encode themselves: what is on disk is spelled out here. Names of AWS's
+//! enumerations are stored as text.
+
+use minicbor::{Decode, Encode};
+use strongroom_rows::Record;
+
+macro_rules! records {
+    ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};
+}
+
+records!(
+    KeyRow = 20,
+    MaterialRow = 21,
+    DoomedShredRow = 22,
+    AliasRow = 23,
+    KeyAliasRow = 24,
+    GrantRow = 25,
+    RetirableGrantRow = 26,
+    LastUsageRow = 27,
+);
+
+/// A key.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KeyRow {
+    #[n(0)]
+    pub spec: String,
+    #[n(1)]
+    pub usage: String,
+    #[n(2)]
+    pub origin: String,
+    #[n(3)]
+    pub manager: String,
+    /// 1 enabled, 2 disabled, 3 pending deletion, 4 being destroyed.
+    #[n(4)]
+    pub lifecycle: u8,
+    #[n(5)]
+    pub description: String,
+    /// The JSON text as it was given.
+    #[n(6)]
+    pub policy: String,
+    #[n(7)]
+    pub tags: Vec<PairRow>,
+    #[n(8)]
+    pub created_millis: u64,
+    #[n(9)]
+    pub deletion_millis: Option<u64>,
+    #[n(10)]
+    pub rotation: RotationRow,
+    #[n(11)]
+    pub on_demand_rotations: u32,
+    /// Oldest first. One that is pending comes last.
+    #[n(12)]
+    pub materials: Vec<KeyMaterialRow>,
+    #[cbor(n(13), with = "minicbor::bytes")]
+    pub current_material: Option<[u8; 32]>,
+    #[cbor(n(14), with = "minicbor::bytes")]
+    pub pending_material: Option<[u8; 32]>,
+}
+
+/// A name and a value: of tags and of encryption contexts.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct PairRow {
+    #[n(0)]
+    pub key: String,
+    #[n(1)]
+    pub value: String,
+}
+
+/// A key's automatic rotation.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct RotationRow {
+    #[n(0)]
+    pub enabled: bool,
+    #[n(1)]
+    pub period_days: u32,
+    #[n(2)]
+    pub next_millis: Option<u64>,
+    #[n(3)]
+    pub enabled_since_millis: Option<u64>,
+}
+
+/// What a key knows of one of its materials.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KeyMaterialRow {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub id: [u8; 32],
+    /// The shred key without which it does not open.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub shred: [u8; 16],
+    #[n(2)]
+    pub created_millis: u64,
+    /// When it came into use; none for the first, and while pending.
+    #[n(3)]
+    pub rotated_millis: Option<u64>,
+    #[n(4)]
+    pub rotation_type: Option<String>,
+    #[n(5)]
+    pub import: Option<ImportRow>,
+}
+
+/// What a key knows of an imported material.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct ImportRow {
+    /// False after it was deleted or has expired, until it is imported again.
+    #[n(0)]
+    pub present: bool,
+    /// None: it does not expire.
+    #[n(1)]
+    pub valid_to_millis: Option<u64>,
+    #[n(2)]
+    pub description: Option<String>,
+}
+
+/// A wrapped material.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct MaterialRow {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub wrapped: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub shred: [u8; 16],
+    /// Whose key it is: a ciphertext names key and material only.
+    #[n(2)]
+    pub account: String,
+    #[n(3)]
+    pub region: String,
+}
+
+/// A shred key that nothing may use any more. It goes as soon as its files are gone.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct DoomedShredRow {
+    #[n(0)]
+    pub since_millis: u64,
+}
+
+/// An alias.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AliasRow {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub key: [u8; 16],
+    #[n(1)]
+    pub created_millis: u64,
+    #[n(2)]
+    pub updated_millis: u64,
+}
+
+/// A key has the alias that the row's key names.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KeyAliasRow {
+    #[n(0)]
+    pub since_millis: u64,
+}
+
+/// A grant.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct GrantRow {
+    #[n(0)]
+    pub grantee: String,
+    #[n(1)]
+    pub retiring: Option<String>,
+    #[n(2)]
+    pub operations: Vec<String>,
+    #[n(3)]
+    pub context_equals: Option<Vec<PairRow>>,
+    #[n(4)]
+    pub context_subset: Option<Vec<PairRow>>,
+    /// Empty: it has none.
+    #[n(5)]
+    pub name: String,
+    #[n(6)]
+    pub created_millis: u64,
+    /// The account under which it was issued.
+    #[n(7)]
+    pub issuing_account: String,
+    /// Whose key it is.
+    #[n(8)]
+    pub key_account: String,
+    #[n(9)]
+    pub key_region: String,
+}
+
+/// A principal may retire the grant that the row's key names.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct RetirableGrantRow {
+    #[n(0)]
+    pub principal: String,
+}
+
+/// A key's last cryptographic use.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct LastUsageRow {
+    #[n(0)]
+    pub operation: String,
+    #[n(1)]
+    pub at_millis: u64,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub request_id: [u8; 16],
+}

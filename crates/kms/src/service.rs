@@ -1,0 +1,276 @@
+//! The service: its ports, and how rows of keys are read and changed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strongroom_policy::Authorizer;
+use strongroom_ports::{
+    AuditEvent, AuditSink, Clock, CommitError, Entropy, RowVersion, ShredStore, Table, Transaction,
+    VALUE_MAX_BYTES,
+};
+use strongroom_rows::{Record, SealedRows};
+use strongroom_types::kms::KeyArn;
+use strongroom_types::{Region, RequestContext, Timestamp};
+
+use crate::access::Ask;
+use crate::cache::{OpenedKey, OpenedKeys};
+use crate::contention::until_undisturbed;
+use crate::destruction::ClockGuard;
+use crate::key::Key;
+use crate::lease::Watches;
+use crate::markers::Markers;
+use crate::rows::KeyRow;
+use crate::usage::LastUses;
+use crate::{KmsError, keys};
+
+/// What the service stands on.
+#[derive(Clone)]
+pub struct KeyServicePorts {
+    /// Metadata.
+    pub rows: SealedRows,
+    /// Shred keys.
+    pub shreds: Arc<dyn ShredStore>,
+    /// Decisions.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The trail.
+    pub audit: Arc<dyn AuditSink>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What an operator may choose.
+#[derive(Clone, Debug)]
+pub struct KeyServiceOptions {
+    /// This server's region.
+    pub region: Region,
+}
+
+/// The key service. All methods take `&self`; share it in an `Arc`.
+pub struct KeyService {
+    pub(crate) ports: KeyServicePorts,
+    pub(crate) options: KeyServiceOptions,
+    pub(crate) shared: Arc<Shared>,
+    /// This service on what is in memory; none in that one itself.
+    resident: Option<Arc<Self>>,
+}
+
+/// What the service and the one on what is in memory have in common.
+pub(crate) struct Shared {
+    pub opened: OpenedKeys,
+    pub watches: Watches,
+    pub last_uses: LastUses,
+    pub markers: Markers,
+    pub clock_guard: ClockGuard,
+}
+
+impl KeyService {
+    /// A service on its ports.
+    pub fn new(ports: KeyServicePorts, options: KeyServiceOptions) -> Self {
+        let shared = Arc::new(Shared {
+            opened: OpenedKeys::default(),
+            watches: Watches::default(),
+            last_uses: LastUses::default(),
+            markers: Markers::new(&ports),
+            clock_guard: ClockGuard::new(&*ports.clock),
+        });
+        let resident = Self {
+            ports: KeyServicePorts {
+                rows: ports.rows.in_memory(),
+                ..ports.clone()
+            },
+            options: options.clone(),
+            shared: Arc::clone(&shared),
+            resident: None,
+        };
+        Self {
+            ports,
+            options,
+            shared,
+            resident: Some(Arc::new(resident)),
+        }
+    }
+
+    /// This service on what is in memory, which never waits for the disk.
+    pub(crate) fn resident(&self) -> &Self {
+        self.resident.as_deref().unwrap_or(self)
+    }
+
+    /// Whether this is the service on what is in memory.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.resident.is_none()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// The key of that ARN as it is now, opened; `None` if there is no row of it.
+    pub(crate) fn opened_key(&self, arn: &KeyArn) -> Result<Option<Arc<OpenedKey>>, KmsError> {
+        let row_key = keys::key(arn);
+        let Some(stored) = self.ports.rows.meta.read(Table::KMS_KEYS, &row_key)? else {
+            self.shared.opened.forget(arn);
+            return Ok(None);
+        };
+        if let Some(opened) = self.shared.opened.find(arn, stored.version) {
+            return Ok(Some(opened));
+        }
+        let row: KeyRow = self
+            .ports
+            .rows
+            .open(Table::KMS_KEYS, &row_key, &stored.value)?;
+        let key = Key::from_row(arn.clone(), row).ok_or_else(damaged)?;
+        Ok(Some(self.shared.opened.insert(key, stored.version)))
+    }
+
+    /// Reads a record.
+    pub(crate) fn read<R: Record>(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<(R, RowVersion)>, KmsError> {
+        Ok(self.ports.rows.read(table, key)?)
+    }
+
+    /// Adds the write of a record to `transaction`.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::LimitExceeded`] if it is too long for a row.
+    pub(crate) fn put<R: Record>(
+        &self,
+        transaction: Transaction,
+        table: Table,
+        key: Bytes,
+        record: &R,
+    ) -> Result<Transaction, KmsError> {
+        let value = self.ports.rows.seal(table, &key, record);
+        if value.len() > VALUE_MAX_BYTES {
+            return Err(KmsError::LimitExceeded(
+                "Policy, tags and description of the key are too long together.".to_owned(),
+            ));
+        }
+        Ok(transaction.put(table, key, value))
+    }
+
+    /// Adds the write of a key's row to `transaction`.
+    pub(crate) fn put_key(
+        &self,
+        transaction: Transaction,
+        key: &Key,
+    ) -> Result<Transaction, KmsError> {
+        let row_key = keys::key(&key.arn);
+        self.put(transaction, Table::KMS_KEYS, row_key, &key.to_row())
+    }
+
+    /// Commits what changes `changed`, with the record of who asked for it, and makes every user of
+    /// these keys in this process see it.
+    ///
+    /// Every change of a key's row goes through here.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::Contention`] if somebody else was faster.
+    pub(crate) fn commit(
+        &self,
+        transaction: Transaction,
+        asked: Option<Asked<'_>>,
+        changed: &[&KeyArn],
+    ) -> Result<(), KmsError> {
+        let transaction = match asked.and_then(|asked| self.audit_row(asked)) {
+            Some((key, value)) => transaction.put(Table::AUDIT, key, value),
+            None => transaction,
+        };
+        let outcome = self.ports.rows.meta.commit(transaction).wait();
+        // Also where the outcome is unknown: who looks again finds the truth.
+        if !matches!(outcome, Err(CommitError::Conflict)) {
+            self.shared.watches.touch();
+            for arn in changed {
+                self.renew(arn);
+            }
+        }
+        outcome?;
+        Ok(())
+    }
+
+    /// Reads a key, changes it and commits, again and again until nobody else was faster.
+    ///
+    /// `change` gets what [`KeyService::admit`](crate::access) admitted anew each time, and gives
+    /// the changed key, or `None` where there is nothing to change.
+    pub(crate) fn change_key(
+        &self,
+        asked: Asked<'_>,
+        admit: impl Fn() -> Result<Arc<OpenedKey>, KmsError>,
+        change: impl Fn(&mut Key) -> Result<(), KmsError>,
+    ) -> Result<Key, KmsError> {
+        until_undisturbed(|| {
+            let opened = admit()?;
+            let mut key = opened.key.clone();
+            change(&mut key)?;
+            if key == opened.key {
+                return Ok(key);
+            }
+            let transaction = Transaction::new().expect(
+                Table::KMS_KEYS,
+                keys::key(&key.arn),
+                Some(opened.version),
+            );
+            let transaction = self.put_key(transaction, &key)?;
+            self.commit(transaction, Some(asked), &[&key.arn])?;
+            Ok(key)
+        })
+    }
+
+    /// As [`KeyService::change_key`], for the key that `key_id` names and an operation that does
+    /// nothing else.
+    pub(crate) fn change_admitted(
+        &self,
+        caller: &RequestContext,
+        key_id: &str,
+        ask: &Ask<'_>,
+        change: impl Fn(&mut Key) -> Result<(), KmsError>,
+    ) -> Result<Key, KmsError> {
+        let named = self.resolve(caller, key_id, ask.operation)?;
+        let asked = Asked {
+            caller,
+            event: ask.operation.called(),
+            key: Some(&named.arn),
+        };
+        self.change_key(asked, || self.admit_named(caller, &named, ask), change)
+    }
+
+    fn audit_row(&self, asked: Asked<'_>) -> Option<(Bytes, Bytes)> {
+        let Asked { caller, event, key } = asked;
+        let document = serde_json::json!({
+            "eventSource": "kms.amazonaws.com",
+            "eventName": event,
+            "userIdentity": { "arn": caller.principal.arn() },
+            "sourceIPAddress": caller.source_ip.to_string(),
+            "resources": key.map(|arn| [serde_json::json!({ "ARN": arn.to_string() })]),
+        });
+        self.ports.audit.row_of(&AuditEvent {
+            time: self.now(),
+            request_id: Some(caller.request_id),
+            name: event,
+            document: document.to_string().into(),
+        })
+    }
+}
+
+/// Who asked for a change, for the trail.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub caller: &'a RequestContext,
+    /// The operation.
+    pub event: &'static str,
+    /// The key that it is about.
+    pub key: Option<&'a KeyArn>,
+}
+
+/// A row of this service opens, but makes no sense.
+pub(crate) fn damaged() -> KmsError {
+    tracing::error!("a row of the key service makes no sense");
+    metrics::counter!("strongroom_integrity_events_total", "what" => "row").increment(1);
+    KmsError::Damaged
+}
