@@ -57,8 +57,8 @@ use route::{Handler, Level, Reply, Seen};
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::server::ConnectionInfo;
-use crate::sigv4::uri::Query;
 use crate::sigv4::Verifier;
+use crate::sigv4::uri::Query;
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
