@@ -3,7 +3,6 @@
 //! - [`MemoryMeta`] and [`MemoryBlobs`]: for tests of whatever is built on the ports.
 //! - [`DurableMeta`]: metadata behind a journal, sealed on disk.
 //! - [`FileBlobs`]: blobs as files.
-//! - [`FileShreds`]: shred keys as files, each twice.
 //! - [`disk`]: the disk as this crate sees it, and one that fails on demand.
 
 mod batch;
@@ -20,7 +19,6 @@ mod journal;
 mod keys;
 mod memory;
 mod memtable;
-mod shreds;
 mod snapshot;
 mod splitmix;
 mod view;
@@ -30,4 +28,3 @@ pub use durable::{DurableMeta, MetaOptions};
 pub use error::StoreError;
 pub use keys::StoreKeys;
 pub use memory::{ConflictRule, MemoryBlobs, MemoryMeta};
-pub use shreds::FileShreds;
