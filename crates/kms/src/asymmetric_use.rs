@@ -279,3 +279,6 @@ fn only<T: Copy>(condition: bool, values: &[T]) -> Vec<T> {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

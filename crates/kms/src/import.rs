@@ -10,6 +10,8 @@
 //! ciphertexts name, comes from its bytes and from the key.
 
 mod rules;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use strongroom_asymmetric::{AsymmetricError, ImportWrappingKey};

@@ -22,6 +22,8 @@ mod destruction;
 mod encrypt;
 mod error;
 mod fixed_policies;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod import;
 mod input;

@@ -339,3 +339,6 @@ fn entry(key: &Key, material: &KeyMaterial, now: Timestamp) -> RotationEntry {
         rotation_type: material.rotated.map(|(_, why)| why),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -12,6 +12,8 @@
 
 mod blob;
 mod meta;
+mod shred;
 
 pub use blob::blob_store;
 pub use meta::meta_store;
+pub use shred::shred_store;

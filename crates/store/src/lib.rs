@@ -3,6 +3,7 @@
 //! - [`MemoryMeta`] and [`MemoryBlobs`]: for tests of whatever is built on the ports.
 //! - [`DurableMeta`]: metadata behind a journal, sealed on disk.
 //! - [`FileBlobs`]: blobs as files.
+//! - [`FileShreds`]: shred keys as files, in two copies. [`MemoryShreds`]: for tests.
 //! - [`disk`]: the disk as this crate sees it, and one that fails on demand.
 
 mod batch;
@@ -19,6 +20,7 @@ mod journal;
 mod keys;
 mod memory;
 mod memtable;
+mod shreds;
 mod snapshot;
 mod splitmix;
 mod view;
@@ -28,3 +30,4 @@ pub use durable::{DurableMeta, MetaOptions};
 pub use error::StoreError;
 pub use keys::StoreKeys;
 pub use memory::{ConflictRule, MemoryBlobs, MemoryMeta};
+pub use shreds::{FileShreds, MemoryShreds};

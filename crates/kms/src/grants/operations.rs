@@ -327,7 +327,7 @@ impl KeyService {
         Ok(found.map_or((0, None), |(row, version)| (row.grants, Some(version))))
     }
 
-    fn put_count(
+    pub(super) fn put_count(
         &self,
         transaction: Transaction,
         key: KeyId,
