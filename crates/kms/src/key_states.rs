@@ -116,10 +116,14 @@ impl KeyService {
         input: EnableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::EnableKey);
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Enabled;
             Ok(())
         })?;
+        // A rotation that the key slept through. What fails is done in the background.
+        if let Err(error) = self.rotate_if_due(&key.arn) {
+            tracing::warn!(%error, key = %key.arn, "an overdue rotation is to be done later");
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod asymmetric_use;
 mod authority;
 mod cache;
 mod contention;
+mod data_key_pairs;
 mod destruction;
 mod encrypt;
 mod error;
