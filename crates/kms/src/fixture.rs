@@ -64,6 +64,7 @@ impl World {
             meta: Arc::new(MortalMeta {
                 meta: MemoryMeta::with_conflicts(rule),
                 death: Mutex::default(),
+                dead: AtomicBool::default(),
             }),
             ..Self::new()
         }
