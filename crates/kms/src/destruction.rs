@@ -64,10 +64,15 @@ impl KeyService {
     /// [`KmsError`], if the store cannot be read at all. What was done before stays done.
     pub fn run_due_work(&self) -> Result<DueWork, KmsError> {
         let may_destroy = self.shared.clock_guard.may_destroy(&*self.ports.clock);
-        let mut work = DueWork {
-            last_uses_written: self.flush_last_uses()?,
-            ..DueWork::default()
-        };
+        let mut work = DueWork::default();
+        match self.flush_last_uses() {
+            Ok(written) => work.last_uses_written = written,
+            // Where the disk is full there is still much to destroy.
+            Err(error) => {
+                tracing::error!(%error, "last uses of keys cannot be written");
+                work.failed += 1;
+            }
+        }
         let mut start = Bytes::new();
         loop {
             let (page, more) =

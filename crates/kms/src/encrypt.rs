@@ -309,7 +309,10 @@ impl KeyService {
             ),
             EncryptionAlgorithm::RsaesOaepSha1
             | EncryptionAlgorithm::RsaesOaepSha256
-            | EncryptionAlgorithm::Sm2Pke => return Err(KmsError::UnsupportedOperation(None)),
+            | EncryptionAlgorithm::Sm2Pke => {
+                check_no_context(context)?;
+                material.private()?.encrypt(algorithm, plaintext)?
+            }
         };
         Ok(Encrypted {
             key: key.arn.clone(),
@@ -352,7 +355,12 @@ impl KeyService {
             }
             EncryptionAlgorithm::RsaesOaepSha1
             | EncryptionAlgorithm::RsaesOaepSha256
-            | EncryptionAlgorithm::Sm2Pke => return Err(KmsError::UnsupportedOperation(None)),
+            | EncryptionAlgorithm::Sm2Pke => {
+                check_no_context(source.context)?;
+                let (id, material) = self.current_material(&opened)?;
+                let plaintext = material.private()?.decrypt(source.algorithm, ciphertext)?;
+                (id, plaintext)
+            }
         };
         Ok(Decrypted {
             opened,
@@ -476,6 +484,16 @@ fn algorithm_fits(key: &Key, algorithm: EncryptionAlgorithm) -> Result<(), KmsEr
         algorithm.name(),
         key.spec.name()
     )))
+}
+
+/// RSA binds a ciphertext to nothing, so that a context would be a promise not kept.
+fn check_no_context(context: &EncryptionContext) -> Result<(), KmsError> {
+    if context.is_empty() {
+        return Ok(());
+    }
+    Err(KmsError::Validation(
+        "An encryption context cannot be specified for an asymmetric KMS key.".to_owned(),
+    ))
 }
 
 /// Only symmetric keys have materials that are told apart.

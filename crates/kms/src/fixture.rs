@@ -15,7 +15,7 @@ use strongroom_ports::{
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
 };
 use strongroom_rows::{Custody, SealedRows};
-use strongroom_store::MemoryMeta;
+use strongroom_store::{ConflictRule, MemoryMeta};
 use strongroom_types::kms::{KeyArn, KeyId, KeyManager, KeyOrigin, KeySpec, KeyState, KeyUsage};
 use strongroom_types::{
     AccountId, Principal, Region, RequestContext, RequestId, Timestamp, Transport,
@@ -55,6 +55,17 @@ impl World {
             events: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
+        }
+    }
+
+    /// With a store that reports conflicts that nobody caused.
+    pub(crate) fn with_conflicts(rule: ConflictRule) -> Self {
+        Self {
+            meta: Arc::new(MortalMeta {
+                meta: MemoryMeta::with_conflicts(rule),
+                death: Mutex::default(),
+            }),
+            ..Self::new()
         }
     }
 
@@ -222,6 +233,11 @@ impl MortalMeta {
     pub(crate) fn revive(&self) {
         *self.death.lock() = None;
         self.dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it would still have died.
+    pub(crate) fn live_on(&self) -> bool {
+        self.death.lock().take().is_some()
     }
 }
 

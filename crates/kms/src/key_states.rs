@@ -11,7 +11,7 @@ use crate::key::{Key, Lifecycle};
 use crate::managed::ManagedService;
 use crate::markers::page_size;
 use crate::operation::Operation;
-use crate::rotation::{after_days, is_due};
+use crate::rotation::after_days;
 use crate::rows::KeyRow;
 use crate::service::damaged;
 use crate::{
@@ -120,12 +120,9 @@ impl KeyService {
             key.lifecycle = Lifecycle::Enabled;
             Ok(())
         })?;
-        // A rotation that came due while the key was disabled. The key is enabled in any case, and
-        // the background tries again.
-        if is_due(&key, self.now())
-            && let Err(error) = self.rotate_if_due(&key.arn)
-        {
-            tracing::warn!(%error, key = %key.arn, "an overdue rotation waits");
+        // A rotation that the key slept through. What fails is done in the background.
+        if let Err(error) = self.rotate_if_due(&key.arn) {
+            tracing::warn!(%error, key = %key.arn, "an overdue rotation is to be done later");
         }
         Ok(())
     }

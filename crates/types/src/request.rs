@@ -104,6 +104,11 @@ impl RequestId {
         Self(bytes)
     }
 
+    /// Takes an id from storage.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// All bytes, for audit records.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

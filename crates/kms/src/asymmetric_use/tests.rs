@@ -1,11 +1,15 @@
 //! Signatures, codes, public keys and shared secrets, through the service.
 
 use strongroom_types::Timestamp;
-use strongroom_types::kms::{EncryptionAlgorithm, KeyAgreementAlgorithm, KeyArn, KeyOrigin};
+use strongroom_types::kms::{
+    EncryptionAlgorithm, EncryptionContext, KeyAgreementAlgorithm, KeyArn, KeyOrigin,
+};
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::fixture::{World, root};
 use crate::key::Lifecycle;
+use crate::{DecryptInput, EncryptInput, ReEncryptInput};
 
 fn sign_input(key: &KeyArn, algorithm: SigningAlgorithm, message: &[u8]) -> SignInput {
     SignInput {
@@ -269,4 +273,142 @@ fn two_keys_agree_on_one_secret() {
         derive(&here, vec![1; 99]),
         Err(KmsError::Validation(_))
     ));
+}
+
+fn encrypt(
+    world: &World,
+    key: &KeyArn,
+    algorithm: EncryptionAlgorithm,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, KmsError> {
+    let input = EncryptInput {
+        key_id: key.to_string(),
+        plaintext: Zeroizing::new(plaintext.to_vec()),
+        encryption_context: EncryptionContext::default(),
+        grant_tokens: Vec::new(),
+        encryption_algorithm: Some(algorithm),
+        dry_run: false,
+    };
+    world
+        .service()
+        .encrypt(&root(), input)
+        .map(|output| output.ciphertext_blob)
+}
+
+fn decrypt_input(
+    key: Option<&KeyArn>,
+    algorithm: EncryptionAlgorithm,
+    ciphertext: &[u8],
+) -> DecryptInput {
+    DecryptInput {
+        ciphertext_blob: Some(ciphertext.to_vec()),
+        encryption_context: EncryptionContext::default(),
+        grant_tokens: Vec::new(),
+        key_id: key.map(ToString::to_string),
+        encryption_algorithm: Some(algorithm),
+        dry_run: false,
+        dry_run_modifiers: Vec::new(),
+    }
+}
+
+#[test]
+fn rsa_keys_encrypt_what_fits_and_decrypt_with_their_name() {
+    use EncryptionAlgorithm::{RsaesOaepSha1, RsaesOaepSha256, SymmetricDefault};
+    let world = World::new();
+    let key = world.key(
+        KeySpec::Rsa2048,
+        KeyUsage::EncryptDecrypt,
+        KeyOrigin::AwsKms,
+    );
+    for (algorithm, max_len_bytes) in [(RsaesOaepSha1, 214), (RsaesOaepSha256, 190)] {
+        let plaintext = vec![7; max_len_bytes];
+        let ciphertext = encrypt(&world, &key, algorithm, &plaintext).unwrap();
+        let decrypted = world
+            .service()
+            .decrypt(&root(), decrypt_input(Some(&key), algorithm, &ciphertext))
+            .unwrap();
+        assert_eq!(*decrypted.plaintext, plaintext);
+        assert_eq!(decrypted.key_material_id, None);
+        assert_eq!(
+            encrypt(&world, &key, algorithm, &vec![7; max_len_bytes + 1]),
+            Err(KmsError::Validation(format!(
+                "Algorithm {} and key spec RSA_2048 cannot encrypt data larger than \
+                 {max_len_bytes} bytes.",
+                algorithm.name()
+            )))
+        );
+        let mut spoiled = ciphertext;
+        spoiled[0] ^= 1;
+        let outcome = world
+            .service()
+            .decrypt(&root(), decrypt_input(Some(&key), algorithm, &spoiled));
+        assert_eq!(outcome.map(|_| ()), Err(KmsError::InvalidCiphertext));
+    }
+    assert!(matches!(
+        encrypt(&world, &key, SymmetricDefault, b"m"),
+        Err(KmsError::InvalidKeyUsage(_))
+    ));
+    let nameless = world
+        .service()
+        .decrypt(&root(), decrypt_input(None, RsaesOaepSha256, &[7; 256]));
+    assert!(matches!(nameless.map(|_| ()), Err(KmsError::Validation(_))));
+    let pairs = [("a".to_owned(), "b".to_owned())].into();
+    let with_context = EncryptInput {
+        key_id: key.to_string(),
+        plaintext: Zeroizing::new(b"m".to_vec()),
+        encryption_context: EncryptionContext::new(pairs).unwrap(),
+        grant_tokens: Vec::new(),
+        encryption_algorithm: Some(RsaesOaepSha256),
+        dry_run: false,
+    };
+    let refused = world.service().encrypt(&root(), with_context).map(|_| ());
+    assert!(matches!(refused, Err(KmsError::Validation(_))));
+}
+
+#[test]
+fn re_encryption_goes_from_rsa_to_symmetric_keys_and_back() {
+    let world = World::new();
+    let rsa = world.key(
+        KeySpec::Rsa2048,
+        KeyUsage::EncryptDecrypt,
+        KeyOrigin::AwsKms,
+    );
+    let symmetric = world.symmetric();
+    let oaep = EncryptionAlgorithm::RsaesOaepSha256;
+    let input = |from: &KeyArn, to: &KeyArn, ciphertext: Vec<u8>| {
+        let algorithm = |key: &KeyArn| (*key == rsa).then_some(oaep);
+        ReEncryptInput {
+            ciphertext_blob: Some(ciphertext),
+            source_encryption_context: EncryptionContext::default(),
+            source_key_id: Some(from.to_string()),
+            destination_key_id: to.to_string(),
+            destination_encryption_context: EncryptionContext::default(),
+            source_encryption_algorithm: algorithm(from),
+            destination_encryption_algorithm: algorithm(to),
+            grant_tokens: Vec::new(),
+            dry_run: false,
+            dry_run_modifiers: Vec::new(),
+        }
+    };
+    let ciphertext = encrypt(&world, &rsa, oaep, b"secret").unwrap();
+    let service = world.service();
+    let there = service
+        .re_encrypt(&root(), input(&rsa, &symmetric, ciphertext))
+        .unwrap();
+    assert!(crate::rotation::tests::opens(
+        &world,
+        &symmetric,
+        &there.ciphertext_blob
+    ));
+    let back = service
+        .re_encrypt(&root(), input(&symmetric, &rsa, there.ciphertext_blob))
+        .unwrap();
+    assert_eq!((&back.source_key_id, &back.key_id), (&symmetric, &rsa));
+    let decrypted = service
+        .decrypt(
+            &root(),
+            decrypt_input(Some(&rsa), oaep, &back.ciphertext_blob),
+        )
+        .unwrap();
+    assert_eq!(**decrypted.plaintext, *b"secret");
 }

@@ -13,7 +13,7 @@ use crate::{KeyMaterialState, ListKeyRotationsInput, RotateKeyOnDemandInput, Rot
 const FIRST: [u8; 32] = [1; 32];
 const SECOND: [u8; 32] = [2; 32];
 
-fn parameters(
+pub(super) fn parameters(
     world: &World,
     key: &KeyArn,
     algorithm: WrappingAlgorithm,
@@ -43,7 +43,7 @@ fn wrapped(public_key: &[u8], material: &[u8]) -> Vec<u8> {
 }
 
 /// For material that does not expire.
-fn input(
+pub(super) fn input(
     key: &KeyArn,
     parameters: &GetParametersForImportOutput,
     material: &[u8],
@@ -60,12 +60,15 @@ fn input(
     }
 }
 
-fn import(world: &World, input: ImportKeyMaterialInput) -> Result<KeyMaterialId, KmsError> {
+pub(super) fn import(
+    world: &World,
+    input: ImportKeyMaterialInput,
+) -> Result<KeyMaterialId, KmsError> {
     let output = world.service().import_key_material(&root(), input)?;
     Ok(output.key_material_id.unwrap())
 }
 
-fn delete(
+pub(super) fn delete(
     world: &World,
     key: &KeyArn,
     id: Option<KeyMaterialId>,
@@ -80,7 +83,7 @@ fn delete(
     Ok(output.key_material_id)
 }
 
-fn rotate(world: &World, key: &KeyArn) -> Result<(), KmsError> {
+pub(super) fn rotate(world: &World, key: &KeyArn) -> Result<(), KmsError> {
     let input = RotateKeyOnDemandInput {
         key_id: key.to_string(),
     };

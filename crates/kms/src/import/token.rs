@@ -47,7 +47,7 @@ struct TokenRecord {
 }
 
 impl Record for TokenRecord {
-    const KIND: u8 = 34;
+    const KIND: u8 = 0x23;
 }
 
 impl ImportToken {
