@@ -8,7 +8,6 @@ use strongroom_rows::RowError;
 /// An error of the key service: the names are AWS's, the texts AWS's where they are known. Errors
 /// without a text have none there either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum KmsError {
     /// `AccessDeniedException`.
     #[error("{0}")]
@@ -162,8 +161,7 @@ impl From<AsymmetricError> for KmsError {
             | E::PeerPublicKey(_) => Self::Validation(text),
             E::UnsupportedKeySpec(_)
             | E::UnsupportedWrappingKeySpec(_)
-            | E::UnsupportedWrappingAlgorithm(_)
-            | E::UnsupportedMessageType { .. } => Self::UnsupportedOperation(Some(text)),
+            | E::UnsupportedWrappingAlgorithm(_) => Self::UnsupportedOperation(Some(text)),
             E::Decrypt | E::Unwrap => Self::InvalidCiphertext,
             E::InvalidSignature => Self::InvalidSignature,
             E::InvalidMac => Self::InvalidMac,

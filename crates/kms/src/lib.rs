@@ -49,6 +49,8 @@ mod rows;
 mod service;
 mod states;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 pub use destruction::DueWork;

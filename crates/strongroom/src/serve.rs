@@ -1,6 +1,8 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod background;
 mod collector;
+mod due_work;
 mod edge;
 mod first_start;
 mod running;
@@ -15,12 +17,13 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles,
 };
+use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
 use strongroom_ports::{Clock, Entropy};
+use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
-use self::collector::Collector;
 use self::running::Running;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
@@ -46,6 +49,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 struct Parts {
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
+    kms: Arc<KeyService>,
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
@@ -155,11 +159,28 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
+    let authorizer = Arc::new(RootOnly::default());
+    let key_ports = KeyServicePorts {
+        rows: SealedRows {
+            meta: meta.clone(),
+            custody: custody.clone(),
+            entropy: entropy.clone(),
+        },
+        shreds: Arc::new(store::open_shreds(settings)?),
+        authorizer: authorizer.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let key_options = KeyServiceOptions {
+        region: account.region.clone(),
+    };
+    let kms = Arc::new(KeyService::new(key_ports, key_options));
     let ports = S3Ports {
         meta: meta.clone(),
         blobs,
         custody,
-        authorizer: Arc::new(RootOnly::default()),
+        authorizer,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -174,6 +195,7 @@ fn assemble(
     Ok(Parts {
         meta,
         s3,
+        kms,
         accounts,
         account,
         credentials,
@@ -217,8 +239,9 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
         .map_err(|error| admin_failure(&error))?;
     reload_tls_on_hangup(server.tls());
     tokio::spawn(keep_metrics(parts.metrics.clone()));
-    let collector = Collector::start(parts.s3.clone(), parts.meta.clone())
+    let collector = collector::start(parts.s3.clone(), parts.meta.clone())
         .map_err(|error| admin_failure(&error))?;
+    let due_work = due_work::start(parts.kms.clone()).map_err(|error| admin_failure(&error))?;
 
     let handler = edge::handler(settings, &parts);
     first_start::greet(settings, &parts.account, http, https)?;
@@ -230,6 +253,7 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     ))?;
     server.run(handler, shutdown).await;
     drop(collector);
+    drop(due_work);
     drop(admin);
     Ok(())
 }
