@@ -10,7 +10,7 @@ use crate::materials::Material;
 use crate::rotation::tests::{opens, sealed};
 use crate::{GetParametersForImportOutput, ImportKeyMaterialInput, KmsError};
 
-const HISTORIES: u64 = 30;
+const HISTORIES: u64 = 10;
 const STEPS: usize = 40;
 /// Materials that a history knows.
 const BYTES: u64 = 4;
