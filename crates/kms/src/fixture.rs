@@ -63,7 +63,7 @@ impl World {
         Self {
             meta: Arc::new(MortalMeta {
                 meta: MemoryMeta::with_conflicts(rule),
-                death: Mutex::default(),
+                ..MortalMeta::default()
             }),
             ..Self::new()
         }
