@@ -10,8 +10,9 @@ pub mod rows;
 use std::sync::OnceLock;
 
 use strongroom_crypto::{
-    Attribute, BodyKeys, CustomerKey, DataKey, Keyring, ObjectIdentity, Sealed, StreamLayout, StreamOpener,
-    UnsealKey, Unsealed, WrappedKey, open_whole, parse_footer, recover_identity, stream_uids,
+    Attribute, BodyKeys, CustomerKey, DataKey, Keyring, ObjectIdentity, Sealed, StreamLayout,
+    StreamOpener, UnsealKey, Unsealed, WrappedKey, open_whole, parse_footer, recover_identity,
+    stream_uids,
 };
 use strongroom_types::{BucketUid, Entropy, ObjectKey, Timestamp, VersionUid};
 
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("post_policy", edge::post_policy),
     ("xml_request", edge::xml_request),
     ("headers", edge::headers),
+    ("json_request", edge::json_request),
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
     ("policy_document", policy::policy_document),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use strongroom_types::Timestamp;
 use zeroize::Zeroizing;
 
+use super::body::Document;
 use super::{Length, Member, ProtocolError, Shape};
 
 /// Broken constraints that are told; a request of 256 KiB could break a hundred thousand.
@@ -37,6 +38,15 @@ pub(crate) enum Datum {
 
 /// The members of a request, or of a structure in it. Has no `Debug`: there are secrets in it.
 pub(crate) struct Input(Vec<(&'static str, Datum)>);
+
+/// Parses a request's body and reads it. The parsed document is wiped afterwards.
+///
+/// # Errors
+///
+/// As [`read_input`].
+pub(crate) fn read_document(members: &[Member], body: &[u8]) -> Result<Input, ProtocolError> {
+    read_input(members, Document::parse(body)?.value())
+}
 
 /// Reads a structure. Members that no shape names are ignored, and `null` is no member.
 ///
