@@ -4,7 +4,7 @@ use aws_lc_rs::agreement::{self, Algorithm, ECDH_P256, ECDH_P384, ECDH_P521, Unp
 use strongroom_types::kms::KeySpec;
 use zeroize::Zeroizing;
 
-use crate::der::is_one_sequence;
+use crate::der::have_one_algorithm;
 use crate::{AsymmetricError, PrivateKey};
 
 impl PrivateKey {
@@ -21,8 +21,8 @@ impl PrivateKey {
     ) -> Result<Zeroizing<Vec<u8>>, AsymmetricError> {
         let algorithm = ecdh(self.spec()).ok_or(AsymmetricError::KeyAgreement(self.spec()))?;
         let refused = AsymmetricError::PeerPublicKey(self.spec());
-        // The library also takes bare points, which AWS does not.
-        if !is_one_sequence(peer_spki_der) {
+        // The library also takes bare points and curves without a name, which are no SPKI of AWS.
+        if !have_one_algorithm(peer_spki_der, self.public_key_der()) {
             return Err(refused);
         }
         let private = agreement::PrivateKey::from_private_key_der(algorithm, self.pkcs8())

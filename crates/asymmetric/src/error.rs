@@ -56,14 +56,6 @@ pub enum AsymmetricError {
         /// The algorithm that does not take it.
         algorithm: SigningAlgorithm,
     },
-    /// AWS does this, and this server cannot yet: the API answers `UnsupportedOperationException`.
-    #[error("MessageType {} with algorithm {} is not supported.", message_type.name(), algorithm.name())]
-    UnsupportedMessageType {
-        /// What was asked for.
-        message_type: MessageType,
-        /// With which algorithm.
-        algorithm: SigningAlgorithm,
-    },
     /// A digest, or ML-DSA's message representative, has not the length that the algorithm makes.
     #[error("Digest is invalid length for algorithm {}.", .0.name())]
     DigestLength(SigningAlgorithm),

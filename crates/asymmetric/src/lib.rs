@@ -30,10 +30,13 @@ mod agreement;
 mod der;
 mod encryption;
 mod error;
+mod external_mu;
 mod mac;
 mod private_key;
 mod rsa;
 mod signing;
+#[cfg(test)]
+mod vectors;
 mod wrapping;
 
 pub use error::AsymmetricError;

@@ -20,6 +20,15 @@ use crate::rsa::{RsaPair, key_size};
 ///
 /// It can do what its spec can do; which of that its KeyUsage allows, the caller has decided.
 /// Not `Clone`, and its `Debug` shows the spec alone.
+///
+/// ```
+/// fn anything<T>() {}
+/// anything::<strongroom_asymmetric::PrivateKey>();
+/// ```
+/// ```compile_fail,E0277
+/// fn cloneable<T: Clone>() {}
+/// cloneable::<strongroom_asymmetric::PrivateKey>();
+/// ```
 pub struct PrivateKey {
     spec: KeySpec,
     pub(crate) pair: Pair,
@@ -57,7 +66,8 @@ impl PrivateKey {
             .ok_or(AsymmetricError::Internal)
     }
 
-    /// Reads a stored or an imported key: PKCS#8 DER, unencrypted (RFC 5208, RFC 5958).
+    /// Reads a stored or an imported key: PKCS#8 DER, unencrypted (RFC 5208, RFC 5958). An ML-DSA
+    /// key must hold its seed (RFC 9881); from the expanded key alone it cannot be restored.
     ///
     /// # Errors
     /// `KeyMaterial` unless it is exactly one consistent key of `spec`; `UnsupportedKeySpec` for

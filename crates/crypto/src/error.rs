@@ -13,9 +13,9 @@ pub enum FormatError {
     /// A cipher suite that does not exist, or not yet.
     #[error("cipher suite {0} is not known")]
     UnknownSuite(u8),
-    /// Suite 2, two layers (DSSE): specified, and not built in this version.
-    #[error("cipher suite 2 (two layers) is not supported by this version")]
-    TwoLayers,
+    /// The stream has one layer and two keys were given, or two layers (DSSE-KMS) and one key.
+    #[error("the stream has another number of layers than there are keys")]
+    Layers,
     /// A flag is set that this version does not know, or that contradicts the rest.
     #[error("flags {0:#04x} are not known here")]
     UnknownFlags(u8),

@@ -5,6 +5,8 @@ use std::fmt;
 use strongroom_types::Entropy;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::Layers;
+
 /// Length of every key, in bytes.
 pub const KEY_LEN_BYTES: usize = 32;
 
@@ -220,6 +222,14 @@ impl BodyKeys {
         Self {
             data_key,
             outer: Some(outer),
+        }
+    }
+
+    /// How many layers these keys seal.
+    pub const fn layers(&self) -> Layers {
+        match self.outer {
+            None => Layers::One,
+            Some(_) => Layers::Two,
         }
     }
 

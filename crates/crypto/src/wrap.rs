@@ -639,11 +639,11 @@ fn derive_keys(
     )
 }
 
-/// The record of `wrapped`, a data key or an outer key.
+/// The record of `content`, a data key or an outer key.
 fn wrap(
     key: &[u8; 32],
     wrapper: Wrapper<'_>,
-    wrapped: &[u8; 32],
+    content: &[u8; 32],
     object: &ObjectIdentity,
     entropy: &dyn Entropy,
 ) -> Vec<u8> {
@@ -657,7 +657,7 @@ fn wrap(
 
     let mut sealed = Zeroizing::new([0; 64]);
     let (key_half, identity_half) = sealed.split_at_mut(32);
-    key_half.copy_from_slice(wrapped);
+    key_half.copy_from_slice(content);
     identity_half.copy_from_slice(&half(object));
     let tag = Aead::gcm(wrapping_key).seal(SINGLE_USE_NONCE, &bytes, sealed.as_mut_slice());
     bytes.extend_from_slice(sealed.as_slice());

@@ -114,7 +114,10 @@ fn every_flipped_bit_of_a_wrapped_key_is_an_error() {
         bytes.push(0);
         assert_eq!(WrappedKey::parse(&bytes), Err(FormatError::BadLength));
     }
-    for reserved in [0, 2, 4, 5] {
+    // Mode 5 is only ever the second half of mode 4.
+    let outer = [&[1, 5, 16][..], &[0; 148]].concat();
+    assert_eq!(WrappedKey::parse(&outer), Err(FormatError::UnknownMode(5)));
+    for reserved in [0, 6, 255] {
         let bytes = [&[1, reserved, 0][..], &[0; 132]].concat();
         assert_eq!(
             WrappedKey::parse(&bytes),

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use common::{Seeded, object, object_named, part, pattern};
 use proptest::prelude::*;
 use strongroom_crypto::{
-    BodyKeys, DataKey, HEADER_MAX_BYTES, OpenError, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES,
-    SealingError, StreamLayout, StreamOpener, StreamSealer, header_len_bytes, open_whole,
-    recover_identity, seal_whole, segment_checksum_ok, stream_uids,
+    BodyKeys, DataKey, HEADER_MAX_BYTES, Layers, OpenError, SEGMENT_LEN_BYTES,
+    SEGMENT_OVERHEAD_BYTES, SealingError, StreamLayout, StreamOpener, StreamSealer,
+    header_len_bytes, open_whole, recover_identity, seal_whole, segment_checksum_ok, stream_uids,
 };
 use strongroom_types::{AttemptUid, BucketUid, ByteRange, Entropy, VersionUid};
 
@@ -187,7 +187,7 @@ fn swapped_repeated_and_dropped_segments_are_errors() {
     let entropy = Seeded::new(7);
     let key = body_keys(&entropy);
     let stored = seal_whole(&key, &object(), None, &entropy, &pattern(3 << 16));
-    let header = header_len_bytes(&object().key);
+    let header = header_len_bytes(&object().key, Layers::One);
     let (header, body) = stored.split_at(header);
     let segments: Vec<_> = body.chunks(65560).collect();
     let [a, b, c] = segments[..] else { panic!() };
@@ -282,7 +282,7 @@ fn recovery_reads_the_identity_from_the_header() {
         assert!(recover_identity(&body_keys(&entropy), &stored).is_err());
     }
     let stored = seal_whole(&key, &object_named(&longest), Some(part(9)), &entropy, b"");
-    assert_eq!(stored.len(), HEADER_MAX_BYTES + SEGMENT_OVERHEAD_BYTES);
+    assert_eq!(stored.len(), 1216 + SEGMENT_OVERHEAD_BYTES);
 }
 
 #[test]

@@ -161,8 +161,7 @@ impl From<AsymmetricError> for KmsError {
             | E::PeerPublicKey(_) => Self::Validation(text),
             E::UnsupportedKeySpec(_)
             | E::UnsupportedWrappingKeySpec(_)
-            | E::UnsupportedWrappingAlgorithm(_)
-            | E::UnsupportedMessageType { .. } => Self::UnsupportedOperation(Some(text)),
+            | E::UnsupportedWrappingAlgorithm(_) => Self::UnsupportedOperation(Some(text)),
             E::Decrypt | E::Unwrap => Self::InvalidCiphertext,
             E::InvalidSignature => Self::InvalidSignature,
             E::InvalidMac => Self::InvalidMac,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use strongroom_ports::{
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
 };
 use strongroom_rows::{Custody, SealedRows};
-use strongroom_store::MemoryMeta;
+use strongroom_store::{ConflictRule, MemoryMeta};
 use strongroom_types::kms::{KeyArn, KeyId, KeyManager, KeyOrigin, KeySpec, KeyState, KeyUsage};
 use strongroom_types::{
     AccountId, Principal, Region, RequestContext, RequestId, Timestamp, Transport,
@@ -55,6 +55,17 @@ impl World {
             events: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
+        }
+    }
+
+    /// With a store that reports conflicts that nobody caused.
+    pub(crate) fn with_conflicts(rule: ConflictRule) -> Self {
+        Self {
+            meta: Arc::new(MortalMeta {
+                meta: MemoryMeta::with_conflicts(rule),
+                ..MortalMeta::default()
+            }),
+            ..Self::new()
         }
     }
 
@@ -197,13 +208,36 @@ pub(crate) enum Death {
 #[derive(Default)]
 pub(crate) struct MortalMeta {
     meta: MemoryMeta,
-    death: Mutex<Option<Death>>,
+    death: Mutex<Option<(usize, Death, bool)>>,
+    dead: AtomicBool,
 }
 
 impl MortalMeta {
     /// Lets the process die at its next commit; the stores live on with the next process.
     pub(crate) fn die_at_next_commit(&self, death: Death) {
-        *self.death.lock() = Some(death);
+        *self.death.lock() = Some((0, death, false));
+    }
+
+    /// Lets so many commits pass, and the process die at the next one for good: nothing is committed
+    /// until [`MortalMeta::revive`].
+    pub(crate) fn die_after_commits(&self, commits: usize, death: Death) {
+        *self.death.lock() = Some((commits, death, true));
+    }
+
+    /// Whether the process did not come that far.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.dead.load(Ordering::SeqCst)
+    }
+
+    /// The next process starts.
+    pub(crate) fn revive(&self) {
+        *self.death.lock() = None;
+        self.dead.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it would still have died.
+    pub(crate) fn live_on(&self) -> bool {
+        self.death.lock().take().is_some()
     }
 }
 
@@ -221,13 +255,21 @@ impl MetaStore for MortalMeta {
     }
 
     fn commit(&self, transaction: Transaction) -> PendingCommit {
-        let died = Err(CommitError::Failed("the process died".to_owned()));
-        match self.death.lock().take() {
+        let died = || Err(CommitError::Failed("the process died".to_owned()));
+        let mut planned = self.death.lock();
+        match planned.take() {
+            _ if self.dead.load(Ordering::SeqCst) => PendingCommit::ready(died()),
             None => self.meta.commit(transaction),
-            Some(Death::BeforeCommit) => PendingCommit::ready(died),
-            Some(Death::AfterCommit) => {
-                self.meta.commit(transaction).wait().unwrap();
-                PendingCommit::ready(died)
+            Some((0, death, for_good)) => {
+                self.dead.store(for_good, Ordering::SeqCst);
+                if death == Death::AfterCommit {
+                    self.meta.commit(transaction).wait().unwrap();
+                }
+                PendingCommit::ready(died())
+            }
+            Some((left, death, for_good)) => {
+                *planned = Some((left - 1, death, for_good));
+                self.meta.commit(transaction)
             }
         }
     }
@@ -285,7 +327,13 @@ impl TestClock {
         self.advance_seconds(days * 24 * 60 * 60);
     }
 
-    /// Somebody sets the wall clock.
+    /// Somebody sets the wall clock right.
+    pub(crate) fn jump_back_days(&self, days: u64) {
+        self.ahead
+            .fetch_sub(days * 24 * 60 * 60 * 1000, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock ahead.
     pub(crate) fn jump_days(&self, days: u64) {
         self.ahead
             .fetch_add(days * 24 * 60 * 60 * 1000, Ordering::SeqCst);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use strongroom_crypto::{
-    BodyKeys, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES,
+    BodyKeys, Layers, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_MAX_BYTES,
     SealingError, StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
 use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
@@ -31,6 +31,9 @@ use crate::{BodyError, BodySource, ExpectedDigests, S3, S3Error, keys};
 
 /// Plaintext of a window: whole segments.
 pub(crate) const WINDOW_LEN_BYTES: usize = 4 * SEGMENT_LEN_BYTES;
+/// Sealed segments are written when they hold so much plaintext. The blob store takes that much at a
+/// time, and every slow client holds such a buffer.
+const WRITE_LEN_BYTES: usize = 2 * SEGMENT_LEN_BYTES;
 /// Pieces below this are gathered, so that a body in tiny frames costs no more memory than another.
 const SMALL_PIECE_BYTES: usize = 4096;
 
@@ -121,7 +124,11 @@ impl S3 {
         job: Arc<StreamJob>,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<StoredStream, S3Error> {
-        if self.fits_inline(&job.identity.key, job.content_length) {
+        if self.fits_inline(
+            &job.identity.key,
+            job.content_length,
+            job.body_keys.layers(),
+        ) {
             let (plaintext, trailing) = collect_body(body, job.content_length).await?;
             let service = Arc::clone(self);
             return on_worker(move || service.store_small(&job, &plaintext, trailing.as_deref()))
@@ -140,7 +147,11 @@ impl S3 {
         job: &StreamJob,
         next_window: &mut dyn FnMut() -> Result<Option<Vec<Bytes>>, S3Error>,
     ) -> Result<StoredStream, S3Error> {
-        if self.fits_inline(&job.identity.key, job.content_length) {
+        if self.fits_inline(
+            &job.identity.key,
+            job.content_length,
+            job.body_keys.layers(),
+        ) {
             let mut plaintext = Vec::new();
             while let Some(window) = next_window()? {
                 for piece in &window {
@@ -191,13 +202,14 @@ impl S3 {
     }
 
     /// Whether a plaintext of that length is stored in the metadata.
-    pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64) -> bool {
-        // The header of a part is up to 32 bytes longer than that of an object of one piece.
+    pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64, layers: Layers) -> bool {
+        // The header of a part is up to 24 bytes a layer longer than that of an object of one piece.
         let bound = self
             .options
             .inline_max_bytes
-            .min(VALUE_MAX_BYTES.saturating_sub(32));
-        let overhead = header_len_bytes(key).saturating_add(SEGMENT_OVERHEAD_BYTES);
+            .min(VALUE_MAX_BYTES.saturating_sub(48));
+        let overhead =
+            header_len_bytes(key, layers).saturating_add(layers.segment_overhead_bytes());
         content_length.saturating_add(len_u64(overhead)) <= len_u64(bound)
     }
 
@@ -316,7 +328,7 @@ impl S3 {
         let len_hint = sealer.layout().stored_len_bytes(job.content_length);
         let writer = self.ports.blobs.create(blob.id(), len_hint)?;
         let mut buffer = Vec::with_capacity(
-            WINDOW_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len(),
+            WRITE_LEN_BYTES + 8 * SEGMENT_OVERHEAD_MAX_BYTES + sealer.header().len(),
         );
         buffer.extend_from_slice(sealer.header());
         let segment_start = buffer.len();
@@ -371,7 +383,7 @@ impl StreamWriter {
             if room == 0 {
                 // Only now it is known that the full segment is not the last one.
                 self.seal(false)?;
-                if self.buffer.len() >= WINDOW_LEN_BYTES {
+                if self.buffer.len() >= WRITE_LEN_BYTES {
                     self.writer.write(&self.buffer)?;
                     self.buffer.clear();
                     self.segment_start = 0;
@@ -426,8 +438,9 @@ impl StreamWriter {
     }
 
     fn seal(&mut self, last: bool) -> Result<(), S3Error> {
+        let overhead = self.sealer.layout().segment_overhead_bytes();
         self.buffer
-            .resize(self.buffer.len().saturating_add(SEGMENT_OVERHEAD_BYTES), 0);
+            .resize(self.buffer.len().saturating_add(overhead), 0);
         let sealed = match self.buffer.split_at_mut_checked(self.segment_start) {
             Some((_, segment)) => self.sealer.seal_segment(segment, last),
             None => Err(SealingError::SegmentLength),

@@ -159,9 +159,9 @@ fn derive_keys(
     names: &[u8],
     arn: &str,
 ) -> Derived<2> {
-    let mut named = Vec::with_capacity(4 + arn.len());
-    put_prefixed(&mut named, arn.as_bytes());
-    derive(salt, material.expose(), label::KMS_BLOB, &[names, &named])
+    let mut owner = Vec::with_capacity(4 + arn.len());
+    put_prefixed(&mut owner, arn.as_bytes());
+    derive(salt, material.expose(), label::KMS_BLOB, &[names, &owner])
 }
 
 /// `names(50) || salt(32) || LP(key ARN) || canonical context`.

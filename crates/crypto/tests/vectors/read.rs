@@ -10,6 +10,7 @@ use strongroom_crypto::{
 };
 use strongroom_types::{AttemptUid, BucketUid, Entropy, ObjectKey, PartNumber, VersionUid};
 
+use super::service;
 use crate::common::pattern;
 
 /// What a good vector opens to.
@@ -95,7 +96,7 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
             let opened = cipher.open(case["page"].as_u64().unwrap(), &mut page);
             opened.map(|(_, page)| page.to_vec()).map_err(text)
         }
-        other => panic!("{other}"),
+        _ => service::read(case),
     }
 }
 
@@ -110,12 +111,12 @@ fn shown(case: &Value, data_key: DataKey) -> Result<Vec<u8>, String> {
     .map_err(text)
 }
 
-fn text(error: impl Debug) -> String {
+pub(super) fn text(error: impl Debug) -> String {
     format!("{error:?}")
 }
 
 /// Hands out given bytes, to make keys of a vector.
-struct Given(Vec<u8>);
+pub(super) struct Given(pub(super) Vec<u8>);
 
 impl Entropy for Given {
     fn fill(&self, out: &mut [u8]) {

@@ -13,7 +13,7 @@ use crate::{KeyMaterialState, ListKeyRotationsInput, RotateKeyOnDemandInput, Rot
 const FIRST: [u8; 32] = [1; 32];
 const SECOND: [u8; 32] = [2; 32];
 
-fn parameters(
+pub(super) fn parameters(
     world: &World,
     key: &KeyArn,
     algorithm: WrappingAlgorithm,
@@ -43,7 +43,7 @@ fn wrapped(public_key: &[u8], material: &[u8]) -> Vec<u8> {
 }
 
 /// For material that does not expire.
-fn input(
+pub(super) fn input(
     key: &KeyArn,
     parameters: &GetParametersForImportOutput,
     material: &[u8],
@@ -60,12 +60,15 @@ fn input(
     }
 }
 
-fn import(world: &World, input: ImportKeyMaterialInput) -> Result<KeyMaterialId, KmsError> {
+pub(super) fn import(
+    world: &World,
+    input: ImportKeyMaterialInput,
+) -> Result<KeyMaterialId, KmsError> {
     let output = world.service().import_key_material(&root(), input)?;
     Ok(output.key_material_id.unwrap())
 }
 
-fn delete(
+pub(super) fn delete(
     world: &World,
     key: &KeyArn,
     id: Option<KeyMaterialId>,
@@ -80,7 +83,7 @@ fn delete(
     Ok(output.key_material_id)
 }
 
-fn rotate(world: &World, key: &KeyArn) -> Result<(), KmsError> {
+pub(super) fn rotate(world: &World, key: &KeyArn) -> Result<(), KmsError> {
     let input = RotateKeyOnDemandInput {
         key_id: key.to_string(),
     };
@@ -417,4 +420,49 @@ fn a_process_that_dies_in_a_deletion_destroys_the_material_or_does_not() {
 fn material_id_of(world: &World, key: &KeyArn, bytes: [u8; 32]) -> KeyMaterialId {
     let spec = world.key_row(key).spec;
     Material::parse(spec, &bytes).unwrap().id(key)
+}
+
+#[test]
+fn a_token_fits_into_a_request_whatever_the_wrapping_key() {
+    let world = World::new();
+    let input = GetParametersForImportInput {
+        key_id: world.external().to_string(),
+        wrapping_algorithm: WrappingAlgorithm::RsaAesKeyWrapSha256,
+        wrapping_key_spec: WrappingKeySpec::Rsa4096,
+    };
+    let output = world
+        .service()
+        .get_parameters_for_import(&root(), input)
+        .unwrap();
+    assert!(output.import_token.len() <= 6144);
+    let now = world.service().now().as_seconds();
+    assert_eq!(output.parameters_valid_to.as_seconds(), now + 24 * 60 * 60);
+}
+
+#[test]
+fn a_private_key_of_rsa_comes_wrapped_by_a_key_of_its_own() {
+    use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrapPadded as _};
+    let world = World::new();
+    let key = world.key(KeySpec::Rsa2048, KeyUsage::SignVerify, KeyOrigin::External);
+    let pair = strongroom_asymmetric::PrivateKey::generate(KeySpec::Rsa2048).unwrap();
+    let parameters = parameters(&world, &key, WrappingAlgorithm::RsaAesKeyWrapSha256).unwrap();
+    let kek = [5; 32];
+    let mut room = vec![0; pair.pkcs8().len() + 16];
+    let wrapped_pair = AesKek::new(&AES_256, &kek)
+        .unwrap()
+        .wrap_with_padding(pair.pkcs8(), &mut room)
+        .unwrap();
+    let mut encrypted_key_material = wrapped(&parameters.public_key, &kek);
+    encrypted_key_material.extend_from_slice(wrapped_pair);
+    let asked = ImportKeyMaterialInput {
+        encrypted_key_material,
+        ..input(&key, &parameters, &FIRST)
+    };
+    import(&world, asked).unwrap();
+    let input = crate::GetPublicKeyInput {
+        key_id: key.to_string(),
+        grant_tokens: Vec::new(),
+    };
+    let public = world.service().get_public_key(&root(), input).unwrap();
+    assert_eq!(public.public_key, pair.public_key_der());
 }

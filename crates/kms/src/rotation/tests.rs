@@ -2,6 +2,7 @@
 
 use strongroom_crypto::{CiphertextBlob, seal_blob};
 use strongroom_ports::Table;
+use strongroom_store::ConflictRule;
 use strongroom_types::kms::{EncryptionContext, KeyOrigin, KeySpec, KeyUsage};
 
 use super::*;
@@ -310,4 +311,54 @@ fn a_process_that_dies_in_a_rotation_leaves_a_key_that_opens_everything() {
             assert!(opens(&world, &key, blob), "{death:?}");
         }
     }
+}
+
+#[test]
+fn lost_races_leave_no_material_behind() {
+    let world = World::with_conflicts(ConflictRule { one_in: 2, seed: 9 });
+    let key = world.symmetric();
+    for _ in 0..20 {
+        rotate(&world, &key).unwrap();
+    }
+    assert_eq!(list(&world, &key, false).len(), 20);
+    assert_eq!(
+        (world.shreds.len(), world.rows(Table::KMS_MATERIALS)),
+        (21, 21)
+    );
+}
+
+#[test]
+fn rotations_at_the_same_time_all_happen() {
+    let world = World::new();
+    let (service, key) = (world.service(), world.symmetric());
+    let input = || RotateKeyOnDemandInput {
+        key_id: key.to_string(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    service.rotate_key_on_demand(&root(), input()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(list(&world, &key, false).len(), 20);
+    assert_eq!(world.key_row(&key).on_demand_rotations, 20);
+    assert_eq!(world.shreds.len(), 21);
+}
+
+#[test]
+fn enabling_a_key_makes_up_for_a_rotation_that_it_slept_through() {
+    let world = World::new();
+    let key = world.symmetric();
+    enable(&world, &key, Some(90)).unwrap();
+    world.change(&key, |key| key.lifecycle = Lifecycle::Disabled);
+    world.clock.advance_days(100);
+    assert!(list(&world, &key, false).is_empty());
+    let input = crate::EnableKeyInput {
+        key_id: key.to_string(),
+    };
+    world.service().enable_key(&root(), input).unwrap();
+    assert_eq!(list(&world, &key, false).len(), 1);
 }
