@@ -305,7 +305,7 @@ impl ClockGuard {
             Duration::from_millis(wall.as_millis().saturating_sub(guard.wall.as_millis()));
         let progress = monotonic.saturating_sub(guard.monotonic);
         if wall_progress > progress + JUMP {
-            let ahead_seconds = (wall_progress - progress).as_secs();
+            let ahead_seconds = wall_progress.saturating_sub(progress).as_secs();
             tracing::error!(
                 ahead_seconds,
                 "the wall clock has jumped ahead: no key is destroyed for 24 hours"

@@ -38,7 +38,7 @@ impl KeyService {
             grant_tokens: &input.grant_tokens,
             ..Ask::plain(Operation::DescribeKey)
         };
-        let account = self.account_of(caller, ask.operation.action())?;
+        let account = Self::account_of(caller, ask.operation.action())?;
         // By its name or, in the caller's own account, by its ARN.
         let own_aliases = format!("arn:aws:kms:{}:{account}:", self.options.region);
         let alias = input

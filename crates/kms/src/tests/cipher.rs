@@ -136,6 +136,22 @@ fn permission_comes_before_state_and_state_before_a_dry_run() {
 }
 
 #[test]
+fn who_holds_a_ciphertext_of_another_account_does_not_learn_whose_it_is() {
+    let service = World::new().service();
+    let arn = created(&service);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    let refused = decrypt_as(&service, &caller("999988887777"), &ciphertext);
+    assert_eq!(
+        refused.err(),
+        Some(KmsError::AccessDenied(
+            "The ciphertext refers to a customer master key that does not exist, does not exist \
+             in this region, or you are not allowed to access."
+                .to_owned()
+        ))
+    );
+}
+
+#[test]
 fn data_keys_come_in_both_forms_and_any_length() {
     let service = World::new().service();
     let arn = created(&service);

@@ -317,8 +317,8 @@ fn keys_are_listed_in_pages_whose_markers_cannot_be_made_up() {
     assert_eq!(listed, made);
     let marker = list(None).unwrap().next_marker.unwrap();
     let mut forged = marker.clone();
-    let last = if forged.pop() == Some('0') { '1' } else { '0' };
-    forged.push(last);
+    let digit = if forged.pop() == Some('0') { '1' } else { '0' };
+    forged.push(digit);
     for bad in [
         forged,
         String::new(),

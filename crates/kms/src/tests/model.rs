@@ -1,6 +1,7 @@
 //! Random lives of keys agree with a reference of a few lines.
 
 use proptest::prelude::*;
+use strongroom_store::ConflictRule;
 
 use super::*;
 use crate::fixture::World;
@@ -84,8 +85,7 @@ fn expect<T>(outcome: Result<T, KmsError>, refusal: Option<String>) -> Option<T>
     }
 }
 
-fn live(steps: &[Step]) {
-    let world = World::new();
+fn live(world: &World, steps: &[Step]) {
     let mut service = world.service();
     let mut keys: Vec<Reference> = Vec::new();
     let mut today = 0;
@@ -198,6 +198,11 @@ proptest! {
 
     #[test]
     fn random_lives_agree_with_the_reference(steps in proptest::collection::vec(step(), 1..60)) {
-        live(&steps);
+        live(&World::new(), &steps);
+    }
+
+    #[test]
+    fn they_agree_on_a_store_that_reports_conflicts(steps in proptest::collection::vec(step(), 1..40), seed: u64) {
+        live(&World::with_conflicts(ConflictRule { one_in: 4, seed }), &steps);
     }
 }
