@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::format_push_string,
     reason = "what tests share lies outside of the test functions, and reads better short"
 )]
 
