@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use strongroom_crypto::{
-    DataKey, Keyring, ObjectIdentity, PAGE_LEN_BYTES, PageCipher, RowSealer, SEGMENT_LEN_BYTES,
-    SEGMENT_OVERHEAD_BYTES, STORED_PAGE_LEN_BYTES, ServicePurpose, StreamOpener, StreamSealer,
-    open_whole, seal_whole,
+    BodyKeys, DataKey, Keyring, ObjectIdentity, PAGE_LEN_BYTES, PageCipher, RowSealer,
+    SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, STORED_PAGE_LEN_BYTES, ServicePurpose, StreamOpener,
+    StreamSealer, open_whole, seal_whole,
 };
 use strongroom_types::{BucketUid, Entropy, ObjectKey, Timestamp, VersionUid};
 
@@ -21,12 +21,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         key: ObjectKey::parse("reports/2026/11/21/measurements.csv")?,
         version: VersionUid::random(&entropy),
     };
-    let key = DataKey::random(&entropy);
+    let data_key = DataKey::random(&entropy);
     let plaintext = vec![7; 1024];
 
-    let wrapped = ring.wrap_data_key(&key, &object, &entropy);
-    report("wrap", || ring.wrap_data_key(&key, &object, &entropy))?;
+    let wrapped = ring.wrap_data_key(&data_key, &object, &entropy);
+    report("wrap", || ring.wrap_data_key(&data_key, &object, &entropy))?;
     let unwrap = report("unwrap", || ring.unwrap_data_key(&wrapped, &object))?;
+    let key = BodyKeys::single(data_key);
     let stored = seal_whole(&key, &object, None, &entropy, &plaintext);
     report("seal_whole of 1 KiB", || {
         seal_whole(&key, &object, None, &entropy, &plaintext)

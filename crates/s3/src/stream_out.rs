@@ -16,7 +16,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
 use strongroom_crypto::{
-    DataKey, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, StreamOpener,
+    BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, OpenError, PartIdentity, SEGMENT_LEN_BYTES,
+    StreamOpener,
 };
 use strongroom_ports::{BlobError, BlobReader, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
@@ -195,6 +196,9 @@ impl StreamReader {
             let last = index.checked_add(1) == Some(self.segment_count);
             match self.opener.open_segment(index, last, stored) {
                 Ok(plaintext) => opened.push(plaintext.len()),
+                Err(OpenError::OuterLayer(_)) => {
+                    return Err(self.damaged(service, "outer segment", index));
+                }
                 Err(_) => return Err(self.damaged(service, "segment", index)),
             }
         }
@@ -242,7 +246,7 @@ pub(crate) enum ObjectReader {
 /// Reads parts, and holds the collector off while it lives.
 pub(crate) struct PartsReader {
     identity: ObjectIdentity,
-    data_key: Arc<DataKey>,
+    body_keys: Arc<BodyKeys>,
     manifest: ManifestRow,
     /// What no slice was fetched for yet.
     ahead: ByteRange,
@@ -363,7 +367,7 @@ impl PartsReader {
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
-            let opened = service.open_stream(&self.data_key, stored, slice.range)?;
+            let opened = service.open_stream(&self.body_keys, stored, slice.range)?;
             self.current = Some(
                 opened
                     .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
@@ -401,7 +405,7 @@ impl S3 {
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
     pub(crate) fn open_object(
         &self,
-        data_key: &Arc<DataKey>,
+        body_keys: &Arc<BodyKeys>,
         identity: &ObjectIdentity,
         found: &FoundVersion,
         object: &ObjectRow,
@@ -415,7 +419,7 @@ impl S3 {
                     place,
                     size_bytes: object.size_bytes,
                 };
-                let reader = self.open_stream(data_key, stored, range)?;
+                let reader = self.open_stream(body_keys, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
@@ -430,7 +434,7 @@ impl S3 {
                 }
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
                     identity: identity.clone(),
-                    data_key: Arc::clone(data_key),
+                    body_keys: Arc::clone(body_keys),
                     manifest: manifest.clone(),
                     ahead: range,
                     slices: VecDeque::new(),
@@ -449,7 +453,7 @@ impl S3 {
     /// [`S3Error::Unavailable`].
     pub(crate) fn open_stream(
         &self,
-        data_key: &DataKey,
+        body_keys: &BodyKeys,
         stored: StoredAt<'_>,
         range: ByteRange,
     ) -> Result<Option<StreamReader>, S3Error> {
@@ -495,7 +499,7 @@ impl S3 {
             )
         };
         let opener = match &source {
-            Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
+            Source::Inline(bytes) => StreamOpener::new(body_keys, identity, part, bytes),
             Source::Blob(_, reader) => {
                 // A part's header is longer than another's; what is read too much does no harm.
                 let len_bytes = usize::try_from(reader.len_bytes()).unwrap_or(usize::MAX);
@@ -511,10 +515,13 @@ impl S3 {
                         .read(0, len_bytes)?
                         .ok_or_else(|| damaged("length"))?
                 };
-                StreamOpener::new(data_key, identity, part, &header)
+                StreamOpener::new(body_keys, identity, part, &header)
             }
         };
-        let opener = opener.map_err(|_| damaged("header"))?;
+        let opener = opener.map_err(|error| match error {
+            OpenError::OuterLayer(_) => damaged("outer header"),
+            _ => damaged("header"),
+        })?;
         let layout = opener.layout();
         let stored_len = layout.stored_len_bytes(size_bytes);
         let long_enough = match &source {
