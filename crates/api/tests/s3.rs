@@ -9,6 +9,9 @@
     reason = "what tests share lies outside of the test functions, and reads better short"
 )]
 
+#[path = "../../s3/tests/support/keys.rs"]
+mod keys;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,6 +123,7 @@ fn server_in(region: &str) -> Server {
         meta: Arc::new(MemoryMeta::new()),
         blobs: Arc::new(MemoryBlobs::new()),
         custody: Arc::new(Custody::new(Arc::new(ring))),
+        keys: Arc::new(keys::TestKeys::new()),
         authorizer: Arc::new(RootOnly::default()),
         audit: Arc::new(NoAudit),
         clock: Arc::new(Fixed),
@@ -130,6 +134,7 @@ fn server_in(region: &str) -> Server {
         block_sse_c_on_new_buckets: false,
         danger_keys_over_plain_http: false,
         inline_max_bytes: 4096,
+        bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
     };
     let credential = Credential {
         access_key_id: AccessKeyId::parse(KEY_ID).unwrap(),

@@ -71,7 +71,7 @@ impl S3 {
                 key,
             } = self.answer(entry, input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key.body_keys, identity, found, object, bytes)?
+            let Some(reader) = self.open_object(&key, identity, found, object, bytes)?
             else {
                 return Ok(None);
             };
@@ -170,15 +170,17 @@ impl S3 {
         refuse_write_headers_on_read(&input.sse)?;
         let confidential = self.is_confidential(entry.context());
         let needs_key = with_body || input.with_checksum || object.key.is_customer();
+        let context = entry.context();
         let key = if needs_key {
-            Some(self.open_data_key(&object.key, identity, &input.sse.customer, confidential)?)
+            Some(self.open_data_key(&object.key, identity, &input.sse.customer, context)?)
         } else {
             read_key(&input.sse.customer, false, confidential)?;
             None
         };
-        let encryption = key
-            .as_ref()
-            .map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
+        let encryption = match &key {
+            Some(key) => key.answer.clone(),
+            None => self.shown_encryption(&object.key, identity, context)?,
+        };
         let mut view = object_view(bucket, found, object, encryption);
         input
             .conditions

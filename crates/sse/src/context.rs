@@ -50,6 +50,14 @@ impl ClientContext {
         })
     }
 
+    /// Takes pairs that were parsed once before.
+    pub const fn from_pairs(pairs: BTreeMap<String, String>) -> Self {
+        Self {
+            pairs,
+            header: None,
+        }
+    }
+
     /// The pairs, without S3's own.
     pub const fn pairs(&self) -> &BTreeMap<String, String> {
         &self.pairs

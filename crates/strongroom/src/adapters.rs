@@ -1,9 +1,13 @@
-//! The real clock and the real randomness.
+//! The real clock and the real randomness, and a key service that never answers.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use strongroom_ports::Clock;
-use strongroom_types::{Entropy, Timestamp};
+use strongroom_ports::{
+    Clock, DecryptedDataKey, GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference,
+    KeyUse,
+};
+use strongroom_types::kms::EncryptionContext;
+use strongroom_types::{Entropy, RequestContext, Timestamp};
 
 /// The machine's clocks.
 #[derive(Debug)]
@@ -48,6 +52,59 @@ impl Entropy for SystemEntropy {
     }
 }
 
+
+/// A server without a key service: what needs one fails closed.
+#[derive(Debug)]
+pub(crate) struct NoKeyService;
+
+impl KeyAuthority for NoKeyService {
+    fn generate_data_key(
+        &self,
+        _: &RequestContext,
+        _: &KeyReference,
+        _: &EncryptionContext,
+    ) -> Result<GeneratedDataKey, KeyError> {
+        Err(KeyError::Unavailable)
+    }
+
+    fn decrypt_data_key(
+        &self,
+        _: &RequestContext,
+        _: &[u8],
+        _: &EncryptionContext,
+    ) -> Result<DecryptedDataKey, KeyError> {
+        Err(KeyError::Unavailable)
+    }
+
+    fn decrypt_data_key_in_memory(
+        &self,
+        _: &RequestContext,
+        _: &[u8],
+        _: &EncryptionContext,
+    ) -> Result<DecryptedDataKey, KeyError> {
+        Err(KeyError::Unavailable)
+    }
+
+    fn authorize(
+        &self,
+        _: &RequestContext,
+        _: &KeyReference,
+        _: KeyUse,
+        _: &EncryptionContext,
+    ) -> Result<KeyLease, KeyError> {
+        Err(KeyError::Unavailable)
+    }
+
+    fn authorize_in_memory(
+        &self,
+        _: &RequestContext,
+        _: &KeyReference,
+        _: KeyUse,
+        _: &EncryptionContext,
+    ) -> Result<KeyLease, KeyError> {
+        Err(KeyError::Unavailable)
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ use strongroom_store::DurableMeta;
 use self::collector::Collector;
 use self::running::Running;
 use crate::account::{Account, Accounts};
-use crate::adapters::{SystemClock, SystemEntropy};
+use crate::adapters::{NoKeyService, SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
 use crate::audit::TableAudit;
 use crate::config::{Listen, Settings};
@@ -159,6 +159,7 @@ fn assemble(
         meta: meta.clone(),
         blobs,
         custody,
+        keys: Arc::new(NoKeyService),
         authorizer: Arc::new(RootOnly::default()),
         audit,
         clock: clock.clone(),
@@ -169,6 +170,7 @@ fn assemble(
         block_sse_c_on_new_buckets: settings.block_sse_c_on_new_buckets,
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
         inline_max_bytes: INLINE_MAX_BYTES,
+        bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
     };
     let s3 = Arc::new(S3::new(ports, options));
     Ok(Parts {
