@@ -11,8 +11,8 @@ use crate::multipart_list::PartChecksums;
 use crate::object_get::object_view;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PartRow};
 use crate::{
-    AttributeParts, Entry, GetObjectAttributesInput, ListedPart,
-    ObjectAttributes, S3, S3Error, keys,
+    AttributeParts, Entry, GetObjectAttributesInput, ListedPart, ObjectAttributes, S3, S3Error,
+    keys,
 };
 
 impl S3 {

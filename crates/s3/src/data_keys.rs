@@ -108,7 +108,12 @@ impl S3 {
         let (body_keys, wrapped, answer, lease) = match plan {
             WritePlan::SseS3 => {
                 let wrapped = ring.wrap_data_key(&data_key, identity, entropy);
-                (BodyKeys::single(data_key), wrapped, EncryptionAnswer::SseS3, None)
+                (
+                    BodyKeys::single(data_key),
+                    wrapped,
+                    EncryptionAnswer::SseS3,
+                    None,
+                )
             }
             WritePlan::SseC(customer) => {
                 let pepper = self.ports.custody.customer_key_pepper();
@@ -178,8 +183,7 @@ impl S3 {
             object_arn(&bucket.name, &identity.key)
         };
         let whole = whole_context(client.pairs(), &s3_arn)?;
-        let (key, kms_key) =
-            self.generate_kms_key(context, bucket.uid, key, &whole, bucket_key)?;
+        let (key, kms_key) = self.generate_kms_key(context, bucket.uid, key, &whole, bucket_key)?;
         let entropy = &*self.ports.entropy;
         let wrapped = kms_key
             .key
@@ -300,7 +304,10 @@ impl S3 {
 
     /// Whether KMS-encrypted content may be asked for by this request.
     pub(crate) fn allow_kms(&self, context: &RequestContext) -> Result<(), S3Error> {
-        Ok(allow_kms(is_signed(context), self.is_confidential(context))?)
+        Ok(allow_kms(
+            is_signed(context),
+            self.is_confidential(context),
+        )?)
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_crypto::KmsDataKey;
-use strongroom_ports::{DecryptedDataKey, GeneratedDataKey, KeyError, KeyLease, KeyReference, KeyUse};
+use strongroom_ports::{
+    DecryptedDataKey, GeneratedDataKey, KeyError, KeyLease, KeyReference, KeyUse,
+};
 use strongroom_sse::ARN_PAIR;
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{BucketName, BucketUid, ObjectKey, RequestContext, SseAlgorithm};
@@ -118,9 +120,7 @@ impl S3 {
         let caller = self.forwarded(context);
         let authority = &*self.ports.keys;
         let now = self.ports.clock.monotonic();
-        let owner = |key| {
-            BucketKeyOwner::new(bucket, key, encryption_context.canonical(), context)
-        };
+        let owner = |key| BucketKeyOwner::new(bucket, key, encryption_context.canonical(), context);
         if bucket_key {
             let lease =
                 authority.authorize(&caller, key, KeyUse::GenerateDataKey, encryption_context)?;

@@ -103,9 +103,7 @@ impl S3 {
                 .conditions
                 .check_copy_source(&etag, found.row.last_modified())?;
             let bytes = copied_range(range, object.size_bytes)?;
-            if let Some(reader) =
-                self.open_object(&opened, &identity, &found, &object, bytes)?
-            {
+            if let Some(reader) = self.open_object(&opened, &identity, &found, &object, bytes)? {
                 let (len_bytes, version) = (bytes.len_bytes(), found.shown_id(bucket));
                 return Ok(OpenSource {
                     reader,

@@ -201,8 +201,7 @@ impl S3 {
         if needless && !customer.is_present() {
             return Ok(None);
         }
-        self.open_upload_key(upload, customer, context)
-            .map(Some)
+        self.open_upload_key(upload, customer, context).map(Some)
     }
 }
 

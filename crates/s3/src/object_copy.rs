@@ -168,9 +168,7 @@ impl S3 {
             key: opened_key,
             version: _,
         } = opened;
-        if let Some(reader) =
-            self.open_object(opened_key, identity, found, object, range)?
-        {
+        if let Some(reader) = self.open_object(opened_key, identity, found, object, range)? {
             return Ok(reader);
         }
         match self.find_version(bucket.uid, key, copy_source.version)? {

@@ -71,8 +71,7 @@ impl S3 {
                 key,
             } = self.answer(entry, input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key, identity, found, object, bytes)?
-            else {
+            let Some(reader) = self.open_object(&key, identity, found, object, bytes)? else {
                 return Ok(None);
             };
             let body = reader.into_body(self)?;

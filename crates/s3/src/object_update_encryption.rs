@@ -11,9 +11,7 @@ use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, Versi
 use crate::data_keys::KmsWrapped;
 use crate::integrity::Damage;
 use crate::rows::{KeyRow, ObjectRow};
-use crate::{
-    BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput,
-};
+use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
 
 /// What an update came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +128,12 @@ fn refuse(
         return Err(ReEncryptionRefusal::SourceSseC.into());
     }
     let dsse = SseAlgorithm::AwsKmsDsse.name();
-    if object.key.kms.as_ref().is_some_and(|kms| kms.algorithm == dsse) {
+    if object
+        .key
+        .kms
+        .as_ref()
+        .is_some_and(|kms| kms.algorithm == dsse)
+    {
         return Err(ReEncryptionRefusal::SourceDsse.into());
     }
     if input.key.account != bucket.owner {

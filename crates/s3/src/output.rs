@@ -3,8 +3,8 @@
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{
     AccountId, BucketEncryption, BucketName, BucketUid, ByteRange, CanonicalId, Checksum,
-    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, StorageClass,
-    SseAlgorithm, TagSet, Timestamp, UploadId, VersionId,
+    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, SseAlgorithm,
+    StorageClass, TagSet, Timestamp, UploadId, VersionId,
 };
 
 use crate::{ObjectBody, S3Error};

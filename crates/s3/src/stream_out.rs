@@ -372,7 +372,8 @@ impl PartsReader {
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
-            let opened = service.open_stream(&self.body_keys, self.lease.clone(), stored, slice.range)?;
+            let opened =
+                service.open_stream(&self.body_keys, self.lease.clone(), stored, slice.range)?;
             self.current = Some(
                 opened
                     .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
@@ -424,7 +425,8 @@ impl S3 {
                     place,
                     size_bytes: object.size_bytes,
                 };
-                let reader = self.open_stream(&opened.body_keys, opened.lease.clone(), stored, range)?;
+                let reader =
+                    self.open_stream(&opened.body_keys, opened.lease.clone(), stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),

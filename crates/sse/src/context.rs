@@ -113,8 +113,14 @@ mod tests {
     fn a_flat_map_of_text_is_taken() {
         let context = parse(r#"{"dept":"law","a":""}"#).unwrap();
         assert_eq!(context.pairs().len(), 2);
-        assert_eq!(context.header(), Some(BASE64.encode(r#"{"dept":"law","a":""}"#).as_str()));
-        assert_eq!(ClientContext::parse(None, ARN).unwrap(), ClientContext::default());
+        assert_eq!(
+            context.header(),
+            Some(BASE64.encode(r#"{"dept":"law","a":""}"#).as_str())
+        );
+        assert_eq!(
+            ClientContext::parse(None, ARN).unwrap(),
+            ClientContext::default()
+        );
         assert!(parse("{}").unwrap().pairs().is_empty());
     }
 
@@ -122,8 +128,16 @@ mod tests {
     fn anything_else_is_refused() {
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(8192));
         for json in [
-            "", "[]", "null", r#""a""#, r#"{"a":1}"#, r#"{"a":{"b":"c"}}"#, r#"{"a":null}"#,
-            r#"{"a":"b","a":"c"}"#, r#"{"a":"b"} x"#, long.as_str(),
+            "",
+            "[]",
+            "null",
+            r#""a""#,
+            r#"{"a":1}"#,
+            r#"{"a":{"b":"c"}}"#,
+            r#"{"a":null}"#,
+            r#"{"a":"b","a":"c"}"#,
+            r#"{"a":"b"} x"#,
+            long.as_str(),
         ] {
             assert_eq!(parse(json), Err(SseError::ContextInvalid), "{json}");
         }

@@ -13,5 +13,6 @@ mod plan;
 pub use context::{ARN_PAIR, ClientContext};
 pub use customer::{CustomerHeaders, CustomerKeyInput};
 pub use plan::{
-    Circumstances, SseError, SseHeaders, WritePlan, allow_kms, plan_write, read_key, refuse_write_headers_on_read,
+    Circumstances, SseError, SseHeaders, WritePlan, allow_kms, plan_write, read_key,
+    refuse_write_headers_on_read,
 };

@@ -127,10 +127,12 @@ pub fn plan_write(
             value: value.clone(),
         });
     }
-    let bucket_key = headers.bucket_key_enabled.as_ref().map_or(
-        default.bucket_key_enabled,
-        |value| value.eq_ignore_ascii_case("true"),
-    );
+    let bucket_key = headers
+        .bucket_key_enabled
+        .as_ref()
+        .map_or(default.bucket_key_enabled, |value| {
+            value.eq_ignore_ascii_case("true")
+        });
     let effective = requested.unwrap_or(default.algorithm);
     // A request that names its method names its key too: without one it means the AWS managed key,
     // even where the bucket's default names another.
@@ -139,7 +141,11 @@ pub fn plan_write(
     } else {
         default.kms_key_id.as_ref()
     };
-    let key = || named.map_or(KeyReference::AwsManaged, |id| KeyReference::Named(id.clone()));
+    let key = || {
+        named.map_or(KeyReference::AwsManaged, |id| {
+            KeyReference::Named(id.clone())
+        })
+    };
     let context = |arn| ClientContext::parse(headers.context.as_deref(), arn);
     let plan = match effective {
         SseAlgorithm::Aes256 if headers.context.is_some() => {
@@ -381,7 +387,12 @@ mod tests {
                 Some("aws:kms"),
                 None,
                 None,
-                ["kms aws/s3 bk", "kms aws/s3", "kms aws/s3 bk", "kms aws/s3 bk"],
+                [
+                    "kms aws/s3 bk",
+                    "kms aws/s3",
+                    "kms aws/s3 bk",
+                    "kms aws/s3 bk",
+                ],
             ),
             (Some("aws:kms"), None, Some("false"), ["kms aws/s3"; 4]),
             (Some("aws:kms"), Some("X"), Some("TRUE"), ["kms X bk"; 4]),
@@ -390,7 +401,12 @@ mod tests {
             (Some("aws:kms:dsse"), Some("X"), Some("true"), ["dsse X"; 4]),
             (None, Some("X"), None, [refused; 4]),
             (Some("AES256"), Some("X"), None, [refused; 4]),
-            (None, None, Some("false"), ["s3", "kms aws/s3", "kms K", "dsse K"]),
+            (
+                None,
+                None,
+                Some("false"),
+                ["s3", "kms aws/s3", "kms K", "dsse K"],
+            ),
         ];
         for (algorithm, key, flag, expected) in rows {
             let headers = SseHeaders {
@@ -438,7 +454,10 @@ mod tests {
         assert!(plan("arn:aws:s3:::b/k", "false").is_ok());
         for (arn, flag) in [("arn:aws:s3:::b", "false"), ("arn:aws:s3:::b/k", "true")] {
             let name = crate::ARN_PAIR.to_owned();
-            assert_eq!(plan(arn, flag).unwrap_err(), SseError::ContextReserved { name });
+            assert_eq!(
+                plan(arn, flag).unwrap_err(),
+                SseError::ContextReserved { name }
+            );
         }
     }
 

@@ -52,7 +52,6 @@ impl Entropy for SystemEntropy {
     }
 }
 
-
 /// A server without a key service: what needs one fails closed.
 #[derive(Debug)]
 pub(crate) struct NoKeyService;

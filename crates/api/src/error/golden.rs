@@ -319,7 +319,11 @@ fn table() -> String {
         ReEncryptionRefusal::NotSigned,
         ReEncryptionRefusal::ForeignKey,
     ] {
-        add("ReEncryptionRefusal", variant(&refusal), S3Error::ReEncryption(refusal).into());
+        add(
+            "ReEncryptionRefusal",
+            variant(&refusal),
+            S3Error::ReEncryption(refusal).into(),
+        );
     }
     for error in request_errors() {
         add("RequestError", variant(&error), error.into());

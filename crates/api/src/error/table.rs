@@ -402,9 +402,9 @@ fn re_encryption(refusal: &ReEncryptionRefusal) -> ErrorAnswer {
             "Updating the encryption of an object that is encrypted with dual-layer server-side \
              encryption with AWS KMS keys (DSSE-KMS) is not supported.",
         ),
-        ReEncryptionRefusal::NotSigned => invalid(
-            "Updating the encryption of an object requires AWS Signature Version 4.",
-        ),
+        ReEncryptionRefusal::NotSigned => {
+            invalid("Updating the encryption of an object requires AWS Signature Version 4.")
+        }
         ReEncryptionRefusal::ForeignKey => row(
             403,
             "AccessDenied",

@@ -10,8 +10,8 @@ use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
     ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_copy,
-    handle_delete, handle_list, handle_multipart, handle_object, handle_object_config, handle_post, handle_tagging,
-    unconfigured,
+    handle_delete, handle_list, handle_multipart, handle_object, handle_object_config, handle_post,
+    handle_tagging, unconfigured,
 };
 use crate::error::{Failure, RequestError};
 

@@ -95,7 +95,10 @@ impl TestKeys {
 
     /// Refuses an operation to a caller from now on.
     pub(crate) fn deny(&self, caller: &str, operation: &'static str) {
-        self.inner.denied.lock().insert((caller.to_owned(), operation));
+        self.inner
+            .denied
+            .lock()
+            .insert((caller.to_owned(), operation));
     }
 
     pub(crate) fn set_cold(&self, cold: bool) {
@@ -161,9 +164,9 @@ impl Inner {
         match self.keys.lock().get(&id) {
             Some((KeyState::Enabled, material)) => Ok(Arc::clone(material)),
             Some((KeyState::Disabled, _)) => Err(KeyError::Disabled(format!("{arn} is disabled."))),
-            Some((KeyState::PendingDeletion, _)) => {
-                Err(KeyError::InvalidState(format!("{arn} is pending deletion.")))
-            }
+            Some((KeyState::PendingDeletion, _)) => Err(KeyError::InvalidState(format!(
+                "{arn} is pending deletion."
+            ))),
             Some((KeyState::Deleted, _)) | None => {
                 Err(KeyError::NotFound(format!("Key '{arn}' does not exist")))
             }
@@ -273,7 +276,9 @@ impl KeyAuthority for TestKeys {
     ) -> Result<DecryptedDataKey, KeyError> {
         let blob = CiphertextBlob::parse(ciphertext).map_err(|_| KeyError::InvalidCiphertext)?;
         let id = blob.key_id();
-        let material = self.inner.enter(caller, id, "Decrypt", "Decrypt", context)?;
+        let material = self
+            .inner
+            .enter(caller, id, "Decrypt", "Decrypt", context)?;
         let plaintext = blob
             .open(&material, &arn(id), context)
             .map_err(|_| KeyError::InvalidCiphertext)?;
