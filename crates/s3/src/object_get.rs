@@ -13,7 +13,7 @@ use strongroom_types::{
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
-use crate::rows::{ContentRow, ObjectRow, PartRow};
+use crate::rows::{ContentRow, ObjectRow, PartRow, PlaceRow};
 use crate::{
     BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error,
     keys,
@@ -64,6 +64,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input, found, |found, object, identity| {
+            self.expect_kms_body_in_memory(object, identity)?;
             let Answer {
                 view,
                 range,
@@ -153,6 +154,28 @@ impl S3 {
             (found, object) = (now, now_object);
         }
         Err(S3Error::Contention)
+    }
+
+    /// On what is in memory: gives up before the key service is asked if the body cannot be read
+    /// there, so that no use of a key is made and recorded twice for one request.
+    fn expect_kms_body_in_memory(
+        &self,
+        object: &ObjectRow,
+        identity: &ObjectIdentity,
+    ) -> Result<(), S3Error> {
+        if !self.is_resident() || object.key.kms.is_none() {
+            return Ok(());
+        }
+        match &object.content {
+            ContentRow::Single(PlaceRow::Inline) => {
+                let row_key = keys::inline(identity.version);
+                let body = self.ports.meta.read(Table::INLINE, &row_key)?;
+                body.map(|_| ()).ok_or(S3Error::NotInMemory)
+            }
+            ContentRow::Single(PlaceRow::Blob(_)) | ContentRow::Parts(_) => {
+                Err(S3Error::NotInMemory)
+            }
+        }
     }
 
     /// Everything about the answer but its body.

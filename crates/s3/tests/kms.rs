@@ -692,14 +692,20 @@ fn what_is_in_memory_answers_without_the_disk_and_says_when_it_cannot() {
     let f = Fixture::new(Versioning::Never);
     let key = f.keys.create();
     for (sse, _, _) in modes(&key) {
-        put(&f, "k", sse, b"x").unwrap();
+        put(&f, "k", sse.clone(), b"x").unwrap();
         let resident = f.service.resident().unwrap();
         let entry = f.entry::<GetObject>("k");
         f.keys.set_cold(true);
         let got = resident.read_object(&entry, &GetObjectInput::default());
         assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
         f.keys.set_cold(false);
-        assert_eq!(f.get("k"), b"x");
+        assert!(resident.read_object(&entry, &GetObjectInput::default()).is_ok());
+        // A body that is on the disk is left to a worker before the key service is asked.
+        put(&f, "k", sse, &pattern(100_000)).unwrap();
+        f.keys.take_log();
+        let got = resident.read_object(&entry, &GetObjectInput::default());
+        assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+        assert!(f.keys.take_log().is_empty());
     }
 }
 
