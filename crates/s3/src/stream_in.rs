@@ -19,13 +19,14 @@ use strongroom_crypto::{
     BodyKeys, Layers, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_MAX_BYTES,
     SealingError, StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
-use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
+use strongroom_ports::{BlobWriter, KeyLease, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
 use tokio::task::spawn_blocking;
 
+use crate::data_keys::check_lease;
 use crate::digest::{DigestPlan, Digests, StreamDigest};
 use crate::recovery::RecoveryRow;
-use crate::rows::{BlobRow, PlaceRow};
+use crate::rows::{BlobRow, KmsRow, PlaceRow};
 use crate::worker::{join, on_worker};
 use crate::{BodyError, BodySource, ExpectedDigests, S3, S3Error, keys};
 
@@ -48,6 +49,10 @@ pub(crate) struct StreamJob {
     pub body_keys: Arc<BodyKeys>,
     /// The same, wrapped, for the blob's footer.
     pub wrapped: WrappedKey,
+    /// What the footer says of the key service's key.
+    pub kms: Option<KmsRow>,
+    /// How long the keys may be used; asked before each window.
+    pub lease: Option<KeyLease>,
     /// Length of the plaintext.
     pub content_length: u64,
     /// The tag, where it is not the MD5 of the plaintext.
@@ -163,6 +168,7 @@ impl S3 {
         let mut digest = job.start_digest();
         let mut writer = self.start_blob(job)?;
         while let Some(window) = next_window()? {
+            check_lease(job.lease.as_ref())?;
             for piece in &window {
                 digest.update(piece);
                 writer.push(piece)?;
@@ -186,6 +192,7 @@ impl S3 {
         digest.update(plaintext);
         let digests = digest.finish();
         digests.verify(&job.expected, trailing)?;
+        check_lease(job.lease.as_ref())?;
         let sealed = seal_whole(
             &job.body_keys,
             &job.identity,
@@ -303,7 +310,9 @@ impl S3 {
                 pieces.iter().for_each(|piece| digest.update(piece));
                 digest
             });
+            let lease = job.lease.clone();
             let writing = spawn_blocking(move || {
+                check_lease(lease.as_ref())?;
                 window.iter().try_for_each(|piece| writer.push(piece))?;
                 Ok::<_, S3Error>(writer)
             });
@@ -408,6 +417,7 @@ impl StreamWriter {
             return Err(BodyError::Incomplete.into());
         }
         digests.verify(&job.expected, trailing)?;
+        check_lease(job.lease.as_ref())?;
         let etag = job.etag(&digests)?;
         self.seal(true)?;
         let mut recovery = job.recovery.clone();
@@ -417,6 +427,7 @@ impl StreamWriter {
             job.body_keys.data_key(),
             &job.wrapped,
             &job.identity,
+            job.kms.as_ref().map(|row| (row, &*service.ports.custody)),
             &*service.ports.entropy,
         );
         self.buffer.extend_from_slice(&footer);

@@ -180,6 +180,7 @@ fn assemble(
         meta: meta.clone(),
         blobs,
         custody,
+        keys: kms.clone(),
         authorizer,
         audit,
         clock: clock.clone(),
@@ -190,6 +191,7 @@ fn assemble(
         block_sse_c_on_new_buckets: settings.block_sse_c_on_new_buckets,
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
         inline_max_bytes: INLINE_MAX_BYTES,
+        bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
     };
     let s3 = Arc::new(S3::new(ports, options));
     Ok(Parts {

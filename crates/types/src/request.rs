@@ -8,7 +8,7 @@ use crate::{AccessKeyId, AccountId, CanonicalId, Entropy, Region, Timestamp};
 
 /// The identity on whose behalf a request is decided. Every variant exists from the first commit,
 /// so that no port grows a second notion of a caller later.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Principal {
     /// An account's root user.
     Root {

@@ -19,6 +19,7 @@ mod handle_delete;
 mod handle_list;
 mod handle_multipart;
 mod handle_object;
+mod handle_object_config;
 mod handle_post;
 mod handle_tagging;
 mod keep_alive;
