@@ -75,7 +75,9 @@ class Server:
         return self
 
     def start(self, *more):
-        self.spawn(*more)
+        return self.spawn(*more).await_ready()
+
+    def await_ready(self):
         out, text = self.process.stdout, b""
         os.set_blocking(out.fileno(), False)
         deadline = time.monotonic() + START_LIMIT_SECONDS

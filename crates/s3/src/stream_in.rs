@@ -21,6 +21,7 @@ use strongroom_crypto::{
 };
 use strongroom_ports::{BlobWriter, KeyLease, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use crate::data_keys::check_lease;
@@ -291,7 +292,7 @@ impl S3 {
     ) -> Result<StoredStream, S3Error> {
         let mut windows = BodyWindows::new(body, job.content_length);
         let (service, started) = (Arc::clone(self), Arc::clone(&job));
-        let mut writer = on_worker(move || service.start_blob(&started)).await??;
+        let mut writer = on_worker(move || service.start_blob(&started).map(Parked::new)).await??;
         let mut digest = job.start_digest();
         let mut received = windows.next().await;
         // Digesting and writing of one window run while the next one is received.
@@ -301,7 +302,7 @@ impl S3 {
                 Ok(None) => break,
                 Err(error) => {
                     // Taking a blob back blocks.
-                    on_worker(move || drop(writer)).await?;
+                    on_worker(move || drop(writer.take())).await?;
                     return Err(error);
                 }
             };
@@ -312,9 +313,10 @@ impl S3 {
             });
             let lease = job.lease.clone();
             let writing = spawn_blocking(move || {
+                let mut writer = writer.take()?;
                 check_lease(lease.as_ref())?;
                 window.iter().try_for_each(|piece| writer.push(piece))?;
-                Ok::<_, S3Error>(writer)
+                Ok::<_, S3Error>(Parked::new(writer))
             });
             received = windows.next().await;
             digest = join(digesting).await?;
@@ -322,8 +324,11 @@ impl S3 {
         }
         let trailing = windows.body.trailing_checksum();
         let service = Arc::clone(self);
-        on_worker(move || writer.finish(&service, &job, digest.finish(), trailing.as_deref()))
-            .await?
+        on_worker(move || {
+            let writer = writer.take()?;
+            writer.finish(&service, &job, digest.finish(), trailing.as_deref())
+        })
+        .await?
     }
 
     fn start_blob(&self, job: &StreamJob) -> Result<StreamWriter, S3Error> {
@@ -368,6 +373,32 @@ impl StreamJob {
                 .md5
                 .map(ETag::from_digest)
                 .ok_or(S3Error::Unavailable),
+        }
+    }
+}
+
+/// Something whose drop blocks, held by a task that may be cancelled at any moment: then a worker
+/// drops it. Jobs on workers take it out first, so that what they drop is gone when they are done.
+struct Parked<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Parked<T> {
+    fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Takes it out; only what is there is ever taken.
+    fn take(mut self) -> Result<T, S3Error> {
+        self.0.take().ok_or(S3Error::Unavailable)
+    }
+}
+
+impl<T: Send + 'static> Drop for Parked<T> {
+    fn drop(&mut self) {
+        // Without a runtime there is no task to hold up.
+        if let Some(value) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn_blocking(move || drop(value)));
         }
     }
 }
@@ -543,4 +574,47 @@ pub(crate) async fn collect_body(
 /// A length in memory as one on disk.
 pub(crate) fn len_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+
+    use super::*;
+
+    /// Says where it was dropped.
+    struct Blocking(Sender<ThreadId>);
+
+    impl Drop for Blocking {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_cancelled_task_held_is_dropped_on_a_worker() {
+        let (sender, dropped) = channel();
+        let held = Parked::new(Blocking(sender));
+        let (reached, at_await) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let _held = held;
+            let _ = reached.send(());
+            std::future::pending::<()>().await;
+        });
+        at_await.await.unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_ne!(dropped.recv().unwrap(), thread::current().id());
+    }
+
+    #[test]
+    fn what_a_job_took_out_is_gone_when_the_job_is_done() {
+        let (sender, dropped) = channel();
+        drop(Parked::new(Blocking(sender.clone())).take());
+        assert_eq!(dropped.try_recv().unwrap(), thread::current().id());
+        // Where nothing runs tasks, nothing is handed over either.
+        drop(Parked::new(Blocking(sender)));
+        assert_eq!(dropped.try_recv().unwrap(), thread::current().id());
+    }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
-    ShutdownSwitch, TlsFiles,
+    ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
@@ -33,6 +33,7 @@ use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment};
 use crate::{files, hardening, logging, output, store};
@@ -64,7 +65,7 @@ struct Parts {
 ///
 /// Whatever keeps it from starting, with its exit code.
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
-    logging::start(settings)?;
+    let log = logging::start(settings)?;
     hardening::install_panic_hook();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -105,7 +106,7 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
             )
         })?;
     let meta = Arc::clone(&parts.meta);
-    let outcome = runtime.block_on(serve(settings, parts));
+    let outcome = runtime.block_on(serve(settings, parts, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
     // Everything acknowledged is durable already; this makes the next start faster.
     if let Err(error) = meta.checkpoint() {
@@ -207,7 +208,11 @@ fn assemble(
     })
 }
 
-async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
+async fn serve(
+    settings: &Settings,
+    parts: Parts,
+    log: Option<Arc<LogFile>>,
+) -> Result<(), Failure> {
     let (switch, shutdown) = ShutdownSwitch::new();
     switch.stop_on_signals().map_err(|error| {
         Failure::new(
@@ -239,7 +244,7 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     admin
         .serve(Arc::new(running))
         .map_err(|error| admin_failure(&error))?;
-    reload_tls_on_hangup(server.tls());
+    reload_on_hangup(server.tls(), log);
     tokio::spawn(keep_metrics(parts.metrics.clone()));
     let collector = collector::start(parts.s3.clone(), parts.meta.clone())
         .map_err(|error| admin_failure(&error))?;
@@ -335,14 +340,22 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
-/// The files are looked at every few seconds anyway; a signal is how operators expect to ask.
-fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
+/// What rotates logs asks this way for the file to be opened again. Certificate files are looked at
+/// every few seconds anyway; a signal is how operators expect to ask.
+fn reload_on_hangup(tls: Option<Arc<TlsReloader>>, log: Option<Arc<LogFile>>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return;
     };
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
+            match log.as_ref().map(|log| log.reopen()) {
+                Some(Ok(())) => tracing::info!("log file opened again"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "log file not opened again; the old one stays");
+                }
+                None => {}
+            }
             match tls.as_ref().map(|tls| tls.reload_if_changed()) {
                 Some(Ok(changed)) => tracing::info!(changed, "certificate files read"),
                 Some(Err(error)) => {
