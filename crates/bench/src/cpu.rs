@@ -16,7 +16,7 @@ use crate::sse;
 
 const CLIENTS: usize = 4;
 /// Copies of the 64 MiB object that make the large one.
-const LARGE_PARTS: u32 = 16;
+const LARGE_PARTS: u32 = 80;
 
 /// What is measured, and with what.
 struct Bench<'a> {
@@ -164,9 +164,9 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// 4 KiB out of the middle of a 1 GiB object, which is made of copies of a 64 MiB one.
+    /// 4 KiB out of the middle of a 5 GiB object, which is made of copies of a 64 MiB one.
     fn range_of_large(&self) -> Result<()> {
-        const RANGE: &str = "4 KiB of 1 GiB";
+        const RANGE: &str = "4 KiB of 5 GiB";
         if !self.is_wanted(RANGE) {
             return Ok(());
         }
@@ -223,7 +223,7 @@ impl Bench<'_> {
             &[],
             complete.as_bytes(),
         )?;
-        let range = "range: bytes=536870913-536875008\r\n";
+        let range = "range: bytes=2684354561-2684358656\r\n";
         let cost = self.get_cost(path, range, 4 << 10)?;
         self.put_object("/bench/get-65536", 64 << 10)?;
         let whole = self.get_cost("/bench/get-65536", "", 64 << 10)?;

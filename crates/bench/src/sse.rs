@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use anyhow::{Result, anyhow};
 use strongroom_crypto::{
-    DataKey, ObjectIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, StreamOpener, StreamSealer,
+    BodyKeys, DataKey, ObjectIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, StreamOpener,
+    StreamSealer,
 };
 use strongroom_types::{BucketUid, Entropy, ObjectKey, VersionUid};
 
@@ -23,7 +24,7 @@ pub(crate) fn sealing(size: usize) -> Result<f64> {
     let identity = identity()?;
     let mut buffer = vec![7_u8; SEGMENT_LEN_BYTES + SEGMENT_OVERHEAD_BYTES];
     cost(|| {
-        let key = DataKey::random(&SystemEntropy);
+        let key = BodyKeys::single(DataKey::random(&SystemEntropy));
         let mut sealer = StreamSealer::new(&key, &identity, None, &SystemEntropy);
         let mut left = size;
         loop {
@@ -44,7 +45,7 @@ pub(crate) fn sealing(size: usize) -> Result<f64> {
 /// Opening wipes nothing and can be repeated only on a fresh copy, so the copy is in the figure.
 pub(crate) fn opening(size: usize) -> Result<f64> {
     let identity = identity()?;
-    let key = DataKey::random(&SystemEntropy);
+    let key = BodyKeys::single(DataKey::random(&SystemEntropy));
     let take = size.min(SEGMENT_LEN_BYTES);
     let segments = u32::try_from(size.div_ceil(SEGMENT_LEN_BYTES).max(1))?;
     let mut sealer = StreamSealer::new(&key, &identity, None, &SystemEntropy);

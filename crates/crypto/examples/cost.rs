@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use strongroom_crypto::{
-    DataKey, Keyring, ObjectIdentity, PAGE_LEN_BYTES, PageCipher, RowSealer, SEGMENT_LEN_BYTES,
-    SEGMENT_OVERHEAD_BYTES, STORED_PAGE_LEN_BYTES, ServicePurpose, StreamOpener, StreamSealer,
-    open_whole, seal_whole,
+    BodyKeys, CiphertextBlob, DataKey, Keyring, ObjectIdentity, OuterKey, PAGE_LEN_BYTES,
+    PageCipher, RowSealer, SEGMENT_LEN_BYTES, STORED_PAGE_LEN_BYTES, ServicePurpose, StreamOpener,
+    StreamSealer, SymmetricMaterial, material_id, open_whole, seal_blob, seal_whole,
 };
+use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{BucketUid, Entropy, ObjectKey, Timestamp, VersionUid};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,12 +22,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         key: ObjectKey::parse("reports/2026/11/21/measurements.csv")?,
         version: VersionUid::random(&entropy),
     };
-    let key = DataKey::random(&entropy);
+    let data_key = DataKey::random(&entropy);
     let plaintext = vec![7; 1024];
 
-    let wrapped = ring.wrap_data_key(&key, &object, &entropy);
-    report("wrap", || ring.wrap_data_key(&key, &object, &entropy))?;
+    let wrapped = ring.wrap_data_key(&data_key, &object, &entropy);
+    report("wrap", || ring.wrap_data_key(&data_key, &object, &entropy))?;
     let unwrap = report("unwrap", || ring.unwrap_data_key(&wrapped, &object))?;
+    let key = BodyKeys::single(data_key);
     let stored = seal_whole(&key, &object, None, &entropy, &plaintext);
     report("seal_whole of 1 KiB", || {
         seal_whole(&key, &object, None, &entropy, &plaintext)
@@ -57,14 +59,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         pages.open(9, &mut stored.clone()).is_ok()
     })?;
 
-    let mut sealer = StreamSealer::new(&key, &object, None, &entropy);
-    let mut segment = vec![7; SEGMENT_LEN_BYTES + SEGMENT_OVERHEAD_BYTES];
+    let material = SymmetricMaterial::random(&entropy);
+    let arn = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let arn = KeyArn::parse(arn).ok_or("ARN")?;
+    let id = material_id(arn.id, material.expose());
+    let context = EncryptionContext::default().with("aws:s3:arn", "arn:aws:s3:::bucket/key")?;
+    let blob = seal_blob(&material, arn.id, id, &arn, &context, &[7; 32], &entropy);
+    report("seal_blob of 32 B", || {
+        seal_blob(&material, arn.id, id, &arn, &context, &[7; 32], &entropy)
+    })?;
+    report("parse and open that blob", || {
+        CiphertextBlob::parse(&blob).map(|blob| blob.open(&material, &arn, &context))
+    })?;
+
+    segments("one layer", &key, &object, &entropy)?;
+    let two = BodyKeys::two_layers(DataKey::random(&entropy), OuterKey::random(&entropy));
+    segments("two layers", &two, &object, &entropy)
+}
+
+/// Sealing and opening of full segments.
+fn segments(
+    layers: &str,
+    key: &BodyKeys,
+    object: &ObjectIdentity,
+    entropy: &Counter,
+) -> Result<(), Box<dyn std::error::Error>> {
+    print(layers)?;
+    let mut sealer = StreamSealer::new(key, object, None, entropy);
+    let overhead = sealer.layout().segment_overhead_bytes();
+    let mut segment = vec![7; SEGMENT_LEN_BYTES + overhead];
     let seal = report("seal_segment of 64 KiB", || {
         sealer.seal_segment(&mut segment, false)
     })?;
     print(&throughput("seal_segment", seal))?;
-    let mut sealer = StreamSealer::new(&key, &object, None, &entropy);
-    let opener = StreamOpener::new(&key, &object, None, sealer.header())?;
+    let mut sealer = StreamSealer::new(key, object, None, entropy);
+    let opener = StreamOpener::new(key, object, None, sealer.header())?;
     sealer.seal_segment(&mut segment, false)?;
     let mut scratch = segment.clone();
     let open = report("open_segment of 64 KiB", || {

@@ -13,9 +13,9 @@ pub enum FormatError {
     /// A cipher suite that does not exist, or not yet.
     #[error("cipher suite {0} is not known")]
     UnknownSuite(u8),
-    /// Suite 2, two layers (DSSE): specified, and not built in this version.
-    #[error("cipher suite 2 (two layers) is not supported by this version")]
-    TwoLayers,
+    /// The stream has one layer and two keys were given, or two layers (DSSE-KMS) and one key.
+    #[error("the stream has another number of layers than there are keys")]
+    Layers,
     /// A flag is set that this version does not know, or that contradicts the rest.
     #[error("flags {0:#04x} are not known here")]
     UnknownFlags(u8),
@@ -52,6 +52,21 @@ pub enum OpenError {
     /// The structure is not readable at all.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The key commitment does not match: another key, another object, or a changed header.
+    #[error("the key or the identity is not the one that sealed this")]
+    WrongKeyOrIdentity,
+    /// The key is right and the bytes are not: damage or tampering.
+    #[error("the ciphertext does not verify")]
+    Damaged,
+    /// The outer one of two layers does not open; the inner one was not tried.
+    #[error("outer layer: {0}")]
+    OuterLayer(OuterError),
+}
+
+/// Why the outer layer of a body (DSSE-KMS) does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OuterError {
     /// The key commitment does not match: another key, another object, or a changed header.
     #[error("the key or the identity is not the one that sealed this")]
     WrongKeyOrIdentity,

@@ -31,9 +31,23 @@ pub(crate) mod label {
     pub(crate) const SLOT: &str = "strongroom/1 slot key";
     /// Start of the message under the pepper that a customer key verifier signs.
     pub(crate) const VERIFIER: &str = "strongroom/1 customer key verifier";
+    /// Wrapping key for one data key, from a data key of the key service.
+    pub(crate) const WRAP_KMS: &str = "strongroom/1 wrap kms";
+    /// Wrapping key for one outer key, from a root key version.
+    pub(crate) const WRAP_OUTER: &str = "strongroom/1 wrap outer";
+    /// Key and commitment of one ciphertext blob, from a key material.
+    pub(crate) const KMS_BLOB: &str = "strongroom/1 kms blob";
+    /// Start of the message under a key material that its id is made from.
+    pub(crate) const MATERIAL_ID: &str = "strongroom/1 material id";
+    /// First half of the wrapping key of one key material, from a root key version.
+    pub(crate) const MATERIAL_ROOT: &str = "strongroom/1 material root";
+    /// Wrapping key and commitment of one key material, from the shred key.
+    pub(crate) const MATERIAL: &str = "strongroom/1 material";
+    /// Wrapping key and commitment of one shred key, from a root key version.
+    pub(crate) const SHRED: &str = "strongroom/1 shred";
 
     #[cfg(test)]
-    pub(crate) const ALL: [&str; 12] = [
+    pub(crate) const ALL: [&str; 19] = [
         STREAM,
         NAME,
         WRAP_RING,
@@ -46,6 +60,13 @@ pub(crate) mod label {
         PAGE,
         SLOT,
         VERIFIER,
+        WRAP_KMS,
+        WRAP_OUTER,
+        KMS_BLOB,
+        MATERIAL_ID,
+        MATERIAL_ROOT,
+        MATERIAL,
+        SHRED,
     ];
 }
 

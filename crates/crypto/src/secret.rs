@@ -5,6 +5,8 @@ use std::fmt;
 use strongroom_types::Entropy;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::Layers;
+
 /// Length of every key, in bytes.
 pub const KEY_LEN_BYTES: usize = 32;
 
@@ -41,6 +43,19 @@ macro_rules! lent_inside {
         impl $name {
             /// The raw bytes. Only this crate's ciphers may look.
             pub(crate) fn expose(&self) -> &[u8; KEY_LEN_BYTES] {
+                &self.0
+            }
+        }
+    };
+}
+
+macro_rules! handed_out {
+    ($name:ident, $why:literal) => {
+        impl $name {
+            /// The raw bytes.
+            ///
+            #[doc = $why]
+            pub fn expose(&self) -> &[u8; KEY_LEN_BYTES] {
                 &self.0
             }
         }
@@ -146,6 +161,95 @@ random_key!(pub(crate) RootKey);
 lent_inside!(RootKey);
 parsed_key_inside!(RootKey);
 
+secret_key! {
+    /// A plaintext data key that the key service made: wraps the data key of one object, or as a
+    /// bucket key those of many. The key service's blob of it is stored beside what it wraps.
+    pub KmsDataKey
+}
+random_key!(pub KmsDataKey);
+parsed_key!(KmsDataKey);
+handed_out!(KmsDataKey, "`GenerateDataKey` answers with it.");
+
+secret_key! {
+    /// The key of the second layer of a body (DSSE-KMS): drawn for one object version, and used by
+    /// another implementation than every other key here.
+    pub OuterKey
+}
+random_key!(pub OuterKey);
+lent_inside!(OuterKey);
+parsed_key_inside!(OuterKey);
+
+secret_key! {
+    /// The material of a symmetric key of the key service.
+    pub SymmetricMaterial
+}
+random_key!(pub SymmetricMaterial);
+parsed_key!(SymmetricMaterial);
+handed_out!(
+    SymmetricMaterial,
+    "The key service wraps it with [`wrap_material`](crate::Keyring::wrap_material)."
+);
+
+secret_key! {
+    /// The key without which the materials of one key of the key service do not open: kept in a
+    /// file of its own, so that destroying the file destroys them wherever they were copied to.
+    pub ShredKey
+}
+random_key!(pub ShredKey);
+lent_inside!(ShredKey);
+parsed_key_inside!(ShredKey);
+
+/// What seals a body: the data key, and the key of the second layer where there is one.
+///
+/// Which of the two shapes it has is never read from the stored stream: a stream of one layer does
+/// not open with two keys, nor one of two layers with one.
+pub struct BodyKeys {
+    data_key: DataKey,
+    outer: Option<OuterKey>,
+}
+
+impl BodyKeys {
+    /// One layer.
+    pub const fn single(data_key: DataKey) -> Self {
+        Self {
+            data_key,
+            outer: None,
+        }
+    }
+
+    /// Two layers (DSSE-KMS): the data key is the inner one's.
+    pub const fn two_layers(data_key: DataKey, outer: OuterKey) -> Self {
+        Self {
+            data_key,
+            outer: Some(outer),
+        }
+    }
+
+    /// How many layers these keys seal.
+    pub const fn layers(&self) -> Layers {
+        match self.outer {
+            None => Layers::One,
+            Some(_) => Layers::Two,
+        }
+    }
+
+    /// The data key, which seals attributes too.
+    pub const fn data_key(&self) -> &DataKey {
+        &self.data_key
+    }
+
+    /// The key of the second layer.
+    pub const fn outer(&self) -> Option<&OuterKey> {
+        self.outer.as_ref()
+    }
+}
+
+impl fmt::Debug for BodyKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyKeys(REDACTED)")
+    }
+}
+
 /// The key material had the wrong length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key has {KEY_LEN_BYTES} bytes, got {got_bytes}")]
@@ -164,6 +268,9 @@ mod tests {
         assert_eq!(format!("{key:?}"), "CustomerKey(REDACTED)");
         let key = UnsealKey::parse(&[0xAB; 32]).unwrap();
         assert_eq!(format!("{key:?}"), "UnsealKey(REDACTED)");
+        let data_key = DataKey::from_unwrapped(&[0xAB; 32]);
+        let keys = BodyKeys::two_layers(data_key, OuterKey::from_unwrapped(&[0xAB; 32]));
+        assert_eq!(format!("{keys:?}"), "BodyKeys(REDACTED)");
     }
 
     #[test]

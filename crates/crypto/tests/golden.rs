@@ -12,7 +12,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     (
         "streams",
         include_str!("../../../testdata/format/v1/streams.json"),
@@ -29,6 +29,11 @@ const FILES: [(&str, &str); 5] = [
         "pages",
         include_str!("../../../testdata/format/v1/pages.json"),
     ),
+    (
+        "layers",
+        include_str!("../../../testdata/format/v1/layers.json"),
+    ),
+    ("kms", include_str!("../../../testdata/format/v1/kms.json")),
     (
         "negative",
         include_str!("../../../testdata/format/v1/negative.json"),

@@ -103,24 +103,23 @@ def identity_hash(bucket, key, version):
 # Streams
 
 
-def open_stream(stored, data_key, bucket, key, version, part):
+def parse_header(stored, suite):
+    """The header that `stored` starts with, nothing of it verified."""
     fields = Fields(stored)
     need(fields.take(4) == b"SRB1", "magic")
     need(fields.number(1) == 1, "version")
-    need(fields.number(1) == 1, "suite")
+    need(fields.number(1) == suite, "suite")
     log2 = fields.number(1)
     need(12 <= log2 <= 20, "segment size")
     flags = fields.number(1)
     need(flags & ~1 == 0, "flags")
     header_len = fields.number(4)
-    need(header_len <= 1216 and header_len % 8 == 0, "header length")
+    need(header_len <= {1: 1216, 2: 1408}[suite] and header_len % 8 == 0, "header length")
     need(header_len <= len(stored), "short")
     number = fields.number(4)
     need(1 <= number <= 10000 if flags & 1 else number == 0, "part number")
     salt, commitment = fields.take(32), fields.take(32)
-
-    header = stored[:header_len]
-    tlv = Fields(header[80 : header_len - 32])
+    tlv = Fields(stored[80 : header_len - 32])
 
     def field(kind, length=None):
         need(tlv.number(1) == kind, "field")
@@ -128,40 +127,67 @@ def open_stream(stored, data_key, bucket, key, version, part):
         need(length in (None, size), "field length")
         return tlv.take(size)
 
-    named = [field(1, 16), field(2, 16)]
+    uids = [field(1, 16), field(2, 16)]
     attempt = field(3, 16) if flags & 1 else b""
-    sealed_name = field(4)
-    need(len(sealed_name) > 16, "name")
+    sealed = field({1: 4, 2: 5}[suite])
+    need(len(sealed) > 16, "sealed field")
     padding = tlv.rest()
     need(len(padding) < 8 and not any(padding), "padding")
+    return {
+        "bytes": stored[:header_len], "suite": suite, "log2": log2, "salt": salt,
+        "commitment": commitment, "uids": uids, "part": (number, attempt), "sealed": sealed,
+    }
 
-    want_number, want_attempt = part if part else (0, b"")
+
+def verify_header(header, master, label, bucket, key, version, part):
+    """Verifies a header of either suite; returns the segment key."""
+    want = part if part else (0, b"")
     transcript = b"".join(
         lp(x)
-        for x in (b"SRB1", b"\x01", b"\x01", be(log2, 1), bucket, key, version,
-                  be(want_number, 4), want_attempt)
+        for x in (b"SRB1", b"\x01", be(header["suite"], 1), be(header["log2"], 1), bucket, key,
+                  version, be(want[0], 4), want[1])
     )
-    keys = derive(salt, data_key, "strongroom/1 stream", sha512(transcript), 96)
-    need(equal(keys[:32], commitment), "commitment")
-    mac = hmac.new(keys[64:], header[:-32], hashlib.sha256).digest()
-    need(equal(mac, header[-32:]), "header MAC")
-    need(named == [bucket, version], "identity in the header")
-    need((number, attempt) == (want_number, want_attempt), "part in the header")
-    # Recovery: the name opens without knowing it.
-    name_key = derive(salt, data_key, "strongroom/1 name", bucket + version, 32)
-    need(AESGCM(name_key).decrypt(ZERO_NONCE, sealed_name, None) == key, "name")
+    keys = derive(header["salt"], master, label, sha512(transcript), 96)
+    need(equal(keys[:32], header["commitment"]), "commitment")
+    mac = hmac.new(keys[64:], header["bytes"][:-32], hashlib.sha256).digest()
+    need(equal(mac, header["bytes"][-32:]), "header MAC")
+    need(header["uids"] == [bucket, version], "identity in the header")
+    need(header["part"] == want, "part in the header")
+    return keys[32:64]
 
-    body, plaintext, index = stored[header_len:], b"", 0
+
+def open_stream(stored, data_key, bucket, key, version, part, outer_key=None):
+    identity = (bucket, key, version, part)
+    header = first = parse_header(stored, 2 if outer_key else 1)
+    outer = None
+    if outer_key:
+        label = "strongroom/1 outer stream"
+        outer = AESGCM(verify_header(header, outer_key, label, *identity))
+        label = "strongroom/1 outer header"
+        header_key = derive(header["salt"], outer_key, label, bucket + version, 32)
+        inner = AESGCM(header_key).decrypt(ZERO_NONCE, header["sealed"], None)
+        header = parse_header(inner, 1)
+        need(header["bytes"] == inner and header["log2"] == first["log2"], "inner header")
+    cipher = AESGCM(verify_header(header, data_key, "strongroom/1 stream", *identity))
+    # Recovery: the name opens without knowing it.
+    name_key = derive(header["salt"], data_key, "strongroom/1 name", bucket + version, 32)
+    need(AESGCM(name_key).decrypt(ZERO_NONCE, header["sealed"], None) == key, "name")
+
+    body, plaintext, index = stored[len(first["bytes"]) :], b"", 0
     need(body, "no segment")
-    cipher = AESGCM(keys[32:64])
-    stride = (1 << log2) + 24
+    overhead = 40 if outer else 24
+    stride = (1 << header["log2"]) + overhead
     while body:
         segment, body = body[:stride], body[stride:]
         last = not body
-        need(len(segment) > 24 or (index == 0 and len(segment) == 24), "segment length")
+        size = len(segment)
+        need(size > overhead or (index == 0 and size == overhead), "segment length")
         need(crc64(segment[:-8]) == segment[-8:], "checksum")
         nonce = bytes(4) + be(index, 7) + be(last, 1)
-        plaintext += cipher.decrypt(nonce, segment[:-8], None)
+        sealed = segment[:-8]
+        if outer:
+            sealed = outer.decrypt(nonce, sealed, None)
+        plaintext += cipher.decrypt(nonce, sealed, None)
         index += 1
     return plaintext
 
@@ -169,24 +195,28 @@ def open_stream(stored, data_key, bucket, key, version, part):
 # Wrapped keys, the ring, the verifier
 
 
-def unwrap(stored, bucket, key, version, ring=None, customer_key=None):
+def unwrap(stored, bucket, key, version, modes, ring=None, customer_key=None, kms_key=None):
+    """Unwraps a record of one of `modes`; returns the key and the ciphertext blob, if it has one."""
     fields = Fields(stored)
     need(fields.number(1) == 1, "version")
     mode = fields.number(1)
+    need(mode in modes, "mode")
     ident = fields.take(fields.number(1))
     key_version = fields.number(4)
-    prefix = stored[: fields.at]
-    if mode == 1:
+    blob = b""
+    if mode in (1, 5):
         need(len(ident) == 16, "ring id")
         need(ring is not None and ring["id"] == ident, "another ring")
         need(key_version in ring["roots"], "root version")
-        root, label = ring["roots"][key_version], "strongroom/1 wrap ring"
-    elif mode == 3:
-        need(ident == b"" and key_version == 0, "customer record")
-        need(customer_key is not None, "no customer key")
-        root, label = customer_key, "strongroom/1 wrap customer"
+        root = ring["roots"][key_version]
     else:
-        raise Refused("mode")
+        need(ident == b"" and key_version == 0, "record without an id")
+        root = kms_key if mode == 2 else customer_key
+    if mode == 2:
+        blob = fields.take(fields.number(2))
+        need(1 <= len(blob) <= 6144, "blob")
+    prefix = stored[: fields.at]
+    label = "strongroom/1 wrap " + {1: "ring", 2: "kms", 3: "customer", 5: "outer"}[mode]
     salt, commitment = fields.take(32), fields.take(16)
     aad = stored[: fields.at]
     sealed = fields.take(80)
@@ -195,7 +225,16 @@ def unwrap(stored, bucket, key, version, ring=None, customer_key=None):
     need(equal(keys[32:48], commitment), "commitment")
     opened = AESGCM(keys[:32]).decrypt(ZERO_NONCE, sealed, aad)
     need(equal(opened[32:], identity_hash(bucket, key, version)[:32]), "identity")
-    return opened[:32]
+    return opened[:32], blob
+
+
+def unwrap_two_layers(stored, bucket, key, version, ring, kms_key):
+    fields = Fields(stored)
+    need(fields.take(2) == b"\x01\x04", "mode")
+    inner, outer = fields.take(fields.number(2)), fields.rest()
+    data_key, blob = unwrap(inner, bucket, key, version, (2,), kms_key=kms_key)
+    outer_key, _ = unwrap(outer, bucket, key, version, (5,), ring=ring)
+    return data_key, outer_key, blob
 
 
 def open_ring(stored, unseal_key):
@@ -250,6 +289,63 @@ def verify_customer_key(stored, customer_key, pepper):
     mac = hmac.new(pepper, message, hashlib.sha256).digest()
     need(equal(mac, stored[32:]), "another key")
     return b""
+
+
+# The key service
+
+
+def open_blob(stored, material, arn, context):
+    need(len(stored) <= 6144, "length")
+    fields = Fields(stored)
+    need(fields.take(2) == b"\x01\x01", "version or suite")
+    need(fields.take(16).hex() == arn.split("/")[1].replace("-", ""), "another key")
+    fields.take(32)
+    names = stored[:50]
+    salt, commitment = fields.take(32), fields.take(32)
+    arn = lp(arn.encode())
+    keys = derive(salt, material, "strongroom/1 kms blob", names + arn, 64)
+    need(equal(keys[32:], commitment), "commitment")
+    pairs = sorted((name.encode(), value.encode()) for name, value in context.items())
+    canonical = b"kmsctx1" + be(len(pairs), 4) + b"".join(lp(n) + lp(v) for n, v in pairs)
+    return AESGCM(keys[:32]).decrypt(ZERO_NONCE, fields.rest(), stored[:82] + arn + canonical)
+
+
+def material_id(key_id, material):
+    message = b"strongroom/1 material id\0" + key_id
+    return hashlib.sha256(hmac.new(material, message, hashlib.sha256).digest()).digest()
+
+
+def root_key(ring, ident, version):
+    need(ring["id"] == ident, "another ring")
+    need(version in ring["roots"], "root version")
+    return ring["roots"][version]
+
+
+def open_shred(stored, ring, shred_id):
+    fields = Fields(stored)
+    need(fields.take(8) == b"SRK1\x01\x01\0\0", "magic, version or suite")
+    root = root_key(ring, fields.take(16), fields.number(4))
+    need(fields.take(16) == shred_id, "another shred key")
+    salt, commitment = fields.take(32), fields.take(16)
+    sealed, checksum = fields.take(48), fields.take(8)
+    fields.finish()
+    need(crc64(stored[:-8]) == checksum, "damaged")
+    keys = derive(salt, root, "strongroom/1 shred", stored[:44], 64)
+    need(equal(keys[32:48], commitment), "commitment")
+    return AESGCM(keys[:32]).decrypt(ZERO_NONCE, sealed, stored[:92])
+
+
+def open_material(stored, ring, shred_key, arn, material, spec):
+    fields = Fields(stored)
+    need(fields.take(2) == b"\x01\x01", "version or suite")
+    root = root_key(ring, fields.take(16), fields.number(4))
+    salt, commitment, sealed = fields.take(32), fields.take(32), fields.rest()
+    need(16 <= len(sealed) <= 8192 + 16, "length")
+    context = stored[:22] + lp(arn.encode()) + material + lp(spec.encode())
+    half = derive(salt, root, "strongroom/1 material root", context, 32)
+    keys = derive(half, shred_key, "strongroom/1 material", context, 64)
+    need(equal(keys[32:], commitment), "commitment")
+    return AESGCM(keys[:32]).decrypt(ZERO_NONCE, sealed, stored[:86])
 
 
 # Rows, attributes, footer, frames, pages
@@ -323,13 +419,36 @@ def read(case):
     stored, kind = data("stored"), case["kind"]
     if kind == "stream":
         return open_stream(stored, data("data_key"), *identity(), part())
-    if kind in ("wrap_ring", "wrap_customer"):
+    if kind == "stream_two_layers":
+        return open_stream(stored, data("data_key"), *identity(), part(), data("outer_key"))
+    if kind == "wrap_two_layers":
+        ring = open_ring(data("ring"), data("unseal_key"))
+        data_key, outer_key, blob = unwrap_two_layers(stored, *identity(), ring, data("kms_key"))
+        need(blob == data("blob"), "blob")
+        return open_stream(data("probe"), data_key, *identity(), None, outer_key)
+    if kind in ("wrap_ring", "wrap_customer", "wrap_kms"):
         if kind == "wrap_ring":
-            opener = {"ring": open_ring(data("ring"), data("unseal_key"))}
+            opener = {"modes": (1,), "ring": open_ring(data("ring"), data("unseal_key"))}
+        elif kind == "wrap_kms":
+            opener = {"modes": (2,), "kms_key": data("kms_key")}
         else:
-            opener = {"customer_key": data("customer_key")}
-        data_key = unwrap(stored, *identity(), **opener)
+            opener = {"modes": (3,), "customer_key": data("customer_key")}
+        data_key, blob = unwrap(stored, *identity(), **opener)
+        need(kind != "wrap_kms" or blob == data("blob"), "blob")
         return open_stream(data("probe"), data_key, *identity(), None)
+    if kind == "kms_blob":
+        return open_blob(stored, data("material"), case["arn"], case["context"])
+    if kind == "material_id":
+        need(material_id(data("key_id"), data("material")) == stored, "another id")
+        return b""
+    if kind in ("shred_file", "material"):
+        file, wrapped = stored, data("other")
+        if kind == "material":
+            file, wrapped = wrapped, file
+        ring = open_ring(data("ring"), data("unseal_key"))
+        shred_key = open_shred(file, ring, data("shred_id"))
+        material = data("material_id")
+        return open_material(wrapped, ring, shred_key, case["arn"], material, case["spec"])
     if kind == "ring":
         ring = open_ring(stored, data("unseal_key"))
         return f"{ring['generation']} {ring['active']}".encode()

@@ -8,11 +8,16 @@ use std::collections::BTreeSet;
 use common::{Seeded, object, object_named, part, pattern};
 use proptest::prelude::*;
 use strongroom_crypto::{
-    DataKey, HEADER_MAX_BYTES, OpenError, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SealingError,
-    StreamLayout, StreamOpener, StreamSealer, header_len_bytes, open_whole, recover_identity,
-    seal_whole, segment_checksum_ok, stream_uids,
+    BodyKeys, DataKey, HEADER_MAX_BYTES, Layers, OpenError, SEGMENT_LEN_BYTES,
+    SEGMENT_OVERHEAD_BYTES, SealingError, StreamLayout, StreamOpener, StreamSealer,
+    header_len_bytes, open_whole, recover_identity, seal_whole, segment_checksum_ok, stream_uids,
 };
 use strongroom_types::{AttemptUid, BucketUid, ByteRange, Entropy, VersionUid};
+
+/// Fresh keys of one layer.
+fn body_keys(entropy: &dyn Entropy) -> BodyKeys {
+    BodyKeys::single(DataKey::random(entropy))
+}
 
 const EDGES: [usize; 10] = [
     0,
@@ -30,7 +35,7 @@ const EDGES: [usize; 10] = [
 #[test]
 fn every_length_around_segment_edges_comes_back() {
     let entropy = Seeded::new(1);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     for len in EDGES {
         let plaintext = pattern(len);
         for part in [None, Some(part(7))] {
@@ -46,7 +51,7 @@ fn every_length_around_segment_edges_comes_back() {
 #[test]
 fn sealer_and_opener_agree_with_whole_streams() {
     let entropy = Seeded::new(2);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     for log2 in [12, 16, 20] {
         let plaintext = pattern((3 << log2) + 5);
         let mut sealer =
@@ -70,7 +75,7 @@ fn sealer_and_opener_agree_with_whole_streams() {
 #[test]
 fn ranges_open_through_their_span() {
     let entropy = Seeded::new(3);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let plaintext = pattern(200_000);
     let stored = seal_whole(&key, &object(), None, &entropy, &plaintext);
     let opener = StreamOpener::new(&key, &object(), None, &stored[..HEADER_MAX_BYTES]).unwrap();
@@ -105,7 +110,7 @@ fn ranges_open_through_their_span() {
 #[test]
 fn sealer_refuses_what_no_reader_accepts() {
     let entropy = Seeded::new(4);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let full = SEGMENT_LEN_BYTES + SEGMENT_OVERHEAD_BYTES;
     let mut sealer = StreamSealer::new(&key, &object(), None, &entropy);
     let mut seal = |len: usize, last| sealer.seal_segment(&mut vec![0; len], last);
@@ -121,7 +126,7 @@ fn sealer_refuses_what_no_reader_accepts() {
 #[test]
 fn every_flipped_bit_of_small_objects_is_an_error() {
     let entropy = Seeded::new(5);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     for (len, part) in [(0, None), (1, Some(part(10_000))), (100, None)] {
         let plaintext = pattern(len);
         let mut stored = seal_whole(&key, &object(), part, &entropy, &plaintext);
@@ -144,7 +149,7 @@ fn every_flipped_bit_of_small_objects_is_an_error() {
 fn every_changed_byte_of_a_mebibyte_is_an_error() {
     // Segments of 4 KiB, so that opening the one segment that a change touches is cheap.
     let entropy = Seeded::new(6);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let plaintext = pattern(1 << 20);
     let mut sealer = StreamSealer::with_segment_log2(&key, &object(), None, &entropy, 12).unwrap();
     let mut header = sealer.header().to_vec();
@@ -180,9 +185,9 @@ fn every_changed_byte_of_a_mebibyte_is_an_error() {
 #[test]
 fn swapped_repeated_and_dropped_segments_are_errors() {
     let entropy = Seeded::new(7);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let stored = seal_whole(&key, &object(), None, &entropy, &pattern(3 << 16));
-    let header = header_len_bytes(&object().key);
+    let header = header_len_bytes(&object().key, Layers::One);
     let (header, body) = stored.split_at(header);
     let segments: Vec<_> = body.chunks(65560).collect();
     let [a, b, c] = segments[..] else { panic!() };
@@ -215,7 +220,7 @@ fn swapped_repeated_and_dropped_segments_are_errors() {
 #[test]
 fn stream_opens_as_nothing_else() {
     let entropy = Seeded::new(8);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let single = seal_whole(&key, &object(), None, &entropy, b"body");
     let of_part = seal_whole(&key, &object(), Some(part(3)), &entropy, b"body");
     let wrong = Some(OpenError::WrongKeyOrIdentity);
@@ -238,7 +243,7 @@ fn stream_opens_as_nothing_else() {
         );
     }
     assert_eq!(
-        open_whole(&DataKey::random(&entropy), &object(), None, &single).err(),
+        open_whole(&body_keys(&entropy), &object(), None, &single).err(),
         wrong
     );
     assert_eq!(
@@ -261,7 +266,7 @@ fn stream_opens_as_nothing_else() {
 #[test]
 fn recovery_reads_the_identity_from_the_header() {
     let entropy = Seeded::new(9);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let longest = "k".repeat(1024);
     for name in ["x", "a//b", &longest] {
         let object = object_named(name);
@@ -274,10 +279,10 @@ fn recovery_reads_the_identity_from_the_header() {
             stream_uids(&stored),
             Ok((object.bucket, object.version, Some(part(9))))
         );
-        assert!(recover_identity(&DataKey::random(&entropy), &stored).is_err());
+        assert!(recover_identity(&body_keys(&entropy), &stored).is_err());
     }
     let stored = seal_whole(&key, &object_named(&longest), Some(part(9)), &entropy, b"");
-    assert_eq!(stored.len(), HEADER_MAX_BYTES + SEGMENT_OVERHEAD_BYTES);
+    assert_eq!(stored.len(), 1216 + SEGMENT_OVERHEAD_BYTES);
 }
 
 #[test]
@@ -285,7 +290,7 @@ fn no_two_segments_share_key_and_nonce() {
     // 60,000 streams of one data key and identity (retries), and 50,000 segments of one stream.
     // The commitment stands for the key: both come out of one derivation.
     let entropy = Seeded::new(10);
-    let key = DataKey::random(&entropy);
+    let key = body_keys(&entropy);
     let (mut salts, mut commitments) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..60_000 {
         let stored = seal_whole(&key, &object(), None, &entropy, b"");
@@ -322,7 +327,7 @@ proptest! {
         name in "[a-z/.]{1,40}", number in prop::option::of(1_u64..=10_000),
     ) {
         let entropy = Seeded::new(seed);
-        let key = DataKey::random(&entropy);
+        let key = body_keys(&entropy);
         let (object, part) = (object_named(&name), number.map(part));
         let stored = seal_whole(&key, &object, part, &entropy, &plaintext);
         prop_assert_eq!(open_whole(&key, &object, part, &stored), Ok(plaintext));
@@ -334,7 +339,7 @@ proptest! {
         cut: prop::sample::Index,
     ) {
         let entropy = Seeded::new(seed);
-        let key = DataKey::random(&entropy);
+        let key = body_keys(&entropy);
         let mut stored = seal_whole(&key, &object(), None, &entropy, &pattern(len));
         let cut = cut.index(stored.len());
         prop_assert!(open_whole(&key, &object(), None, &stored[..cut]).is_err());

@@ -32,6 +32,12 @@ pub trait BlobStore: Send + Sync {
     /// [`BlobError::NotFound`], or any other.
     fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, BlobError>;
 
+    /// As [`BlobStore::open`], if the blob can be found without waiting for the disk; `None` says
+    /// nothing. A task may call it.
+    fn open_in_memory(&self, _id: BlobId) -> Option<Arc<dyn BlobReader>> {
+        None
+    }
+
     /// Removes a blob. Removing one that does not exist succeeds.
     ///
     /// # Errors

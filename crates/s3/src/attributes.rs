@@ -91,7 +91,7 @@ impl S3 {
             return Ok(nothing);
         };
         let checksums = PartChecksums {
-            data_key: &opened.data_key,
+            data_key: opened.body_keys.data_key(),
             identity,
             kind,
         };

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::{CustomerKeyVerifier, DataKey, ObjectIdentity, WrapMode, WrappedKey};
+use strongroom_crypto::{
+    BodyKeys, CustomerKeyVerifier, DataKey, ObjectIdentity, WrapMode, WrappedKey,
+};
 use strongroom_sse::{CustomerHeaders, SseError, WritePlan, read_key};
 
 use crate::integrity::Damage;
@@ -11,8 +13,8 @@ use crate::{EncryptionAnswer, S3, S3Error};
 
 /// A fresh data key and how it is kept.
 pub(crate) struct NewKey {
-    /// The key itself.
-    pub data_key: Arc<DataKey>,
+    /// What seals the body; its data key seals the attributes.
+    pub body_keys: Arc<BodyKeys>,
     /// As the blob's footer keeps it.
     pub wrapped: WrappedKey,
     /// As the version's row keeps it.
@@ -23,8 +25,8 @@ pub(crate) struct NewKey {
 
 /// A version's data key, opened.
 pub(crate) struct OpenedKey {
-    /// The key itself.
-    pub data_key: Arc<DataKey>,
+    /// What seals the body; its data key seals the attributes.
+    pub body_keys: Arc<BodyKeys>,
     /// As it was stored.
     pub wrapped: WrappedKey,
     /// As answers show it.
@@ -60,7 +62,7 @@ impl S3 {
             customer_verifier,
         };
         NewKey {
-            data_key: Arc::new(data_key),
+            body_keys: Arc::new(BodyKeys::single(data_key)),
             wrapped,
             row,
             answer,
@@ -111,10 +113,12 @@ impl S3 {
             (WrapMode::RootRing { .. }, Some(_)) | (WrapMode::CustomerKey, None) => {
                 return Err(damaged());
             }
+            // Nothing of this service writes these yet, so nothing of its own has them.
+            (WrapMode::Kms | WrapMode::TwoLayers { .. }, _) => return Err(damaged()),
         };
         let data_key = data_key.map_err(|_| damaged())?;
         Ok(OpenedKey {
-            data_key: Arc::new(data_key),
+            body_keys: Arc::new(BodyKeys::single(data_key)),
             wrapped,
             answer,
         })

@@ -139,7 +139,13 @@ impl S3 {
             .zip(opened)
             .map(|(checksum, opened)| {
                 let entropy = &*self.ports.entropy;
-                seal_checksum(&opened.data_key, &upload.identity, None, checksum, entropy)
+                seal_checksum(
+                    opened.body_keys.data_key(),
+                    &upload.identity,
+                    None,
+                    checksum,
+                    entropy,
+                )
             });
         let kind = judged.checksum.as_ref();
         let object = ObjectRow {
@@ -227,8 +233,13 @@ impl S3 {
             if let Some((kind, opened)) = kind.zip(opened) {
                 let sealed = row.sealed_checksum.as_deref().ok_or(S3Error::Damaged)?;
                 let part = Some(PartIdentity { number, attempt });
-                let checksum =
-                    self.open_checksum(&opened.data_key, &upload.identity, part, kind, sealed)?;
+                let checksum = self.open_checksum(
+                    opened.body_keys.data_key(),
+                    &upload.identity,
+                    part,
+                    kind,
+                    sealed,
+                )?;
                 check_listed_checksum(upload, listed, &checksum)?;
                 checksums.push((checksum.value, row.size_bytes));
             }
@@ -373,7 +384,13 @@ impl S3 {
                     &no_key
                 };
                 let opened = self.open_data_key(&object.key, &identity, customer, confidential)?;
-                Some(self.open_checksum(&opened.data_key, &identity, None, kind, sealed)?)
+                Some(self.open_checksum(
+                    opened.body_keys.data_key(),
+                    &identity,
+                    None,
+                    kind,
+                    sealed,
+                )?)
             }
             (Some(_) | None, _) => None,
         };

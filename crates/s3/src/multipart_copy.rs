@@ -105,7 +105,7 @@ impl S3 {
                 .check_copy_source(&etag, found.row.last_modified())?;
             let bytes = copied_range(range, object.size_bytes)?;
             if let Some(reader) =
-                self.open_object(&opened.data_key, &identity, &found, &object, bytes)?
+                self.open_object(&opened.body_keys, &identity, &found, &object, bytes)?
             {
                 let (len_bytes, version) = (bytes.len_bytes(), found.shown_id(bucket));
                 return Ok(OpenSource {

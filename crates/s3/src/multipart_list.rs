@@ -53,7 +53,7 @@ impl S3 {
             .as_ref()
             .zip(kind)
             .map(|(opened, kind)| PartChecksums {
-                data_key: &opened.data_key,
+                data_key: opened.body_keys.data_key(),
                 identity: &upload.identity,
                 kind,
             });

@@ -151,7 +151,7 @@ impl S3 {
         let job = StreamJob {
             identity: upload.identity.clone(),
             part: Some(part),
-            data_key: opened.data_key,
+            body_keys: opened.body_keys,
             wrapped: opened.wrapped,
             content_length,
             opaque_etag,
@@ -187,7 +187,7 @@ impl S3 {
         let checksum = |algorithm| part_checksum(algorithm, stored.digests.value(algorithm)?);
         let sealed_checksum = job.checksum.and_then(checksum).map(|checksum| {
             seal_checksum(
-                &job.data_key,
+                job.body_keys.data_key(),
                 &job.identity,
                 Some(part),
                 &checksum,

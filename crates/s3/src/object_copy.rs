@@ -172,7 +172,7 @@ impl S3 {
             version: _,
         } = opened;
         if let Some(reader) =
-            self.open_object(&opened_key.data_key, identity, found, object, range)?
+            self.open_object(&opened_key.body_keys, identity, found, object, range)?
         {
             return Ok(reader);
         }

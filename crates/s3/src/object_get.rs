@@ -71,7 +71,7 @@ impl S3 {
                 key,
             } = self.answer(entry, input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key.data_key, identity, found, object, bytes)?
+            let Some(reader) = self.open_object(&key.body_keys, identity, found, object, bytes)?
             else {
                 return Ok(None);
             };
@@ -267,7 +267,7 @@ impl S3 {
     ) -> Result<Option<Checksum>, S3Error> {
         match (object.checksum_kind, &object.sealed_checksum) {
             (Some(kind), Some(sealed)) => self
-                .open_checksum(&key.data_key, identity, None, kind, sealed)
+                .open_checksum(key.body_keys.data_key(), identity, None, kind, sealed)
                 .map(Some),
             (_, None) | (None, Some(_)) => Ok(None),
         }
@@ -300,8 +300,14 @@ impl S3 {
             number,
             attempt: AttemptUid::from_bytes(attempt),
         };
-        self.open_checksum(&key.data_key, identity, Some(part), kind, &sealed)
-            .map(Some)
+        self.open_checksum(
+            key.body_keys.data_key(),
+            identity,
+            Some(part),
+            kind,
+            &sealed,
+        )
+        .map(Some)
     }
 
     /// Whether key material may come over this request's connection.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use strongroom_crypto::ObjectIdentity;
+use strongroom_crypto::{Layers, ObjectIdentity};
 use strongroom_policy::actions::PutObject;
 use strongroom_ports::CommitError;
 use strongroom_sse::{WritePlan, plan_write};
@@ -58,7 +58,7 @@ impl S3 {
         check_metadata(&input.metadata)?;
         let confidential = self.is_confidential(entry.context());
         let plan = plan_write(&input.sse, &bucket.encryption, confidential)?;
-        let small = self.fits_inline(key, input.content_length);
+        let small = self.fits_inline(key, input.content_length, layers_of(&plan));
         if !small && input.conditions != WriteConditions::default() {
             // A large body that is going to be refused need not be sent.
             let (service, bucket, key) = (Arc::clone(self), bucket.uid, key.clone());
@@ -193,7 +193,7 @@ impl S3 {
         let job = Arc::new(StreamJob {
             identity,
             part: None,
-            data_key: Arc::clone(&key.data_key),
+            body_keys: Arc::clone(&key.body_keys),
             wrapped: key.wrapped.clone(),
             content_length,
             opaque_etag,
@@ -230,7 +230,13 @@ impl S3 {
         let identity = &job.identity;
         let value = stored.digests.full_object(*checksum);
         let sealed_checksum = value.map(|value| {
-            seal_checksum(&job.data_key, identity, None, &value, &*self.ports.entropy)
+            seal_checksum(
+                job.body_keys.data_key(),
+                identity,
+                None,
+                &value,
+                &*self.ports.entropy,
+            )
         });
         let object = ObjectRow {
             size_bytes: stored.size_bytes,
@@ -269,6 +275,13 @@ pub(crate) fn put_output(
         encryption: new.key.answer.clone(),
         checksum: stored.digests.full_object(new.checksum),
         size_bytes: stored.size_bytes,
+    }
+}
+
+/// How many layers a body gets under `plan`.
+const fn layers_of(plan: &WritePlan) -> Layers {
+    match plan {
+        WritePlan::SseS3 | WritePlan::SseC(_) => Layers::One,
     }
 }
 

@@ -70,13 +70,14 @@ pub struct S3 {
 impl S3 {
     /// A service on its ports.
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
+        let windows = WindowPool::default();
         let resident = Self {
             ports: resident_ports(&ports),
             options: options.clone(),
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::default(),
-            windows: WindowPool::default(),
+            windows: windows.clone(),
             resident: None,
         };
         Self {
@@ -85,7 +86,7 @@ impl S3 {
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::default(),
-            windows: WindowPool::default(),
+            windows,
             resident: Some(Arc::new(resident)),
         }
     }

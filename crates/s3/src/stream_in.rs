@@ -16,8 +16,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use strongroom_crypto::{
-    DataKey, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SealingError,
-    StreamSealer, WrappedKey, header_len_bytes, seal_whole,
+    BodyKeys, Layers, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_MAX_BYTES,
+    SealingError, StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
 use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
@@ -31,6 +31,9 @@ use crate::{BodyError, BodySource, ExpectedDigests, S3, S3Error, keys};
 
 /// Plaintext of a window: whole segments.
 pub(crate) const WINDOW_LEN_BYTES: usize = 4 * SEGMENT_LEN_BYTES;
+/// Sealed segments are written when they hold so much plaintext. The blob store takes that much at a
+/// time, and every slow client holds such a buffer.
+const WRITE_LEN_BYTES: usize = 2 * SEGMENT_LEN_BYTES;
 /// Pieces below this are gathered, so that a body in tiny frames costs no more memory than another.
 const SMALL_PIECE_BYTES: usize = 4096;
 
@@ -41,8 +44,8 @@ pub(crate) struct StreamJob {
     pub identity: ObjectIdentity,
     /// The part that it is, if one.
     pub part: Option<PartIdentity>,
-    /// The version's data key.
-    pub data_key: Arc<DataKey>,
+    /// What seals it, from the version's keys.
+    pub body_keys: Arc<BodyKeys>,
     /// The same, wrapped, for the blob's footer.
     pub wrapped: WrappedKey,
     /// Length of the plaintext.
@@ -121,7 +124,11 @@ impl S3 {
         job: Arc<StreamJob>,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<StoredStream, S3Error> {
-        if self.fits_inline(&job.identity.key, job.content_length) {
+        if self.fits_inline(
+            &job.identity.key,
+            job.content_length,
+            job.body_keys.layers(),
+        ) {
             let (plaintext, trailing) = collect_body(body, job.content_length).await?;
             let service = Arc::clone(self);
             return on_worker(move || service.store_small(&job, &plaintext, trailing.as_deref()))
@@ -140,7 +147,11 @@ impl S3 {
         job: &StreamJob,
         next_window: &mut dyn FnMut() -> Result<Option<Vec<Bytes>>, S3Error>,
     ) -> Result<StoredStream, S3Error> {
-        if self.fits_inline(&job.identity.key, job.content_length) {
+        if self.fits_inline(
+            &job.identity.key,
+            job.content_length,
+            job.body_keys.layers(),
+        ) {
             let mut plaintext = Vec::new();
             while let Some(window) = next_window()? {
                 for piece in &window {
@@ -176,7 +187,7 @@ impl S3 {
         let digests = digest.finish();
         digests.verify(&job.expected, trailing)?;
         let sealed = seal_whole(
-            &job.data_key,
+            &job.body_keys,
             &job.identity,
             job.part,
             &*self.ports.entropy,
@@ -191,13 +202,14 @@ impl S3 {
     }
 
     /// Whether a plaintext of that length is stored in the metadata.
-    pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64) -> bool {
-        // The header of a part is up to 32 bytes longer than that of an object of one piece.
+    pub(crate) fn fits_inline(&self, key: &ObjectKey, content_length: u64, layers: Layers) -> bool {
+        // The header of a part is up to 24 bytes a layer longer than that of an object of one piece.
         let bound = self
             .options
             .inline_max_bytes
-            .min(VALUE_MAX_BYTES.saturating_sub(32));
-        let overhead = header_len_bytes(key).saturating_add(SEGMENT_OVERHEAD_BYTES);
+            .min(VALUE_MAX_BYTES.saturating_sub(48));
+        let overhead =
+            header_len_bytes(key, layers).saturating_add(layers.segment_overhead_bytes());
         content_length.saturating_add(len_u64(overhead)) <= len_u64(bound)
     }
 
@@ -307,12 +319,16 @@ impl S3 {
 
     fn start_blob(&self, job: &StreamJob) -> Result<StreamWriter, S3Error> {
         let blob = self.blob_in_flight();
-        let sealer =
-            StreamSealer::new(&job.data_key, &job.identity, job.part, &*self.ports.entropy);
+        let sealer = StreamSealer::new(
+            &job.body_keys,
+            &job.identity,
+            job.part,
+            &*self.ports.entropy,
+        );
         let len_hint = sealer.layout().stored_len_bytes(job.content_length);
         let writer = self.ports.blobs.create(blob.id(), len_hint)?;
         let mut buffer = Vec::with_capacity(
-            WINDOW_LEN_BYTES + 8 * SEGMENT_OVERHEAD_BYTES + sealer.header().len(),
+            WRITE_LEN_BYTES + 8 * SEGMENT_OVERHEAD_MAX_BYTES + sealer.header().len(),
         );
         buffer.extend_from_slice(sealer.header());
         let segment_start = buffer.len();
@@ -367,7 +383,7 @@ impl StreamWriter {
             if room == 0 {
                 // Only now it is known that the full segment is not the last one.
                 self.seal(false)?;
-                if self.buffer.len() >= WINDOW_LEN_BYTES {
+                if self.buffer.len() >= WRITE_LEN_BYTES {
                     self.writer.write(&self.buffer)?;
                     self.buffer.clear();
                     self.segment_start = 0;
@@ -398,7 +414,7 @@ impl StreamWriter {
         recovery.size_bytes = self.size_bytes;
         etag.as_str().clone_into(&mut recovery.etag);
         let footer = recovery.footer(
-            &job.data_key,
+            job.body_keys.data_key(),
             &job.wrapped,
             &job.identity,
             &*service.ports.entropy,
@@ -422,8 +438,9 @@ impl StreamWriter {
     }
 
     fn seal(&mut self, last: bool) -> Result<(), S3Error> {
+        let overhead = self.sealer.layout().segment_overhead_bytes();
         self.buffer
-            .resize(self.buffer.len().saturating_add(SEGMENT_OVERHEAD_BYTES), 0);
+            .resize(self.buffer.len().saturating_add(overhead), 0);
         let sealed = match self.buffer.split_at_mut_checked(self.segment_start) {
             Some((_, segment)) => self.sealer.seal_segment(segment, last),
             None => Err(SealingError::SegmentLength),

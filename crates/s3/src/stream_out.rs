@@ -15,7 +15,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
-use strongroom_crypto::{DataKey, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
+use strongroom_crypto::{
+    BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, OpenError, PartIdentity, SEGMENT_LEN_BYTES,
+    StreamOpener,
+};
 use strongroom_ports::{BlobError, BlobReader, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -30,6 +33,9 @@ use crate::{ObjectBody, ReadError, S3, S3Error, keys};
 
 /// The part list of a large object is read for so much plaintext at a time.
 const PART_LIST_SPAN_BYTES: u64 = 1 << 30;
+/// Plaintext of a window that is read from what the system has in memory: no hop is saved by a longer
+/// one, and every slow client holds one.
+const MEMORY_WINDOW_LEN_BYTES: usize = 2 * SEGMENT_LEN_BYTES;
 /// The next window is read when no more pieces than these are waiting.
 const READ_AHEAD_PIECES: usize = 2;
 /// So many windows are read by workers once one was not in memory.
@@ -161,7 +167,11 @@ impl StreamReader {
         }
         let layout = self.opener.layout();
         let stored_segment = len_u64(layout.stored_segment_len_bytes());
-        let per_window = len_u64(WINDOW_LEN_BYTES / layout.segment_len_bytes()).max(1);
+        let window_len = match from {
+            From::Memory => MEMORY_WINDOW_LEN_BYTES,
+            From::Anywhere => WINDOW_LEN_BYTES,
+        };
+        let per_window = len_u64(window_len / layout.segment_len_bytes()).max(1);
         let window_end = self
             .next_segment
             .saturating_add(per_window)
@@ -186,6 +196,9 @@ impl StreamReader {
             let last = index.checked_add(1) == Some(self.segment_count);
             match self.opener.open_segment(index, last, stored) {
                 Ok(plaintext) => opened.push(plaintext.len()),
+                Err(OpenError::OuterLayer(_)) => {
+                    return Err(self.damaged(service, "outer segment", index));
+                }
                 Err(_) => return Err(self.damaged(service, "segment", index)),
             }
         }
@@ -233,7 +246,7 @@ pub(crate) enum ObjectReader {
 /// Reads parts, and holds the collector off while it lives.
 pub(crate) struct PartsReader {
     identity: ObjectIdentity,
-    data_key: Arc<DataKey>,
+    body_keys: Arc<BodyKeys>,
     manifest: ManifestRow,
     /// What no slice was fetched for yet.
     ahead: ByteRange,
@@ -311,7 +324,12 @@ impl ObjectReader {
     ///
     /// As [`ObjectReader::next_window`].
     pub(crate) fn into_body(mut self, service: &Arc<S3>) -> Result<ObjectBody, S3Error> {
-        let mut ready: VecDeque<Bytes> = self.next_window(service)?.unwrap_or_default().into();
+        let first = if service.is_resident() {
+            self.next_window_in_memory(service)?
+        } else {
+            self.next_window(service)?
+        };
+        let mut ready: VecDeque<Bytes> = first.unwrap_or_default().into();
         if self.is_done() && ready.len() <= 1 {
             return Ok(ObjectBody::Whole(ready.pop_front().unwrap_or_default()));
         }
@@ -349,7 +367,7 @@ impl PartsReader {
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
-            let opened = service.open_stream(&self.data_key, stored, slice.range)?;
+            let opened = service.open_stream(&self.body_keys, stored, slice.range)?;
             self.current = Some(
                 opened
                     .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
@@ -387,7 +405,7 @@ impl S3 {
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
     pub(crate) fn open_object(
         &self,
-        data_key: &Arc<DataKey>,
+        body_keys: &Arc<BodyKeys>,
         identity: &ObjectIdentity,
         found: &FoundVersion,
         object: &ObjectRow,
@@ -401,7 +419,7 @@ impl S3 {
                     place,
                     size_bytes: object.size_bytes,
                 };
-                let reader = self.open_stream(data_key, stored, range)?;
+                let reader = self.open_stream(body_keys, stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
@@ -416,7 +434,7 @@ impl S3 {
                 }
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
                     identity: identity.clone(),
-                    data_key: Arc::clone(data_key),
+                    body_keys: Arc::clone(body_keys),
                     manifest: manifest.clone(),
                     ahead: range,
                     slices: VecDeque::new(),
@@ -435,7 +453,7 @@ impl S3 {
     /// [`S3Error::Unavailable`].
     pub(crate) fn open_stream(
         &self,
-        data_key: &DataKey,
+        body_keys: &BodyKeys,
         stored: StoredAt<'_>,
         range: ByteRange,
     ) -> Result<Option<StreamReader>, S3Error> {
@@ -456,7 +474,11 @@ impl S3 {
                     None => return Ok(None),
                 }
             }
-            PlaceRow::Blob(_) if self.is_resident() => return Err(S3Error::NotInMemory),
+            PlaceRow::Blob(id) if self.is_resident() => {
+                let id = BlobId::from_bytes(*id);
+                let reader = self.ports.blobs.open_in_memory(id);
+                Source::Blob(id, reader.ok_or(S3Error::NotInMemory)?)
+            }
             PlaceRow::Blob(id) => {
                 let id = BlobId::from_bytes(*id);
                 match self.ports.blobs.open(id) {
@@ -477,17 +499,29 @@ impl S3 {
             )
         };
         let opener = match &source {
-            Source::Inline(bytes) => StreamOpener::new(data_key, identity, part, bytes),
+            Source::Inline(bytes) => StreamOpener::new(body_keys, identity, part, bytes),
             Source::Blob(_, reader) => {
                 // A part's header is longer than another's; what is read too much does no harm.
                 let len_bytes = usize::try_from(reader.len_bytes()).unwrap_or(usize::MAX);
-                let header = source
-                    .read(0, len_bytes.min(HEADER_MAX_BYTES))?
-                    .ok_or_else(|| damaged("length"))?;
-                StreamOpener::new(data_key, identity, part, &header)
+                let len_bytes = len_bytes.min(HEADER_MAX_BYTES);
+                let header = if self.is_resident() {
+                    let mut header = vec![0; len_bytes];
+                    if !reader.read_in_memory(0, &mut header) {
+                        return Err(S3Error::NotInMemory);
+                    }
+                    header
+                } else {
+                    source
+                        .read(0, len_bytes)?
+                        .ok_or_else(|| damaged("length"))?
+                };
+                StreamOpener::new(body_keys, identity, part, &header)
             }
         };
-        let opener = opener.map_err(|_| damaged("header"))?;
+        let opener = opener.map_err(|error| match error {
+            OpenError::OuterLayer(_) => damaged("outer header"),
+            _ => damaged("header"),
+        })?;
         let layout = opener.layout();
         let stored_len = layout.stored_len_bytes(size_bytes);
         let long_enough = match &source {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 const KEPT_MAX: usize = 32;
 
 /// Buffers that nobody uses now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WindowPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 /// A buffer on loan. Its bytes are whatever was in it: the borrower writes all of them.

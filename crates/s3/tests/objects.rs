@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use md5::{Digest as _, Md5};
-use strongroom_crypto::header_len_bytes;
+use strongroom_crypto::{Layers, header_len_bytes};
 use strongroom_policy::actions::{
     DeleteObject, DeleteObjectTagging, GetObject, GetObjectTagging, PutEncryptionConfiguration,
     PutObject, PutObjectTagging,
@@ -38,7 +38,7 @@ const SEGMENT: usize = 65_536;
 const WINDOW: usize = 4 * SEGMENT;
 
 fn inline_max(key: &str) -> usize {
-    INLINE_MAX_BYTES - header_len_bytes(&object_key(key)) - 24
+    INLINE_MAX_BYTES - header_len_bytes(&object_key(key), Layers::One) - 24
 }
 
 fn sse_c(byte: u8) -> SseHeaders {
@@ -1045,7 +1045,7 @@ fn damage_to_a_blob_never_gives_wrong_bytes() {
     f.put("k", &body);
     let id = f.blob_ids()[0];
     let stored = f.blob_bytes(id);
-    let header = header_len_bytes(&object_key("k"));
+    let header = header_len_bytes(&object_key("k"), Layers::One);
     let damage_at = |offset: usize| {
         let mut bytes = stored.clone();
         bytes[offset] ^= 0x10;

@@ -25,7 +25,7 @@ use crate::frame::to_u64;
 const DIRECTORY: &str = "blobs";
 const STAGING: &str = "staging";
 /// Bytes are collected up to this length before they are written.
-const BUFFER_LEN_BYTES: usize = 256 << 10;
+const BUFFER_LEN_BYTES: usize = 128 << 10;
 
 /// Sizes of the blob store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,6 +205,15 @@ impl BlobStore for FileBlobs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::NotFound(id)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn open_in_memory(&self, id: BlobId) -> Option<Arc<dyn BlobReader>> {
+        if !self.shared.is_visible(id) {
+            return None;
+        }
+        let file = self.shared.disk.open_cached(&path(id))?;
+        let len_bytes = file.len_bytes().ok()?;
+        Some(Arc::new(FileReader { file, len_bytes }))
     }
 
     fn delete(&self, id: BlobId) -> Result<(), BlobError> {

@@ -32,6 +32,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The operating system's.
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// As [`Disk::open`], for reading only, if the system knows the file without asking the device:
+    /// `None` when it does not, or when there is no such file. Never waits.
+    fn open_cached(&self, _path: &str) -> Option<Arc<dyn DiskFile>> {
+        None
+    }
+
     /// Renames a file, replacing what is there.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -108,6 +109,35 @@ fn every_dependency_is_justified() {
     }
 }
 
+/// The two layers of DSSE-KMS must not share an implementation: not directly, and not below.
+#[test]
+fn the_outer_layer_shares_no_lineage_with_the_inner_one() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |package: &str| {
+        let output = Command::new(&cargo)
+            .current_dir(root())
+            .args(["tree", "--offline", "--locked", "--prefix", "none"])
+            .args(["-e", "normal", "--format", "{p}", "-p", package])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        let names = String::from_utf8(output.stdout).unwrap();
+        let names = names.lines().filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let outer = tree("strongroom-outer");
+    assert!(outer.contains(&"aes-gcm".to_owned()), "{outer:?}");
+    for name in &outer {
+        for banned in ["aws-lc", "ring", "openssl", "boring", "strongroom-crypto"] {
+            let is_banned = name == banned || name.starts_with(&format!("{banned}-"));
+            assert!(!is_banned, "strongroom-outer depends on {name}");
+        }
+    }
+    // The same look at the inner layer finds what it must find.
+    assert!(tree("strongroom-crypto").contains(&"aws-lc-rs".to_owned()));
+}
+
 #[test]
 fn secret_types_do_not_print_or_copy() {
     let secrets = [
@@ -118,6 +148,14 @@ fn secret_types_do_not_print_or_copy() {
         "RootKey",
         "SigningSecret",
         "SlotKey",
+        "PrivateKey",
+        "MacKey",
+        "ImportWrappingKey",
+        "KmsDataKey",
+        "OuterKey",
+        "SymmetricMaterial",
+        "ShredKey",
+        "BodyKeys",
     ];
     for path in files(&root().join("crates"), &[".rs"]) {
         let text = read(&path);

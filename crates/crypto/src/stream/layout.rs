@@ -8,17 +8,39 @@ use crate::codec::to_u64;
 
 /// Plaintext of a full segment, in bytes, unless the header says otherwise.
 pub const SEGMENT_LEN_BYTES: usize = 65536;
-/// What a stored segment has above its plaintext: tag (16) and checksum (8).
+/// What a stored segment of one layer has above its plaintext: tag (16) and checksum (8).
 pub const SEGMENT_OVERHEAD_BYTES: usize = 24;
+/// What a stored segment of two layers has above its plaintext: two tags (16) and a checksum (8).
+pub const SEGMENT_OVERHEAD_MAX_BYTES: usize = 40;
 
 /// log2 of [`SEGMENT_LEN_BYTES`].
 pub(super) const SEGMENT_LOG2: u8 = 16;
+
+/// How often a body is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// Suite 1: once.
+    One,
+    /// Suite 2: twice, by two implementations (DSSE-KMS).
+    Two,
+}
+
+impl Layers {
+    /// What a stored segment has above its plaintext.
+    pub const fn segment_overhead_bytes(self) -> usize {
+        match self {
+            Self::One => SEGMENT_OVERHEAD_BYTES,
+            Self::Two => SEGMENT_OVERHEAD_MAX_BYTES,
+        }
+    }
+}
 
 /// The lengths that a stream's header fixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLayout {
     header_len_bytes: u32,
     segment_log2: u8,
+    layers: Layers,
 }
 
 /// The stored bytes that hold a range of plaintext.
@@ -47,15 +69,26 @@ impl StreamLayout {
         header::Fixed::parse(header).map(|fixed| fixed.layout)
     }
 
-    pub(super) const fn new(header_len_bytes: u32, segment_log2: u8) -> Self {
+    pub(super) const fn new(header_len_bytes: u32, segment_log2: u8, layers: Layers) -> Self {
         Self {
             header_len_bytes,
             segment_log2,
+            layers,
         }
     }
 
     pub(super) const fn segment_log2(self) -> u8 {
         self.segment_log2
+    }
+
+    /// How often the body is encrypted.
+    pub const fn layers(self) -> Layers {
+        self.layers
+    }
+
+    /// What a stored segment has above its plaintext.
+    pub const fn segment_overhead_bytes(self) -> usize {
+        self.layers.segment_overhead_bytes()
     }
 
     /// Length of the header.
@@ -70,7 +103,7 @@ impl StreamLayout {
 
     /// A full segment as stored.
     pub fn stored_segment_len_bytes(self) -> usize {
-        self.segment_len_bytes() + SEGMENT_OVERHEAD_BYTES
+        self.segment_len_bytes() + self.segment_overhead_bytes()
     }
 
     /// Segments of a stream of `plaintext_len` bytes: at least one.
@@ -81,7 +114,7 @@ impl StreamLayout {
     /// Length of the whole stored stream, header included.
     pub fn stored_len_bytes(self, plaintext_len: u64) -> u64 {
         self.segment_count(plaintext_len)
-            .saturating_mul(to_u64(SEGMENT_OVERHEAD_BYTES))
+            .saturating_mul(to_u64(self.segment_overhead_bytes()))
             .saturating_add(plaintext_len)
             .saturating_add(u64::from(self.header_len_bytes))
     }
@@ -92,7 +125,7 @@ impl StreamLayout {
     ///
     /// [`FormatError::BadLength`] if no stream has this length.
     pub fn plaintext_len_bytes(self, stored_len: u64) -> Result<u64, FormatError> {
-        let overhead = to_u64(SEGMENT_OVERHEAD_BYTES);
+        let overhead = to_u64(self.segment_overhead_bytes());
         let body = stored_len
             .checked_sub(u64::from(self.header_len_bytes))
             .ok_or(FormatError::BadLength)?;
@@ -143,7 +176,8 @@ impl StreamLayout {
 mod tests {
     use super::*;
 
-    const LAYOUT: StreamLayout = StreamLayout::new(200, SEGMENT_LOG2);
+    const LAYOUT: StreamLayout = StreamLayout::new(200, SEGMENT_LOG2, Layers::One);
+    const TWO: StreamLayout = StreamLayout::new(400, SEGMENT_LOG2, Layers::Two);
 
     #[test]
     fn lengths_invert_around_segment_edges() {
@@ -160,9 +194,13 @@ mod tests {
         ] {
             let stored = LAYOUT.stored_len_bytes(len);
             assert_eq!(LAYOUT.plaintext_len_bytes(stored), Ok(len), "{len}");
+            let stored = TWO.stored_len_bytes(len);
+            assert_eq!(TWO.plaintext_len_bytes(stored), Ok(len), "{len}");
         }
         assert_eq!(LAYOUT.stored_len_bytes(0), 224);
         assert_eq!(LAYOUT.stored_len_bytes(65537), 200 + 65560 + 25);
+        assert_eq!(TWO.stored_len_bytes(0), 440);
+        assert_eq!(TWO.stored_len_bytes(65537), 400 + 65576 + 41);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Sealed bodies: a header, then segments that each verify on their own.
 //!
 //! ```text
+//! suite 1, one layer
 //! stored stream  = header || segment_0 || segment_1 || ...
 //! stored segment = ciphertext || tag(16) || CRC-64/NVME(8) of ciphertext || tag
 //! nonce          = 0x00000000 || BE56(index) || (last ? 0x01 : 0x00)
+//!
+//! suite 2, two layers (DSSE-KMS): the header of suite 1 is sealed in the outer one, and each sealed
+//! segment is sealed once more, by another implementation and under another key
+//! stored stream  = outer header || segment_0 || segment_1 || ...
+//! stored segment = outer ciphertext of (ciphertext || tag(16)) || outer tag(16) || CRC-64/NVME(8)
 //! ```
 //!
 //! The construction is STREAM (Hoang, Reyhanitabar, Rogaway, Vizar, 2015): the index in the nonce
@@ -14,9 +20,13 @@ mod header;
 mod layout;
 mod opener;
 mod sealer;
+mod segment;
 
 pub use header::{HEADER_MAX_BYTES, header_len_bytes, recover_identity, stream_uids};
-pub use layout::{SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SegmentSpan, StreamLayout};
+pub use layout::{
+    Layers, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES, SEGMENT_OVERHEAD_MAX_BYTES, SegmentSpan,
+    StreamLayout,
+};
 pub use opener::{StreamOpener, open_whole, segment_checksum_ok};
 pub use sealer::{StreamSealer, seal_whole};
 
@@ -26,6 +36,8 @@ use crate::aead::{NONCE_LEN_BYTES, TAG_LEN_BYTES};
 const CHECKSUM_LEN_BYTES: usize = 8;
 
 const _: () = assert!(SEGMENT_OVERHEAD_BYTES == TAG_LEN_BYTES + CHECKSUM_LEN_BYTES);
+const _: () =
+    assert!(SEGMENT_OVERHEAD_MAX_BYTES == SEGMENT_OVERHEAD_BYTES + strongroom_outer::TAG_LEN_BYTES);
 
 /// Highest segment index: 56 bits are what the nonce has room for.
 const SEGMENT_INDEX_MAX: u64 = (1 << 56) - 1;

@@ -1,16 +1,17 @@
 //! Reading a stream.
 
 use super::header::Header;
-use super::layout::{SEGMENT_OVERHEAD_BYTES, StreamLayout};
-use super::{CHECKSUM_LEN_BYTES, SEGMENT_INDEX_MAX, checksum, nonce};
-use crate::aead::{Aead, TAG_LEN_BYTES};
+use super::layout::StreamLayout;
+use super::segment::SegmentCipher;
+use super::{CHECKSUM_LEN_BYTES, SEGMENT_INDEX_MAX, checksum, header};
+use crate::aead::TAG_LEN_BYTES;
 use crate::codec::to_u64;
-use crate::{DataKey, FormatError, ObjectIdentity, OpenError, PartIdentity};
+use crate::{BodyKeys, FormatError, ObjectIdentity, OpenError, PartIdentity};
 
 /// Opens the segments of one stream, in any order and from any thread.
 pub struct StreamOpener {
     layout: StreamLayout,
-    cipher: Aead,
+    cipher: SegmentCipher,
 }
 
 impl StreamOpener {
@@ -20,15 +21,17 @@ impl StreamOpener {
     /// # Errors
     ///
     /// [`OpenError::WrongKeyOrIdentity`] if the commitment does not match,
-    /// [`OpenError::Damaged`] if the rest does not, [`OpenError::Format`] for what cannot be read.
+    /// [`OpenError::Damaged`] if the rest does not, [`OpenError::Format`] for what cannot be read and
+    /// for a stream of another number of layers than there are keys. [`OpenError::OuterLayer`] for
+    /// the outer one of two layers, which is tried first.
     pub fn new(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         header: &[u8],
     ) -> Result<Self, OpenError> {
         let header = Header::parse(header)?;
-        let cipher = header.verify(data_key, object, part)?;
+        let cipher = header::open(&header, keys, object, part)?;
         Ok(Self {
             layout: header.fixed.layout,
             cipher,
@@ -46,7 +49,8 @@ impl StreamOpener {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Damaged`] if it does not verify at this place,
+    /// [`OpenError::Damaged`] if it does not verify at this place, [`OpenError::OuterLayer`] if the
+    /// outer one of two layers does not,
     /// [`OpenError::Format`] if it cannot be a segment of this stream.
     pub fn open_segment<'a>(
         &self,
@@ -55,23 +59,14 @@ impl StreamOpener {
         stored: &'a mut [u8],
     ) -> Result<&'a mut [u8], OpenError> {
         self.check_length(index, last, stored.len())?;
-        if !segment_checksum_ok(stored) {
-            return Err(OpenError::Damaged);
-        }
-        let (sealed, _) = stored
-            .split_last_chunk_mut::<CHECKSUM_LEN_BYTES>()
-            .ok_or(FormatError::BadLength)?;
-        self.cipher
-            .open(nonce(index, last), &[], sealed)
-            .ok_or(OpenError::Damaged)
+        self.cipher.open_stored(index, last, stored)
     }
 
     fn check_length(&self, index: u64, last: bool, stored_len: usize) -> Result<(), FormatError> {
         let full = self.layout.stored_segment_len_bytes();
+        let overhead = self.layout.segment_overhead_bytes();
         let allowed = if last {
-            stored_len <= full
-                && (stored_len > SEGMENT_OVERHEAD_BYTES
-                    || (stored_len == SEGMENT_OVERHEAD_BYTES && index == 0))
+            stored_len <= full && (stored_len > overhead || (stored_len == overhead && index == 0))
         } else {
             stored_len == full
         };
@@ -89,19 +84,19 @@ impl StreamOpener {
 ///
 /// As [`StreamOpener::new`] and [`StreamOpener::open_segment`].
 pub fn open_whole(
-    data_key: &DataKey,
+    keys: &BodyKeys,
     object: &ObjectIdentity,
     part: Option<PartIdentity>,
     stored: &[u8],
 ) -> Result<Vec<u8>, OpenError> {
-    let opener = StreamOpener::new(data_key, object, part, stored)?;
+    let opener = StreamOpener::new(keys, object, part, stored)?;
     let layout = opener.layout();
     let plaintext_len = layout.plaintext_len_bytes(to_u64(stored.len()))?;
     let plaintext_len = usize::try_from(plaintext_len).map_err(|_| FormatError::BadLength)?;
     let mut rest = stored
         .get(layout.header_len_bytes()..)
         .ok_or(FormatError::BadLength)?;
-    let mut out = Vec::with_capacity(plaintext_len + TAG_LEN_BYTES);
+    let mut out = Vec::with_capacity(plaintext_len + layout.segment_overhead_bytes());
     let mut index = 0;
     loop {
         let (segment, after) = rest
@@ -110,7 +105,7 @@ pub fn open_whole(
         let last = after.is_empty();
         opener.check_length(index, last, segment.len())?;
         if !segment_checksum_ok(segment) {
-            return Err(OpenError::Damaged);
+            return Err(opener.cipher.damaged());
         }
         let (sealed, _) = segment
             .split_last_chunk::<CHECKSUM_LEN_BYTES>()
@@ -118,11 +113,7 @@ pub fn open_whole(
         let start = out.len();
         out.extend_from_slice(sealed);
         let (_, sealed) = out.split_at_mut(start);
-        let opened_len = opener
-            .cipher
-            .open(nonce(index, last), &[], sealed)
-            .ok_or(OpenError::Damaged)?
-            .len();
+        let opened_len = opener.cipher.open(index, last, sealed)?.len();
         out.truncate(start + opened_len);
         if last {
             return Ok(out);

@@ -2,11 +2,10 @@
 
 use strongroom_types::Entropy;
 
-use super::header;
-use super::layout::{SEGMENT_LEN_BYTES, SEGMENT_LOG2, SEGMENT_OVERHEAD_BYTES, StreamLayout};
-use super::{CHECKSUM_LEN_BYTES, SEGMENT_INDEX_MAX, checksum, nonce};
-use crate::aead::{Aead, TAG_LEN_BYTES};
-use crate::{DataKey, FormatError, ObjectIdentity, PartIdentity, SealingError};
+use super::layout::{SEGMENT_LEN_BYTES, SEGMENT_LOG2, StreamLayout};
+use super::segment::SegmentCipher;
+use super::{SEGMENT_INDEX_MAX, header};
+use crate::{BodyKeys, FormatError, ObjectIdentity, PartIdentity, SealingError};
 
 /// Seals one stream, segment by segment.
 ///
@@ -15,7 +14,7 @@ use crate::{DataKey, FormatError, ObjectIdentity, PartIdentity, SealingError};
 pub struct StreamSealer {
     header: Vec<u8>,
     layout: StreamLayout,
-    cipher: Aead,
+    cipher: SegmentCipher,
     next_segment: u64,
     ended: bool,
 }
@@ -23,12 +22,12 @@ pub struct StreamSealer {
 impl StreamSealer {
     /// Starts a stream of 64 KiB segments.
     pub fn new(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
     ) -> Self {
-        Self::start(data_key, object, part, entropy, SEGMENT_LOG2)
+        Self::start(keys, object, part, entropy, SEGMENT_LOG2)
     }
 
     /// Starts a stream of segments of `2^log2` bytes.
@@ -37,7 +36,7 @@ impl StreamSealer {
     ///
     /// [`FormatError::SegmentSize`] unless `log2` is from 12 (4 KiB) to 20 (1 MiB).
     pub fn with_segment_log2(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
@@ -46,21 +45,21 @@ impl StreamSealer {
         if !(12..=20).contains(&log2) {
             return Err(FormatError::SegmentSize(log2));
         }
-        Ok(Self::start(data_key, object, part, entropy, log2))
+        Ok(Self::start(keys, object, part, entropy, log2))
     }
 
     fn start(
-        data_key: &DataKey,
+        keys: &BodyKeys,
         object: &ObjectIdentity,
         part: Option<PartIdentity>,
         entropy: &dyn Entropy,
         log2: u8,
     ) -> Self {
-        let (header, cipher) = header::create(data_key, object, part, log2, entropy);
+        let (header, cipher) = header::create(keys, object, part, log2, entropy);
         let header_len = u32::try_from(header.len()).unwrap_or(u32::MAX);
         Self {
             header,
-            layout: StreamLayout::new(header_len, log2),
+            layout: StreamLayout::new(header_len, log2, keys.layers()),
             cipher,
             next_segment: 0,
             ended: false,
@@ -78,7 +77,7 @@ impl StreamSealer {
     }
 
     /// Seals the next segment in place. `segment` is the plaintext and, after it,
-    /// [`SEGMENT_OVERHEAD_BYTES`] of room. All segments but the last must be full, and the last
+    /// [`StreamLayout::segment_overhead_bytes`] of room. All segments but the last must be full, and the last
     /// one is empty only if the whole stream is.
     ///
     /// # Errors
@@ -94,7 +93,7 @@ impl StreamSealer {
         }
         let plaintext_len = segment
             .len()
-            .checked_sub(SEGMENT_OVERHEAD_BYTES)
+            .checked_sub(self.layout.segment_overhead_bytes())
             .ok_or(SealingError::SegmentLength)?;
         let full = self.layout.segment_len_bytes();
         let allowed = if last {
@@ -105,7 +104,7 @@ impl StreamSealer {
         if !allowed {
             return Err(SealingError::SegmentLength);
         }
-        seal_in_place(&self.cipher, index, last, segment)?;
+        self.cipher.seal(index, last, segment)?;
         self.next_segment = index + 1;
         self.ended = last;
         Ok(())
@@ -113,16 +112,21 @@ impl StreamSealer {
 }
 
 /// Seals a body that is in memory: header and all segments, ready to store.
+#[expect(
+    clippy::expect_used,
+    reason = "each segment has its room; going on would store it unsealed"
+)]
 pub fn seal_whole(
-    data_key: &DataKey,
+    keys: &BodyKeys,
     object: &ObjectIdentity,
     part: Option<PartIdentity>,
     entropy: &dyn Entropy,
     plaintext: &[u8],
 ) -> Vec<u8> {
-    let (mut out, cipher) = header::create(data_key, object, part, SEGMENT_LOG2, entropy);
+    let (mut out, cipher) = header::create(keys, object, part, SEGMENT_LOG2, entropy);
+    let overhead = keys.layers().segment_overhead_bytes();
     let segments = plaintext.len().div_ceil(SEGMENT_LEN_BYTES).max(1);
-    out.reserve_exact(plaintext.len() + segments * SEGMENT_OVERHEAD_BYTES);
+    out.reserve_exact(plaintext.len() + segments * overhead);
     let mut rest = plaintext;
     let mut index = 0;
     loop {
@@ -132,31 +136,15 @@ pub fn seal_whole(
         let last = after.is_empty();
         let start = out.len();
         out.extend_from_slice(segment);
-        cipher.seal_tail(nonce(index, last), &[], &mut out, start);
-        let (_, sealed) = out.split_at(start);
-        let checksum = checksum(sealed);
-        out.extend_from_slice(&checksum);
+        out.resize(out.len() + overhead, 0);
+        let (_, stored) = out.split_at_mut(start);
+        cipher
+            .seal(index, last, stored)
+            .expect("room for tags and checksum");
         if last {
             return out;
         }
         rest = after;
         index += 1;
     }
-}
-
-fn seal_in_place(
-    cipher: &Aead,
-    index: u64,
-    last: bool,
-    segment: &mut [u8],
-) -> Result<(), SealingError> {
-    let (sealed, checksum_room) = segment
-        .split_last_chunk_mut::<CHECKSUM_LEN_BYTES>()
-        .ok_or(SealingError::SegmentLength)?;
-    let (body, tag_room) = sealed
-        .split_last_chunk_mut::<TAG_LEN_BYTES>()
-        .ok_or(SealingError::SegmentLength)?;
-    *tag_room = cipher.seal(nonce(index, last), &[], body);
-    *checksum_room = checksum(sealed);
-    Ok(())
 }

@@ -8,21 +8,27 @@ use strongroom_crypto::{
 };
 use strongroom_types::Timestamp;
 
-use super::read::{self, bytes, data_key, object, part, service_key, unseal_key};
+use super::read::{self, body_keys, bytes, data_key, object, part, service_key, unseal_key};
+use super::service;
 use crate::common::{Seeded, pattern};
 
 /// File names and contents.
-pub(crate) fn generate() -> [(&'static str, String); 5] {
+pub(crate) fn generate() -> [(&'static str, String); 7] {
     let streams = streams();
     let keys = keys();
     let records = records(&keys);
-    let negative = negative(&streams, &keys, &records);
+    let layers = service::layers();
+    let kms = service::kms(&keys);
+    let mut negative = negative(&streams, &keys, &records);
+    service::negative(&mut negative, &layers, &kms);
     [
         ("streams", lines(&streams)),
         ("keys", lines(&keys)),
         ("records", lines(&records)),
         ("pages", lines(&[page()])),
-        ("negative", lines(&negative)),
+        ("layers", lines(&layers)),
+        ("kms", lines(&kms)),
+        ("negative", lines(&negative.0)),
     ]
 }
 
@@ -32,7 +38,7 @@ fn lines(cases: &[Value]) -> String {
     format!("[\n{}\n]\n", lines.join(",\n"))
 }
 
-fn base(name: &str, kind: &str) -> Value {
+pub(super) fn base(name: &str, kind: &str) -> Value {
     json!({
         "name": name,
         "kind": kind,
@@ -43,7 +49,7 @@ fn base(name: &str, kind: &str) -> Value {
     })
 }
 
-fn with(mut case: Value, changes: Value) -> Value {
+pub(super) fn with(mut case: Value, changes: Value) -> Value {
     let Value::Object(changes) = changes else {
         panic!("changes are an object");
     };
@@ -72,7 +78,7 @@ fn streams() -> Vec<Value> {
     ] {
         let case = with(base(name, "stream"), extra);
         let entropy = Seeded::new(100 + out.len() as u64);
-        let (key, object, part) = (data_key(&case), object(&case), part(&case));
+        let (key, object, part) = (body_keys(&case), object(&case), part(&case));
         let mut sealer =
             StreamSealer::with_segment_log2(&key, &object, part, &entropy, log2).unwrap();
         let mut stored = sealer.header().to_vec();
@@ -106,7 +112,7 @@ fn keys() -> Vec<Value> {
     let new = ring.wrap_data_key(&data_key(&case), &object(&case), &entropy);
     let file = hex::encode(ring.encode(&unseal, &entropy));
     let unseal_key = hex::encode(unseal.expose());
-    let probe = seal_whole(&data_key(&case), &object(&case), None, &entropy, b"probe");
+    let probe = seal_whole(&body_keys(&case), &object(&case), None, &entropy, b"probe");
     let by_ring = json!({
         "ring": file,
         "unseal_key": unseal_key,
@@ -225,7 +231,7 @@ fn page() -> Value {
 }
 
 /// Everything that must be refused, with the error that this crate gives.
-fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> {
+fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Negative {
     let mut out = Negative(Vec::new());
     let (single, part) = (&streams[0], &streams[2]);
     out.inputs(
@@ -268,7 +274,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         (4, 0, "format version 0"),
         (4, 2, "format version 2"),
         (5, 0, "suite 0"),
-        (5, 2, "suite 2, reserved"),
+        (5, 2, "suite 2 around the fields of suite 1"),
         (5, 3, "suite 3"),
         (6, 11, "segments too small"),
         (6, 21, "segments too large"),
@@ -365,8 +371,8 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
         }
         out.bytes(wrapped, "trailing byte", |s| s.push(0));
         out.bytes(wrapped, "truncated", |s| s.truncate(len - 1));
-        out.bytes(wrapped, "mode 2, reserved", |s| s[1] = 2);
-        out.bytes(wrapped, "mode 4, reserved", |s| s[1] = 4);
+        out.bytes(wrapped, "mode 2 of another shape", |s| s[1] = 2);
+        out.bytes(wrapped, "mode 4 of another shape", |s| s[1] = 4);
     }
     out.bytes(by_ring, "wrong ring version", |s| s[22] = 2);
     out.bytes(by_ring, "unknown ring version", |s| s[22] = 9);
@@ -455,14 +461,14 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Vec<Value> 
     out.inputs(frame, "another file", json!({"salt": "5b".repeat(32)}));
     out.bytes(frame, "ciphertext changed", |s| s[0] ^= 1);
     out.bytes(frame, "truncated", |s| s.truncate(15));
-    out.0
+    out
 }
 
-struct Negative(Vec<Value>);
+pub(super) struct Negative(Vec<Value>);
 
 impl Negative {
     /// The vector with other inputs.
-    fn inputs(&mut self, from: &Value, name: &str, changes: Value) {
+    pub(super) fn inputs(&mut self, from: &Value, name: &str, changes: Value) {
         let kind = from["name"].as_str().unwrap();
         let mut case = with(from.clone(), changes);
         case["name"] = json!(format!("{kind}: {name}"));
@@ -475,20 +481,20 @@ impl Negative {
     }
 
     /// The vector with other bytes.
-    fn bytes(&mut self, from: &Value, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn bytes(&mut self, from: &Value, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut stored = bytes(from, "stored");
         change(&mut stored);
         self.inputs(from, name, json!({"stored": hex::encode(stored)}));
     }
 }
 
-fn single_header_len(case: &Value) -> usize {
+pub(super) fn single_header_len(case: &Value) -> usize {
     let stored = bytes(case, "stored");
     usize::from(u16::from_be_bytes([stored[10], stored[11]]))
 }
 
 /// Puts the right CRC-64/NVME at the end.
-fn mend(bytes: &mut [u8]) {
+pub(super) fn mend(bytes: &mut [u8]) {
     let (checked, checksum) = bytes.split_last_chunk_mut::<8>().unwrap();
     *checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, checked).to_be_bytes();
 }

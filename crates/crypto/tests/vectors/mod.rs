@@ -2,6 +2,7 @@
 
 mod generate;
 mod read;
+mod service;
 
 pub(crate) use generate::generate;
 pub(crate) use read::{plaintext, read};

@@ -4,12 +4,13 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 use strongroom_crypto::{
-    Attribute, CustomerKey, CustomerKeyVerifier, DataKey, FrameCipher, Keyring, ObjectIdentity,
-    PageCipher, PartIdentity, RowSealer, Sealed, ServiceKey, UnsealKey, WrappedKey, open_whole,
-    parse_footer,
+    Attribute, BodyKeys, CustomerKey, CustomerKeyVerifier, DataKey, FrameCipher, Keyring,
+    ObjectIdentity, PageCipher, PartIdentity, RowSealer, Sealed, ServiceKey, UnsealKey, WrappedKey,
+    open_whole, parse_footer,
 };
 use strongroom_types::{AttemptUid, BucketUid, Entropy, ObjectKey, PartNumber, VersionUid};
 
+use super::service;
 use crate::common::pattern;
 
 /// What a good vector opens to.
@@ -23,12 +24,12 @@ pub(crate) fn plaintext(case: &Value) -> Vec<u8> {
 pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
     let stored = bytes(case, "stored");
     match case["kind"].as_str().unwrap() {
-        "stream" => open_whole(&data_key(case), &object(case), part(case), &stored).map_err(text),
+        "stream" => open_whole(&body_keys(case), &object(case), part(case), &stored).map_err(text),
         "wrap_customer" => {
             let key = CustomerKey::parse(&bytes(case, "customer_key")).unwrap();
             let wrapped = WrappedKey::parse(&stored).map_err(text)?;
             let data_key = key.unwrap_data_key(&wrapped, &object(case)).map_err(text)?;
-            shown(case, &data_key)
+            shown(case, data_key)
         }
         "wrap_ring" => {
             let ring = Keyring::<Sealed>::parse(&bytes(case, "ring")).unwrap();
@@ -37,7 +38,7 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
             let data_key = ring
                 .unwrap_data_key(&wrapped, &object(case))
                 .map_err(text)?;
-            shown(case, &data_key)
+            shown(case, data_key)
         }
         "ring" => {
             let ring = Keyring::<Sealed>::parse(&stored).map_err(text)?;
@@ -95,21 +96,27 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
             let opened = cipher.open(case["page"].as_u64().unwrap(), &mut page);
             opened.map(|(_, page)| page.to_vec()).map_err(text)
         }
-        other => panic!("{other}"),
+        _ => service::read(case),
     }
 }
 
 /// A data key cannot be looked at: it is right if it opens the probe stream of the vector.
-fn shown(case: &Value, data_key: &DataKey) -> Result<Vec<u8>, String> {
-    open_whole(data_key, &object(case), None, &bytes(case, "probe")).map_err(text)
+fn shown(case: &Value, data_key: DataKey) -> Result<Vec<u8>, String> {
+    open_whole(
+        &BodyKeys::single(data_key),
+        &object(case),
+        None,
+        &bytes(case, "probe"),
+    )
+    .map_err(text)
 }
 
-fn text(error: impl Debug) -> String {
+pub(super) fn text(error: impl Debug) -> String {
     format!("{error:?}")
 }
 
 /// Hands out given bytes, to make keys of a vector.
-struct Given(Vec<u8>);
+pub(super) struct Given(pub(super) Vec<u8>);
 
 impl Entropy for Given {
     fn fill(&self, out: &mut [u8]) {
@@ -119,6 +126,10 @@ impl Entropy for Given {
 
 pub(super) fn data_key(case: &Value) -> DataKey {
     DataKey::random(&Given(bytes(case, "data_key")))
+}
+
+pub(super) fn body_keys(case: &Value) -> BodyKeys {
+    BodyKeys::single(data_key(case))
 }
 
 pub(super) fn service_key(case: &Value) -> ServiceKey {
