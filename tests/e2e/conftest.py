@@ -164,6 +164,11 @@ class Clients:
                                   "AWS_SECRET_ACCESS_KEY": a.secret, "AWS_DEFAULT_REGION": a.region, **more})
 
 
+def pytest_addoption(parser):
+    parser.addoption("--write-sse-matrix", action="store_true",
+                     help="write the table of docs/compatibility.md anew (test_sse_matrix.py, with -n0)")
+
+
 def pytest_collection_modifyitems(items):
     """The heavy tests and the timed ones run after each other on one worker: two of them never run at once."""
     for item in items:
