@@ -527,9 +527,9 @@ impl S3 {
                 StreamOpener::new(body_keys, identity, part, &header)
             }
         };
-        let opener = opener.map_err(|error| match error {
-            OpenError::OuterLayer(_) => damaged("outer header"),
-            _ => damaged("header"),
+        let opener = opener.map_err(|error| {
+            let is_outer = matches!(error, OpenError::OuterLayer(_));
+            damaged(if is_outer { "outer header" } else { "header" })
         })?;
         let layout = opener.layout();
         let stored_len = layout.stored_len_bytes(size_bytes);

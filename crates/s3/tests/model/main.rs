@@ -331,9 +331,7 @@ impl Subject {
                     },
                     ..CreateMultipartUploadInput::default()
                 };
-                let output = self
-                    .service()
-                    .create_multipart_upload(entry, input)?;
+                let output = self.service().create_multipart_upload(entry, input)?;
                 let Outcome::Upload(id) = expected else {
                     return Ok(Outcome::Upload(Id(u64::MAX)));
                 };
