@@ -691,7 +691,7 @@ fn kms_content_needs_a_confidential_connection() {
 }
 
 #[test]
-fn what_is_in_memory_answers_without_the_disk_and_says_when_it_cannot() {
+fn what_memory_does_not_hold_is_left_to_a_worker_before_a_key_is_used() {
     let f = Fixture::new(Versioning::Never);
     let key = f.keys.create();
     for (sse, _, _) in modes(&key) {
