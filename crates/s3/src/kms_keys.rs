@@ -203,7 +203,7 @@ impl S3 {
     }
 
     /// The request as the key service sees it: the caller's, made by S3.
-    fn forwarded(&self, context: &RequestContext) -> RequestContext {
+    pub(crate) fn forwarded(&self, context: &RequestContext) -> RequestContext {
         RequestContext {
             via_service: Some(format!("s3.{}.amazonaws.com", self.options.region).into()),
             ..context.clone()

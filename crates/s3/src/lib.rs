@@ -65,6 +65,6 @@ pub use entry::Entry;
 pub use error::{ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use output::*;
-pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion};
+pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
 pub use service::{S3, S3Options, S3Ports};
 pub use strongroom_rows::Custody;

@@ -3,16 +3,27 @@
 //! A job's place is kept in a row of its own, so that it goes on where it was after a crash: at most
 //! one page is looked at twice, and what is encrypted as wanted is left alone.
 
+use std::collections::BTreeMap;
+use std::thread;
+
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use strongroom_policy::actions::{ListBucketVersions, UpdateObjectEncryption};
-use strongroom_ports::{KeyError, Scan, Table, Transaction};
+use strongroom_ports::{KeyError, KeyReference, KeyUse, Row, Scan, Table, Transaction};
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{BucketUid, ObjectKey, VersionId};
 
+use crate::kms_keys::{bucket_arn, whole_context};
 use crate::object_update_encryption::Updated;
 use crate::rows::VersionRow;
-use crate::{Entry, S3, S3Error, UpdateObjectEncryptionInput, keys};
+use crate::{
+    BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput, keys,
+};
+
+/// Versions of a page that are worked on at once, so that they share the journal's syncs.
+const AT_ONCE: usize = 8;
+/// Rows that one page of a count reads.
+const COUNTED_AT_ONCE: usize = 10_000;
 
 /// What is to be encrypted, and how. A bucket and prefix have one job at a time: one with another
 /// target begins anew.
@@ -35,7 +46,11 @@ pub struct ReEncryptionReport {
     pub already: u64,
     /// Versions that could not be updated.
     pub skipped: u64,
-    /// Those of this page, and why.
+    /// Those of them that could have been: all but [`SkippedVersion::is_expected`].
+    pub failed: u64,
+    /// Versions and delete markers that were looked at; [`S3::count_versions`] counts the same.
+    pub looked_at: u64,
+    /// The skipped ones of this page, and why.
     pub skipped_here: Vec<SkippedVersion>,
     /// Nothing is left to look at. The job's row is gone; asked again, it begins anew.
     pub done: bool,
@@ -50,6 +65,27 @@ pub struct SkippedVersion {
     pub version: VersionId,
     /// Why.
     pub reason: S3Error,
+}
+
+impl SkippedVersion {
+    /// Whether no update of such a version is possible: S3 updates neither SSE-C nor DSSE-KMS.
+    pub fn is_expected(&self) -> bool {
+        matches!(
+            self.reason,
+            S3Error::ReEncryption(
+                ReEncryptionRefusal::SourceSseC | ReEncryptionRefusal::SourceDsse
+            )
+        )
+    }
+}
+
+/// One page of a count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionCount {
+    /// Versions and delete markers of the page.
+    pub count: u64,
+    /// Where the next page begins; nothing when this was the last.
+    pub next: Option<Bytes>,
 }
 
 /// A job's place and counts.
@@ -69,6 +105,10 @@ pub(crate) struct ReEncryptionRow {
     pub already: u64,
     #[n(5)]
     pub skipped: u64,
+    #[n(6)]
+    pub failed: u64,
+    #[n(7)]
+    pub looked_at: u64,
 }
 
 impl S3 {
@@ -79,8 +119,10 @@ impl S3 {
     /// # Errors
     ///
     /// What would meet every version alike: [`S3Error::NoSuchBucket`], [`S3Error::NoSpace`],
-    /// [`S3Error::Unavailable`], and [`S3Error::Kms`] of a key service that cannot answer. The job
-    /// stays where it was.
+    /// [`S3Error::Unavailable`], [`S3Error::ReEncryption`] for the key of another account, and
+    /// [`S3Error::Kms`] of a key that cannot be used or a key service that cannot answer;
+    /// [`S3Error::Contention`] when another caller works on the same job. The job stays where it
+    /// was.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an entry is good for one operation"
@@ -92,6 +134,7 @@ impl S3 {
         limit: usize,
     ) -> Result<ReEncryptionReport, S3Error> {
         let bucket = entry.bucket().ok_or(S3Error::Unavailable)?;
+        self.check_target(&entry, bucket, job)?;
         let row_key = job_key(bucket.uid, &job.prefix);
         let stored = self.read_row::<ReEncryptionRow>(Table::REENCRYPTION_JOBS, &row_key)?;
         let stored_version = stored.as_ref().map(|(_, version)| *version);
@@ -118,29 +161,22 @@ impl S3 {
             reverse: false,
         })?;
         let mut skipped_here = Vec::new();
-        for found in &page.rows {
-            let version = self.open_scanned::<VersionRow>(Table::VERSIONS, found)?;
-            let (key, sequence) = keys::parse_version(&found.key).ok_or(S3Error::Damaged)?;
-            row.after = found.key.to_vec();
-            if version.object.is_none() {
-                continue;
-            }
-            let version = version.version_id(sequence);
-            match self.reencrypt_version(&entry, job, &key, version) {
-                Ok(Updated::Changed(_)) => row.updated = row.updated.saturating_add(1),
-                Ok(Updated::Already(_)) => row.already = row.already.saturating_add(1),
-                // Deleted meanwhile.
-                Err(S3Error::NoSuchKey { .. } | S3Error::NoSuchVersion { .. }) => {}
-                Err(error) if meets_all(&error) => return Err(error),
-                Err(reason) => {
+        for outcome in self.reencrypt_page(&entry, job, &page.rows) {
+            match outcome? {
+                Outcome::Updated => row.updated = row.updated.saturating_add(1),
+                Outcome::Already => row.already = row.already.saturating_add(1),
+                Outcome::Gone => {}
+                Outcome::Skipped(skipped) => {
                     row.skipped = row.skipped.saturating_add(1);
-                    skipped_here.push(SkippedVersion {
-                        key,
-                        version,
-                        reason,
-                    });
+                    let failed = u64::from(!skipped.is_expected());
+                    row.failed = row.failed.saturating_add(failed);
+                    skipped_here.push(skipped);
                 }
             }
+        }
+        row.looked_at = row.looked_at.saturating_add(count_of(&page.rows));
+        if let Some(last) = page.rows.last() {
+            row.after = last.key.to_vec();
         }
         let table = Table::REENCRYPTION_JOBS;
         let expected = Transaction::new().expect(table, row_key.clone(), stored_version);
@@ -155,9 +191,123 @@ impl S3 {
             updated: row.updated,
             already: row.already,
             skipped: row.skipped,
+            failed: row.failed,
+            looked_at: row.looked_at,
             skipped_here,
             done: !page.more,
         })
+    }
+
+    /// Counts what a job would look at, page by page: `from` is [`VersionCount::next`] of the page
+    /// before. Opens no row.
+    ///
+    /// Blocks on the metadata store: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Unavailable`].
+    pub fn count_versions(
+        &self,
+        entry: &Entry<ListBucketVersions>,
+        prefix: &str,
+        from: Option<Bytes>,
+    ) -> Result<VersionCount, S3Error> {
+        let bucket = entry.bucket().ok_or(S3Error::Unavailable)?;
+        let first = keys::versions_from(bucket.uid, prefix.as_bytes());
+        let end = keys::successor_of_prefix(&first);
+        // A place that is not under the prefix leaves nothing to count.
+        let start = from.map_or_else(|| first.clone(), |from| from.max(first.clone()));
+        if start >= end {
+            return Ok(VersionCount {
+                count: 0,
+                next: None,
+            });
+        }
+        let page = self.ports.meta.scan(&Scan {
+            table: Table::VERSIONS,
+            start,
+            end: Some(end),
+            limit: COUNTED_AT_ONCE,
+            reverse: false,
+        })?;
+        let behind = |row: &Row| Bytes::from([&row.key, [0].as_slice()].concat());
+        Ok(VersionCount {
+            count: count_of(&page.rows),
+            next: page.rows.last().map(behind).filter(|_| page.more),
+        })
+    }
+
+    /// Refuses a key that no version could be encrypted under. Whether the caller may use it for a
+    /// version is decided for that version, with its context.
+    fn check_target(
+        &self,
+        entry: &Entry<ListBucketVersions>,
+        bucket: &BucketView,
+        job: &ReEncryptionJob,
+    ) -> Result<(), S3Error> {
+        if job.key.account != bucket.owner {
+            return Err(ReEncryptionRefusal::ForeignKey.into());
+        }
+        let caller = self.forwarded(entry.context());
+        let context = whole_context(&BTreeMap::new(), &bucket_arn(&bucket.name))?;
+        let key = KeyReference::Named(job.key.to_string());
+        let authority = &self.ports.keys;
+        match authority.authorize(&caller, &key, KeyUse::GenerateDataKey, &context) {
+            Ok(_) | Err(KeyError::AccessDenied(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What became of each row, in order; an error is one that meets all.
+    fn reencrypt_page(
+        &self,
+        entry: &Entry<ListBucketVersions>,
+        job: &ReEncryptionJob,
+        rows: &[Row],
+    ) -> Vec<Result<Outcome, S3Error>> {
+        let share = rows.len().div_ceil(AT_ONCE).max(1);
+        let work = |rows: &[Row]| -> Vec<_> {
+            let each = rows.iter();
+            each.map(|row| self.reencrypt_row(entry, job, row))
+                .collect()
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = rows
+                .chunks(share)
+                .map(|rows| scope.spawn(move || work(rows)))
+                .collect();
+            let joined = workers.into_iter().flat_map(|worker| {
+                // A panic was logged by the process's hook.
+                let outcomes = worker.join();
+                outcomes.unwrap_or_else(|_| vec![Err(S3Error::Unavailable)])
+            });
+            joined.collect()
+        })
+    }
+
+    fn reencrypt_row(
+        &self,
+        entry: &Entry<ListBucketVersions>,
+        job: &ReEncryptionJob,
+        found: &Row,
+    ) -> Result<Outcome, S3Error> {
+        let version = self.open_scanned::<VersionRow>(Table::VERSIONS, found)?;
+        let (key, sequence) = keys::parse_version(&found.key).ok_or(S3Error::Damaged)?;
+        if version.object.is_none() {
+            return Ok(Outcome::Gone);
+        }
+        let version = version.version_id(sequence);
+        match self.reencrypt_version(entry, job, &key, version) {
+            Ok(Updated::Changed(_)) => Ok(Outcome::Updated),
+            Ok(Updated::Already(_)) => Ok(Outcome::Already),
+            Err(S3Error::NoSuchKey { .. } | S3Error::NoSuchVersion { .. }) => Ok(Outcome::Gone),
+            Err(error) if meets_all(&error) => Err(error),
+            Err(reason) => Ok(Outcome::Skipped(SkippedVersion {
+                key,
+                version,
+                reason,
+            })),
+        }
     }
 
     fn reencrypt_version(
@@ -180,6 +330,15 @@ impl S3 {
     }
 }
 
+/// What became of a version.
+enum Outcome {
+    Updated,
+    Already,
+    /// A delete marker, or deleted meanwhile.
+    Gone,
+    Skipped(SkippedVersion),
+}
+
 /// Whether the next version would meet the same, so that going on would only count it.
 fn meets_all(error: &S3Error) -> bool {
     matches!(
@@ -189,6 +348,10 @@ fn meets_all(error: &S3Error) -> bool {
             | S3Error::Unavailable
             | S3Error::Kms(KeyError::Unavailable | KeyError::Throttled)
     )
+}
+
+fn count_of(rows: &[Row]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
 fn job_key(bucket: BucketUid, prefix: &str) -> Bytes {

@@ -813,8 +813,22 @@ fn a_prefix_is_encrypted_anew_page_by_page_and_goes_on_where_it_was() {
             .unwrap();
         f.service.reencrypt(entry, &job, 4)
     };
+    let entry = || {
+        let bucket = bucket();
+        let entered = f
+            .service
+            .enter_bucket::<ListBucketVersions>(context(), &bucket, None);
+        entered.unwrap()
+    };
+    let counted = |from| f.service.count_versions(&entry(), "a/", from).unwrap();
+    assert_eq!((counted(None).count, counted(None).next), (9, None));
+    assert_eq!(counted(Some(vec![0xff; 20].into())).count, 0);
+    // A key that serves no version stops the job before it begins.
+    f.keys.set(&key, KeyState::Disabled);
+    assert!(matches!(page(), Err(S3Error::Kms(KeyError::Disabled(_)))));
+    f.keys.set(&key, KeyState::Enabled);
     let first = page().unwrap();
-    assert_eq!((first.updated, first.done), (4, false));
+    assert_eq!((first.updated, first.looked_at, first.done), (4, 4, false));
     // What would meet every version alike stops the job where it is.
     f.keys.set_unavailable(true);
     assert_eq!(page().unwrap_err(), S3Error::Kms(KeyError::Unavailable));
@@ -823,6 +837,7 @@ fn a_prefix_is_encrypted_anew_page_by_page_and_goes_on_where_it_was() {
     let last = page().unwrap();
     assert!(last.done);
     assert_eq!((last.updated, last.already, last.skipped), (7, 1, 1));
+    assert_eq!((last.failed, last.looked_at), (0, 9));
     let skipped: Vec<_> = last
         .skipped_here
         .iter()
