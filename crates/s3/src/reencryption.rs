@@ -50,6 +50,8 @@ pub struct ReEncryptionReport {
     pub failed: u64,
     /// Versions and delete markers that were looked at; [`S3::count_versions`] counts the same.
     pub looked_at: u64,
+    /// Those of them that are of this page.
+    pub looked_at_here: u64,
     /// The skipped ones of this page, and why.
     pub skipped_here: Vec<SkippedVersion>,
     /// Nothing is left to look at. The job's row is gone; asked again, it begins anew.
@@ -61,8 +63,8 @@ pub struct ReEncryptionReport {
 pub struct SkippedVersion {
     /// Its key.
     pub key: String,
-    /// The version.
-    pub version: VersionId,
+    /// The version; nothing when its row is damaged and does not say.
+    pub version: Option<VersionId>,
     /// Why.
     pub reason: S3Error,
 }
@@ -174,7 +176,8 @@ impl S3 {
                 }
             }
         }
-        row.looked_at = row.looked_at.saturating_add(count_of(&page.rows));
+        let looked_at_here = count_of(&page.rows);
+        row.looked_at = row.looked_at.saturating_add(looked_at_here);
         if let Some(last) = page.rows.last() {
             row.after = last.key.to_vec();
         }
@@ -193,6 +196,7 @@ impl S3 {
             skipped: row.skipped,
             failed: row.failed,
             looked_at: row.looked_at,
+            looked_at_here,
             skipped_here,
             done: !page.more,
         })
@@ -291,12 +295,22 @@ impl S3 {
         job: &ReEncryptionJob,
         found: &Row,
     ) -> Result<Outcome, S3Error> {
-        let version = self.open_scanned::<VersionRow>(Table::VERSIONS, found)?;
         let (key, sequence) = keys::parse_version(&found.key).ok_or(S3Error::Damaged)?;
-        if version.object.is_none() {
+        let row = match self.open_scanned::<VersionRow>(Table::VERSIONS, found) {
+            Ok(row) => row,
+            // One damaged row must not hold up all that come after it.
+            Err(reason) => {
+                return Ok(Outcome::Skipped(SkippedVersion {
+                    key,
+                    version: None,
+                    reason,
+                }));
+            }
+        };
+        if row.object.is_none() {
             return Ok(Outcome::Gone);
         }
-        let version = version.version_id(sequence);
+        let version = row.version_id(sequence);
         match self.reencrypt_version(entry, job, &key, version) {
             Ok(Updated::Changed(_)) => Ok(Outcome::Updated),
             Ok(Updated::Already(_)) => Ok(Outcome::Already),
@@ -304,7 +318,7 @@ impl S3 {
             Err(error) if meets_all(&error) => Err(error),
             Err(reason) => Ok(Outcome::Skipped(SkippedVersion {
                 key,
-                version,
+                version: Some(version),
                 reason,
             })),
         }

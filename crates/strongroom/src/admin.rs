@@ -20,15 +20,20 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 
-/// Largest message, in bytes.
-const MESSAGE_MAX_BYTES: usize = 64 << 10;
+/// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
+/// [`RE_ENCRYPTION_PAGE_MAX`] object keys, each letter escaped, and the reasons.
+const MESSAGE_MAX_BYTES: usize = 1 << 20;
+/// Most versions that one request re-encrypts.
+pub(crate) const RE_ENCRYPTION_PAGE_MAX: usize = 128;
 /// How long either side may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long the server may work on a page of a re-encryption.
+const PAGE_MAX: Duration = Duration::from_secs(300);
 /// Longest path that every Unix takes for a socket, in bytes.
 const SOCKET_PATH_MAX_BYTES: usize = 100;
 
 /// What can be asked.
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 #[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
     /// How to reach and authenticate to the server.
@@ -39,6 +44,50 @@ pub(crate) enum Request {
     SealStatus,
     /// Read the certificate files again.
     ReloadTls,
+    /// Count the next versions under a prefix.
+    CountVersions {
+        /// The bucket.
+        bucket: String,
+        /// Only keys that begin so.
+        prefix: String,
+        /// [`Answer::Counted`]'s `next` of the page before.
+        from: Option<String>,
+    },
+    /// Do the next versions of a re-encryption.
+    ReEncrypt {
+        /// The bucket.
+        bucket: String,
+        /// Only keys that begin so.
+        prefix: String,
+        /// The key's ARN.
+        key: String,
+        /// Whether a bucket key is used.
+        bucket_key: bool,
+        /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
+        limit: usize,
+    },
+}
+
+impl Request {
+    /// What the log calls it: nothing of what is asked for.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::RotateCredentials => "rotate-credentials",
+            Self::SealStatus => "seal-status",
+            Self::ReloadTls => "reload-tls",
+            Self::CountVersions { .. } => "count-versions",
+            Self::ReEncrypt { .. } => "re-encrypt",
+        }
+    }
+
+    /// How long the answer may take.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Env | Self::RotateCredentials | Self::SealStatus | Self::ReloadTls => SILENCE_MAX,
+            Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+        }
+    }
 }
 
 /// What is answered. No `Debug`: it may hold the root secret.
@@ -57,13 +106,58 @@ pub(crate) enum Answer {
         /// One line a slot.
         seals: Vec<String>,
     },
+    /// To [`Request::CountVersions`].
+    Counted {
+        /// Versions and delete markers of this page.
+        count: u64,
+        /// Where the next page begins, if there is one.
+        next: Option<String>,
+    },
+    /// To [`Request::ReEncrypt`].
+    ReEncrypted(ReEncryptedPage),
     /// It is done.
     Done,
     /// It is not.
     Refused {
         /// Why.
         what: String,
+        /// What to do; empty if only the log knows.
+        remedy: String,
     },
+}
+
+/// How far a re-encryption is, since it began.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ReEncryptedPage {
+    /// Versions and delete markers looked at.
+    pub(crate) looked_at: u64,
+    /// Those of them that are of this page.
+    pub(crate) looked_at_here: u64,
+    /// Versions whose data key was wrapped anew.
+    pub(crate) updated: u64,
+    /// Versions that were encrypted as wanted.
+    pub(crate) already: u64,
+    /// Versions that could not be updated.
+    pub(crate) skipped: u64,
+    /// Those of them that should have been.
+    pub(crate) failed: u64,
+    /// The skipped ones of this page.
+    pub(crate) skipped_here: Vec<Skipped>,
+    /// Nothing is left.
+    pub(crate) done: bool,
+}
+
+/// A version that could not be updated.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    /// Its key.
+    pub(crate) key: String,
+    /// Its version id, if its row could be read.
+    pub(crate) version: Option<String>,
+    /// Why.
+    pub(crate) reason: String,
+    /// Whether it should have been possible.
+    pub(crate) failed: bool,
 }
 
 /// How to reach and authenticate to the server.
@@ -149,7 +243,7 @@ impl Drop for AdminSocket {
 /// # Errors
 ///
 /// `Ok(None)` when no server listens; [`Exit::General`] when it refuses or does not answer.
-pub(crate) fn ask(path: &Path, request: Request) -> Result<Option<Answer>, Failure> {
+pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Failure> {
     let mut stream = match with_short_path(path, |short| UnixStream::connect(short)) {
         Ok(stream) => stream,
         Err(error)
@@ -164,19 +258,26 @@ pub(crate) fn ask(path: &Path, request: Request) -> Result<Option<Answer>, Failu
     };
     let exchange = |stream: &mut UnixStream| {
         set_timeouts(stream)?;
-        send(stream, &request)?;
+        stream.set_read_timeout(Some(request.patience()))?;
+        send(stream, request)?;
         receive(stream)
     };
     match exchange(&mut stream).map_err(|error| unanswered(&error))? {
-        Answer::Refused { what } => Err(Failure::new(
+        Answer::Refused { what, remedy } => Err(Failure::new(
             Exit::General,
             format!("the server refuses: {what}"),
-            "look at its log",
+            if remedy.is_empty() {
+                "look at its log".to_owned()
+            } else {
+                remedy
+            },
         )),
-        answer
-        @ (Answer::Env(_) | Answer::Rotated { .. } | Answer::Seals { .. } | Answer::Done) => {
-            Ok(Some(answer))
-        }
+        answer @ (Answer::Env(_)
+        | Answer::Rotated { .. }
+        | Answer::Seals { .. }
+        | Answer::Counted { .. }
+        | Answer::ReEncrypted(_)
+        | Answer::Done) => Ok(Some(answer)),
     }
 }
 
@@ -188,11 +289,12 @@ fn converse(mut stream: UnixStream, actions: &dyn AdminActions) -> io::Result<()
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let request: Request = receive(&mut stream)?;
-    tracing::info!(?request, "admin request");
+    tracing::info!(request = request.name(), "admin request");
     let answer = actions
         .answer(request)
         .unwrap_or_else(|failure| Answer::Refused {
-            what: failure.to_string(),
+            what: failure.what,
+            remedy: failure.remedy,
         });
     send(&mut stream, &answer)
 }
@@ -266,7 +368,10 @@ mod tests {
                     access_key_id: "AKIA".to_owned(),
                 }),
                 Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
-                Request::Env | Request::ReloadTls => Ok(Answer::Done),
+                Request::Env
+                | Request::ReloadTls
+                | Request::CountVersions { .. }
+                | Request::ReEncrypt { .. } => Ok(Answer::Done),
             }
         }
     }
@@ -282,10 +387,10 @@ mod tests {
     fn requests_are_answered_and_refusals_arrive() {
         let dir = tempfile::tempdir().unwrap();
         let (path, _socket) = socket(dir.path());
-        let answer = ask(&path, Request::RotateCredentials).unwrap().unwrap();
+        let answer = ask(&path, &Request::RotateCredentials).unwrap().unwrap();
         assert!(matches!(answer, Answer::Rotated { access_key_id } if access_key_id == "AKIA"));
         assert!(
-            ask(&path, Request::SealStatus)
+            ask(&path, &Request::SealStatus)
                 .err()
                 .unwrap()
                 .what
@@ -297,9 +402,9 @@ mod tests {
     fn no_server_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.sock");
-        assert!(ask(&path, Request::Env).unwrap().is_none());
+        assert!(ask(&path, &Request::Env).unwrap().is_none());
         drop(UnixListener::bind(&path).unwrap());
-        assert!(ask(&path, Request::Env).unwrap().is_none());
+        assert!(ask(&path, &Request::Env).unwrap().is_none());
         assert!(
             AdminSocket::bind(&path).is_ok(),
             "a dead server's socket is replaced"
@@ -325,7 +430,7 @@ mod tests {
         let deep = dir.path().join("d".repeat(120));
         std::fs::create_dir(&deep).unwrap();
         let (path, _socket) = socket(&deep);
-        assert!(ask(&path, Request::ReloadTls).unwrap().is_some());
+        assert!(ask(&path, &Request::ReloadTls).unwrap().is_some());
     }
 
     #[test]

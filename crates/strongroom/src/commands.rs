@@ -41,7 +41,7 @@ pub(crate) fn env(
     tls: bool,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
-    let answer = match ask(&settings.data.admin_socket(), Request::Env)? {
+    let answer = match ask(&settings.data.admin_socket(), &Request::Env)? {
         Some(Answer::Env(answer)) => answer,
         Some(_) => return Err(unexpected()),
         None => env_off_line(settings, environment)?,
@@ -87,7 +87,7 @@ pub(crate) fn rotate_credentials(
     settings: &Settings,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
-    let new_id = match ask(&settings.data.admin_socket(), Request::RotateCredentials)? {
+    let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
         Some(Answer::Rotated { access_key_id }) => access_key_id,
         Some(_) => return Err(unexpected()),
         None => with_accounts(settings, environment, |accounts, _| {
@@ -306,7 +306,8 @@ fn no_ring() -> Failure {
     )
 }
 
-fn unexpected() -> Failure {
+/// The answer is none that the request can have.
+pub(crate) fn unexpected() -> Failure {
     Failure::new(
         Exit::General,
         "the server answered something else",

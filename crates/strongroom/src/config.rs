@@ -10,6 +10,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_s3::S3Options;
 use strongroom_types::Region;
 
 use crate::data_dir::DataDir;
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) free_space_floor: ByteSize,
     pub(crate) grace: Duration,
+    /// How long an S3 Bucket Key is used; zero is not at all.
+    pub(crate) bucket_key_ttl: Duration,
 }
 
 /// The operator's own certificate and key, PEM.
@@ -97,6 +100,9 @@ impl Settings {
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
             free_space_floor: layer.free_space_floor.unwrap_or(ByteSize(1 << 30)),
             grace: Duration::from_secs(layer.grace_seconds.unwrap_or(30)),
+            bucket_key_ttl: layer
+                .bucket_key_ttl
+                .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
         };
         settings.refuse_exposed_http()?;
         Ok(settings)
@@ -166,6 +172,20 @@ mod tests {
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert_eq!(settings.region.unwrap().as_str(), "eu-west-1");
         assert_eq!(settings.free_space_floor, ByteSize(1 << 30));
+    }
+
+    #[test]
+    fn bucket_keys_live_five_minutes_unless_told_otherwise() {
+        let ttl = |bucket_key_ttl| {
+            let flags = Layer {
+                bucket_key_ttl,
+                ..Layer::default()
+            };
+            Settings::decide(flags, &nothing).unwrap().bucket_key_ttl
+        };
+        assert_eq!(ttl(None), Duration::from_secs(300));
+        assert_eq!(ttl(Some(0)), Duration::ZERO);
+        assert_eq!(ttl(Some(3600)), Duration::from_secs(3600));
     }
 
     #[test]

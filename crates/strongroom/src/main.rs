@@ -24,6 +24,7 @@ mod hardening;
 mod key_file;
 mod logging;
 mod output;
+mod reencrypt;
 mod ring_files;
 mod serve;
 mod shell;
@@ -73,6 +74,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 commands::test_seals(&settings(store.layer())?, &environment)
             }
         },
+        Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
 }

@@ -5,6 +5,7 @@ mod collector;
 mod due_work;
 mod edge;
 mod first_start;
+mod reencryption;
 mod running;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
+use self::reencryption::ReEncryption;
 use self::running::Running;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
@@ -192,7 +194,7 @@ fn assemble(
         block_sse_c_on_new_buckets: settings.block_sse_c_on_new_buckets,
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
         inline_max_bytes: INLINE_MAX_BYTES,
-        bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
+        bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
     Ok(Parts {
@@ -237,6 +239,12 @@ async fn serve(
         accounts: parts.accounts.clone(),
         account: parts.account.clone(),
         credentials: parts.credentials.clone(),
+        reencryption: ReEncryption {
+            s3: parts.s3.clone(),
+            account: parts.account.clone(),
+            clock: parts.clock.clone(),
+            entropy: parts.entropy.clone(),
+        },
         http,
         https,
         tls: server.tls(),

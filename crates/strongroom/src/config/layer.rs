@@ -63,10 +63,14 @@ pub(crate) struct Layer {
     /// How long requests may run on after the first signal to stop [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) grace_seconds: Option<u64>,
+    /// How long an S3 Bucket Key is used, up to 3600; 0 asks the key service for every object
+    /// [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
+    pub(crate) bucket_key_ttl: Option<u64>,
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "data",
     "listen",
     "listen-tls",
@@ -84,6 +88,7 @@ const NAMES: [&str; 17] = [
     "log-format",
     "free-space-floor",
     "grace-seconds",
+    "bucket-key-ttl",
 ];
 
 impl Layer {
@@ -112,6 +117,7 @@ impl Layer {
             log_format: self.log_format.or(lower.log_format),
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
+            bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
         }
     }
 
@@ -197,6 +203,7 @@ impl Layer {
                         .map_err(|_| "a whole number of seconds is expected")?,
                 );
             }
+            "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
             other => return Err(format!("{other} is not a setting")),
         }
         Ok(())
@@ -218,6 +225,17 @@ fn scalar(value: &toml::Value) -> Option<String> {
 
 fn parse_region(text: &str) -> Result<Region, String> {
     Region::parse(text).map_err(|error| error.to_string())
+}
+
+/// Longest life of an S3 Bucket Key, in seconds: who lost a permission is found out at once, but key
+/// material stays in memory that long.
+const BUCKET_KEY_TTL_MAX_SECONDS: u64 = 3600;
+
+fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
+        Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
+    }
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
@@ -285,7 +303,7 @@ mod tests {
             "danger-plain-http" | "danger-keys-over-plain-http" | "block-sse-c-on-new-buckets" => {
                 "true"
             }
-            "grace-seconds" => "5",
+            "grace-seconds" | "bucket-key-ttl" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
             "log-format" => "json",
@@ -336,6 +354,9 @@ mod tests {
         for bad in [
             "grace-seconds = 1.5",
             "grace-seconds = -1",
+            "bucket-key-ttl = 3601",
+            "bucket-key-ttl = -1",
+            "bucket-key-ttl = \"5m\"",
             "listen = \"nowhere\"",
             "danger-plain-http = \"maybe\"",
             "region = \"EU\"",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
 
+use super::reencryption::ReEncryption;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
 use crate::commands::{env_answer, seal_lines};
@@ -18,6 +19,7 @@ pub(super) struct Running {
     pub(super) accounts: Accounts,
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
+    pub(super) reencryption: ReEncryption,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -32,6 +34,20 @@ impl AdminActions for Running {
                 seals: seal_lines(&self.settings)?,
             }),
             Request::ReloadTls => self.reload_tls(),
+            Request::CountVersions {
+                bucket,
+                prefix,
+                from,
+            } => self.reencryption.count(&bucket, &prefix, from),
+            Request::ReEncrypt {
+                bucket,
+                prefix,
+                key,
+                bucket_key,
+                limit,
+            } => self
+                .reencryption
+                .page(&bucket, prefix, &key, bucket_key, limit),
         }
     }
 }
