@@ -22,6 +22,8 @@ mod subject;
 mod swaps;
 mod world;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -33,17 +35,26 @@ use steps::{Power, Turn, history};
 use subject::{Failed, Subject};
 use world::START_MILLIS;
 
+/// How often what happened: whoever runs the histories sees what they came to.
+type Tally = BTreeMap<String, u64>;
+
+fn count(tally: &mut Tally, what: impl Into<String>) {
+    *tally.entry(what.into()).or_default() += 1;
+}
+
 /// A history in the making.
-struct Run {
+struct Run<'a> {
+    tally: &'a mut Tally,
     subject: Subject,
     model: Vault,
     /// The disk and the model at some earlier time.
     backup: Option<(SimDisk, Vault)>,
 }
 
-impl Run {
-    fn new(seed: u64) -> Self {
+impl<'a> Run<'a> {
+    fn new(seed: u64, tally: &'a mut Tally) -> Self {
         Self {
+            tally,
             subject: Subject::new(seed),
             model: Vault::new(START_MILLIS),
             backup: None,
@@ -96,6 +107,7 @@ impl Run {
             broken @ Failed::Broken(_) => Err(broken),
         });
         let expected = self.model.apply(step);
+        count(self.tally, tally_line(step, &expected));
         if got != Ok(expected.clone()) {
             return Err(format!("{step:?}: {got:?} instead of {expected:?}"));
         }
@@ -124,6 +136,13 @@ impl Run {
             (Ok(got), expected) if got == expected => {}
             (got, expected) => return Err(format!("{step:?}: {got:?} instead of {expected:?}")),
         }
+        count(
+            self.tally,
+            match &got {
+                Err(Failed::Broken(_)) => "power lost inside a step".to_owned(),
+                Err(Failed::Refused(_)) | Ok(_) => "power lost behind a step".to_owned(),
+            },
+        );
         if let Step::Enable { key } = step {
             // The rotation that the key slept through is another commit, which may be done later.
             let mut enabled = before.clone();
@@ -151,8 +170,12 @@ impl Run {
         }
         let mut verdicts = Vec::new();
         for candidate in candidates {
+            let happened = if candidate == before { "not " } else { "" };
             match observed::all(&self.subject, &candidate) {
                 Ok(()) => {
+                    if matches!(got, Err(Failed::Broken(_))) {
+                        count(self.tally, format!("interrupted, and {happened}done"));
+                    }
                     self.model = candidate;
                     return Ok(());
                 }
@@ -191,6 +214,10 @@ impl Run {
                 Some(key) if destroyed(key) && got.is_ok() => {
                     return Err(format!("{name} is readable without its key {key}"));
                 }
+                Some(key) if destroyed(key) => count(
+                    self.tally,
+                    format!("brought back without its key: {}", broken(&got)),
+                ),
                 Some(key) if !untouched(key) => {}
                 Some(_) | None => {
                     let expected = earlier.open(&object.lock).map(|()| object.bytes.clone());
@@ -218,8 +245,8 @@ impl Run {
     }
 }
 
-fn live(seed: u64, turns: &[Turn], backup_at: usize) -> Verdict {
-    let mut run = Run::new(seed);
+fn live(seed: u64, turns: &[Turn], backup_at: usize, tally: &mut Tally) -> Verdict {
+    let mut run = Run::new(seed, tally);
     for (at, turn) in turns.iter().enumerate() {
         if at == backup_at {
             run.back_up();
@@ -228,6 +255,23 @@ fn live(seed: u64, turns: &[Turn], backup_at: usize) -> Verdict {
         verdict.map_err(|error| format!("turn {at}, {turn:?}: {error}"))?;
     }
     run.end().map_err(|error| format!("at the end: {error}"))
+}
+
+fn broken<T>(got: &Result<T, Failed>) -> String {
+    match got {
+        Ok(_) => "readable".to_owned(),
+        Err(failed) => format!("{failed:?}"),
+    }
+}
+
+/// The operation, and what it came to.
+fn tally_line(step: &Step, outcome: &Outcome) -> String {
+    let step = format!("{step:?}");
+    let name = step.split(' ').next().unwrap_or_default();
+    match outcome {
+        Outcome::Refused(refusal) => format!("{name}: {refusal:?}"),
+        Outcome::Done | Outcome::Bytes(_) | Outcome::Opened(_) => format!("{name}: done"),
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -249,9 +293,14 @@ fn keys_and_what_they_encrypt_agree_with_the_model_wherever_power_is_lost() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
+    let tally = RefCell::new(Tally::new());
     let outcome = runner.run(&history(40), |(seed, turns, backup_at)| {
-        live(seed, &turns, backup_at).map_err(TestCaseError::fail)
+        let mut tally = tally.borrow_mut();
+        live(seed, &turns, backup_at, &mut tally).map_err(TestCaseError::fail)
     });
+    for (what, count) in tally.borrow().iter() {
+        eprintln!("{count:8} {what}");
+    }
     if let Err(error) = outcome {
         panic!("STRONGROOM_MODEL_SEED={seed}: {error}");
     }

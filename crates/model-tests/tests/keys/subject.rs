@@ -102,6 +102,11 @@ impl Subject {
         }
     }
 
+    /// How many uploads were created.
+    pub(crate) fn uploads_made(&self) -> usize {
+        self.uploads.len()
+    }
+
     fn kms(&self) -> &strongroom_kms::KeyService {
         &self.world.services().kms
     }
