@@ -63,6 +63,7 @@ impl<'a> Run<'a> {
 
     fn turn(&mut self, turn: &Turn) -> Verdict {
         let Turn { step, power } = turn;
+        let step = &steps::named(step, &self.model);
         if self.model.knows(step) {
             match power {
                 Power::Stays => self.step(step)?,
@@ -294,7 +295,7 @@ fn keys_and_what_they_encrypt_agree_with_the_model_wherever_power_is_lost() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let tally = RefCell::new(Tally::new());
-    let outcome = runner.run(&history(40), |(seed, turns, backup_at)| {
+    let outcome = runner.run(&history(60), |(seed, turns, backup_at)| {
         let mut tally = tally.borrow_mut();
         live(seed, &turns, backup_at, &mut tally).map_err(TestCaseError::fail)
     });

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 use strongroom_model::keys::{DAY_MILLIS, Target};
-use strongroom_model::vault::{Step, Wish};
+use strongroom_model::vault::{Step, Vault, Wish};
 
 use crate::world::INLINE_MAX_BYTES;
+
+const ALIASES: [&str; 2] = ["alias/first", "alias/second"];
 
 /// What becomes of the power while a step is done.
 #[derive(Clone, Copy, Debug)]
@@ -36,20 +38,137 @@ pub(crate) struct Turn {
 /// The seed of randomness, the turns, and when a backup is made.
 pub(crate) fn history(length: usize) -> impl Strategy<Value = (u64, Vec<Turn>, usize)> {
     let turns = prop::collection::vec(turn(), 1..length);
-    (any::<u64>(), turns, 0..length).prop_map(|(seed, mut turns, backup_at)| {
-        // Starts where histories are interesting.
-        let step = Step::CreateKey { external: false };
-        let power = Power::Stays;
-        turns.insert(0, Turn { step, power });
-        (seed, turns, backup_at)
-    })
+    let (external, ends) = (prop::bool::weighted(0.3), any::<bool>());
+    (any::<u64>(), turns, 0..length, external, ends).prop_map(
+        |(seed, turns, backup_at, external, ends)| {
+            let mut history = beginning(external);
+            history.extend(turns);
+            if ends {
+                history.extend(end());
+            }
+            (seed, history, backup_at)
+        },
+    )
+}
+
+/// Histories start where they are interesting: with keys and an alias.
+fn beginning(external: bool) -> Vec<Turn> {
+    let mut steps = vec![
+        Step::CreateKey { external: false },
+        Step::CreateKey { external: false },
+        Step::CreateAlias {
+            name: ALIASES[0].to_owned(),
+            key: 0,
+        },
+    ];
+    if external {
+        steps.push(Step::CreateKey { external: true });
+        steps.push(Step::Import {
+            key: 2,
+            label: 0,
+            as_new: true,
+            life_days: None,
+        });
+    }
+    undisturbed(steps)
+}
+
+/// ... and half of them end with the end of a key.
+fn end() -> Vec<Turn> {
+    undisturbed(vec![
+        Step::Schedule { key: 0, days: 7 },
+        Step::Pass {
+            millis: 7 * DAY_MILLIS,
+        },
+        Step::DueWork,
+    ])
+}
+
+fn undisturbed(steps: Vec<Step>) -> Vec<Turn> {
+    let power = Power::Stays;
+    let turns = steps.into_iter().map(|step| Turn { step, power });
+    turns.collect()
+}
+
+/// The step, with numbers that name something wherever anything was made.
+pub(crate) fn named(step: &Step, model: &Vault) -> Step {
+    let mut step = step.clone();
+    let within = |at: &mut usize, count: usize| *at %= count.max(1);
+    let keys = model.keys.count();
+    match &mut step {
+        Step::Disable { key }
+        | Step::Enable { key }
+        | Step::Schedule { key, .. }
+        | Step::Cancel { key }
+        | Step::SetRotation { key, .. }
+        | Step::Rotate { key }
+        | Step::Import { key, .. }
+        | Step::DeleteMaterial { key, .. }
+        | Step::CreateAlias { key, .. }
+        | Step::UpdateAlias { key, .. }
+        | Step::Update { key, .. }
+        | Step::Encrypt {
+            target: Target::Key(key),
+            ..
+        }
+        | Step::Put {
+            wish:
+                Wish::Kms {
+                    target: Some(Target::Key(key)),
+                    ..
+                }
+                | Wish::Dsse {
+                    target: Some(Target::Key(key)),
+                },
+            ..
+        }
+        | Step::Copy {
+            wish:
+                Wish::Kms {
+                    target: Some(Target::Key(key)),
+                    ..
+                }
+                | Wish::Dsse {
+                    target: Some(Target::Key(key)),
+                },
+            ..
+        }
+        | Step::CreateUpload {
+            wish:
+                Wish::Kms {
+                    target: Some(Target::Key(key)),
+                    ..
+                }
+                | Wish::Dsse {
+                    target: Some(Target::Key(key)),
+                },
+            ..
+        } => within(key, keys),
+        Step::Decrypt { ciphertext, .. } => within(ciphertext, model.ciphertexts.len()),
+        Step::UploadPart { upload, .. } | Step::Complete { upload } => {
+            within(upload, model.uploads.len());
+        }
+        Step::CreateKey { .. }
+        | Step::DeleteAlias { .. }
+        | Step::Encrypt { .. }
+        | Step::Put { .. }
+        | Step::Get { .. }
+        | Step::Delete { .. }
+        | Step::Copy { .. }
+        | Step::CreateUpload { .. }
+        | Step::Pass { .. }
+        | Step::DueWork => {}
+    }
+    step
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
+    // A commit is few changes of the disk, a new shred key many.
+    let offset = prop_oneof![4 => 0..3_u64, 3 => 3..14_u64, 1 => 14..40_u64];
     let power = prop_oneof![
         10 => Just(Power::Stays),
         1 => any::<u64>().prop_map(|seed| Power::LostAfter { seed }),
-        3 => (0..14_u64, any::<u64>()).prop_map(|(offset, seed)| Power::LostDuring { offset, seed }),
+        5 => (offset, any::<u64>()).prop_map(|(offset, seed)| Power::LostDuring { offset, seed }),
         1 => Just(Power::Restarts),
     ];
     (step(), power).prop_map(|(step, power)| Turn { step, power })
@@ -60,11 +179,11 @@ fn key() -> impl Strategy<Value = usize> {
 }
 
 fn alias() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["alias/first", "alias/second"]).prop_map(str::to_owned)
+    prop::sample::select(&ALIASES[..]).prop_map(str::to_owned)
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["a", "a/b", "b", "c", "d"]).prop_map(str::to_owned)
+    prop::sample::select(vec!["a", "a/b", "b", "c"]).prop_map(str::to_owned)
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -108,7 +227,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn key_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => prop::bool::weighted(0.3).prop_map(|external| Step::CreateKey { external }),
+        2 => prop::bool::weighted(0.15).prop_map(|external| Step::CreateKey { external }),
         4 => key().prop_map(|key| Step::Disable { key }),
         6 => key().prop_map(|key| Step::Enable { key }),
         6 => (key(), 7..20_u32).prop_map(|(key, days)| Step::Schedule { key, days }),
@@ -121,6 +240,7 @@ fn key_step() -> impl Strategy<Value = Step> {
 
 fn import_step() -> impl Strategy<Value = Step> {
     let life = prop::option::weighted(0.4, 1..30_u32);
+    let key = || prop_oneof![1 => key(), 3 => Just(2)];
     prop_oneof![
         5 => (key(), 0..3_u8, prop::bool::weighted(0.7), life).prop_map(
             |(key, label, as_new, life_days)| Step::Import { key, label, as_new, life_days }
