@@ -9,10 +9,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    clippy::print_stderr,
     reason = "tests"
 )]
 
@@ -195,6 +193,11 @@ impl<'a> Run<'a> {
     fn end(mut self) -> Verdict {
         self.step(&Step::DueWork)?;
         observed::all(&self.subject, &self.model)?;
+        self.subject.delete_everything();
+        let left = self.subject.world.services().blobs.list(None, usize::MAX);
+        if !left.unwrap().is_empty() {
+            return Err("blob files that nobody refers to".to_owned());
+        }
         let Some((disk, earlier)) = self.backup.take() else {
             return Ok(());
         };

@@ -6,8 +6,8 @@ use strongroom_kms::{KeyMaterialState, ListAliasesInput, ListKeysInput};
 use strongroom_model::keys::KeyState as ModelState;
 use strongroom_model::vault::{Lock, Vault};
 use strongroom_s3::{EncryptionAnswer, ListObjectsInput};
-use strongroom_types::SseAlgorithm;
 use strongroom_types::kms::{KeyArn, KeyManager, KeyState};
+use strongroom_types::{SseAlgorithm, Timestamp};
 
 use crate::subject::{Failed, Subject};
 use crate::world::{bucket, context};
@@ -45,7 +45,7 @@ pub(crate) fn readable(subject: &Subject, model: &Vault) -> Verdict {
         // What it is encrypted with is told whether or not it can be read.
         let head = subject.head(name, &object.lock);
         let answer = head.map(|it| it.object.encryption);
-        same(name, &answer, &Ok(shown(subject, model, object, &answer)))?;
+        same(name, &answer, &Ok(shown(subject, object, &answer)))?;
     }
     for (at, ciphertext) in model.ciphertexts.iter().enumerate() {
         if at >= subject.ciphertexts.len() {
@@ -59,9 +59,9 @@ pub(crate) fn readable(subject: &Subject, model: &Vault) -> Verdict {
     Ok(())
 }
 
+/// How an object should be shown to be encrypted, where the model cannot say it in the words of `got`.
 fn shown(
     subject: &Subject,
-    _: &Vault,
     object: &strongroom_model::vault::Object,
     got: &Result<EncryptionAnswer, Failed>,
 ) -> EncryptionAnswer {
@@ -131,7 +131,7 @@ fn keys(subject: &Subject, model: &Vault) -> Verdict {
             ModelState::PendingImport => KeyState::PendingImport,
         };
         same(&what, &described.key_state, &state)?;
-        let date = described.deletion_date.map(|it| it.as_millis());
+        let date = described.deletion_date.map(Timestamp::as_millis);
         same(&what, &date, &keys.deletion_date(at))?;
         materials(subject, model, at)?;
         if !keys.is_external(at) {
@@ -141,7 +141,7 @@ fn keys(subject: &Subject, model: &Vault) -> Verdict {
             let kms = &subject.world.services().kms;
             let status = kms.get_key_rotation_status(&context(), input);
             let status = status.map_err(|error| format!("{what}: {error:?}"))?;
-            let next = status.next_rotation_date.map(|it| it.as_millis());
+            let next = status.next_rotation_date.map(Timestamp::as_millis);
             same(&what, &next, &keys.next_rotation(at))?;
         }
     }
@@ -158,7 +158,7 @@ fn materials(subject: &Subject, model: &Vault, key: usize) -> Verdict {
             (
                 it.key_material_state == KeyMaterialState::Current,
                 it.is_imported.unwrap_or(true),
-                it.valid_to.map(|it| it.as_millis()),
+                it.valid_to.map(Timestamp::as_millis),
             )
         })
         .collect();

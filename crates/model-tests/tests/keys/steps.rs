@@ -38,7 +38,7 @@ pub(crate) struct Turn {
 /// The seed of randomness, the turns, and when a backup is made.
 pub(crate) fn history(length: usize) -> impl Strategy<Value = (u64, Vec<Turn>, usize)> {
     let turns = prop::collection::vec(turn(), 1..length);
-    let (external, ends) = (prop::bool::weighted(0.3), any::<bool>());
+    let (external, ends) = (prop::bool::weighted(0.2), any::<bool>());
     (any::<u64>(), turns, 0..length, external, ends).prop_map(
         |(seed, turns, backup_at, external, ends)| {
             let mut history = beginning(external);
@@ -95,6 +95,27 @@ pub(crate) fn named(step: &Step, model: &Vault) -> Step {
     let mut step = step.clone();
     let within = |at: &mut usize, count: usize| *at %= count.max(1);
     let keys = model.keys.count();
+    if let Step::Copy {
+        wish:
+            Wish::Kms {
+                target: Some(Target::Key(key)),
+                ..
+            }
+            | Wish::Dsse {
+                target: Some(Target::Key(key)),
+            },
+        ..
+    } = &mut step
+    {
+        within(key, keys);
+    }
+    if let Step::Get { name } | Step::Copy { from: name, .. } | Step::Update { name, .. } =
+        &mut step
+        && !model.objects.contains_key(name)
+        && let Some(other) = model.objects.keys().next()
+    {
+        name.clone_from(other);
+    }
     match &mut step {
         Step::Disable { key }
         | Step::Enable { key }
@@ -122,17 +143,6 @@ pub(crate) fn named(step: &Step, model: &Vault) -> Step {
                 },
             ..
         }
-        | Step::Copy {
-            wish:
-                Wish::Kms {
-                    target: Some(Target::Key(key)),
-                    ..
-                }
-                | Wish::Dsse {
-                    target: Some(Target::Key(key)),
-                },
-            ..
-        }
         | Step::CreateUpload {
             wish:
                 Wish::Kms {
@@ -146,7 +156,11 @@ pub(crate) fn named(step: &Step, model: &Vault) -> Step {
         } => within(key, keys),
         Step::Decrypt { ciphertext, .. } => within(ciphertext, model.ciphertexts.len()),
         Step::UploadPart { upload, .. } | Step::Complete { upload } => {
-            within(upload, model.uploads.len());
+            let running = model.uploads.iter().enumerate();
+            let running: Vec<usize> = running.filter(|it| it.1.is_some()).map(|it| it.0).collect();
+            if !running.is_empty() {
+                *upload = running[*upload % running.len()];
+            }
         }
         Step::CreateKey { .. }
         | Step::DeleteAlias { .. }
@@ -215,7 +229,7 @@ fn step() -> impl Strategy<Value = Step> {
         7 => (target(), 0..2_u8).prop_map(|(target, context)| Step::Encrypt { target, context }),
         2 => (0..6_usize, 0..2_u8).prop_map(|(ciphertext, context)| Step::Decrypt { ciphertext, context }),
         24 => object_step(),
-        8 => upload_step(),
+        13 => upload_step(),
         10 => prop_oneof![
             3 => (1..12_u64).prop_map(|days| Step::Pass { millis: days * DAY_MILLIS }),
             1 => (12..120_u64).prop_map(|days| Step::Pass { millis: days * DAY_MILLIS }),
@@ -273,6 +287,6 @@ fn upload_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (name(), wish()).prop_map(|(name, wish)| Step::CreateUpload { name, wish }),
         3 => (0..3_usize, bytes()).prop_map(|(upload, bytes)| Step::UploadPart { upload, bytes }),
-        2 => (0..3_usize).prop_map(|upload| Step::Complete { upload }),
+        3 => (0..3_usize).prop_map(|upload| Step::Complete { upload }),
     ]
 }

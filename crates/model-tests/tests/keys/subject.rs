@@ -22,8 +22,8 @@ use strongroom_ports::KeyError;
 use strongroom_s3::{
     CompleteMultipartUploadInput, CompletedPart, CopyObjectInput, CopySource,
     CreateMultipartUploadInput, DeleteObjectInput, ExpectedDigests, GetObjectInput,
-    GetObjectOutput, MetadataDirective, PutObjectInput, ReadConditions, S3Error, TaggingDirective,
-    UpdateObjectEncryptionInput, UploadPartInput, WriteConditions,
+    GetObjectOutput, ListObjectsInput, MetadataDirective, PutObjectInput, ReadConditions, S3Error,
+    TaggingDirective, UpdateObjectEncryptionInput, UploadPartInput, WriteConditions,
 };
 use strongroom_sse::{CustomerHeaders, SseHeaders};
 use strongroom_types::kms::{
@@ -102,6 +102,26 @@ impl Subject {
         }
     }
 
+    /// Deletes all objects and the bucket with the uploads in it, and lets the collector finish.
+    pub(crate) fn delete_everything(&self) {
+        let s3 = &self.world.services().s3;
+        let entry = s3.enter_bucket(context(), &bucket(), None).unwrap();
+        let input = ListObjectsInput {
+            max_keys: 1000,
+            ..ListObjectsInput::default()
+        };
+        for object in s3.list_objects(entry, input).unwrap().objects {
+            let entry = self.world.enter(&object.key);
+            let input = DeleteObjectInput::default();
+            s3.delete_object(entry, input).unwrap();
+        }
+        let entry = s3.enter_bucket(context(), &bucket(), None).unwrap();
+        s3.delete_bucket(entry).unwrap();
+        while s3.collect_garbage(1000).unwrap().collected > 0 {}
+        s3.sweep_orphans().unwrap();
+        s3.sweep_orphans().unwrap();
+    }
+
     /// How many uploads were created.
     pub(crate) fn uploads_made(&self) -> usize {
         self.uploads.len()
@@ -137,8 +157,7 @@ impl Subject {
         let outcome = self.attempt(step, about)?;
         let made_for = match step {
             Step::CreateKey { .. } => Some(self.arns.len() - 1),
-            Step::Rotate { key } => Some(*key),
-            Step::Import { key, .. } => Some(*key),
+            Step::Rotate { key } | Step::Import { key, .. } => Some(*key),
             _ => None,
         };
         if let (Some(key), Ok(before)) = (made_for, before)
