@@ -9,6 +9,12 @@
 //!
 //! Version ids are symbolic: the n-th id that the model hands out is `Id(n)`. A harness keeps the
 //! pairs of symbolic and real ids.
+//!
+//! [`keys`] says what AWS KMS means, and [`vault`] what its keys mean for what is encrypted under
+//! them.
+
+pub mod keys;
+pub mod vault;
 
 use std::collections::BTreeMap;
 
