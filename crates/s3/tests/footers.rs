@@ -1,7 +1,7 @@
 //! Footers of blobs after a version's data key was wrapped anew: the old wrapping is gone from the
 //! files, whatever fails, and the new one brings the object back from the files alone.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;
@@ -162,9 +162,17 @@ impl World {
     }
 
     fn get(&self, key: &str) -> Vec<u8> {
+        self.drain(self.start_get(key))
+    }
+
+    fn start_get(&self, key: &str) -> ObjectBody {
         let entry = self.entry::<GetObject>(key);
         let output = self.service.get_object(entry, GetObjectInput::default());
-        match output.unwrap().body.unwrap() {
+        output.unwrap().body.unwrap()
+    }
+
+    fn drain(&self, body: ObjectBody) -> Vec<u8> {
+        match body {
             ObjectBody::Whole(bytes) => bytes.to_vec(),
             ObjectBody::Stream(mut stream) => self.runtime.block_on(async {
                 let mut all = Vec::new();
@@ -257,23 +265,23 @@ impl World {
                 assert_eq!(opened.lease.key.to_string(), record.key_arn);
                 let kms_key = KmsDataKey::parse(&opened.plaintext).unwrap();
                 let wrapped = &footer.wrapped_key;
-                let recovered = kms_key.recover_data_key(wrapped, bucket_uid, version);
-                let keys = BodyKeys::single(recovered.unwrap());
+                let unnamed = kms_key.recover_data_key(wrapped, bucket_uid, version);
+                let keys = BodyKeys::single(unnamed.unwrap());
                 let (identity, part) = recover_identity(&keys, stream).unwrap();
                 // Now that the name is known, the wrapped key must be this object's.
                 let data_key = kms_key.unwrap_data_key(wrapped, &identity).unwrap();
                 let record_of =
                     data_key.open_attribute(Attribute::FooterRecord, &identity, &footer.record);
                 assert!(!record_of.unwrap().is_empty(), "the record stays as it was");
-                let opener = StreamOpener::new(&keys, &identity, part, stream).unwrap();
-                let layout = opener.layout();
+                let stored_stream = StreamOpener::new(&keys, &identity, part, stream).unwrap();
+                let layout = stored_stream.layout();
                 let len = layout.plaintext_len_bytes(stream.len() as u64).unwrap();
                 let count = layout.segment_count(len);
                 let mut segments = stream[layout.header_len_bytes()..].to_vec();
                 let mut plaintext = Vec::new();
                 let stored_len = layout.stored_segment_len_bytes();
                 for (index, stored) in (0..).zip(segments.chunks_mut(stored_len)) {
-                    let opened = opener.open_segment(index, index + 1 == count, stored);
+                    let opened = stored_stream.open_segment(index, index + 1 == count, stored);
                     plaintext.extend_from_slice(opened.unwrap());
                 }
                 Ok(Recovered {
@@ -400,6 +408,20 @@ fn a_key_taken_away_takes_the_blobs_with_it() {
         assert!(world.recover().is_err());
         assert!(world.audit.0.lock().is_empty(), "nothing is damaged");
     }
+}
+
+#[test]
+fn a_download_that_runs_meanwhile_is_not_disturbed() {
+    let world = World::new();
+    let (first, second) = (world.keys.create(), world.keys.create());
+    let body = pattern((1 << 20) + 5);
+    world.put("k", SseHeaders::default(), &body);
+    let before = world.start_get("k");
+    world.update("k", &first, true).unwrap();
+    let between = world.start_get("k");
+    world.update("k", &second, false).unwrap();
+    assert!(world.drain(before) == body);
+    assert!(world.drain(between) == body);
 }
 
 #[test]
@@ -619,11 +641,8 @@ fn a_footer_that_is_damaged_does_not_keep_the_key() {
     let body = body_of(1);
     write_object(&world, 1, &body);
     let old = world.wrapped_keys();
-    let path = world.disk.paths().into_iter();
-    let path = path
-        .filter(|path| path.starts_with("blobs/"))
-        .next_back()
-        .unwrap();
+    let mut paths = world.disk.paths().into_iter();
+    let path = paths.rfind(|path| path.starts_with("blobs/")).unwrap();
     let mut bytes = world.disk.bytes(&path).unwrap();
     let (_, footer_len) = parse_footer(&bytes).unwrap();
     let at = bytes.len() - 30;
