@@ -852,6 +852,51 @@ fn a_prefix_is_encrypted_anew_page_by_page_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_damaged_row_does_not_hold_up_the_versions_behind_it() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    for name in ["a", "b", "c"] {
+        put(&f, name, SseHeaders::default(), b"x").unwrap();
+    }
+    let row = f.rows(Table::VERSIONS).remove(1);
+    let mut value = row.value.to_vec();
+    value[9] ^= 1;
+    f.replace_row(Table::VERSIONS, &row.key, value);
+    let job = |key: &KeyArn| {
+        let entry = f
+            .service
+            .enter_bucket::<ListBucketVersions>(context(), &bucket(), None)
+            .unwrap();
+        let job = ReEncryptionJob {
+            prefix: String::new(),
+            key: key.clone(),
+            bucket_key: true,
+        };
+        f.service.reencrypt(entry, &job, 1000)
+    };
+    let done = job(&key).unwrap();
+    assert_eq!((done.updated, done.failed, done.looked_at), (2, 1, 3));
+    let skipped = &done.skipped_here[0];
+    assert_eq!(
+        (
+            skipped.key.as_str(),
+            skipped.version,
+            skipped.is_expected(),
+            &skipped.reason
+        ),
+        ("b", None, false, &S3Error::Damaged)
+    );
+    let foreign = KeyArn {
+        account: strongroom_types::AccountId::parse("222222222222").unwrap(),
+        ..key
+    };
+    assert_eq!(
+        job(&foreign).unwrap_err(),
+        S3Error::ReEncryption(ReEncryptionRefusal::ForeignKey)
+    );
+}
+
+#[test]
 fn requesters_are_told_apart_by_all_that_names_them() {
     let f = Fixture::new(Versioning::Never);
     let key = f.keys.create();
