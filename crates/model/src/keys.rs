@@ -460,7 +460,8 @@ impl Keys {
             if matches!(key.lifecycle, Lifecycle::PendingDeletion(until) if until <= now) {
                 key.lifecycle = Lifecycle::Destroyed;
             }
-            if matches!(key.lifecycle, Lifecycle::Enabled | Lifecycle::Disabled) {
+            // Also while its deletion is pending.
+            if key.lifecycle != Lifecycle::Destroyed {
                 let expired = |it: &Material| it.present && !it.is_available(now);
                 // From the last on: what is forgotten is the last.
                 for at in (0..key.materials.len()).rev() {

@@ -284,7 +284,7 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn keys_and_what_they_encrypt_agree_with_the_model_wherever_power_is_lost() {
-    let cases = number("STRONGROOM_MODEL_CASES").unwrap_or(100);
+    let cases = number("STRONGROOM_MODEL_CASES").unwrap_or(80);
     let seed = number("STRONGROOM_MODEL_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     eprintln!("STRONGROOM_MODEL_SEED={seed} STRONGROOM_MODEL_CASES={cases}");
     let config = Config {

@@ -483,6 +483,25 @@ impl Subject {
             .map_err(|error| Failed::Broken(format!("{error:?}")))
     }
 
+    /// As [`Subject::read`], from what is in memory; `None` where that is not enough.
+    pub(crate) fn read_in_memory(
+        &self,
+        name: &str,
+        lock: &Lock,
+    ) -> Option<Result<Vec<u8>, Failed>> {
+        let resident = self.world.services().s3.resident()?;
+        let key = ObjectKey::parse(name).unwrap();
+        let entry = resident.enter_object(context(), &bucket(), &key, None);
+        match entry.and_then(|entry| resident.get_object(entry, question(lock))) {
+            Err(S3Error::NotInMemory) => None,
+            Err(error) => Some(Err(error.into())),
+            Ok(output) => {
+                let read = self.world.drain(output.body.unwrap());
+                Some(read.map_err(|error| Failed::Broken(format!("{error:?}"))))
+            }
+        }
+    }
+
     pub(crate) fn head(&self, name: &str, lock: &Lock) -> Result<GetObjectOutput, Failed> {
         let s3 = &self.world.services().s3;
         Ok(s3.head_object(self.world.enter(name), question(lock))?)

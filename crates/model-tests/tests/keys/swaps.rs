@@ -242,6 +242,35 @@ fn what_is_exchanged_between_objects_opens_neither() {
     assert!(exchanged > 1000, "{exchanged}");
 }
 
+/// What is shown is not part of what is authenticated by the key service; the row is.
+#[test]
+fn the_mark_of_a_bucket_key_exchanged_gives_nobody_anothers_bytes() {
+    let mut subject = Subject::new(2);
+    let stored = objects(&mut subject);
+    let mark = Piece::Field("bucket key", &[4, 2, 2, 4]);
+    let mut exchanged = 0;
+    for (at, one) in stored.iter().enumerate() {
+        for other in &stored[..at] {
+            let (Some(row), Some(others_row)) = (one.with(other, mark), other.with(one, mark))
+            else {
+                continue;
+            };
+            one.store(&subject, &row);
+            other.store(&subject, &others_row);
+            for victim in [one, other] {
+                let got = victim.read(&subject);
+                let harmless = got == Ok(victim.bytes.clone())
+                    || got == Err(Failed::Broken("Damaged".to_owned()));
+                assert!(harmless, "{:?}: {got:?}", victim.lock);
+            }
+            one.store(&subject, &one.row);
+            other.store(&subject, &other.row);
+            exchanged += 1;
+        }
+    }
+    assert!(exchanged > 30, "{exchanged}");
+}
+
 /// No way to the bytes is open. Where both are of the key service, it is told to be damage.
 fn refused(subject: &mut Subject, victim: &Stored, damage: bool, what: &str) {
     let name = victim.name.clone();
