@@ -3,7 +3,7 @@
 
 #![expect(dead_code, reason = "each test uses its part of it")]
 
-pub mod random;
+pub(crate) mod random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,46 +19,47 @@ use strongroom_types::{
     Timestamp, TlsVersion, Transport,
 };
 
-pub const OWNER: &str = "111122223333";
-pub const OTHER: &str = "444455556666";
-pub const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(crate) const OWNER: &str = "111122223333";
+pub(crate) const OTHER: &str = "444455556666";
+pub(crate) const KEY: &str =
+    "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
 /// One decision.
 #[derive(Clone, Debug)]
-pub struct Case {
-    pub principal: Principal,
-    pub attributes: PrincipalAttributes,
-    pub canonical_id: Option<String>,
-    pub signed: bool,
-    pub via_service: Option<String>,
-    pub source_ip: String,
-    pub tls: Option<TlsVersion>,
-    pub user_agent: Option<String>,
-    pub received: Timestamp,
-    pub action: String,
-    pub resource: String,
-    pub owner: String,
-    pub kind: ResourceKind,
-    pub conditions: Vec<(String, Vec<String>)>,
-    pub context: BTreeMap<String, String>,
-    pub identity: Vec<String>,
-    pub boundary: Option<String>,
-    pub session: Vec<String>,
-    pub resource_policy: Option<String>,
-    pub grants: Vec<Grant>,
+pub(crate) struct Case {
+    pub(crate) principal: Principal,
+    pub(crate) attributes: PrincipalAttributes,
+    pub(crate) canonical_id: Option<String>,
+    pub(crate) signed: bool,
+    pub(crate) via_service: Option<String>,
+    pub(crate) source_ip: String,
+    pub(crate) tls: Option<TlsVersion>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) received: Timestamp,
+    pub(crate) action: String,
+    pub(crate) resource: String,
+    pub(crate) owner: String,
+    pub(crate) kind: ResourceKind,
+    pub(crate) conditions: Vec<(String, Vec<String>)>,
+    pub(crate) context: BTreeMap<String, String>,
+    pub(crate) identity: Vec<String>,
+    pub(crate) boundary: Option<String>,
+    pub(crate) session: Vec<String>,
+    pub(crate) resource_policy: Option<String>,
+    pub(crate) grants: Vec<Grant>,
 }
 
-pub fn account(id: &str) -> AccountId {
+pub(crate) fn account(id: &str) -> AccountId {
     AccountId::parse(id).unwrap()
 }
 
-pub fn root(id: &str) -> Principal {
+pub(crate) fn root(id: &str) -> Principal {
     Principal::Root {
         account: account(id),
     }
 }
 
-pub fn user(id: &str, path_and_name: &str) -> Principal {
+pub(crate) fn user(id: &str, path_and_name: &str) -> Principal {
     Principal::User {
         account: account(id),
         user_id: format!("AIDA{}", path_and_name.replace('/', "").to_uppercase()).into(),
@@ -66,7 +67,7 @@ pub fn user(id: &str, path_and_name: &str) -> Principal {
     }
 }
 
-pub fn session(id: &str, role: &str, name: &str) -> Principal {
+pub(crate) fn session(id: &str, role: &str, name: &str) -> Principal {
     Principal::RoleSession {
         account: account(id),
         role_id: format!("AROA{}", role.to_uppercase()).into(),
@@ -75,19 +76,19 @@ pub fn session(id: &str, role: &str, name: &str) -> Principal {
     }
 }
 
-pub fn federated(id: &str, name: &str) -> Principal {
+pub(crate) fn federated(id: &str, name: &str) -> Principal {
     Principal::Federated {
         account: account(id),
         name: name.into(),
     }
 }
 
-pub fn service(name: &str) -> Principal {
+pub(crate) fn service(name: &str) -> Principal {
     Principal::Service { name: name.into() }
 }
 
 /// A policy of these statements.
-pub fn policy(statements: &[&str]) -> String {
+pub(crate) fn policy(statements: &[&str]) -> String {
     format!(
         r#"{{"Version":"2012-10-17","Statement":[{}]}}"#,
         statements.join(",")
@@ -96,7 +97,7 @@ pub fn policy(statements: &[&str]) -> String {
 
 impl Case {
     /// A request to an object of [`OWNER`] over TLS, without any policies.
-    pub fn new(principal: Principal, action: &str, resource: &str) -> Self {
+    pub(crate) fn new(principal: Principal, action: &str, resource: &str) -> Self {
         let mut attributes = PrincipalAttributes::default();
         if let Principal::RoleSession {
             account, role_name, ..
@@ -134,33 +135,33 @@ impl Case {
         }
     }
 
-    pub fn condition(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn condition(mut self, key: &str, value: &str) -> Self {
         self.conditions
             .push((key.to_owned(), vec![value.to_owned()]));
         self
     }
 
-    pub fn identity(mut self, statements: &[&str]) -> Self {
+    pub(crate) fn identity(mut self, statements: &[&str]) -> Self {
         self.identity.push(policy(statements));
         self
     }
 
-    pub fn boundary(mut self, statements: &[&str]) -> Self {
+    pub(crate) fn boundary(mut self, statements: &[&str]) -> Self {
         self.boundary = Some(policy(statements));
         self
     }
 
-    pub fn session(mut self, statements: &[&str]) -> Self {
+    pub(crate) fn session(mut self, statements: &[&str]) -> Self {
         self.session.push(policy(statements));
         self
     }
 
-    pub fn resource_policy(mut self, statements: &[&str]) -> Self {
+    pub(crate) fn resource_policy(mut self, statements: &[&str]) -> Self {
         self.resource_policy = Some(policy(statements));
         self
     }
 
-    pub fn grant(mut self, grantee: &str, operations: &[GrantOperation]) -> Self {
+    pub(crate) fn grant(mut self, grantee: &str, operations: &[GrantOperation]) -> Self {
         self.grants.push(Grant {
             grantee_principal: grantee.to_owned(),
             retiring_principal: None,
@@ -171,15 +172,15 @@ impl Case {
         self
     }
 
-    pub fn is_allowed(&self) -> bool {
+    pub(crate) fn is_allowed(&self) -> bool {
         self.decide().is_allowed()
     }
 
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         self.ask(|question| explain(question).message(question))
     }
 
-    pub fn decide(&self) -> Decision {
+    pub(crate) fn decide(&self) -> Decision {
         self.ask(|question| {
             let decision = explain(question);
             let short = strongroom_policy::evaluate(question);
@@ -200,7 +201,7 @@ impl Case {
         })
     }
 
-    pub fn ask<T>(&self, answer: impl FnOnce(&Question<'_>) -> T) -> T {
+    pub(crate) fn ask<T>(&self, answer: impl FnOnce(&Question<'_>) -> T) -> T {
         let context = self.request_context();
         let mut conditions = Conditions::default();
         for (key, values) in &self.conditions {
@@ -229,7 +230,7 @@ impl Case {
         })
     }
 
-    pub fn policies(&self) -> Result<PrincipalPolicies, Unreadable> {
+    pub(crate) fn policies(&self) -> Result<PrincipalPolicies, Unreadable> {
         let named = |(index, text): (usize, &String)| {
             Ok(NamedPolicy {
                 name: index.to_string().into(),
@@ -260,7 +261,7 @@ impl Case {
         })
     }
 
-    pub fn request_context(&self) -> RequestContext {
+    pub(crate) fn request_context(&self) -> RequestContext {
         RequestContext {
             request_id: RequestId::random(&Zeroes),
             received: self.received,
@@ -282,7 +283,7 @@ impl Case {
     }
 
     /// For an evaluator in another language. What condition keys follow from it is its to know.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let principal = match &self.principal {
             Principal::Root { account } => json!({"kind": "root", "account": account.as_str()}),
             Principal::User {
@@ -367,7 +368,7 @@ fn parse(text: &str) -> Result<Arc<Policy>, Unreadable> {
 }
 
 #[derive(Debug)]
-pub struct Grants(pub Vec<Grant>);
+pub(crate) struct Grants(pub(crate) Vec<Grant>);
 
 impl GrantSource for Grants {
     fn grants_for(&self, _: &RequestContext) -> Vec<Grant> {
@@ -375,7 +376,7 @@ impl GrantSource for Grants {
     }
 }
 
-pub struct Zeroes;
+pub(crate) struct Zeroes;
 
 impl Entropy for Zeroes {
     fn fill(&self, out: &mut [u8]) {

@@ -290,22 +290,29 @@ impl Kind {
     }
 }
 
-pub struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// The action and resource of the case that is being made.
+    asked: (&'static str, &'static str),
+}
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            state: seed,
+            asked: ("*", "*"),
+        }
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.state;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((x ^ (x >> 31)) % (bound.max(1) as u64)).unwrap()
     }
 
-    pub fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
@@ -318,8 +325,9 @@ impl Random {
     }
 
     /// A whole case.
-    pub fn case(&mut self) -> Case {
+    pub(crate) fn case(&mut self) -> Case {
         let (action, resource, kind) = self.of(ASKED);
+        self.asked = (action, resource);
         let principal = self.principal();
         let mut case = Case::new(principal.clone(), action, resource);
         case.kind = kind;
@@ -495,7 +503,7 @@ impl Random {
     }
 
     /// The text of a policy, seldom broken.
-    pub fn policy(&mut self, of_resource: bool) -> String {
+    pub(crate) fn policy(&mut self, of_resource: bool) -> String {
         if self.one_in(60) {
             return self.of(BROKEN).to_owned();
         }
@@ -512,9 +520,9 @@ impl Random {
     }
 
     /// One statement; whether it has a principal is seldom wrong.
-    pub fn statement(&mut self, of_resource: bool) -> Value {
+    pub(crate) fn statement(&mut self, of_resource: bool) -> Value {
         let mut statement = Map::new();
-        let effect = if self.one_in(4) { "Deny" } else { "Allow" };
+        let effect = if self.one_in(7) { "Deny" } else { "Allow" };
         statement.insert("Effect".to_owned(), effect.into());
         if self.one_in(3) {
             statement.insert("Sid".to_owned(), "s".into());
@@ -534,7 +542,10 @@ impl Random {
             } else {
                 "Action"
             };
-            let actions = self.some(ACTIONS);
+            let mut actions = self.some(ACTIONS);
+            if self.one_in(2) {
+                actions.push(self.asked.0);
+            }
             statement.insert(name.to_owned(), self.list(actions));
         }
         if !self.one_in(60) {
@@ -543,10 +554,13 @@ impl Random {
             } else {
                 "Resource"
             };
-            let resources = self.some(RESOURCES);
+            let mut resources = self.some(RESOURCES);
+            if self.one_in(3) {
+                resources.push(self.asked.1);
+            }
             statement.insert(name.to_owned(), self.list(resources));
         }
-        if self.one_in(2) {
+        if self.one_in(3) {
             let mut condition: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
             for _ in 0..1 + self.below(2) {
                 let (operator, key, values) = self.condition();
