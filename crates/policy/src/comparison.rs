@@ -97,23 +97,23 @@ impl CompiledCondition {
         if let Test::Null(wanted) = &self.test {
             return wanted.contains(&values.is_absent());
         }
+        // Of a key without values all are equal, and none.
+        let each = match self.set {
+            Some(SetOperator::ForAllValues) => true,
+            Some(SetOperator::ForAnyValue) => false,
+            None => self.negated,
+        };
         if values.is_absent() {
-            return self.if_exists
-                || match self.set {
-                    Some(SetOperator::ForAllValues) => true,
-                    Some(SetOperator::ForAnyValue) => false,
-                    None => self.negated,
-                };
+            return self.if_exists || each;
         }
         let one = |value: &str| match self.test.equals_any(value, facts) {
             (equal, None) => equal != self.negated,
             (equal, Some(Unresolved)) => equal && !self.negated,
         };
-        match self.set {
-            Some(SetOperator::ForAllValues) => values.all(one),
-            Some(SetOperator::ForAnyValue) => values.any(one),
-            None if self.negated => values.all(one),
-            None => values.any(one),
+        if each {
+            values.all(one)
+        } else {
+            values.any(one)
         }
     }
 }

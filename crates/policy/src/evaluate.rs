@@ -115,7 +115,7 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
         matched: Vec::new(),
         denied: None,
     };
-    let namings = resource_policy.map_or_else(Namings::default, |it| review.resource_policy(it));
+    let namings = resource_policy.map_or(Namings::NONE, |it| review.resource_policy(it));
     let identity = review.layer(Layer::Identity, &policies.identity);
     let boundary = review.layer(Layer::Boundary, policies.boundary.as_slice());
     let session = review.layer(Layer::Session, &policies.session);
@@ -126,14 +126,13 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
         };
     }
     let principal = &question.context.principal;
-    let is_root = matches!(principal, Principal::Root { .. });
-    let is_federated = matches!(principal, Principal::Federated { .. });
+    let caller = Caller::of(principal);
+    let needs_session_policy = matches!(principal, Principal::Federated { .. });
     let consent = Consent {
-        is_root,
-        is_session: is_federated || matches!(principal, Principal::RoleSession { .. }),
-        identity: is_root || identity,
+        caller,
+        identity: caller == Caller::Root || identity,
         boundary: policies.boundary.is_none() || boundary,
-        session: session || (policies.session.is_empty() && !is_federated),
+        session: session || (policies.session.is_empty() && !needs_session_policy),
     };
     let mut outcome = consent.decide(question, namings);
     if !matches!(outcome, Outcome::Allowed(_))
@@ -176,15 +175,34 @@ fn is_lockout_repair(question: &Question<'_>) -> bool {
             .any(|action| question.action.eq_ignore_ascii_case(action))
 }
 
-fn is_own(principal: &Principal, owner: AccountId) -> bool {
-    principal.account() == Some(owner)
+/// How far policies limit a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Caller {
+    /// No identity policies: it may.
+    Root,
+    /// A user.
+    Itself,
+    /// A session, which is limited by what it is a session of.
+    Session,
+    /// It has no account, and so no side of its own.
+    Outsider,
+}
+
+impl Caller {
+    const fn of(principal: &Principal) -> Self {
+        match principal {
+            Principal::Root { .. } => Self::Root,
+            Principal::User { .. } => Self::Itself,
+            Principal::RoleSession { .. } | Principal::Federated { .. } => Self::Session,
+            Principal::Service { .. } | Principal::Anonymous => Self::Outsider,
+        }
+    }
 }
 
 /// What the principal's own side says.
 #[derive(Clone, Copy, Debug)]
 struct Consent {
-    is_root: bool,
-    is_session: bool,
+    caller: Caller,
     identity: bool,
     boundary: bool,
     session: bool,
@@ -193,52 +211,42 @@ struct Consent {
 impl Consent {
     /// The outcome of all policies. No Deny applies.
     fn decide(self, question: &Question<'_>, mut namings: Namings) -> Outcome {
+        use Namings as N;
+        let QuestionedResource { owner, kind, .. } = question.resource;
         let principal = &question.context.principal;
-        let own = is_own(principal, question.resource.owner);
-        let kind = question.resource.kind;
         let mut explicit = kind != ResourceKind::Ordinary;
         if kind == ResourceKind::Key {
-            // A key policy cannot let anybody retire grants, the key's account can.
-            if question.action.eq_ignore_ascii_case("kms:RetireGrant") {
-                namings = Namings::default();
-                explicit = false;
-            }
             if matches!(principal, Principal::Anonymous) {
                 return Outcome::ImplicitlyDenied(Layer::Identity);
             }
-        }
-        match principal {
-            // They have no account, and so no side of their own.
-            Principal::Service { .. } | Principal::Anonymous => {
-                return if namings.itself || namings.everyone {
-                    Outcome::Allowed(AllowedBy::Resource)
-                } else {
-                    Outcome::ImplicitlyDenied(Layer::Resource)
-                };
+            // A key policy cannot let anybody retire grants, the key's account can.
+            if question.action.eq_ignore_ascii_case("kms:RetireGrant") {
+                namings = N::NONE;
+                explicit = false;
             }
-            Principal::Root { .. }
-            | Principal::User { .. }
-            | Principal::RoleSession { .. }
-            | Principal::Federated { .. } => {}
         }
-        if !own {
-            return if namings.any() {
-                self.own_side(AllowedBy::IdentityAndResource)
+        if self.caller == Caller::Outsider {
+            return if namings.has(N::ITSELF.or(N::EVERYONE)) {
+                Outcome::Allowed(AllowedBy::Resource)
             } else {
                 Outcome::ImplicitlyDenied(Layer::Resource)
             };
         }
+        let is_own = principal.account() == Some(owner);
+        if namings == N::NONE && (explicit || !is_own) {
+            return Outcome::ImplicitlyDenied(Layer::Resource);
+        }
+        if !is_own {
+            return self.own_side(AllowedBy::IdentityAndResource);
+        }
         if self.resource_suffices(namings) {
             return Outcome::Allowed(AllowedBy::Resource);
         }
-        if explicit && !namings.any() {
-            return Outcome::ImplicitlyDenied(Layer::Resource);
-        }
-        // Named, but only as far as boundary and session policies go.
-        if namings.role || namings.federator || namings.everyone {
+        if namings.has(N::ROLE.or(N::FEDERATOR).or(N::EVERYONE)) {
+            // Named, but no further than boundary and session policies go.
             return self.limits(AllowedBy::Resource);
         }
-        self.own_side(if self.is_root {
+        self.own_side(if self.caller == Caller::Root {
             AllowedBy::Root
         } else {
             AllowedBy::Identity
@@ -248,18 +256,19 @@ impl Consent {
     /// Whether a resource policy or grant that names the principal so is enough by itself in the
     /// principal's own account.
     fn resource_suffices(self, namings: Namings) -> bool {
-        let within_limits = self.boundary && self.session;
+        use Namings as N;
         // A session is limited by what it is a session of, unless it is named itself.
-        namings.itself
-            || ((namings.role || namings.federator) && within_limits)
-            || (namings.everyone && (within_limits || !self.is_session))
+        let within_limits = self.boundary && self.session;
+        namings.has(N::ITSELF)
+            || (namings.has(N::ROLE.or(N::FEDERATOR)) && within_limits)
+            || (namings.has(N::EVERYONE) && (within_limits || self.caller != Caller::Session))
     }
 
     /// Whether a grant to who is named so is enough. Between accounts too: who gives a grant to a
     /// principal of another account means it.
     fn suffices_with_grant(self, namings: Namings) -> bool {
-        self.resource_suffices(namings)
-            || (namings.account && self.identity && self.boundary && self.session)
+        let delegated = self.identity && self.boundary && self.session;
+        self.resource_suffices(namings) || (namings.has(Namings::ACCOUNT) && delegated)
     }
 
     /// Identity policies within their limits.
@@ -297,22 +306,20 @@ struct Review<'a> {
 impl Review<'_> {
     /// By which names the resource's policy allows.
     fn resource_policy(&mut self, policy: &Policy) -> Namings {
-        let mut namings = Namings::default();
+        let mut namings = Namings::NONE;
         for (index, statement) in policy.statements.iter().enumerate() {
-            if self.is_settled(statement, namings.itself) {
+            if self.is_settled(statement, namings.has(Namings::ITSELF)) {
                 continue;
             }
             let (allows, denies) = match (statement.effect, &statement.principal) {
                 (Effect::Allow, None) => continue,
                 (Effect::Allow, Some(principal)) => (principal.allows(self.facts), false),
                 // Checked when it was stored. A Deny that lost its principal denies everybody.
-                (Effect::Deny, None) => (Namings::default(), true),
-                (Effect::Deny, Some(principal)) => {
-                    (Namings::default(), principal.denies(self.facts))
-                }
+                (Effect::Deny, None) => (Namings::NONE, true),
+                (Effect::Deny, Some(principal)) => (Namings::NONE, principal.denies(self.facts)),
             };
-            if (allows.any() || denies) && self.applies(statement) {
-                namings.add(allows);
+            if (denies || allows != Namings::NONE) && self.applies(statement) {
+                namings = namings.or(allows);
                 self.note(Layer::Resource, None, index, statement);
             }
         }

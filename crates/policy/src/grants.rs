@@ -32,16 +32,16 @@ pub(crate) fn matching(
     let grants = source.grants_for(facts.context).into_iter().enumerate();
     grants
         .filter_map(|(index, grant)| {
-            let mut namings = Namings::default();
+            let mut namings = Namings::NONE;
             if allows(&grant, *operation, facts.conditions) {
-                namings.add(Name::aws(&grant.grantee_principal).naming(facts));
+                namings = namings.or(Name::aws(&grant.grantee_principal).namings(facts));
             }
             if let Some(retiring) = &grant.retiring_principal
                 && *operation == GrantOperation::RetireGrant
             {
-                namings.add(Name::aws(retiring).naming(facts));
+                namings = namings.or(Name::aws(retiring).namings(facts));
             }
-            namings.any().then_some(MatchingGrant {
+            (namings != Namings::NONE).then_some(MatchingGrant {
                 grantee: grant.grantee_principal,
                 index,
                 namings,

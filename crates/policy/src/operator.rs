@@ -295,17 +295,18 @@ impl AddressRange {
             }
             Some(_) => return None,
         };
-        Some(match address {
-            IpAddr::V4(address) => Self::v4(address, prefix),
-            // Requests are compared in their shorter form, so ranges are too.
-            IpAddr::V6(address) => match (address.to_ipv4_mapped(), prefix.checked_sub(96)) {
-                (Some(mapped), Some(prefix)) => Self::v4(mapped, prefix),
-                (Some(_) | None, _) => {
-                    let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-                    Self::V6(u128::from(address) & mask, mask)
-                }
-            },
-        })
+        let address = match address {
+            IpAddr::V4(address) => return Some(Self::v4(address, prefix)),
+            IpAddr::V6(address) => address,
+        };
+        // Requests are compared in their shorter form, so ranges are too.
+        if let Some(mapped) = address.to_ipv4_mapped()
+            && let Some(prefix) = prefix.checked_sub(96)
+        {
+            return Some(Self::v4(mapped, prefix));
+        }
+        let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+        Some(Self::V6(u128::from(address) & mask, mask))
     }
 
     fn v4(address: Ipv4Addr, prefix: u32) -> Self {

@@ -1,11 +1,9 @@
 //! What must hold of every decision, whatever the policies.
 
-mod support;
-
+use crate::cases::Case;
+use crate::random::Random;
 use proptest::prelude::*;
 use strongroom_policy::Outcome;
-use support::Case;
-use support::random::Random;
 
 const ALLOW_ALL: &str = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
 const DENY_ALL: &str = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
@@ -37,10 +35,10 @@ proptest! {
         // The owner's root may mend a bucket's policy whatever that says.
         prop_assume!(place != 3 || !case.action.ends_with("BucketPolicy"));
         match place {
-            0 => case.identity.push(support::policy(&[DENY_ALL])),
-            1 => case.boundary = Some(support::policy(&[ALLOW_ALL, DENY_ALL])),
-            2 => case.session.push(support::policy(&[DENY_ALL])),
-            _ => case.resource_policy = Some(support::policy(&[
+            0 => case.identity.push(crate::cases::policy(&[DENY_ALL])),
+            1 => case.boundary = Some(crate::cases::policy(&[ALLOW_ALL, DENY_ALL])),
+            2 => case.session.push(crate::cases::policy(&[DENY_ALL])),
+            _ => case.resource_policy = Some(crate::cases::policy(&[
                 r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#,
                 r#"{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}"#,
             ])),
@@ -81,9 +79,9 @@ proptest! {
         let mut to_resource = random.statement(true);
         to_resource["Effect"] = "Allow".into();
         let mut wider = case.clone();
-        wider.identity.push(support::policy(&[&added]));
+        wider.identity.push(crate::cases::policy(&[&added]));
         if !wider.session.is_empty() {
-            wider.session.push(support::policy(&[&added]));
+            wider.session.push(crate::cases::policy(&[&added]));
         }
         let extend = |text: &mut String, statement: serde_json::Value| {
             if let Some((mut document, mut statements)) = statements(text) {
@@ -97,7 +95,7 @@ proptest! {
         }
         match &mut wider.resource_policy {
             Some(policy) => extend(policy, to_resource),
-            none => *none = Some(support::policy(&[&to_resource.to_string()])),
+            none => *none = Some(crate::cases::policy(&[&to_resource.to_string()])),
         }
         prop_assert!(!case.is_allowed() || wider.is_allowed(), "{case:#?}\n{wider:#?}");
     }
@@ -108,7 +106,7 @@ proptest! {
         let mut added = random.statement(place == 2);
         added["Effect"] = "Deny".into();
         let mut narrower = case.clone();
-        let added_policy = support::policy(&[&added.to_string()]);
+        let added_policy = crate::cases::policy(&[&added.to_string()]);
         match (place, &mut narrower.resource_policy) {
             (0, _) => narrower.identity.push(added_policy),
             (1, _) => narrower.session.push(added_policy),
@@ -150,11 +148,11 @@ proptest! {
     fn nobody_has_a_right_on_a_key_that_its_policy_and_grants_do_not_mention(seed: u64) {
         let (mut case, _) = case_of(seed);
         case.kind = strongroom_policy::ResourceKind::Key;
-        case.resource = support::KEY.to_owned();
+        case.resource = crate::cases::KEY.to_owned();
         case.action = "kms:Decrypt".to_owned();
         case.resource_policy = None;
         case.grants.clear();
-        case.identity.push(support::policy(&[ALLOW_ALL]));
+        case.identity.push(crate::cases::policy(&[ALLOW_ALL]));
         prop_assert!(!case.is_allowed());
     }
 }

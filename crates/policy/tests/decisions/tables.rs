@@ -1,14 +1,12 @@
 //! AWS's rules, one table each (IAM User Guide, "Policies and permissions in IAM" and "Policy
 //! evaluation logic"; KMS Developer Guide, "Authentication and access control").
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::cases::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
 use strongroom_policy::{AllowedBy, Effect, Layer, Outcome, ResourceKind};
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
 use strongroom_types::{Principal, Timestamp, TlsVersion};
-use support::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
 
 const OBJECT: &str = "arn:aws:s3:::b/k";
 const ALLOW_ALL: &str = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
@@ -59,8 +57,8 @@ fn identity_policies_allow_and_nothing_else_does() {
         (&*last.policy, last.index, last.effect),
         ("1", 0, Effect::Deny)
     );
-    let root = get_object(root(OWNER)).decide();
-    assert_eq!(root.outcome, Outcome::Allowed(AllowedBy::Root));
+    let by_root = get_object(root(OWNER)).decide();
+    assert_eq!(by_root.outcome, Outcome::Allowed(AllowedBy::Root));
     assert!(!get_object(root(OTHER)).is_allowed());
     assert!(!get_object(Principal::Anonymous).is_allowed());
     assert!(!get_object(service("s3.amazonaws.com")).is_allowed());
@@ -1182,32 +1180,32 @@ fn grants_are_retired_by_whom_they_name_or_by_the_keys_account() {
 
 #[test]
 fn the_text_names_caller_action_resource_and_policy_type() {
-    let user = "User: arn:aws:iam::111122223333:user/team/alice is not authorized to perform: ";
+    let whose = "User: arn:aws:iam::111122223333:user/team/alice is not authorized to perform: ";
     let get = r#"s3:GetObject on resource: "arn:aws:s3:::b/k""#;
     let deny = deny_to(r#""Principal":"*""#);
     let decrypted = format!("kms:Decrypt on resource: {KEY}");
     for (case, expected) in [
         (
             get_object(alice()),
-            format!("{user}{get} because no identity-based policy allows the s3:GetObject action"),
+            format!("{whose}{get} because no identity-based policy allows the s3:GetObject action"),
         ),
         (
             get_object(alice()).identity(&[DENY_ALL]),
-            format!("{user}{get} with an explicit deny in an identity-based policy"),
+            format!("{whose}{get} with an explicit deny in an identity-based policy"),
         ),
         (
             get_object(alice()).resource_policy(&[&deny]),
-            format!("{user}{get} with an explicit deny in a resource-based policy"),
+            format!("{whose}{get} with an explicit deny in a resource-based policy"),
         ),
         (
             get_object(alice()).boundary(&[DENY_ALL]),
-            format!("{user}{get} with an explicit deny in a permissions boundary"),
+            format!("{whose}{get} with an explicit deny in a permissions boundary"),
         ),
         (
             get_object(alice())
                 .identity(&[ALLOW_ALL])
                 .boundary(&[ALLOW_ELSE]),
-            format!("{user}{get} because no permissions boundary allows the s3:GetObject action"),
+            format!("{whose}{get} because no permissions boundary allows the s3:GetObject action"),
         ),
         (
             get_object(session(OWNER, "app", "s"))
@@ -1221,13 +1219,13 @@ fn the_text_names_caller_action_resource_and_policy_type() {
         (
             decrypt(alice()),
             format!(
-                "{user}{decrypted} because no resource-based policy allows the kms:Decrypt action"
+                "{whose}{decrypted} because no resource-based policy allows the kms:Decrypt action"
             ),
         ),
         (
             decrypt(alice()).resource_policy(&[&allow_to(r#"{"AWS":"111122223333"}"#)]),
             format!(
-                "{user}{decrypted} because no identity-based policy allows the kms:Decrypt action"
+                "{whose}{decrypted} because no identity-based policy allows the kms:Decrypt action"
             ),
         ),
         // Others learn nothing.

@@ -1,10 +1,6 @@
 //! Decisions to be made, as plain data: made from a seed, asked of the evaluator, or written down
 //! for another one.
 
-#![expect(dead_code, reason = "each test uses its part of it")]
-
-pub(crate) mod random;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,17 +1,15 @@
 //! A second evaluator, written in Python from AWS's documentation by another approach, decides the
 //! same random cases.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use crate::cases::Case;
+use crate::random::Random;
 use serde_json::{Value, json};
 use strongroom_policy::{Layer, Outcome};
-use support::Case;
-use support::random::Random;
 
 /// `POLICY_CASES` says how many, `POLICY_SEED` from which seed.
 #[test]

@@ -7,7 +7,7 @@ use strongroom_policy::{Comparison, Grant, PrincipalAttributes, ResourceKind};
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
 use strongroom_types::{Principal, Timestamp, TlsVersion};
 
-use super::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
+use crate::cases::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
 
 const CANONICAL: &str = "79a579a579a579a579a579a579a579a579a579a579a579a579a579a579a579a5";
 const PROVIDER: &str = "arn:aws:iam::111122223333:oidc-provider/id.example.com";
@@ -321,7 +321,7 @@ impl Random {
     }
 
     fn some<T: Clone>(&mut self, pool: &[T]) -> Vec<T> {
-        (0..1 + self.below(3)).map(|_| self.of(pool)).collect()
+        (0..=self.below(3)).map(|_| self.of(pool)).collect()
     }
 
     /// A whole case.
@@ -386,7 +386,7 @@ impl Random {
         }
         case.resource_policy = (!self.one_in(4)).then(|| self.policy(true));
         if kind == ResourceKind::Key && self.one_in(2) {
-            case.grants = (0..1 + self.below(2)).map(|_| self.grant()).collect();
+            case.grants = (0..=self.below(2)).map(|_| self.grant()).collect();
         }
         case
     }
@@ -507,7 +507,7 @@ impl Random {
         if self.one_in(60) {
             return self.of(BROKEN).to_owned();
         }
-        let statements: Vec<_> = (0..1 + self.below(3))
+        let statements: Vec<_> = (0..=self.below(3))
             .map(|_| self.statement(of_resource))
             .collect();
         let mut document = json!({"Statement": statements});
@@ -546,7 +546,7 @@ impl Random {
             if self.one_in(2) {
                 actions.push(self.asked.0);
             }
-            statement.insert(name.to_owned(), self.list(actions));
+            statement.insert(name.to_owned(), self.list(&actions));
         }
         if !self.one_in(60) {
             let name = if self.one_in(10) {
@@ -558,11 +558,11 @@ impl Random {
             if self.one_in(3) {
                 resources.push(self.asked.1);
             }
-            statement.insert(name.to_owned(), self.list(resources));
+            statement.insert(name.to_owned(), self.list(&resources));
         }
         if self.one_in(3) {
             let mut condition: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
-            for _ in 0..1 + self.below(2) {
+            for _ in 0..=self.below(2) {
                 let (operator, key, values) = self.condition();
                 condition.entry(operator).or_default().insert(key, values);
             }
@@ -593,7 +593,7 @@ impl Random {
         let prefix = self.of(&["", "", "", "ForAllValues:", "ForAnyValue:"]);
         let suffix = self.of(&["", "", "IfExists"]);
         let values = self.some(kind.values());
-        let values = self.list(values);
+        let values = self.list(&values);
         (
             format!("{prefix}{}{suffix}", comparison.name()),
             key.to_owned(),
@@ -602,7 +602,7 @@ impl Random {
     }
 
     /// One text, or a list.
-    fn list(&mut self, values: Vec<&str>) -> Value {
+    fn list(&mut self, values: &[&str]) -> Value {
         if values.len() == 1 && self.one_in(2) {
             json!(values[0])
         } else {
