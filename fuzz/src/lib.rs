@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
     ("policy_document", policy::policy_document),
+    ("policy_decision", policy::policy_decision),
 ];
 
 /// Keyless parsing of a stream's header, and the arithmetic on its lengths.

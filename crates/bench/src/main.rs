@@ -13,6 +13,7 @@ mod listing;
 mod memory;
 mod null;
 mod parts;
+mod policy;
 mod server;
 mod sign;
 mod sse;
@@ -75,6 +76,8 @@ enum Scenario {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Authorization: a decision by 3 typical policies, and by 20 of 2 KiB. Needs no server.
+    Policy,
     /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
     Startup,
     /// The bare hyper server that `cpu` compares against (started by it).
@@ -96,6 +99,7 @@ fn main() -> Result<()> {
         Scenario::Memory { clients, seconds } => {
             memory::run(&arguments.binary, &arguments.directory, clients, seconds)
         }
+        Scenario::Policy => policy::run(),
         Scenario::Startup => startup::run(&arguments.binary, &arguments.directory),
         Scenario::Null => null::serve(),
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::document::{Condition, PolicyVersion};
 use crate::facts::{ConditionKey, Facts};
 use crate::operator::{AddressRange, Comparison, SetOperator, parse_date_millis};
-use crate::pattern::{ArnPattern, Dialect, Pattern, Unresolved, folded};
+use crate::pattern::{Arn, ArnPattern, Dialect, Pattern, Unresolved, folded};
 
 /// One condition key under one operator.
 #[derive(Clone, PartialEq, Debug)]
@@ -180,7 +180,12 @@ impl Test {
                 )
             }
             Self::Arn(patterns) => {
-                any_matches(patterns.iter().map(|pattern| pattern.matches(value, facts)))
+                let value = Arn::split(value);
+                any_matches(
+                    patterns
+                        .iter()
+                        .map(|pattern| pattern.matches(&value, facts)),
+                )
             }
             Self::Number(order, limits) => known(
                 parse_number(value)

@@ -8,7 +8,7 @@ use crate::document::{
     ActionElement, DocumentError, Effect, PolicyDocument, PolicyVersion, ResourceElement, Statement,
 };
 use crate::facts::Facts;
-use crate::pattern::{ArnPattern, Dialect, Pattern};
+use crate::pattern::{Arn, ArnPattern, Dialect, Pattern};
 use crate::principals::CompiledPrincipal;
 
 /// A compiled policy.
@@ -100,7 +100,7 @@ impl CompiledStatement {
 
     /// Whether it speaks of the action (in lower case) on the resource under the circumstances;
     /// whom it speaks of is asked apart.
-    pub(crate) fn applies(&self, action: &str, resource: &str, facts: &Facts<'_>) -> bool {
+    pub(crate) fn applies(&self, action: &str, resource: &Arn<'_>, facts: &Facts<'_>) -> bool {
         self.action
             .as_ref()
             .is_some_and(|it| it.cover(action, facts))
@@ -147,7 +147,7 @@ impl Resources {
 
     /// A pattern with a variable that cannot be filled in covers nothing, and exempts nothing
     /// either: with `NotResource` the statement says nothing.
-    fn cover(&self, arn: &str, facts: &Facts<'_>) -> bool {
+    fn cover(&self, arn: &Arn<'_>, facts: &Facts<'_>) -> bool {
         let mut results = self
             .patterns
             .iter()

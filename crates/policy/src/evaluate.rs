@@ -19,6 +19,7 @@ use crate::decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 use crate::document::Effect;
 use crate::facts::Facts;
 use crate::grants;
+use crate::pattern::Arn;
 use crate::principals::Namings;
 use crate::{Conditions, GrantSource, NamedPolicy, PrincipalPolicies, Unreadable};
 
@@ -109,7 +110,7 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
     );
     let mut review = Review {
         action: &question.action.to_ascii_lowercase(),
-        resource: question.resource.arn,
+        resource: Arn::split(question.resource.arn),
         facts: &facts,
         trace,
         matched: Vec::new(),
@@ -295,7 +296,7 @@ impl Consent {
 struct Review<'a> {
     /// In lower case.
     action: &'a str,
-    resource: &'a str,
+    resource: Arn<'a>,
     facts: &'a Facts<'a>,
     trace: Trace,
     matched: Vec<MatchedStatement>,
@@ -352,7 +353,7 @@ impl Review<'_> {
     }
 
     fn applies(&self, statement: &CompiledStatement) -> bool {
-        statement.applies(self.action, self.resource, self.facts)
+        statement.applies(self.action, &self.resource, self.facts)
     }
 
     fn note(

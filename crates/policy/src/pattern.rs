@@ -239,6 +239,12 @@ fn units_match(units: &[Unit], text: &str) -> bool {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ArnPattern {
     Anything,
+    /// As most are: `arn:aws:s3:::` as it stands, then the resource.
+    Headed {
+        /// With its five colons.
+        head: Box<str>,
+        resource: Pattern,
+    },
     /// Whether one of them has variables, and the fields.
     Fields(bool, Box<[Pattern]>),
 }
@@ -260,40 +266,92 @@ impl ArnPattern {
             }
         }
         let compile = |pieces| Pattern::from_pieces(pieces, false);
-        let fields: Box<[Pattern]> = fields.into_iter().map(compile).collect();
+        let fields: Vec<Pattern> = fields.into_iter().map(compile).collect();
+        if let Some((resource, head)) = fields.split_last()
+            && fields.len() == ARN_FIELDS
+            && let Some(head) = head_of(head)
+        {
+            return Self::Headed {
+                head: head.into(),
+                resource: resource.clone(),
+            };
+        }
         let has_variables = |field: &Pattern| matches!(field.0, Shape::Variables(..));
-        Self::Fields(fields.iter().any(has_variables), fields)
+        Self::Fields(fields.iter().any(has_variables), fields.into())
     }
 
-    pub(crate) fn matches(&self, arn: &str, facts: &Facts<'_>) -> Result<bool, Unresolved> {
-        let (has_variables, fields) = match self {
+    /// Whether `arn` matches. What cannot be filled in is told whether or not the rest matches.
+    pub(crate) fn matches(&self, arn: &Arn<'_>, facts: &Facts<'_>) -> Result<bool, Unresolved> {
+        let (has_variables, patterns) = match self {
             Self::Anything => return Ok(true),
-            Self::Fields(has_variables, fields) => (*has_variables, fields),
+            Self::Headed { head, resource } => {
+                let [.., own] = arn.fields;
+                return Ok(resource.matches(own, facts)? && **head == *arn.head);
+            }
+            Self::Fields(has_variables, patterns) => (*has_variables, patterns),
         };
-        let mut unread = arn.splitn(fields.len(), ':');
-        let mut all = true;
-        for pattern in fields {
-            let field = unread.next();
-            all &= pattern.matches(field.unwrap_or_default(), facts)? && field.is_some();
-            // What cannot be filled in is told whether or not the other fields match.
+        let mut all = patterns.len() == arn.len;
+        if !all && !has_variables {
+            return Ok(false);
+        }
+        for (pattern, field) in patterns.iter().zip(&arn.fields) {
+            all &= pattern.matches(field, facts)?;
             if !all && !has_variables {
                 return Ok(false);
             }
         }
-        Ok(all && (fields.len() == ARN_FIELDS || fields_of(arn) == fields.len()))
+        Ok(all)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
         let fields: &[Pattern] = match self {
             Self::Anything => &[],
+            Self::Headed { resource, .. } => std::slice::from_ref(resource),
             Self::Fields(_, fields) => fields,
         };
         fields.iter().flat_map(Pattern::keys)
     }
 }
 
-fn fields_of(arn: &str) -> usize {
-    arn.splitn(ARN_FIELDS, ':').count()
+/// The fields before the resource, if they are plain text.
+fn head_of(fields: &[Pattern]) -> Option<String> {
+    let mut head = String::new();
+    for field in fields {
+        let Shape::Exact(text) = &field.0 else {
+            return None;
+        };
+        head.push_str(text);
+        head.push(':');
+    }
+    Some(head)
+}
+
+/// An ARN, or any text, in its fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arn<'a> {
+    /// What is before the resource; empty if the text has too few fields.
+    head: &'a str,
+    /// Those that the text lacks are empty.
+    fields: [&'a str; ARN_FIELDS],
+    len: usize,
+}
+
+impl<'a> Arn<'a> {
+    pub(crate) fn split(text: &'a str) -> Self {
+        let mut fields = [""; ARN_FIELDS];
+        let mut len = 0;
+        for (field, text) in fields.iter_mut().zip(text.splitn(ARN_FIELDS, ':')) {
+            *field = text;
+            len += 1;
+        }
+        let [.., resource] = fields;
+        let head = if len == ARN_FIELDS {
+            text.strip_suffix(resource).unwrap_or_default()
+        } else {
+            ""
+        };
+        Self { head, fields, len }
+    }
 }
 
 fn pieces_of(text: &str, dialect: Dialect) -> Vec<Piece> {

@@ -146,3 +146,185 @@ fn hash(text: &str) -> usize {
         .fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
     usize::try_from(hash >> 40).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use strongroom_types::kms::{KeyArn, KeyId, KeyManager};
+    use strongroom_types::{
+        AccountId, BucketName, Entropy, ObjectKey, Principal, Region, RequestContext, RequestId,
+        Timestamp, Transport,
+    };
+
+    use super::*;
+    use crate::{Conditions, Layer, NamedPolicy, PrincipalPolicies, Resource};
+
+    struct Zeroes;
+
+    impl Entropy for Zeroes {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(0);
+        }
+    }
+
+    /// Everybody has this policy; without one, nobody's can be read.
+    struct Everybodys(Option<&'static str>);
+
+    impl IdentityPolicies for Everybodys {
+        fn policies_of(&self, context: &RequestContext) -> Result<PrincipalPolicies, Unreadable> {
+            if matches!(context.principal, Principal::Root { .. }) {
+                return Ok(PrincipalPolicies::default());
+            }
+            let text = self.0.ok_or(Unreadable)?;
+            Ok(PrincipalPolicies {
+                identity: vec![NamedPolicy {
+                    name: "p".into(),
+                    policy: Arc::new(Policy::parse(text).map_err(|_| Unreadable)?),
+                }],
+                ..PrincipalPolicies::default()
+            })
+        }
+    }
+
+    const READ: &str =
+        r#"{"Statement":{"Effect":"Allow","Action":["s3:Get*","kms:*"],"Resource":"*"}}"#;
+    const DENY_ALL: &str =
+        r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
+
+    fn account() -> AccountId {
+        AccountId::parse("111122223333").unwrap()
+    }
+
+    fn alice() -> Principal {
+        Principal::User {
+            account: account(),
+            user_id: "AIDAALICE".into(),
+            path_and_name: "alice".into(),
+        }
+    }
+
+    fn object() -> Resource {
+        Resource::Object {
+            bucket: BucketName::parse("abc").unwrap(),
+            owner: account(),
+            key: ObjectKey::parse("k").unwrap(),
+        }
+    }
+
+    fn key() -> Resource {
+        Resource::Key {
+            arn: KeyArn {
+                region: Region::parse("us-east-1").unwrap(),
+                account: account(),
+                id: KeyId::from_bytes([7; 16]),
+            },
+            manager: KeyManager::Customer,
+        }
+    }
+
+    fn outcome(
+        by: &PolicyAuthorizer,
+        principal: Principal,
+        action: &'static str,
+        resource: &Resource,
+        resource_policy: Option<&str>,
+    ) -> Outcome {
+        let context = RequestContext {
+            request_id: RequestId::random(&Zeroes),
+            received: Timestamp::from_millis(0),
+            principal,
+            canonical_id: None,
+            access_key_id: None,
+            session: None,
+            via_service: None,
+            region: Region::parse("us-east-1").unwrap(),
+            source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            transport: Transport::Plain,
+            user_agent: None,
+        };
+        let request = AccessRequest {
+            context: &context,
+            action,
+            resource,
+            conditions: &Conditions::default(),
+            resource_policy,
+            grants: None,
+        };
+        let explained = by.explain(&request);
+        assert_eq!(by.decide(&request).is_ok(), explained.is_allowed());
+        explained.outcome
+    }
+
+    #[test]
+    fn the_policies_of_the_principal_and_of_the_resource_decide() {
+        let by = PolicyAuthorizer::new(Arc::new(Everybodys(Some(READ))));
+        let ask =
+            |action, resource: &Resource, policy| outcome(&by, alice(), action, resource, policy);
+        assert!(matches!(
+            ask("s3:GetObject", &object(), None),
+            Outcome::Allowed(_)
+        ));
+        assert_eq!(
+            ask("s3:PutObject", &object(), None),
+            Outcome::ImplicitlyDenied(Layer::Identity)
+        );
+        assert_eq!(
+            ask("s3:GetObject", &object(), Some(DENY_ALL)),
+            Outcome::ExplicitlyDenied(Layer::Resource)
+        );
+        // A key is not the account's to use unless its policy says so.
+        assert_eq!(
+            ask("kms:Decrypt", &key(), None),
+            Outcome::ImplicitlyDenied(Layer::Resource)
+        );
+        let role = Resource::RoleTrust {
+            account: account(),
+            arn: "arn:aws:iam::111122223333:role/r".into(),
+        };
+        assert_eq!(
+            ask("s3:GetObject", &role, None),
+            Outcome::ImplicitlyDenied(Layer::Resource)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_denies_also_the_second_time() {
+        let readable = PolicyAuthorizer::new(Arc::new(Everybodys(Some(READ))));
+        for _ in 0..2 {
+            assert_eq!(
+                outcome(&readable, alice(), "s3:GetObject", &object(), Some("{")),
+                Outcome::Unreadable(Layer::Resource)
+            );
+        }
+        let root = Principal::Root { account: account() };
+        assert_eq!(
+            outcome(&readable, root, "kms:Decrypt", &key(), Some("")),
+            Outcome::Unreadable(Layer::Resource)
+        );
+        for damaged in [None, Some("{}")] {
+            let by = PolicyAuthorizer::new(Arc::new(Everybodys(damaged)));
+            assert_eq!(
+                outcome(&by, alice(), "s3:GetObject", &object(), None),
+                Outcome::Unreadable(Layer::Identity)
+            );
+        }
+    }
+
+    #[test]
+    fn a_remembered_policy_is_not_taken_for_another() {
+        let policies = CompiledPolicies::default();
+        let deny = |sid: usize| {
+            format!(r#"{{"Statement":{{"Sid":"{sid}","Effect":"Deny","Principal":"*"}}}}"#)
+        };
+        // Many more than there are places.
+        for _ in 0..2 {
+            for sid in 0..SLOTS * 4 {
+                let compiled = policies.compile(&deny(sid)).unwrap();
+                assert_eq!(*compiled, Policy::parse(&deny(sid)).unwrap());
+            }
+        }
+        let same = [(), ()].map(|()| policies.compile(&deny(0)).unwrap());
+        assert!(Arc::ptr_eq(&same[0], &same[1]));
+    }
+}
