@@ -196,13 +196,27 @@ impl<A: Action> Authorized<A> {
         context: &RequestContext,
         resource: Resource,
     ) -> Result<Self, Denied> {
-        let conditions = Conditions::default();
+        Self::check_with(by, context, resource, &Conditions::default(), None)
+    }
+
+    /// As [`Authorized::check`], with the request's own condition keys and the resource's policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check_with(
+        by: &dyn Authorizer,
+        context: &RequestContext,
+        resource: Resource,
+        conditions: &Conditions,
+        resource_policy: Option<&str>,
+    ) -> Result<Self, Denied> {
         by.decide(&AccessRequest {
             context,
             action: A::NAME,
             resource: &resource,
-            conditions: &conditions,
-            resource_policy: None,
+            conditions,
+            resource_policy,
             grants: None,
         })?;
         Ok(Self {

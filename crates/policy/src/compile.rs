@@ -101,13 +101,22 @@ impl CompiledStatement {
     /// Whether it speaks of the action (in lower case) on the resource under the circumstances;
     /// whom it speaks of is asked apart.
     pub(crate) fn applies(&self, action: &str, resource: &Arn<'_>, facts: &Facts<'_>) -> bool {
+        self.resource.is_some() && self.applies_to_its_own(action, resource, facts)
+    }
+
+    /// As [`CompiledStatement::applies`]; without `Resource` it is about what it is attached to. So
+    /// trust policies are written.
+    pub(crate) fn applies_to_its_own(
+        &self,
+        action: &str,
+        resource: &Arn<'_>,
+        facts: &Facts<'_>,
+    ) -> bool {
+        let covered = |element: &Resources| element.cover(resource, facts);
         self.action
             .as_ref()
             .is_some_and(|it| it.cover(action, facts))
-            && self
-                .resource
-                .as_ref()
-                .is_some_and(|it| it.cover(resource, facts))
+            && self.resource.as_ref().is_none_or(covered)
             && self.conditions.iter().all(|it| it.holds(facts))
     }
 }

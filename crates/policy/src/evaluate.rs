@@ -111,6 +111,7 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
     let mut review = Review {
         action: &question.action.to_ascii_lowercase(),
         resource: Arn::split(question.resource.arn),
+        kind: question.resource.kind,
         facts: &facts,
         trace,
         matched: Vec::new(),
@@ -297,6 +298,7 @@ struct Review<'a> {
     /// In lower case.
     action: &'a str,
     resource: Arn<'a>,
+    kind: ResourceKind,
     facts: &'a Facts<'a>,
     trace: Trace,
     matched: Vec<MatchedStatement>,
@@ -319,7 +321,8 @@ impl Review<'_> {
                 (Effect::Deny, None) => (Namings::NONE, true),
                 (Effect::Deny, Some(principal)) => (Namings::NONE, principal.denies(self.facts)),
             };
-            if (denies || allows != Namings::NONE) && self.applies(statement) {
+            let speaks_of_caller = denies || allows != Namings::NONE;
+            if speaks_of_caller && self.applies_to_its_own(statement) {
                 namings = namings.or(allows);
                 self.note(Layer::Resource, None, index, statement);
             }
@@ -354,6 +357,15 @@ impl Review<'_> {
 
     fn applies(&self, statement: &CompiledStatement) -> bool {
         statement.applies(self.action, &self.resource, self.facts)
+    }
+
+    fn applies_to_its_own(&self, statement: &CompiledStatement) -> bool {
+        match self.kind {
+            ResourceKind::Ordinary | ResourceKind::Key => self.applies(statement),
+            ResourceKind::RoleTrust => {
+                statement.applies_to_its_own(self.action, &self.resource, self.facts)
+            }
+        }
     }
 
     fn note(

@@ -360,16 +360,18 @@ def covers(statement, element, matches):
     return False
 
 
-def applies(statement, request, variables):
+def applies(statement, request, variables, layer):
     def resource_matches(pattern):
         try:
             return arn_matches(pattern, request.case["resource"], request, variables)
         except Unresolved:
             return None
 
+    # A trust policy has no resources: it is about its role.
+    of_role = layer == "resource" and request.case["kind"] == "trust" and not {"Resource", "NotResource"} & set(statement)
     return (
         covers(statement, "Action", lambda pattern: actions_match(pattern, request.case["action"]))
-        and covers(statement, "Resource", resource_matches)
+        and (of_role or covers(statement, "Resource", resource_matches))
         and all(
             condition_holds(operator, key, wanted, request, variables)
             for operator, keys in statement.get("Condition", {}).items()
@@ -497,7 +499,7 @@ def decide(case):
                 else:
                     has_principal = bool({"Principal", "NotPrincipal"} & set(statement))
                     speaks, found = not (allow and has_principal), set()
-                if speaks and applies(statement, request, variables):
+                if speaks and applies(statement, request, variables, layer):
                     matched.add(f"{layer}/{place}/{index}")
                     effects.add((layer, statement["Effect"]))
                     namings |= found

@@ -548,7 +548,8 @@ impl Random {
             }
             statement.insert(name.to_owned(), self.list(&actions));
         }
-        if !self.one_in(60) {
+        let is_trust = of_resource && self.asked.0.starts_with("sts:");
+        if !self.one_in(if is_trust { 2 } else { 60 }) {
             let name = if self.one_in(10) {
                 "NotResource"
             } else {

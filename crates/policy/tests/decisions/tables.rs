@@ -383,9 +383,7 @@ fn a_role_is_assumed_by_whom_it_trusts() {
         )
     };
     let trust = |named: &str| {
-        format!(
-            r#"{{"Effect":"Allow","Principal":{named},"Action":"sts:AssumeRole","Resource":"*"}}"#
-        )
+        format!(r#"{{"Effect":"Allow","Principal":{named},"Action":"sts:AssumeRole"}}"#)
     };
     let account = trust(r#"{"AWS":"111122223333"}"#);
     let by_name = trust(r#"{"AWS":"arn:aws:iam::111122223333:user/team/alice"}"#);
@@ -408,7 +406,7 @@ fn a_role_is_assumed_by_whom_it_trusts() {
             .is_allowed()
     );
     let external = r#"{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"sts:AssumeRole",
-        "Resource":"*","Condition":{"StringEquals":{"sts:ExternalId":"12345"}}}"#;
+        "Condition":{"StringEquals":{"sts:ExternalId":"12345"}}}"#;
     let ask = assume(bob())
         .identity(&[ALLOW_ALL])
         .resource_policy(&[external]);
@@ -416,7 +414,7 @@ fn a_role_is_assumed_by_whom_it_trusts() {
     assert!(!ask.clone().condition("sts:ExternalId", "1234").is_allowed());
     assert!(ask.condition("sts:ExternalId", "12345").is_allowed());
     // Web identities have no account; the provider vouches for them.
-    let web = r#"{"Effect":"Allow","Principal":{"Federated":"idp"},"Action":"sts:AssumeRoleWithWebIdentity","Resource":"*"}"#;
+    let web = r#"{"Effect":"Allow","Principal":{"Federated":"idp"},"Action":"sts:AssumeRoleWithWebIdentity"}"#;
     let mut case = assume(Principal::Anonymous).resource_policy(&[web]);
     case.action = "sts:AssumeRoleWithWebIdentity".to_owned();
     assert!(!case.is_allowed());
