@@ -127,6 +127,7 @@ const PRINCIPALS: &[&str] = &[
     r#"{"AWS":["arn:aws:iam::111122223333:role/svc/app","arn:aws:iam::111122223333:root"]}"#,
     r#"{"AWS":["arn:aws:iam::111122223333:role/svc/app","111122223333","arn:aws:sts::111122223333:assumed-role/app/s1"]}"#,
     r#"{"AWS":"arn:aws:sts::111122223333:assumed-role/app/s1"}"#,
+    r#"{"AWS":["111122223333","arn:aws:sts::111122223333:assumed-role/app/s1"]}"#,
     r#"{"AWS":"AROAAPP"}"#,
     r#"{"AWS":["arn:aws:sts::111122223333:federated-user/fed","111122223333"]}"#,
     r#"{"AWS":"arn:aws:sts::111122223333:federated-user/fed"}"#,
@@ -528,7 +529,7 @@ impl Random {
             statement.insert("Sid".to_owned(), "s".into());
         }
         if of_resource != self.one_in(40) {
-            let name = if self.one_in(8) {
+            let name = if self.one_in(5) {
                 "NotPrincipal"
             } else {
                 "Principal"
