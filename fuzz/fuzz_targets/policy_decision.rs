@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| strongroom_fuzz::policy::policy_decision(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| strongroom_fuzz::decision::policy_decision(data));
