@@ -67,6 +67,8 @@ enum Scenario {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u32,
     },
+    /// Authorization: a decision by 3 typical policies, and by 20 of 2 KiB. Needs no server.
+    Policy,
     /// Resident memory while throttled clients stream.
     Memory {
         /// Number of clients.
@@ -76,8 +78,6 @@ enum Scenario {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// Authorization: a decision by 3 typical policies, and by 20 of 2 KiB. Needs no server.
-    Policy,
     /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
     Startup,
     /// The bare hyper server that `cpu` compares against (started by it).
@@ -96,10 +96,10 @@ fn main() -> Result<()> {
             durable::run(&arguments.binary, &arguments.directory, seconds, rounds)
         }
         Scenario::Listing { keys } => listing::run(&arguments.binary, &arguments.directory, keys),
+        Scenario::Policy => policy::run(),
         Scenario::Memory { clients, seconds } => {
             memory::run(&arguments.binary, &arguments.directory, clients, seconds)
         }
-        Scenario::Policy => policy::run(),
         Scenario::Startup => startup::run(&arguments.binary, &arguments.directory),
         Scenario::Null => null::serve(),
     }
