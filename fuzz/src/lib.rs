@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod decision;
 pub mod edge;
 pub mod policy;
 pub mod rows;
@@ -44,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
     ("policy_document", policy::policy_document),
+    ("policy_decision", decision::policy_decision),
 ];
 
 /// Keyless parsing of a stream's header, and the arithmetic on its lengths.

@@ -15,6 +15,7 @@ mod memory;
 mod modes;
 mod null;
 mod parts;
+mod policy;
 mod server;
 mod sign;
 mod sse;
@@ -68,6 +69,8 @@ enum Scenario {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u32,
     },
+    /// Authorization: a decision by 3 typical policies, and by 20 of 2 KiB. Needs no server.
+    Policy,
     /// Resident memory while throttled clients stream.
     Memory {
         /// Number of clients.
@@ -116,6 +119,7 @@ fn main() -> Result<()> {
             durable::run(&arguments.binary, &arguments.directory, seconds, rounds)
         }
         Scenario::Listing { keys } => listing::run(&arguments.binary, &arguments.directory, keys),
+        Scenario::Policy => policy::run(),
         Scenario::Memory { clients, seconds } => {
             memory::run(&arguments.binary, &arguments.directory, clients, seconds)
         }

@@ -291,17 +291,7 @@ impl KeyService {
 
 /// Adds the condition keys of an encryption context.
 pub(crate) fn with_context(conditions: Conditions, context: &EncryptionContext) -> Conditions {
-    if context.is_empty() {
-        return conditions;
-    }
-    let conditions =
-        conditions.with_all("kms:EncryptionContextKeys", context.pairs().keys().cloned());
-    context
-        .pairs()
-        .iter()
-        .fold(conditions, |conditions, (name, value)| {
-            conditions.with(&format!("kms:EncryptionContext:{name}"), value)
-        })
+    conditions.with_encryption_context(context)
 }
 
 /// The answer for an alias that is not there.

@@ -1,10 +1,12 @@
 //! The decision and its proof.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn, KeyManager};
 use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
 
+use crate::evaluate::ResourceKind;
 use crate::{Action, Conditions};
 
 /// What an action is done to.
@@ -48,13 +50,30 @@ pub enum Resource {
         /// Its ARN.
         arn: AliasArn,
     },
+    /// A role as what `sts:AssumeRole` is done to: its trust policy must consent.
+    RoleTrust {
+        /// The account that has the role.
+        account: AccountId,
+        /// The role's ARN.
+        arn: Arc<str>,
+    },
+    /// Anything of IAM or STS: a user, group, role or policy to be managed, or `*`.
+    Identity {
+        /// The account that has it.
+        account: AccountId,
+        /// Its ARN.
+        arn: Arc<str>,
+    },
 }
 
 impl Resource {
     /// The account that owns the resource.
     pub fn owner(&self) -> AccountId {
         match self {
-            Self::Account { account } | Self::KeyService { account } => *account,
+            Self::Account { account }
+            | Self::KeyService { account }
+            | Self::RoleTrust { account, .. }
+            | Self::Identity { account, .. } => *account,
             Self::Key { arn, .. } => arn.account,
             Self::Alias { arn } => arn.account,
             Self::Bucket { owner, .. } | Self::Object { owner, .. } => *owner,
@@ -70,6 +89,21 @@ impl Resource {
             Self::KeyService { .. } => "*".to_owned(),
             Self::Key { arn, .. } => arn.to_string(),
             Self::Alias { arn } => arn.to_string(),
+            Self::RoleTrust { arn, .. } | Self::Identity { arn, .. } => arn.to_string(),
+        }
+    }
+
+    /// Whether its own policy must consent.
+    pub(crate) fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Account { .. }
+            | Self::Bucket { .. }
+            | Self::Object { .. }
+            | Self::KeyService { .. }
+            | Self::Alias { .. }
+            | Self::Identity { .. } => ResourceKind::Ordinary,
+            Self::Key { .. } => ResourceKind::Key,
+            Self::RoleTrust { .. } => ResourceKind::RoleTrust,
         }
     }
 }
@@ -85,7 +119,8 @@ pub struct AccessRequest<'a> {
     pub resource: &'a Resource,
     /// The request's values of the service's own condition keys.
     pub conditions: &'a Conditions,
-    /// The resource's own policy, if its kind has one: of a key the JSON text as stored.
+    /// The resource's own policy, if it has one: the JSON text as stored, of a bucket, a key, or the
+    /// role that is to be assumed.
     pub resource_policy: Option<&'a str>,
     /// The resource's grants, if its kind has them.
     pub grants: Option<&'a dyn GrantSource>,
@@ -93,7 +128,9 @@ pub struct AccessRequest<'a> {
 
 /// The grants of one key, read only if the decision needs them.
 pub trait GrantSource: std::fmt::Debug {
-    /// The grants whose grantee could be the principal of `context`.
+    /// The grants whose grantee or retiring principal could be the principal of `context`. For
+    /// RetireGrant only the grant that is to be retired: with any other, a right to retire one would
+    /// be a right to retire all.
     fn grants_for(&self, context: &RequestContext) -> Vec<Grant>;
 }
 
@@ -159,13 +196,27 @@ impl<A: Action> Authorized<A> {
         context: &RequestContext,
         resource: Resource,
     ) -> Result<Self, Denied> {
-        let conditions = Conditions::default();
+        Self::check_with(by, context, resource, &Conditions::default(), None)
+    }
+
+    /// As [`Authorized::check`], with the request's own condition keys and the resource's policy.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check_with(
+        by: &dyn Authorizer,
+        context: &RequestContext,
+        resource: Resource,
+        conditions: &Conditions,
+        resource_policy: Option<&str>,
+    ) -> Result<Self, Denied> {
         by.decide(&AccessRequest {
             context,
             action: A::NAME,
             resource: &resource,
-            conditions: &conditions,
-            resource_policy: None,
+            conditions,
+            resource_policy,
             grants: None,
         })?;
         Ok(Self {
@@ -223,7 +274,12 @@ impl Authorizer for RootOnly {
                 | Resource::Object { .. }
                 | Resource::KeyService { .. }
                 | Resource::Key { .. }
-                | Resource::Alias { .. } => Ok(()),
+                | Resource::Alias { .. }
+                | Resource::Identity { .. } => Ok(()),
+                // Root users cannot assume roles.
+                Resource::RoleTrust { .. } => denied(&format!(
+                    "no resource-based policy allows the {action} action"
+                )),
             },
             Principal::Anonymous => Err(Denied {
                 message: "Access Denied".to_owned(),
@@ -245,9 +301,11 @@ fn quoted(resource: &Resource) -> String {
         Resource::Account { .. } | Resource::Bucket { .. } | Resource::Object { .. } => {
             format!("\"{}\"", resource.arn())
         }
-        Resource::KeyService { .. } | Resource::Key { .. } | Resource::Alias { .. } => {
-            resource.arn()
-        }
+        Resource::KeyService { .. }
+        | Resource::Key { .. }
+        | Resource::Alias { .. }
+        | Resource::RoleTrust { .. }
+        | Resource::Identity { .. } => resource.arn(),
     }
 }
 

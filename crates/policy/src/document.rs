@@ -46,7 +46,7 @@ pub struct Statement {
     pub principal: Option<PrincipalElement>,
     /// Which actions; without any it matches nothing.
     pub action: Option<ActionElement>,
-    /// Which resources; without any it matches nothing.
+    /// Which resources; without any it matches nothing, but in a trust policy its role.
     pub resource: Option<ResourceElement>,
     /// All must hold.
     pub conditions: Vec<Condition>,

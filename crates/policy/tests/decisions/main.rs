@@ -1,0 +1,8 @@
+//! Decisions: by tables of AWS's rules, by what must always hold, and by a second evaluator.
+#![cfg(test)]
+
+mod cases;
+mod oracle;
+mod properties;
+mod random;
+mod tables;
