@@ -22,6 +22,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from kmsraw import KmsRaw, checked
 from s3raw import Raw
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -214,6 +215,23 @@ def s3(clients):
 @pytest.fixture(scope="session")
 def raw(clients):
     return clients.raw()
+
+
+@pytest.fixture(scope="session")
+def kms(clients):
+    """A client of the key service whose answers are held against AWS's model."""
+    return checked(clients.boto(service="kms"))
+
+
+@pytest.fixture(scope="session")
+def kms_raw(shared):
+    return KmsRaw(shared)
+
+
+@pytest.fixture
+def key(kms):
+    """The ARN of a symmetric key of the test's own."""
+    return kms.create_key()["KeyMetadata"]["Arn"]
 
 
 def new_bucket(s3, name=None):

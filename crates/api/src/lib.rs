@@ -4,15 +4,22 @@
 //! It is **not** the place for rules about objects, keys or policies: those live behind the ports.
 //!
 //! ```text
-//!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> sigv4 (who asks) -> operation -> service
-//!                                                 chunked, form, xml (what was sent)
+//!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> front (which service) -> sigv4 (who asks)
+//!          -> s3, kms (which operation) -> service
+//!             chunked, form, xml, json (what was sent)
 //! ```
 
 pub mod chunked;
 mod error;
 pub mod form;
+mod front;
+mod intake;
+mod json;
+pub mod kms;
 pub mod limits;
 pub mod s3;
 pub mod server;
 pub mod sigv4;
 pub mod xml;
+
+pub use front::Front;

@@ -44,6 +44,10 @@ pub const XML_ELEMENTS_MAX: usize = 120_000;
 /// since 10,000 parts with checksums are larger).
 pub const XML_DOCUMENT_MAX_BYTES: usize = 2 << 20;
 
+/// Largest request of a JSON service, in bytes (ours; read before authentication, so it is small:
+/// twice the longest key policy that the shape of KMS allows).
+pub const JSON_DOCUMENT_MAX_BYTES: usize = 256 << 10;
+
 /// The head of an HTTP/1 request, in bytes (S3: 8 KB of headers; a query may be as long again).
 pub const HTTP_HEAD_MAX_BYTES: usize = 32 << 10;
 /// Headers of one request (ours).

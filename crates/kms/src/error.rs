@@ -8,7 +8,6 @@ use strongroom_rows::RowError;
 /// An error of the key service: the names are AWS's, the texts AWS's where they are known. Errors
 /// without a text have none there either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum KmsError {
     /// `AccessDeniedException`.
     #[error("{0}")]

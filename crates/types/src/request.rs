@@ -108,6 +108,11 @@ impl RequestId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// All bytes as a UUID, which is how the JSON and Query services print the id.
+    pub fn to_uuid(&self) -> String {
+        crate::kms::KeyId::from_bytes(self.0).to_string()
+    }
 }
 
 impl fmt::Display for RequestId {

@@ -18,9 +18,10 @@ use super::call::{Call, blocking};
 use super::handle_multipart::location;
 use super::handle_object::set_put_headers;
 use super::route::Reply;
-use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply, sign_in};
+use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply};
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
+use crate::intake;
 use crate::sigv4::{AuthError, Payload};
 use crate::xml::XmlWriter;
 
@@ -37,7 +38,8 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let mut form = OpenForm::read_fields(body, &call.parts.headers).await?;
     form.fields.substitute_filename(&form.filename);
     let verified = call.verifier.verify_post(&bucket, &form.fields)?;
-    sign_in(&mut call.context, verified.credential.as_deref());
+    let context = Arc::make_mut(&mut call.context);
+    intake::sign_in(context, verified.credential.as_deref());
     let key = form.fields.get("key").ok_or_else(|| {
         let message = "Bucket POST must contain a field named 'key'.  If it is specified, please \
                        check the order of the fields.";

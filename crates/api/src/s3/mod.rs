@@ -33,7 +33,6 @@ mod unconfigured;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -43,20 +42,23 @@ use http::{Request, Response};
 use http_body::Body;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::S3;
-use strongroom_types::{Principal, Region, RequestContext, RequestId};
+use strongroom_types::{Region, RequestId};
 
 pub use body::ResponseBody;
 pub use keep_alive::KeepAlive;
 
+pub(crate) use body::AnyBody;
+pub(crate) use reply::set as set_header;
+
 use address::Address;
-use body::AnyBody;
 use call::Call;
 use route::{Handler, Level, Reply, Seen};
 
 use crate::error::{ErrorPlace, error_response};
+use crate::intake;
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
-use crate::sigv4::{Credential, Verifier};
+use crate::sigv4::Verifier;
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -144,12 +146,13 @@ impl S3Api {
         } = self
             .answer(parts, AnyBody::new(body), connection, request_id, &host_id)
             .await;
+        let request_id = request_id.to_string();
         let headers = response.headers_mut();
-        reply::set(headers, "x-amz-request-id", &request_id.to_string());
+        reply::set(headers, "x-amz-request-id", &request_id);
         reply::set(headers, "x-amz-id-2", &host_id);
         reply::set(headers, "server", "Strongroom");
         let took = self.clock.monotonic().saturating_sub(started);
-        record((operation, action), &method, &response, request_id, took);
+        intake::record((operation, action), &method, &response, &request_id, took);
         response
     }
 
@@ -227,20 +230,9 @@ impl S3Api {
             headers: &parts.headers,
         };
         let route = route::select(&seen)?;
-        let mut context = Arc::new(RequestContext {
-            request_id,
-            received: self.clock.now(),
-            principal: Principal::Anonymous,
-            canonical_id: None,
-            access_key_id: None,
-            session: None,
-            via_service: None,
-            region: self.options.region.clone(),
-            source_ip: connection.peer.ip(),
-            transport: connection.transport,
-            user_agent: user_agent(&parts),
-        });
-        sign_in(&mut context, verified.credential.as_deref());
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(&parts, &connection, request_id, received, region);
+        intake::sign_in(&mut context, verified.credential.as_deref());
         place.bucket = address.bucket.clone().unwrap_or_default();
         if let Some(upload_id) = query.get("uploadId") {
             place.upload_id = String::from_utf8_lossy(upload_id).into_owned();
@@ -254,7 +246,7 @@ impl S3Api {
             s3: self.s3.clone(),
             options: self.options.clone(),
             verifier: self.verifier.clone(),
-            context,
+            context: Arc::new(context),
             parts,
             query,
             address,
@@ -285,54 +277,6 @@ impl crate::server::Handler for S3Api {
     }
 }
 
-/// Writes who signed into the context.
-fn sign_in(context: &mut Arc<RequestContext>, credential: Option<&Credential>) {
-    if let Some(credential) = credential {
-        let context = Arc::make_mut(context);
-        context.principal = credential.principal.clone();
-        context.canonical_id = Some(credential.canonical_id.clone());
-        context.access_key_id = Some(credential.access_key_id.clone());
-    }
-}
-
 fn header_text(parts: &Parts, name: &str) -> Option<String> {
     Some(parts.headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-/// Longest user agent kept, in bytes.
-const USER_AGENT_MAX_BYTES: usize = 512;
-
-fn user_agent(parts: &Parts) -> Option<Arc<str>> {
-    let text = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
-    Some(text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).into())
-}
-
-/// The request's line in the log, and its metrics. No names, keys, queries or headers: what a log
-/// may hold is chosen field by field.
-fn record(
-    (operation, action): (&'static str, &'static str),
-    method: &http::Method,
-    response: &Response<ResponseBody>,
-    request_id: RequestId,
-    took: Duration,
-) {
-    let status = response.status().as_u16();
-    let bytes = Body::size_hint(response.body()).exact();
-    tracing::info!(
-        %request_id,
-        operation,
-        action,
-        %method,
-        status,
-        bytes,
-        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "request"
-    );
-    let labels = [
-        ("operation", operation.to_owned()),
-        ("status", status.to_string()),
-    ];
-    metrics::counter!("strongroom_requests_total", &labels).increment(1);
-    metrics::histogram!("strongroom_request_seconds", "operation" => operation)
-        .record(took.as_secs_f64());
 }

@@ -1,0 +1,84 @@
+//! What every protocol does with a request beside its own part: the context in which the request is
+//! decided, its line in the log, and its metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Response};
+use http_body::Body;
+use strongroom_types::{Principal, Region, RequestContext, RequestId, Timestamp};
+
+use crate::s3::ResponseBody;
+use crate::server::ConnectionInfo;
+use crate::sigv4::Credential;
+
+/// The context of a request that arrived over `connection`; nobody has signed it yet.
+pub(crate) fn context(
+    parts: &Parts,
+    connection: &ConnectionInfo,
+    request_id: RequestId,
+    received: Timestamp,
+    region: Region,
+) -> RequestContext {
+    RequestContext {
+        request_id,
+        received,
+        principal: Principal::Anonymous,
+        canonical_id: None,
+        access_key_id: None,
+        session: None,
+        via_service: None,
+        region,
+        source_ip: connection.peer.ip(),
+        transport: connection.transport,
+        user_agent: user_agent(parts),
+    }
+}
+
+/// Writes who signed into the context; nothing when nobody did.
+pub(crate) fn sign_in(context: &mut RequestContext, credential: Option<&Credential>) {
+    if let Some(credential) = credential {
+        context.principal = credential.principal.clone();
+        context.canonical_id = Some(credential.canonical_id.clone());
+        context.access_key_id = Some(credential.access_key_id.clone());
+    }
+}
+
+/// Longest user agent kept, in bytes.
+const USER_AGENT_MAX_BYTES: usize = 512;
+
+fn user_agent(parts: &Parts) -> Option<Arc<str>> {
+    let text = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
+    Some(text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).into())
+}
+
+/// The request's line in the log, and its metrics. No names, keys, queries, headers or bodies: what
+/// a log may hold is chosen field by field.
+pub(crate) fn record(
+    (operation, action): (&'static str, &'static str),
+    method: &Method,
+    response: &Response<ResponseBody>,
+    request_id: &str,
+    took: Duration,
+) {
+    let status = response.status().as_u16();
+    let bytes = Body::size_hint(response.body()).exact();
+    tracing::info!(
+        request_id,
+        operation,
+        action,
+        %method,
+        status,
+        bytes,
+        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "request"
+    );
+    let labels = [
+        ("operation", operation.to_owned()),
+        ("status", status.to_string()),
+    ];
+    metrics::counter!("strongroom_requests_total", &labels).increment(1);
+    metrics::histogram!("strongroom_request_seconds", "operation" => operation)
+        .record(took.as_secs_f64());
+}

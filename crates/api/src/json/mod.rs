@@ -1,0 +1,28 @@
+//! AWS JSON 1.1: what every service of that protocol does with a request.
+//!
+//! ```text
+//!   size -> sigv4 -> target (the service's table) -> document -> shapes -> Input
+//!                                                                            |
+//!   client <- Writer, or {"__type", "message"} <------------------ the operation
+//! ```
+//!
+//! The service gives a table of operations ([`Operation`]) whose members are described by shapes;
+//! nothing here knows what an operation means. Bodies hold key material: they are wiped, and never
+//! logged.
+//!
+//! Source: Smithy, "AWS JSON 1.1 protocol"; the error texts of AWS's services.
+
+mod body;
+mod edge;
+mod error;
+mod read;
+mod shape;
+mod write;
+
+pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run};
+pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
+pub(crate) use read::{Input, read_input};
+#[cfg(test)]
+pub(crate) use shape::described;
+pub(crate) use shape::{Choice, Length, Member, Pattern, Shape, choice};
+pub(crate) use write::Writer;

@@ -1,0 +1,133 @@
+//! The table of operations.
+
+use strongroom_kms::{KeyService, KmsError};
+use strongroom_types::RequestContext;
+
+use super::{
+    handle_aliases, handle_asymmetric, handle_crypto, handle_grants, handle_import, handle_keys,
+    handle_policies, handle_rotation, shapes,
+};
+use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
+use crate::sigv4::Service;
+
+impl JsonService for KeyService {
+    const SERVICE: Service = Service::Kms;
+    const TARGET_PREFIX: &'static str = "TrentService.";
+
+    fn operation(name: &str) -> Option<&'static Operation<Self>> {
+        all().find(|operation| operation.name == name)
+    }
+
+    fn resident(&self) -> Option<&Self> {
+        Self::resident(self)
+    }
+
+    fn broken() -> ErrorAnswer {
+        super::error::answer(&KmsError::Unavailable)
+    }
+}
+
+/// Every operation that AWS has.
+pub(super) fn all() -> impl Iterator<Item = &'static Operation<KeyService>> {
+    SUPPORTED.iter().chain(UNSUPPORTED)
+}
+
+/// Rows: the name, the IAM action where it has another name, `worker` or `memory` first, members, handler.
+macro_rules! operations {
+    ($($name:ident $(($action:literal))? $place:ident $members:ident $module:ident::$handler:ident;)+) => {
+        /// All operations that are supported.
+        const SUPPORTED: &[Operation<KeyService>] = &[$(
+            Operation {
+                name: stringify!($name),
+                action: operations!(@action $name $($action)?),
+                members: shapes::$members,
+                run: operations!(@$place $module::$handler),
+            },
+        )+];
+    };
+    (@action $name:ident) => { concat!("kms:", stringify!($name)) };
+    (@action $name:ident $action:literal) => { concat!("kms:", $action) };
+    (@worker $handler:path) => { Run::Worker($handler) };
+    (@memory $handler:path) => { Run::MemoryFirst($handler) };
+}
+
+operations! {
+    CreateKey worker CREATE_KEY handle_keys::create_key;
+    DescribeKey worker DESCRIBE_KEY handle_keys::describe_key;
+    ListKeys worker LIST_KEYS handle_keys::list_keys;
+    EnableKey worker ENABLE_KEY handle_keys::enable_key;
+    DisableKey worker DISABLE_KEY handle_keys::disable_key;
+    UpdateKeyDescription worker UPDATE_KEY_DESCRIPTION handle_keys::update_key_description;
+    ScheduleKeyDeletion worker SCHEDULE_KEY_DELETION handle_keys::schedule_key_deletion;
+    CancelKeyDeletion worker CANCEL_KEY_DELETION handle_keys::cancel_key_deletion;
+    GetKeyLastUsage worker GET_KEY_LAST_USAGE handle_keys::get_key_last_usage;
+    CreateAlias worker CREATE_ALIAS handle_aliases::create_alias;
+    UpdateAlias worker UPDATE_ALIAS handle_aliases::update_alias;
+    DeleteAlias worker DELETE_ALIAS handle_aliases::delete_alias;
+    ListAliases worker LIST_ALIASES handle_aliases::list_aliases;
+    PutKeyPolicy worker PUT_KEY_POLICY handle_policies::put_key_policy;
+    GetKeyPolicy worker GET_KEY_POLICY handle_policies::get_key_policy;
+    ListKeyPolicies worker LIST_KEY_POLICIES handle_policies::list_key_policies;
+    TagResource worker TAG_RESOURCE handle_policies::tag_resource;
+    UntagResource worker UNTAG_RESOURCE handle_policies::untag_resource;
+    ListResourceTags worker LIST_RESOURCE_TAGS handle_policies::list_resource_tags;
+    Encrypt memory ENCRYPT handle_crypto::encrypt;
+    Decrypt memory DECRYPT handle_crypto::decrypt;
+    ReEncrypt ("ReEncryptFrom") memory RE_ENCRYPT handle_crypto::re_encrypt;
+    GenerateDataKey memory GENERATE_DATA_KEY handle_crypto::generate_data_key;
+    GenerateDataKeyWithoutPlaintext memory GENERATE_DATA_KEY_WITHOUT_PLAINTEXT handle_crypto::generate_data_key_without_plaintext;
+    GenerateDataKeyPair worker GENERATE_DATA_KEY_PAIR handle_crypto::generate_data_key_pair;
+    GenerateDataKeyPairWithoutPlaintext worker GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT handle_crypto::generate_data_key_pair_without_plaintext;
+    GenerateRandom memory GENERATE_RANDOM handle_crypto::generate_random;
+    Sign worker SIGN handle_asymmetric::sign;
+    Verify worker VERIFY handle_asymmetric::verify;
+    GetPublicKey worker GET_PUBLIC_KEY handle_asymmetric::get_public_key;
+    GenerateMac worker GENERATE_MAC handle_asymmetric::generate_mac;
+    VerifyMac worker VERIFY_MAC handle_asymmetric::verify_mac;
+    DeriveSharedSecret worker DERIVE_SHARED_SECRET handle_asymmetric::derive_shared_secret;
+    EnableKeyRotation worker ENABLE_KEY_ROTATION handle_rotation::enable_key_rotation;
+    DisableKeyRotation worker DISABLE_KEY_ROTATION handle_rotation::disable_key_rotation;
+    GetKeyRotationStatus worker GET_KEY_ROTATION_STATUS handle_rotation::get_key_rotation_status;
+    RotateKeyOnDemand worker ROTATE_KEY_ON_DEMAND handle_rotation::rotate_key_on_demand;
+    ListKeyRotations worker LIST_KEY_ROTATIONS handle_rotation::list_key_rotations;
+    GetParametersForImport worker GET_PARAMETERS_FOR_IMPORT handle_import::get_parameters_for_import;
+    ImportKeyMaterial worker IMPORT_KEY_MATERIAL handle_import::import_key_material;
+    DeleteImportedKeyMaterial worker DELETE_IMPORTED_KEY_MATERIAL handle_import::delete_imported_key_material;
+    CreateGrant worker CREATE_GRANT handle_grants::create_grant;
+    ListGrants worker LIST_GRANTS handle_grants::list_grants;
+    ListRetirableGrants worker LIST_RETIRABLE_GRANTS handle_grants::list_retirable_grants;
+    RetireGrant worker RETIRE_GRANT handle_grants::retire_grant;
+    RevokeGrant worker REVOKE_GRANT handle_grants::revoke_grant;
+}
+
+/// Operations that AWS has and this server has not: keys in other Regions and custom key stores.
+macro_rules! unsupported {
+    ($($name:ident)+) => {
+        const UNSUPPORTED: &[Operation<KeyService>] = &[$(
+            Operation {
+                name: stringify!($name),
+                action: concat!("kms:", stringify!($name)),
+                members: &[],
+                run: Run::Worker(refuse),
+            },
+        )+];
+    };
+}
+
+unsupported! {
+    ReplicateKey
+    UpdatePrimaryRegion
+    CreateCustomKeyStore
+    DescribeCustomKeyStores
+    UpdateCustomKeyStore
+    DeleteCustomKeyStore
+    ConnectCustomKeyStore
+    DisconnectCustomKeyStore
+}
+
+fn refuse(_: &KeyService, _: &RequestContext, _: &Input) -> Outcome {
+    Err(super::error::unsupported(
+        "This server has no keys in other Regions and no custom key stores.",
+    )
+    .into())
+}
