@@ -48,13 +48,22 @@ pub enum Resource {
         /// Its ARN.
         arn: AliasArn,
     },
+    /// Something of IAM or STS: a user, group, role, policy or session, existing or not.
+    Identity {
+        /// The account that it is in; of the policies that AWS manages the caller's.
+        account: AccountId,
+        /// Its ARN; of lists up to the kind (`arn:aws:iam::111122223333:user/`).
+        arn: String,
+    },
 }
 
 impl Resource {
     /// The account that owns the resource.
     pub fn owner(&self) -> AccountId {
         match self {
-            Self::Account { account } | Self::KeyService { account } => *account,
+            Self::Account { account }
+            | Self::KeyService { account }
+            | Self::Identity { account, .. } => *account,
             Self::Key { arn, .. } => arn.account,
             Self::Alias { arn } => arn.account,
             Self::Bucket { owner, .. } | Self::Object { owner, .. } => *owner,
@@ -70,6 +79,7 @@ impl Resource {
             Self::KeyService { .. } => "*".to_owned(),
             Self::Key { arn, .. } => arn.to_string(),
             Self::Alias { arn } => arn.to_string(),
+            Self::Identity { arn, .. } => arn.clone(),
         }
     }
 }
@@ -223,7 +233,8 @@ impl Authorizer for RootOnly {
                 | Resource::Object { .. }
                 | Resource::KeyService { .. }
                 | Resource::Key { .. }
-                | Resource::Alias { .. } => Ok(()),
+                | Resource::Alias { .. }
+                | Resource::Identity { .. } => Ok(()),
             },
             Principal::Anonymous => Err(Denied {
                 message: "Access Denied".to_owned(),
@@ -245,9 +256,10 @@ fn quoted(resource: &Resource) -> String {
         Resource::Account { .. } | Resource::Bucket { .. } | Resource::Object { .. } => {
             format!("\"{}\"", resource.arn())
         }
-        Resource::KeyService { .. } | Resource::Key { .. } | Resource::Alias { .. } => {
-            resource.arn()
-        }
+        Resource::KeyService { .. }
+        | Resource::Key { .. }
+        | Resource::Alias { .. }
+        | Resource::Identity { .. } => resource.arn(),
     }
 }
 
