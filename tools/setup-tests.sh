@@ -26,6 +26,7 @@ restic restic
 openssl openssl
 ip iproute2
 hostname hostname
+faketime faketime
 LIST
 # Debian splits the venv module off; its absence only shows in ensurepip.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

@@ -24,6 +24,16 @@ use strongroom_types::{
     AccessKeyId, AccountId, BucketName, CanonicalId, Principal, RangeSpec, Region, Timestamp,
 };
 
+/// The beginning of an operation's name on the first line, and a JSON document: every input shape of
+/// the key service.
+pub fn json_request(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n');
+    let (name, document) = data.split_at(end.unwrap_or(data.len()));
+    if let Ok(name) = std::str::from_utf8(name) {
+        let _ = strongroom_api::kms::fuzzing::request(name, document.get(1..).unwrap_or_default());
+    }
+}
+
 /// A head, `METHOD uri` and a line for each header: claim, query and canonical request.
 pub fn sigv4_authorization(data: &[u8]) {
     let Some(parts) = parts(data) else {

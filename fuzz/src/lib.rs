@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("post_policy", edge::post_policy),
     ("xml_request", edge::xml_request),
     ("headers", edge::headers),
+    ("json_request", edge::json_request),
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
     ("policy_document", policy::policy_document),

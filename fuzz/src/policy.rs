@@ -27,7 +27,13 @@ pub fn policy_document(data: &[u8]) {
     for statement in &document.statements {
         assert!(statement.conditions.len() <= VALUES_MAX);
         let arn = key.to_string();
-        let _ = statement.resource.as_ref().map(|element| element.covers(&arn));
-        let _ = statement.action.as_ref().map(|element| element.covers("kms:Decrypt"));
+        let _ = statement
+            .resource
+            .as_ref()
+            .map(|element| element.covers(&arn));
+        let _ = statement
+            .action
+            .as_ref()
+            .map(|element| element.covers("kms:Decrypt"));
     }
 }

@@ -75,7 +75,9 @@ class Server:
         return self
 
     def start(self, *more):
-        self.spawn(*more)
+        return self.spawn(*more).await_ready()
+
+    def await_ready(self):
         out, text = self.process.stdout, b""
         os.set_blocking(out.fileno(), False)
         deadline = time.monotonic() + START_LIMIT_SECONDS
@@ -160,6 +162,11 @@ class Clients:
         a = self.access
         return clean_env(home, **{"AWS_ENDPOINT_URL": a.http, "AWS_ACCESS_KEY_ID": a.access,
                                   "AWS_SECRET_ACCESS_KEY": a.secret, "AWS_DEFAULT_REGION": a.region, **more})
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-sse-matrix", action="store_true",
+                     help="write the table of docs/compatibility.md anew (test_sse_matrix.py, with -n0)")
 
 
 def pytest_collection_modifyitems(items):

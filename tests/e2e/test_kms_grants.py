@@ -12,17 +12,16 @@ def root(key):
 
 
 def test_grants_are_listed_as_they_were_made(kms, key, root):
-    user = root.replace("root", "user/alice")
-    made = kms.create_grant(KeyId=key, GranteePrincipal=user, RetiringPrincipal=root, Operations=["Decrypt", "Encrypt"],
+    made = kms.create_grant(KeyId=key, GranteePrincipal=root, RetiringPrincipal=root, Operations=["Decrypt", "Encrypt"],
                             Constraints={"EncryptionContextSubset": {"a": "1"}}, Name="mine")
     assert len(made["GrantId"]) == 64 and 0 < len(made["GrantToken"]) <= 8192
     [grant] = kms.list_grants(KeyId=key)["Grants"]
     assert grant.pop("CreationDate")
     assert set(grant.pop("Operations")) == {"Decrypt", "Encrypt"}
-    assert grant == {"KeyId": key, "GrantId": made["GrantId"], "Name": "mine", "GranteePrincipal": user,
+    assert grant == {"KeyId": key, "GrantId": made["GrantId"], "Name": "mine", "GranteePrincipal": root,
                      "RetiringPrincipal": root, "IssuingAccount": root,
                      "Constraints": {"EncryptionContextSubset": {"a": "1"}}}
-    again = kms.create_grant(KeyId=key, GranteePrincipal=user, RetiringPrincipal=root,
+    again = kms.create_grant(KeyId=key, GranteePrincipal=root, RetiringPrincipal=root,
                              Operations=["Decrypt", "Encrypt"], Name="mine",
                              Constraints={"EncryptionContextSubset": {"a": "1"}})
     assert again["GrantId"] == made["GrantId"] and again["GrantToken"] != made["GrantToken"]
@@ -39,6 +38,12 @@ def test_grants_without_a_name_are_new_each_time_and_come_in_pages(kms, key, roo
     [only] = kms.list_grants(KeyId=key, GrantId=one)["Grants"]
     assert only["GrantId"] == one
     assert kms.list_grants(KeyId=key, GranteePrincipal=root.replace("root", "user/nobody"))["Grants"] == []
+
+
+def test_principals_that_are_not_there_get_nothing(kms, key, root):
+    error = refused(kms.create_grant, KeyId=key, GranteePrincipal=root.replace("root", "user/nobody"),
+                    Operations=["Decrypt"])
+    assert (error.status, error.code) == (400, "InvalidArnException")
 
 
 def test_grants_are_revoked_and_retired(kms, key, root):

@@ -1,12 +1,17 @@
 """What the owner of a server does with its commands, and what happens when the key file is not the right one."""
 
+import os
+import pty
+import selectors
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import Clients, binary, clean_env, files, new_bucket
+from conftest import Clients, binary, clean_env, files, new_bucket, poll
 
 
 def strongroom(server, *command):
@@ -138,3 +143,95 @@ def test_bodies_without_their_metadata_are_not_swept_away(make_server):
     (server.home / "meta").rename(server.data / "meta")
     server.start()
     assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"b" * 300_000
+
+
+def test_a_hangup_opens_the_log_file_again(make_server):
+    server = make_server()
+    raw = Clients(server.access()).raw()
+    assert raw.send("GET", "/").status == 200
+    rotated = server.log.with_suffix(".1")
+    server.log.rename(rotated)
+    assert raw.send("GET", "/").status == 200
+    assert not server.log.exists()
+    server.process.send_signal(signal.SIGHUP)
+    poll(lambda: server.log.exists() and "log file opened again" in server.log.read_text(), 20)
+    assert server.log.stat().st_mode & 0o777 == 0o600
+    kept = rotated.read_bytes()
+    assert b"log file opened again" not in kept
+    # A name that cannot be opened costs no line: the log stays where it is.
+    moved = server.log.with_suffix(".2")
+    server.log.rename(moved)
+    server.log.mkdir()
+    server.process.send_signal(signal.SIGHUP)
+    poll(lambda: "log file not opened again" in moved.read_text(), 20)
+    server.log.rmdir()
+    server.stop()
+    assert "stopped" in moved.read_text() and rotated.read_bytes() == kept
+
+
+class Terminal:
+    """A first start by a person: standard input and error are a terminal, standard output is read by the suite."""
+
+    def __init__(self, server):
+        self.server = server
+        self.master, slave = pty.openpty()
+        server.process = subprocess.Popen(server.command(), stdin=slave, stdout=subprocess.PIPE, stderr=slave,
+                                          cwd=server.home, env=clean_env(server.home), start_new_session=True)
+        os.close(slave)
+        self.shown = ""
+
+    def await_question(self, limit_seconds=30):
+        deadline = time.monotonic() + limit_seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.master, selectors.EVENT_READ)
+            while "Enter to skip" not in self.shown:
+                assert selector.select(deadline - time.monotonic()), f"no question: {self.shown!r}"
+                self.shown += os.read(self.master, 4096).decode()
+        assert self.server.process.poll() is None
+
+    def answer(self, text):
+        self.await_question()
+        os.write(self.master, f"{text}\n".encode())
+
+
+def seals(server):
+    shown = strongroom(server, "seal", "list", "--data", server.data)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def test_the_first_start_offers_a_second_key_file_that_opens_the_data_alone(make_server):
+    server = make_server(start=False)
+    second = server.home / "elsewhere" / "second.key"
+    Terminal(server).answer(second)
+    server.await_ready()
+    assert second.stat().st_mode & 0o777 == 0o600
+    assert str(server.key_file) in seals(server) and str(second) in seals(server)
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=(bucket := new_bucket(s3)), Key="k", Body=b"body")
+    server.stop()
+    server.key_file.unlink()
+    server.key_file = second
+    # Nobody is asked at a later start: without an answer it would never be ready.
+    Terminal(server)
+    server.await_ready()
+    assert Clients(server.access()).raw().send("GET", f"/{bucket}/k").body == b"body"
+
+
+def test_the_offer_of_a_second_key_file_may_be_declined(make_server):
+    server = make_server(start=False)
+    Terminal(server).answer("")
+    server.await_ready()
+    assert str(server.key_file) in seals(server)
+    assert len(files(server.key_file.parent)) == 1
+    server.restart()
+
+
+def test_a_second_key_file_beside_the_data_is_refused_and_the_first_one_still_opens(make_server):
+    server = make_server(start=False)
+    Terminal(server).answer(server.data / "second.key")
+    assert server.process.wait(30) == 2
+    server.process.stdout.close()
+    assert not (server.data / "second.key").exists()
+    server.start()
+    assert "second.key" not in seals(server)

@@ -116,6 +116,8 @@ pub struct FormDecoder {
     /// `CR LF -- boundary`, the end of every part.
     delimiter: Vec<u8>,
     buffer: BytesMut,
+    /// Bytes at the buffer's front that hold no beginning of what is looked for.
+    searched: usize,
     state: State,
     fields: Vec<(String, String)>,
     fields_bytes: usize,
@@ -150,6 +152,7 @@ impl FormDecoder {
             delimiter: [b"\r\n--", boundary.as_bytes()].concat(),
             // A line break in front of the body lets the first delimiter look like the others.
             buffer: BytesMut::from(&b"\r\n"[..]),
+            searched: 0,
             state: State::Preamble,
             fields: Vec::new(),
             fields_bytes: 0,
@@ -201,7 +204,7 @@ impl FormDecoder {
         match self.state {
             State::Preamble => {
                 let max = FORM_PART_HEADER_MAX_BYTES;
-                let Some(at) = self.find(&self.delimiter, max, FormError::Malformed)? else {
+                let Some(at) = self.find(Until::Delimiter, max, FormError::Malformed)? else {
                     return Ok(false);
                 };
                 self.skip(at.saturating_add(self.delimiter.len()));
@@ -221,7 +224,7 @@ impl FormDecoder {
             }
             State::Head => {
                 let max = FORM_PART_HEADER_MAX_BYTES;
-                let Some(end) = self.find(b"\r\n\r\n", max, FormError::FieldsTooLarge)? else {
+                let Some(end) = self.find(Until::EndOfHead, max, FormError::FieldsTooLarge)? else {
                     return Ok(false);
                 };
                 let head = self.buffer.split_to(end);
@@ -246,7 +249,7 @@ impl FormDecoder {
             }
             State::Field => {
                 let max = FORM_FIELDS_MAX_BYTES.saturating_sub(self.fields_bytes);
-                let Some(end) = self.find(&self.delimiter, max, FormError::FieldsTooLarge)? else {
+                let Some(end) = self.find(Until::Delimiter, max, FormError::FieldsTooLarge)? else {
                     return Ok(false);
                 };
                 let value = self.buffer.split_to(end);
@@ -291,15 +294,27 @@ impl FormDecoder {
         drop(self.buffer.split_to(len));
     }
 
-    /// Where `end` begins, if it has arrived; `error` when it begins behind `max` bytes or cannot
-    /// begin before. The pieces in which a body arrives make no difference.
-    fn find(&self, end: &[u8], max: usize, error: FormError) -> Result<Option<usize>, FormError> {
-        let found = memmem::find(&self.buffer, end);
+    /// Where `until` begins, if it has arrived; `error` when it begins behind `max` bytes or cannot
+    /// begin before. The pieces in which a body arrives make no difference, not to the work either:
+    /// what was searched is not searched again.
+    fn find(
+        &mut self,
+        until: Until,
+        max: usize,
+        error: FormError,
+    ) -> Result<Option<usize>, FormError> {
+        let end: &[u8] = match until {
+            Until::Delimiter => &self.delimiter,
+            Until::EndOfHead => b"\r\n\r\n",
+        };
+        let rest = self.buffer.get(self.searched..).unwrap_or_default();
+        let found = memmem::find(rest, end).map(|at| self.searched.saturating_add(at));
         // What is not found may begin in the last bytes.
         let earliest = found.unwrap_or_else(|| {
             let arrived = self.buffer.len().saturating_add(1);
             arrived.saturating_sub(end.len())
         });
+        self.searched = if found.is_some() { 0 } else { earliest };
         if earliest > max {
             Err(error)
         } else {
@@ -314,6 +329,13 @@ impl FormDecoder {
         }
         Ok(())
     }
+}
+
+/// What ends the bytes that are being gathered.
+#[derive(Clone, Copy)]
+enum Until {
+    Delimiter,
+    EndOfHead,
 }
 
 struct PartHead {
@@ -418,6 +440,19 @@ mod tests {
         decoder.finish()?;
         let (fields, filename) = head.ok_or(FormError::NoFile)?;
         Ok((fields, filename, file))
+    }
+
+    /// Found by fuzzing: a field that came byte by byte was searched from its start for each of them.
+    #[test]
+    fn what_was_searched_is_not_searched_again() {
+        let mut decoder = FormDecoder::new("multipart/form-data; boundary=b").unwrap();
+        let head = "--b\r\ncontent-disposition: form-data; name=\"key\"\r\n\r\n";
+        decoder.push(head.as_bytes()).unwrap();
+        for len in 1..=1000_usize {
+            decoder.push(b"x").unwrap();
+            assert_eq!(decoder.pending_bytes(), len);
+            assert_eq!(decoder.searched, len.saturating_sub("\r\n--".len()));
+        }
     }
 
     #[test]

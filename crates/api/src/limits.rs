@@ -66,10 +66,14 @@ pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(30);
 /// The least that a body must bring within one window, in bytes (ours: 1 KiB/s).
 pub const BODY_RATE_MIN_BYTES: u64 = 30 << 10;
-/// How long a peer may take none of the bytes that we send (ours).
+/// How long a peer may take none of the bytes that we send, or on HTTP/2 leave no room for the next
+/// piece of an answer (ours).
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Connections at a time (ours).
+/// Connections at a time (ours). One peer has at most as many of them as it leaves free.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// How many times the free connections a peer on this host may have (ours: 7 of 8 in all). It may be
+/// a proxy that stands for everybody, and the rest lets its operator in beside it.
+pub const CONNECTIONS_LOOPBACK_SHARE: usize = 7;
 /// Streams of one HTTP/2 connection at a time (ours).
 pub const HTTP2_STREAMS_MAX: u32 = 64;
 /// Header list of one HTTP/2 request, in bytes (ours, as for HTTP/1).

@@ -18,14 +18,14 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use strongroom_api::limits::{HTTP_HEAD_MAX_BYTES, HTTP_HEADERS_MAX};
+use strongroom_api::limits::{CONNECTIONS_MAX, HTTP_HEAD_MAX_BYTES, HTTP_HEADERS_MAX};
 use strongroom_api::server::{
     BoxError, ConnectionInfo, ManagementRoutes, MetricsAudience, RequestBody, Server,
     ServerOptions, ShutdownSwitch, TlsFiles,
 };
 use strongroom_types::{Timestamp, TlsVersion, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -71,6 +71,10 @@ struct Running {
 }
 
 async fn start(grace: Duration) -> Running {
+    start_with(grace, CONNECTIONS_MAX).await
+}
+
+async fn start_with(grace: Duration, connections_max: usize) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let files = TlsFiles {
         certificate: directory.path().join("tls.crt"),
@@ -88,6 +92,7 @@ async fn start(grace: Duration) -> Running {
     options.https = vec!["127.0.0.1:0".parse().unwrap()];
     options.tls = Some(files);
     options.grace = grace;
+    options.connections_max = connections_max;
     let server = Server::bind(options).await.unwrap();
     let (http, https) = (server.http_addresses()[0], server.https_addresses()[0]);
     let (switch, shutdown) = ShutdownSwitch::new();
@@ -304,6 +309,58 @@ async fn a_panic_takes_down_one_request_only() {
             .await
             .ends_with("Plain")
     );
+}
+
+/// A connection from another address of this host, which counts as another peer.
+async fn connect_from(peer: &str, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{peer}:0").parse().unwrap()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Whether the connection gets an answer; it stays open then.
+async fn is_served(stream: &mut TcpStream) -> bool {
+    // What refuses it may be faster than we are: then writing fails already.
+    let written = stream
+        .write_all(b"GET /transport HTTP/1.1\r\nhost: h\r\n\r\n")
+        .await;
+    written.is_ok() && matches!(stream.read(&mut [0; 4096]).await, Ok(1..))
+}
+
+#[tokio::test]
+async fn a_peer_that_opens_all_connections_does_not_shut_out_another() {
+    let running = start_with(Duration::from_secs(5), 64).await;
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for count in 0..200 {
+        // Both listeners draw from the same seats.
+        let address = [running.http, running.https][count % 2];
+        let mut stream = connect_from("127.0.0.2", address).await;
+        // On the other one it stays in its handshake.
+        if address == running.https || is_served(&mut stream).await {
+            held.push(stream);
+        } else {
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "the flood is bounded");
+    for _ in 0..4 {
+        let mut stream = connect_from("127.0.0.3", running.http).await;
+        assert!(is_served(&mut stream).await, "another peer is let in");
+        held.push(stream);
+    }
+    // The flood ends: its peer is welcome again, as soon as the server has seen it end.
+    drop(held);
+    let welcome = async {
+        while !is_served(&mut connect_from("127.0.0.2", running.http).await).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), welcome)
+        .await
+        .unwrap();
+    running.switch.stop();
+    running.task.await.unwrap();
 }
 
 #[tokio::test]

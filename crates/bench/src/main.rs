@@ -9,8 +9,10 @@
 mod client;
 mod cpu;
 mod durable;
+mod kms;
 mod listing;
 mod memory;
+mod modes;
 mod null;
 mod parts;
 mod server;
@@ -75,6 +77,27 @@ enum Scenario {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Server CPU of PUT and GET in every encryption mode, against SSE-S3 in the same run.
+    Modes {
+        /// Seconds for each row and round.
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Measure only the sizes whose name contains this.
+        #[arg(long, default_value = "")]
+        only: String,
+    },
+    /// Rates of Decrypt and GenerateDataKey against an authenticated JSON call that does nothing.
+    Kms {
+        /// Seconds for each row and round.
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
     /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
     Startup,
     /// The bare hyper server that `cpu` compares against (started by it).
@@ -95,6 +118,20 @@ fn main() -> Result<()> {
         Scenario::Listing { keys } => listing::run(&arguments.binary, &arguments.directory, keys),
         Scenario::Memory { clients, seconds } => {
             memory::run(&arguments.binary, &arguments.directory, clients, seconds)
+        }
+        Scenario::Modes {
+            seconds,
+            rounds,
+            only,
+        } => modes::run(
+            &arguments.binary,
+            &arguments.directory,
+            seconds,
+            rounds,
+            &only,
+        ),
+        Scenario::Kms { seconds, rounds } => {
+            kms::run(&arguments.binary, &arguments.directory, seconds, rounds)
         }
         Scenario::Startup => startup::run(&arguments.binary, &arguments.directory),
         Scenario::Null => null::serve(),

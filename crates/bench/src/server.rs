@@ -71,8 +71,13 @@ impl Server {
         })
     }
 
-    /// A signer for this server's root credential.
+    /// A signer of S3 requests for this server's root credential.
     pub(crate) fn signer(&self) -> Result<Signer> {
+        self.signer_for("s3")
+    }
+
+    /// A signer of requests to `service`.
+    pub(crate) fn signer_for(&self, service: &'static str) -> Result<Signer> {
         let output = Command::new(&self.binary)
             .arg("env")
             .arg("--data")
@@ -95,7 +100,7 @@ impl Server {
             secret: value("AWS_SECRET_ACCESS_KEY")?,
             region: value("AWS_DEFAULT_REGION")?,
         };
-        Ok(Signer::new(credentials, &amz_date()))
+        Ok(Signer::new(credentials, service, &amz_date()))
     }
 
     /// CPU time so far, user and system.

@@ -31,22 +31,23 @@ impl Payload {
     }
 }
 
-/// A signer with its signing key of the day.
+/// A signer with its signing key of the day for one service.
 pub(crate) struct Signer {
     credentials: Credentials,
+    service: &'static str,
     key: hmac::Key,
     date: String,
 }
 
 impl Signer {
     /// `amz_date` is `YYYYMMDDTHHMMSSZ`.
-    pub(crate) fn new(credentials: Credentials, amz_date: &str) -> Self {
+    pub(crate) fn new(credentials: Credentials, service: &'static str, amz_date: &str) -> Self {
         let day: String = amz_date.chars().take(8).collect();
         let mut key = hmac::Key::new(
             hmac::HMAC_SHA256,
             format!("AWS4{}", credentials.secret).as_bytes(),
         );
-        for word in [day.as_str(), &credentials.region, "s3", "aws4_request"] {
+        for word in [day.as_str(), &credentials.region, service, "aws4_request"] {
             key = hmac::Key::new(
                 hmac::HMAC_SHA256,
                 hmac::sign(&key, word.as_bytes()).as_ref(),
@@ -54,6 +55,7 @@ impl Signer {
         }
         Self {
             credentials,
+            service,
             key,
             date: amz_date.to_owned(),
         }
@@ -84,7 +86,10 @@ impl Signer {
             canonical.extend([*name, ":", *value, "\n"]);
         }
         canonical.extend(["\n", &signed, "\n", content]);
-        let scope = format!("{day}/{}/s3/aws4_request", self.credentials.region);
+        let scope = format!(
+            "{day}/{}/{}/aws4_request",
+            self.credentials.region, self.service
+        );
         let hash = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{hash}", self.date);
         let signature = hex::encode(hmac::sign(&self.key, to_sign.as_bytes()));

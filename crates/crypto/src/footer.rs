@@ -20,6 +20,7 @@ const MAGIC: &[u8; 4] = b"SRF1";
 const END_MAGIC: &[u8; 8] = b"SRBFOOT1";
 const FIELD_WRAPPED_KEY: u8 = 1;
 const FIELD_RECORD: u8 = 2;
+const FIELD_ENCRYPTION: u8 = 3;
 /// Set in the type of a field that a reader may skip if it does not know it.
 const FIELD_OPTIONAL: u8 = 0x80;
 
@@ -31,6 +32,9 @@ pub struct Footer {
     /// The object's record, sealed with
     /// [`Attribute::FooterRecord`](crate::Attribute::FooterRecord). Opaque here.
     pub record: Vec<u8>,
+    /// What a key service needs to be told before the wrapped key opens, sealed by who wrote it.
+    /// Opaque here.
+    pub encryption: Option<Vec<u8>>,
 }
 
 /// Writes a footer. A record beyond [`FOOTER_MAX_BYTES`] makes one that no reader accepts.
@@ -38,6 +42,7 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
     let Footer {
         wrapped_key,
         record,
+        encryption,
     } = footer;
     let mut out = Vec::with_capacity(64 + wrapped_key.as_bytes().len() + record.len());
     out.extend_from_slice(MAGIC);
@@ -45,6 +50,10 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
     put_prefixed(&mut out, wrapped_key.as_bytes());
     out.push(FIELD_RECORD);
     put_prefixed(&mut out, record);
+    if let Some(encryption) = encryption {
+        out.push(FIELD_ENCRYPTION);
+        put_prefixed(&mut out, encryption);
+    }
     out.extend_from_slice(&be32(out.len() + FOOTER_END_LEN_BYTES));
     let checksum = crc32c(&out);
     out.extend_from_slice(&checksum);
@@ -95,7 +104,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
     if fields.array()? != MAGIC {
         return Err(FormatError::BadMagic);
     }
-    let (mut wrapped_key, mut record) = (None, None);
+    let (mut wrapped_key, mut record, mut encryption) = (None, None, None);
     while fields.remaining() > 0 {
         let kind = fields.u8()?;
         let value = fields.prefixed()?;
@@ -104,6 +113,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
                 wrapped_key = Some(WrappedKey::parse(value)?);
             }
             FIELD_RECORD if record.is_none() => record = Some(value.to_vec()),
+            FIELD_ENCRYPTION if encryption.is_none() => encryption = Some(value.to_vec()),
             FIELD_OPTIONAL.. => {}
             unknown => return Err(FormatError::UnknownField(unknown)),
         }
@@ -114,6 +124,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
     let footer = Footer {
         wrapped_key,
         record,
+        encryption,
     };
     Ok((footer, total))
 }

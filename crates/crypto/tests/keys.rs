@@ -378,6 +378,7 @@ fn footer_parses_from_the_end_of_a_file() {
     let footer = Footer {
         wrapped_key,
         record: b"sealed record".to_vec(),
+        encryption: None,
     };
     let bytes = encode_footer(&footer);
     let file = [&b"header and segments"[..], &bytes].concat();

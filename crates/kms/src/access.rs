@@ -21,6 +21,9 @@ use crate::operation::Operation;
 use crate::rows::AliasRow;
 use crate::{KeyService, KmsError, keys, states};
 
+/// Whether a key suits a request.
+pub(crate) type Suits<'a> = dyn Fn(&Key) -> Result<(), KmsError> + 'a;
+
 /// What an operation asks of a key.
 pub(crate) struct Ask<'a> {
     pub operation: Operation,
@@ -32,7 +35,7 @@ pub(crate) struct Ask<'a> {
     /// token must only be good.
     pub grant_tokens: &'a [String],
     /// Whether the key suits the request otherwise; asked together with its usage.
-    pub fits: Option<&'a dyn Fn(&Key) -> Result<(), KmsError>>,
+    pub fits: Option<&'a Suits<'a>>,
 }
 
 impl Ask<'static> {
@@ -159,7 +162,7 @@ impl KeyService {
     ) -> Result<Named, KmsError> {
         let invalid = || KmsError::NotFound(format!("Invalid keyId '{key_id}'"));
         let identifier = KeyIdentifier::parse(key_id).map_err(|_| invalid())?;
-        let account = self.account_of(caller, operation.action())?;
+        let account = Self::account_of(caller, operation.action())?;
         match identifier {
             KeyIdentifier::Id(id) => Ok(self.arn(account, id).into()),
             KeyIdentifier::Arn(arn) => {
@@ -206,11 +209,7 @@ impl KeyService {
     /// # Errors
     ///
     /// [`KmsError::AccessDenied`] for callers without one.
-    pub(crate) fn account_of(
-        &self,
-        caller: &RequestContext,
-        action: &str,
-    ) -> Result<AccountId, KmsError> {
+    pub(crate) fn account_of(caller: &RequestContext, action: &str) -> Result<AccountId, KmsError> {
         caller
             .principal
             .account()
@@ -224,7 +223,7 @@ impl KeyService {
         action: &'static str,
         conditions: Conditions,
     ) -> Result<AccountId, KmsError> {
-        let account = self.account_of(caller, action)?;
+        let account = Self::account_of(caller, action)?;
         self.decide(
             caller,
             action,

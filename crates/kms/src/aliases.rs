@@ -295,7 +295,7 @@ impl KeyService {
         name: &str,
         operation: Operation,
     ) -> Result<AliasArn, KmsError> {
-        let account = self.account_of(caller, operation.action())?;
+        let account = Self::account_of(caller, operation.action())?;
         Ok(self.alias_arn(account, parse_name(name)?))
     }
 

@@ -1,21 +1,18 @@
 //! What is done with keys that are not symmetric: Sign, Verify, GenerateMac, VerifyMac, GetPublicKey,
-//! DeriveSharedSecret; and RSA for Encrypt, Decrypt and ReEncrypt.
-
-use std::sync::Arc;
+//! DeriveSharedSecret.
 
 use strongroom_policy::Conditions;
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeySpec, KeyUsage, MacAlgorithm, MessageType, SigningAlgorithm};
 
 use crate::access::Ask;
-use crate::cache::OpenedKey;
 use crate::contention::until_undisturbed;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::{
     DeriveSharedSecretInput, DeriveSharedSecretOutput, GenerateMacInput, GenerateMacOutput,
     GetPublicKeyInput, GetPublicKeyOutput, KeyService, KmsError, SignInput, SignOutput,
-    VerifyInput, VerifyMacInput, VerifyMacOutput, VerifyOutput, states,
+    VerifyInput, VerifyMacInput, VerifyMacOutput, VerifyOutput,
 };
 
 impl KeyService {
@@ -27,16 +24,16 @@ impl KeyService {
     pub fn sign(&self, caller: &RequestContext, input: SignInput) -> Result<SignOutput, KmsError> {
         let message_type = input.message_type.unwrap_or(MessageType::Raw);
         let algorithm = input.signing_algorithm;
+        let fits = |key: &Key| check_signing(key, algorithm);
         let ask = Ask {
+            fits: Some(&fits),
             operation: Operation::Sign,
             conditions: signing_conditions(algorithm, message_type),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
-            fits: None,
         };
         let outcome = until_undisturbed(|| {
-            let fits = |key: &Key| check_signing(key, algorithm);
-            let opened = self.admit_fitting(caller, &input.key_id, &ask, fits)?;
+            let opened = self.admit(caller, &input.key_id, &ask)?;
             let (_, material) = self.current_material(&opened)?;
             Ok(SignOutput {
                 key_id: opened.key.arn.clone(),
@@ -61,16 +58,16 @@ impl KeyService {
     ) -> Result<VerifyOutput, KmsError> {
         let message_type = input.message_type.unwrap_or(MessageType::Raw);
         let algorithm = input.signing_algorithm;
+        let fits = |key: &Key| check_signing(key, algorithm);
         let ask = Ask {
+            fits: Some(&fits),
             operation: Operation::Verify,
             conditions: signing_conditions(algorithm, message_type),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
-            fits: None,
         };
         let outcome = until_undisturbed(|| {
-            let fits = |key: &Key| check_signing(key, algorithm);
-            let opened = self.admit_fitting(caller, &input.key_id, &ask, fits)?;
+            let opened = self.admit(caller, &input.key_id, &ask)?;
             let (_, material) = self.current_material(&opened)?;
             let key = material.private()?;
             key.verify(algorithm, message_type, &input.message, &input.signature)?;
@@ -94,16 +91,16 @@ impl KeyService {
         input: GenerateMacInput,
     ) -> Result<GenerateMacOutput, KmsError> {
         let algorithm = input.mac_algorithm;
+        let fits = |key: &Key| check_mac(key, algorithm);
         let ask = Ask {
+            fits: Some(&fits),
             operation: Operation::GenerateMac,
             conditions: Conditions::default().with("kms:MacAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
-            fits: None,
         };
         let outcome = until_undisturbed(|| {
-            let fits = |key: &Key| check_mac(key, algorithm);
-            let opened = self.admit_fitting(caller, &input.key_id, &ask, fits)?;
+            let opened = self.admit(caller, &input.key_id, &ask)?;
             let (_, material) = self.current_material(&opened)?;
             Ok(GenerateMacOutput {
                 mac: material.mac()?.mac(algorithm, &input.message)?,
@@ -125,16 +122,16 @@ impl KeyService {
         input: VerifyMacInput,
     ) -> Result<VerifyMacOutput, KmsError> {
         let algorithm = input.mac_algorithm;
+        let fits = |key: &Key| check_mac(key, algorithm);
         let ask = Ask {
+            fits: Some(&fits),
             operation: Operation::VerifyMac,
             conditions: Conditions::default().with("kms:MacAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
-            fits: None,
         };
         let outcome = until_undisturbed(|| {
-            let fits = |key: &Key| check_mac(key, algorithm);
-            let opened = self.admit_fitting(caller, &input.key_id, &ask, fits)?;
+            let opened = self.admit(caller, &input.key_id, &ask)?;
             let (_, material) = self.current_material(&opened)?;
             material
                 .mac()?
@@ -197,11 +194,11 @@ impl KeyService {
     ) -> Result<DeriveSharedSecretOutput, KmsError> {
         let algorithm = input.key_agreement_algorithm;
         let ask = Ask {
+            fits: None,
             operation: Operation::DeriveSharedSecret,
             conditions: Conditions::default().with("kms:KeyAgreementAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
-            fits: None,
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;
@@ -221,25 +218,6 @@ impl KeyService {
             |it| Some(it.key_id.id),
             outcome,
         )
-    }
-
-    /// As [`KeyService::admit`], with a check between the key's usage and its state.
-    fn admit_fitting(
-        &self,
-        caller: &RequestContext,
-        key_id: &str,
-        ask: &Ask<'_>,
-        fits: impl FnOnce(&Key) -> Result<(), KmsError>,
-    ) -> Result<Arc<OpenedKey>, KmsError> {
-        let named = self.resolve(caller, key_id, ask.operation)?;
-        let opened = self.authorize_key(caller, &named, ask)?;
-        ask.operation.fits(&opened.key)?;
-        fits(&opened.key)?;
-        states::check(ask.operation, &opened.key, self.now())?;
-        if ask.dry_run {
-            return Err(KmsError::DryRun);
-        }
-        Ok(opened)
     }
 }
 
@@ -279,3 +257,6 @@ fn only<T: Copy>(condition: bool, values: &[T]) -> Vec<T> {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl KeyService {
         match key {
             KeyReference::Named(key_id) => self.resolve(caller, key_id, ask.operation),
             KeyReference::AwsManaged => {
-                let account = self.account_of(caller, ask.operation.action())?;
+                let account = Self::account_of(caller, ask.operation.action())?;
                 let service = ManagedService::asking(caller).ok_or_else(|| {
                     KmsError::NotFound("The service that asks has no AWS managed key.".to_owned())
                 })?;

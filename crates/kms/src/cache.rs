@@ -70,6 +70,11 @@ impl OpenedKeys {
         Some(Arc::clone(opened))
     }
 
+    /// Whether there was such a key not long ago.
+    pub(crate) fn knows(&self, arn: &KeyArn) -> bool {
+        self.entries.read().contains_key(arn)
+    }
+
     /// Keeps a key that was just read.
     pub(crate) fn insert(&self, key: Key, version: RowVersion) -> Arc<OpenedKey> {
         let arn = key.arn.clone();
@@ -96,7 +101,7 @@ impl OpenedKeys {
     /// Drops a key that is gone.
     pub(crate) fn forget(&self, arn: &KeyArn) {
         // Most callers ask for what is not there.
-        if self.entries.read().contains_key(arn) {
+        if self.knows(arn) {
             self.entries.write().remove(arn);
         }
     }

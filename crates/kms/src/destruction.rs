@@ -64,10 +64,15 @@ impl KeyService {
     /// [`KmsError`], if the store cannot be read at all. What was done before stays done.
     pub fn run_due_work(&self) -> Result<DueWork, KmsError> {
         let may_destroy = self.shared.clock_guard.may_destroy(&*self.ports.clock);
-        let mut work = DueWork {
-            last_uses_written: self.flush_last_uses()?,
-            ..DueWork::default()
-        };
+        let mut work = DueWork::default();
+        match self.flush_last_uses() {
+            Ok(written) => work.last_uses_written = written,
+            // Where the disk is full there is still much to destroy.
+            Err(error) => {
+                tracing::error!(%error, "last uses of keys cannot be written");
+                work.failed += 1;
+            }
+        }
         let mut start = Bytes::new();
         loop {
             let (page, more) =
@@ -300,7 +305,7 @@ impl ClockGuard {
             Duration::from_millis(wall.as_millis().saturating_sub(guard.wall.as_millis()));
         let progress = monotonic.saturating_sub(guard.monotonic);
         if wall_progress > progress + JUMP {
-            let ahead_seconds = (wall_progress - progress).as_secs();
+            let ahead_seconds = wall_progress.saturating_sub(progress).as_secs();
             tracing::error!(
                 ahead_seconds,
                 "the wall clock has jumped ahead: no key is destroyed for 24 hours"

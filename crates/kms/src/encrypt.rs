@@ -28,6 +28,10 @@ use crate::{
 /// Of GenerateDataKey and GenerateRandom.
 const RANDOM_MAX_BYTES: u32 = 1024;
 
+/// Of a ciphertext whose key belongs to another account that does not share it.
+const NOT_YOURS: &str = "The ciphertext refers to a customer master key that does not exist, does \
+                         not exist in this region, or you are not allowed to access.";
+
 /// What a key made of a plaintext.
 pub(crate) struct Encrypted {
     pub key: KeyArn,
@@ -309,7 +313,10 @@ impl KeyService {
             ),
             EncryptionAlgorithm::RsaesOaepSha1
             | EncryptionAlgorithm::RsaesOaepSha256
-            | EncryptionAlgorithm::Sm2Pke => return Err(KmsError::UnsupportedOperation(None)),
+            | EncryptionAlgorithm::Sm2Pke => {
+                check_no_context(context)?;
+                material.private()?.encrypt(algorithm, plaintext)?
+            }
         };
         Ok(Encrypted {
             key: key.arn.clone(),
@@ -337,7 +344,17 @@ impl KeyService {
             fits: Some(&fits),
             ..Ask::plain(source.operation)
         };
-        let opened = self.admit_named(caller, &named, &ask)?;
+        let opened = self.admit_named(caller, &named, &ask).map_err(|error| {
+            match (error, source.key_id) {
+                // The request named no key: whose it is, is not told.
+                (KmsError::AccessDenied(_), None)
+                    if caller.principal.account() != Some(named.arn.account) =>
+                {
+                    KmsError::AccessDenied(NOT_YOURS.to_owned())
+                }
+                (error, _) => error,
+            }
+        })?;
         let ciphertext = source.ciphertext.ok_or_else(no_ciphertext)?;
         let (material, plaintext) = match source.algorithm {
             EncryptionAlgorithm::SymmetricDefault => {
@@ -352,7 +369,12 @@ impl KeyService {
             }
             EncryptionAlgorithm::RsaesOaepSha1
             | EncryptionAlgorithm::RsaesOaepSha256
-            | EncryptionAlgorithm::Sm2Pke => return Err(KmsError::UnsupportedOperation(None)),
+            | EncryptionAlgorithm::Sm2Pke => {
+                check_no_context(source.context)?;
+                let (id, material) = self.current_material(&opened)?;
+                let plaintext = material.private()?.decrypt(source.algorithm, ciphertext)?;
+                (id, plaintext)
+            }
         };
         Ok(Decrypted {
             opened,
@@ -398,9 +420,10 @@ impl KeyService {
         blob: &CiphertextBlob<'_>,
         operation: Operation,
     ) -> Result<Named, KmsError> {
-        let account = self.account_of(caller, operation.action())?;
+        let account = Self::account_of(caller, operation.action())?;
         let own = self.arn(account, blob.key_id());
-        if self.opened_key(&own)?.is_some() {
+        // No two keys have one id: whether this one is still there is seen when it is admitted.
+        if self.shared.opened.knows(&own) || self.opened_key(&own)?.is_some() {
             return Ok(own.into());
         }
         let row_key = keys::material(blob.key_id(), blob.material_id());
@@ -476,6 +499,16 @@ fn algorithm_fits(key: &Key, algorithm: EncryptionAlgorithm) -> Result<(), KmsEr
         algorithm.name(),
         key.spec.name()
     )))
+}
+
+/// RSA binds a ciphertext to nothing, so that a context would be a promise not kept.
+fn check_no_context(context: &EncryptionContext) -> Result<(), KmsError> {
+    if context.is_empty() {
+        return Ok(());
+    }
+    Err(KmsError::Validation(
+        "An encryption context cannot be specified for an asymmetric KMS key.".to_owned(),
+    ))
 }
 
 /// Only symmetric keys have materials that are told apart.

@@ -6,6 +6,8 @@
 mod operations;
 pub(crate) mod record;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::cell::RefCell;

@@ -9,7 +9,11 @@
 //! Material that is gone can be imported again, and then opens what it sealed before: its id, which
 //! ciphertexts name, comes from its bytes and from the key.
 
+#[cfg(test)]
+mod model;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use strongroom_asymmetric::{AsymmetricError, ImportWrappingKey};

@@ -38,7 +38,7 @@ impl KeyService {
             grant_tokens: &input.grant_tokens,
             ..Ask::plain(Operation::DescribeKey)
         };
-        let account = self.account_of(caller, ask.operation.action())?;
+        let account = Self::account_of(caller, ask.operation.action())?;
         // By its name or, in the caller's own account, by its ARN.
         let own_aliases = format!("arn:aws:kms:{}:{account}:", self.options.region);
         let alias = input
@@ -116,10 +116,14 @@ impl KeyService {
         input: EnableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::EnableKey);
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Enabled;
             Ok(())
         })?;
+        // A rotation that the key slept through. What fails is done in the background.
+        if let Err(error) = self.rotate_if_due(&key.arn) {
+            tracing::warn!(%error, key = %key.arn, "an overdue rotation is to be done later");
+        }
         Ok(())
     }
 

@@ -136,8 +136,9 @@ impl KeyService {
                 RowVersion(u64::MAX),
                 Verdict::Refused(states::does_not_exist(arn).into()),
             ),
-            // The change happened, and what it was cannot be seen: nothing goes on.
-            Err(error) => watch.renew(RowVersion(u64::MAX), Verdict::Refused(error.into())),
+            // The change happened, and what it was cannot be seen: nothing goes on until somebody
+            // can read the key again.
+            Err(error) => watch.seen.lock().verdict = Verdict::Refused(error.into()),
         }
     }
 

@@ -83,9 +83,10 @@ operations! {
 impl Operation {
     /// The operation as it is called: in texts, records and figures.
     pub(crate) const fn called(self) -> &'static str {
-        match self {
-            Self::ReEncryptFrom | Self::ReEncryptTo => "ReEncrypt",
-            _ => self.name(),
+        if matches!(self, Self::ReEncryptFrom | Self::ReEncryptTo) {
+            "ReEncrypt"
+        } else {
+            self.name()
         }
     }
 
@@ -157,34 +158,40 @@ impl Operation {
                 self.called()
             )));
         }
-        match self {
+        let symmetric = key.spec == KeySpec::SymmetricDefault;
+        let makes_data_keys = matches!(
+            self,
             Self::GenerateDataKey
-            | Self::GenerateDataKeyPair
-            | Self::GenerateDataKeyPairWithoutPlaintext
-            | Self::GenerateDataKeyWithoutPlaintext
-                if key.spec != KeySpec::SymmetricDefault =>
-            {
-                Err(KmsError::InvalidKeyUsage(format!(
-                    "{} key spec is {} which is not valid for {}.",
-                    key.arn,
-                    key.spec.name(),
-                    self.called()
-                )))
-            }
-            Self::GetPublicKey if !key.spec.is_asymmetric() => Err(KmsError::UnsupportedOperation(
-                Some(format!("{} is not an asymmetric key.", key.arn)),
-            )),
-            // Which say so without a text.
-            Self::DisableKeyRotation
-            | Self::EnableKeyRotation
-            | Self::GetKeyRotationStatus
-            | Self::ListKeyRotations
-            | Self::RotateKeyOnDemand
-                if key.spec != KeySpec::SymmetricDefault =>
-            {
-                Err(KmsError::UnsupportedOperation(None))
-            }
-            _ => Ok(()),
+                | Self::GenerateDataKeyPair
+                | Self::GenerateDataKeyPairWithoutPlaintext
+                | Self::GenerateDataKeyWithoutPlaintext
+        );
+        if makes_data_keys && !symmetric {
+            return Err(KmsError::InvalidKeyUsage(format!(
+                "{} key spec is {} which is not valid for {}.",
+                key.arn,
+                key.spec.name(),
+                self.called()
+            )));
         }
+        if self == Self::GetPublicKey && !key.spec.is_asymmetric() {
+            return Err(KmsError::UnsupportedOperation(Some(format!(
+                "{} is not an asymmetric key.",
+                key.arn
+            ))));
+        }
+        let rotates = matches!(
+            self,
+            Self::DisableKeyRotation
+                | Self::EnableKeyRotation
+                | Self::GetKeyRotationStatus
+                | Self::ListKeyRotations
+                | Self::RotateKeyOnDemand
+        );
+        if rotates && !symmetric {
+            // AWS gives no text here.
+            return Err(KmsError::UnsupportedOperation(None));
+        }
+        Ok(())
     }
 }

@@ -106,3 +106,109 @@ impl From<KeyPolicyError> for KmsError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{POLICY, World, root};
+    use crate::key::Lifecycle;
+    use strongroom_types::Timestamp;
+    use strongroom_types::kms::{KeyArn, KeyManager};
+
+    fn put(world: &World, key: &KeyArn, policy: &str, bypass: bool) -> Result<(), KmsError> {
+        let input = PutKeyPolicyInput {
+            key_id: key.to_string(),
+            policy_name: None,
+            policy: policy.to_owned(),
+            bypass_policy_lockout_safety_check: bypass,
+        };
+        world.service().put_key_policy(&root(), input)
+    }
+
+    fn get(world: &World, key: &KeyArn, name: Option<&str>) -> Result<String, KmsError> {
+        let input = GetKeyPolicyInput {
+            key_id: key.to_string(),
+            policy_name: name.map(str::to_owned),
+        };
+        let output = world.service().get_key_policy(&root(), input)?;
+        assert_eq!(output.policy_name, "default");
+        Ok(output.policy)
+    }
+
+    #[test]
+    fn a_policy_is_given_back_as_it_came_in_every_state() {
+        let world = World::new();
+        let key = world.symmetric();
+        let spaced = format!("\n{POLICY}\t ");
+        for lifecycle in [
+            Lifecycle::Enabled,
+            Lifecycle::Disabled,
+            Lifecycle::PendingDeletion {
+                until: Timestamp::from_seconds(2_000_000_000),
+            },
+        ] {
+            world.change(&key, |key| {
+                key.lifecycle = lifecycle;
+                key.policy = POLICY.to_owned();
+            });
+            assert_eq!(put(&world, &key, &spaced, false), Ok(()));
+            assert_eq!(get(&world, &key, Some("default")), Ok(spaced.clone()));
+        }
+        assert_eq!(
+            get(&world, &key, Some("other")),
+            Err(KmsError::NotFound("No such policy exists".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_changes_nothing() {
+        let world = World::new();
+        let key = world.symmetric();
+        let locked_out = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"kms:Decrypt","Resource":"*"}}"#;
+        assert_eq!(
+            put(&world, &key, locked_out, false),
+            Err(KmsError::MalformedPolicy(
+                "The new key policy will not allow you to update the key policy in the future."
+                    .to_owned()
+            ))
+        );
+        assert!(matches!(
+            put(&world, &key, "{", true),
+            Err(KmsError::MalformedPolicy(_))
+        ));
+        let long = format!("{POLICY}{}", " ".repeat(32_768));
+        assert!(matches!(
+            put(&world, &key, &long, true),
+            Err(KmsError::LimitExceeded(_))
+        ));
+        assert_eq!(get(&world, &key, None), Ok(POLICY.to_owned()));
+        assert_eq!(put(&world, &key, locked_out, true), Ok(()));
+        assert_eq!(get(&world, &key, None), Ok(locked_out.to_owned()));
+    }
+
+    #[test]
+    fn there_is_one_policy_and_services_keep_theirs() {
+        let world = World::new();
+        let key = world.symmetric();
+        let list = |marker: Option<&str>| {
+            let input = ListKeyPoliciesInput {
+                key_id: key.to_string(),
+                limit: None,
+                marker: marker.map(str::to_owned),
+            };
+            world.service().list_key_policies(&root(), input)
+        };
+        let page = list(None).unwrap();
+        assert_eq!(
+            (page.entries, page.next_marker),
+            (vec!["default".to_owned()], None)
+        );
+        assert!(matches!(list(Some("x")), Err(KmsError::InvalidMarker(_))));
+        world.change(&key, |key| key.manager = KeyManager::Aws);
+        assert!(matches!(
+            put(&world, &key, POLICY, false),
+            Err(KmsError::AccessDenied(_))
+        ));
+        assert_eq!(get(&world, &key, None), Ok(POLICY.to_owned()));
+    }
+}

@@ -7,8 +7,9 @@
 //! shred key of the new material, durable  -->  commit: wrapped material, key's row  -->  in use
 //! ```
 //!
-//! Whoever dies before the commit leaves a shred key that nothing refers to; it goes at the next
-//! start. Whoever dies after it leaves a rotated key.
+//! Whoever dies before the commit leaves a shred key that nothing refers to and that opens nothing.
+//! It stays: a store that was brought back from a backup may not know yet what it needs. Whoever dies
+//! after the commit leaves a rotated key.
 
 use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
@@ -203,7 +204,7 @@ impl KeyService {
     /// # Errors
     ///
     /// [`KmsError`]; the material is discarded where it certainly was not taken. Where that is not
-    /// known, its shred key stays until the next start finds that nothing names it.
+    /// known, its shred key stays.
     pub(crate) fn commit_kept(
         &self,
         transaction: Transaction,
@@ -339,3 +340,6 @@ fn entry(key: &Key, material: &KeyMaterial, now: Timestamp) -> RotationEntry {
         rotation_type: material.rotated.map(|(_, why)| why),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -93,7 +93,7 @@ impl KeyService {
     }
 
     /// This service on what is in memory, which never waits for the disk.
-    pub(crate) fn resident(&self) -> &Self {
+    pub fn resident(&self) -> &Self {
         self.resident.as_deref().unwrap_or(self)
     }
 

@@ -72,9 +72,17 @@ const fn row(operation: Operation, external: bool) -> Row {
     use Operation as O;
     use Refusal::{Disabled, NotPendingDeletion, PendingDeletion, PendingImport};
     match operation {
+        O::DisableKeyRotation | O::EnableKeyRotation | O::GetKeyRotationStatus if external => NEVER,
+        O::DeleteImportedKeyMaterial | O::GetParametersForImport | O::ImportKeyMaterial
+            if !external =>
+        {
+            NEVER
+        }
         O::CreateGrant
         | O::Decrypt
         | O::DeriveSharedSecret
+        | O::DisableKeyRotation
+        | O::EnableKeyRotation
         | O::Encrypt
         | O::GenerateDataKey
         | O::GenerateDataKeyPair
@@ -94,9 +102,11 @@ const fn row(operation: Operation, external: bool) -> Row {
             Some(PendingImport),
         ],
         O::DeleteAlias
+        | O::DeleteImportedKeyMaterial
         | O::DescribeKey
         | O::GetKeyLastUsage
         | O::GetKeyPolicy
+        | O::GetKeyRotationStatus
         | O::ListAliases
         | O::ListGrants
         | O::ListKeyPolicies
@@ -106,29 +116,14 @@ const fn row(operation: Operation, external: bool) -> Row {
         | O::RetireGrant
         | O::RevokeGrant => ALWAYS,
         O::CreateAlias
+        | O::GetParametersForImport
+        | O::ImportKeyMaterial
         | O::ScheduleKeyDeletion
         | O::TagResource
         | O::UntagResource
         | O::UpdateAlias
         | O::UpdateKeyDescription => [None, None, Some(PendingDeletion), None],
         O::DisableKey | O::EnableKey => [None, None, Some(PendingDeletion), Some(PendingImport)],
-        O::DisableKeyRotation | O::EnableKeyRotation | O::GetKeyRotationStatus if external => NEVER,
-        O::DisableKeyRotation | O::EnableKeyRotation => [
-            None,
-            Some(Disabled),
-            Some(PendingDeletion),
-            Some(PendingImport),
-        ],
-        O::GetKeyRotationStatus => ALWAYS,
-        O::DeleteImportedKeyMaterial | O::GetParametersForImport | O::ImportKeyMaterial
-            if !external =>
-        {
-            NEVER
-        }
-        O::GetParametersForImport | O::ImportKeyMaterial => {
-            [None, None, Some(PendingDeletion), None]
-        }
-        O::DeleteImportedKeyMaterial => ALWAYS,
         O::CancelKeyDeletion => [
             Some(NotPendingDeletion),
             Some(NotPendingDeletion),
@@ -198,7 +193,7 @@ mod tests {
     ";
 
     fn key(origin: KeyOrigin, state: KeyState) -> Key {
-        let import = (origin == KeyOrigin::External).then(|| Import {
+        let import = (origin == KeyOrigin::External).then_some(Import {
             present: true,
             valid_to: None,
             description: None,

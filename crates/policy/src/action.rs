@@ -49,6 +49,7 @@ pub mod actions {
         PutEncryptionConfiguration = "s3:PutEncryptionConfiguration";
         PutObject = "s3:PutObject";
         PutObjectTagging = "s3:PutObjectTagging";
+        UpdateObjectEncryption = "s3:UpdateObjectEncryption";
         ReadBucketSettings = "s3:GetBucketPolicy";
         WriteBucketSettings = "s3:PutBucketPolicy";
     }

@@ -11,8 +11,8 @@ use crate::multipart_list::PartChecksums;
 use crate::object_get::object_view;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PartRow};
 use crate::{
-    AttributeParts, EncryptionAnswer, Entry, GetObjectAttributesInput, ListedPart,
-    ObjectAttributes, S3, S3Error, keys,
+    AttributeParts, Entry, GetObjectAttributesInput, ListedPart, ObjectAttributes, S3, S3Error,
+    keys,
 };
 
 impl S3 {
@@ -45,14 +45,15 @@ impl S3 {
         let customer = &input.sse.customer;
         let parts_wanted = input.parts.filter(|_| is_multipart(&object));
         let opened = if object.key.is_customer() || input.with_checksum || parts_wanted.is_some() {
-            Some(self.open_data_key(&object.key, &identity, customer, confidential)?)
+            Some(self.open_data_key(&object.key, &identity, customer, entry.context())?)
         } else {
             read_key(customer, false, confidential)?;
             None
         };
-        let encryption = opened
-            .as_ref()
-            .map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
+        let encryption = match &opened {
+            Some(key) => key.answer.clone(),
+            None => self.shown_encryption(&object.key, &identity, entry.context())?,
+        };
         let mut view = object_view(bucket, &found, &object, encryption);
         if let (true, Some(opened)) = (input.with_checksum, &opened) {
             view.checksum = self.object_checksum(opened, &identity, &object)?;

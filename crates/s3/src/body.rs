@@ -86,6 +86,9 @@ pub enum ReadError {
     /// What is stored does not verify.
     #[error("stored data does not verify")]
     Damaged,
+    /// The key service no longer lets the object's key be used.
+    #[error("the key of stored data can no longer be used")]
+    KeyUnusable,
     /// The disk failed.
     #[error("stored data cannot be read")]
     Unreadable,

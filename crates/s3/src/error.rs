@@ -2,6 +2,7 @@
 //! and statuses are one table in `strongroom-api`.
 
 use strongroom_policy::Denied;
+use strongroom_ports::KeyError;
 use strongroom_sse::SseError;
 use strongroom_types::{
     AccountId, BucketName, ChecksumAlgorithm, ETag, ObjectKey, TagError, Timestamp, VersionId,
@@ -169,6 +170,12 @@ pub enum S3Error {
     /// An encryption header breaks a rule.
     #[error(transparent)]
     Sse(#[from] SseError),
+    /// The key service refuses, or cannot be asked.
+    #[error(transparent)]
+    Kms(KeyError),
+    /// The object's encryption cannot be updated.
+    #[error(transparent)]
+    ReEncryption(#[from] ReEncryptionRefusal),
     /// The caller may not.
     #[error(transparent)]
     AccessDenied(#[from] Denied),
@@ -214,4 +221,31 @@ pub enum S3Error {
     /// The store takes no writes or cannot be read; the log says why.
     #[error("the store is unavailable")]
     Unavailable,
+}
+
+/// Why an object's encryption is not updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReEncryptionRefusal {
+    /// The object is SSE-C.
+    #[error("the object is encrypted with a customer's key")]
+    SourceSseC,
+    /// The object is DSSE-KMS.
+    #[error("the object is encrypted in two layers")]
+    SourceDsse,
+    /// Nobody signed the request.
+    #[error("the request is not signed")]
+    NotSigned,
+    /// The key is of another account than the bucket.
+    #[error("the key is of another account than the bucket")]
+    ForeignKey,
+}
+
+impl From<KeyError> for S3Error {
+    fn from(error: KeyError) -> Self {
+        if error == KeyError::NotInMemory {
+            Self::NotInMemory
+        } else {
+            Self::Kms(error)
+        }
+    }
 }

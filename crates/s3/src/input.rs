@@ -1,6 +1,7 @@
 //! What operations are asked for. Plain data, parsed by the edge.
 
 use strongroom_sse::{CustomerHeaders, SseHeaders};
+use strongroom_types::kms::KeyArn;
 use strongroom_types::{
     BlockedEncryption, BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag,
     ObjectKey, ObjectMetadata, PartNumber, RangeSpec, SseAlgorithm, TagSet, Timestamp, UploadId,
@@ -324,6 +325,17 @@ pub struct ListBucketsInput {
     pub after: Option<String>,
     /// `max-buckets`; zero gives an empty page.
     pub max: u32,
+}
+
+/// UpdateObjectEncryption.
+#[derive(Debug, Clone)]
+pub struct UpdateObjectEncryptionInput {
+    /// `versionId`.
+    pub version: Option<VersionId>,
+    /// `KMSKeyArn`.
+    pub key: KeyArn,
+    /// `BucketKeyEnabled`.
+    pub bucket_key: bool,
 }
 
 /// PutBucketEncryption: what the one rule says.

@@ -24,12 +24,13 @@ use strongroom_ports::{Condition, RowVersion, Scan, Table, Transaction, Write};
 use strongroom_sse::CustomerHeaders;
 use strongroom_types::limits::{OBJECT_MAX_BYTES, PART_MIN_BYTES, PART_NUMBER_MAX};
 use strongroom_types::{
-    AttemptUid, CanonicalId, Checksum, ChecksumType, ETag, ObjectKey, PartNumber, UploadId,
+    AttemptUid, CanonicalId, Checksum, ChecksumType, ETag, ObjectKey, PartNumber, RequestContext,
+    UploadId,
 };
 
 use crate::checksum_seal::seal_checksum;
 use crate::contention::until_undisturbed;
-use crate::data_keys::OpenedKey;
+use crate::data_keys::{OpenedKey, check_lease};
 use crate::digest::{checksum_of, combine, md5_of};
 use crate::manifest::{MANIFEST_INLINE_MAX_BYTES, ManifestPart, seal_manifest};
 use crate::multipart_create::FoundUpload;
@@ -75,13 +76,13 @@ impl S3 {
         input: CompleteMultipartUploadInput,
     ) -> Result<CompleteMultipartUploadOutput, S3Error> {
         let (bucket, key) = entry.object()?;
-        let confidential = self.is_confidential(entry.context());
+        let context = entry.context();
         check_list(&input.parts)?;
         until_undisturbed(|| {
             let Some(upload) = self.find_upload(bucket.uid, key, input.upload)? else {
-                return self.completed_before(bucket, key, &input, confidential);
+                return self.completed_before(bucket, key, &input, context);
             };
-            let opened = self.open_upload_key_if_needed(&upload, &input.customer, confidential)?;
+            let opened = self.open_upload_key_if_needed(&upload, &input.customer, context)?;
             let frozen = self.set_completing(upload, true)?;
             let outcome = self.complete_frozen(bucket, &frozen, opened.as_ref(), &input);
             match &outcome {
@@ -132,6 +133,7 @@ impl S3 {
         let limit = usize::from(PART_NUMBER_MAX);
         let (rows, _) = self.part_rows(upload.identity.version, 0, limit)?;
         let judged = self.judge(upload, rows, opened, input)?;
+        check_lease(opened.and_then(|opened| opened.lease.as_ref()))?;
         let manifest = self.store_manifest(upload, &judged.parts)?;
         let sealed_checksum = judged
             .checksum
@@ -197,7 +199,9 @@ impl S3 {
             etag: judged.etag,
             version: published.version,
             checksum: judged.checksum,
-            encryption: (!upload.row.key.is_customer()).then_some(EncryptionAnswer::SseS3),
+            encryption: opened
+                .map(|opened| opened.answer.clone())
+                .filter(|answer| !matches!(answer, EncryptionAnswer::SseC { .. })),
         })
     }
 
@@ -364,7 +368,7 @@ impl S3 {
         bucket: &BucketView,
         key: &ObjectKey,
         input: &CompleteMultipartUploadInput,
-        confidential: bool,
+        context: &RequestContext,
     ) -> Result<CompleteMultipartUploadOutput, S3Error> {
         let (sequence, version) = self
             .version_of_upload(bucket, key, input.upload)?
@@ -383,7 +387,7 @@ impl S3 {
                 } else {
                     &no_key
                 };
-                let opened = self.open_data_key(&object.key, &identity, customer, confidential)?;
+                let opened = self.open_data_key(&object.key, &identity, customer, context)?;
                 Some(self.open_checksum(
                     opened.body_keys.data_key(),
                     &identity,
@@ -399,7 +403,11 @@ impl S3 {
             etag: ETag::from_stored(&object.etag),
             version: shown.then(|| version.version_id(sequence)),
             checksum,
-            encryption: (!object.key.is_customer()).then_some(EncryptionAnswer::SseS3),
+            encryption: if object.key.is_customer() {
+                None
+            } else {
+                Some(self.shown_encryption(&object.key, &identity, context)?)
+            },
         })
     }
 

@@ -77,7 +77,6 @@ impl S3 {
         range: Option<ByteRange>,
     ) -> Result<OpenSource, S3Error> {
         let (bucket, key) = entry.object()?;
-        let confidential = self.is_confidential(entry.context());
         let mut missing = None;
         for _ in 0..SOURCE_ATTEMPTS {
             let (found, object) =
@@ -98,15 +97,13 @@ impl S3 {
                 return Err(self.damaged(&identity, Damage::of("stream missing")));
             }
             let opened =
-                self.open_data_key(&object.key, &identity, &source.customer, confidential)?;
+                self.open_data_key(&object.key, &identity, &source.customer, entry.context())?;
             let etag = ETag::from_stored(&object.etag);
             source
                 .conditions
                 .check_copy_source(&etag, found.row.last_modified())?;
             let bytes = copied_range(range, object.size_bytes)?;
-            if let Some(reader) =
-                self.open_object(&opened.body_keys, &identity, &found, &object, bytes)?
-            {
+            if let Some(reader) = self.open_object(&opened, &identity, &found, &object, bytes)? {
                 let (len_bytes, version) = (bytes.len_bytes(), found.shown_id(bucket));
                 return Ok(OpenSource {
                     reader,

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use strongroom_crypto::ObjectIdentity;
 use strongroom_policy::actions;
 use strongroom_ports::{RowVersion, Table, Transaction};
-use strongroom_sse::{CustomerHeaders, SseError, plan_write};
+use strongroom_sse::{CustomerHeaders, SseError};
 use strongroom_types::{
-    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, UploadId, VersionUid,
+    BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, RequestContext, UploadId, VersionUid,
 };
 
 use crate::convert::tags_to_rows;
@@ -55,11 +55,7 @@ impl S3 {
             checksum_algorithm,
             checksum_type,
         } = input;
-        let plan = plan_write(
-            &sse,
-            &bucket.encryption,
-            self.is_confidential(entry.context()),
-        )?;
+        let plan = self.plan_write(&sse, bucket, key, entry.context())?;
         check_metadata(&metadata)?;
         let declared = declared_checksum(checksum_algorithm, checksum_type)?;
         let id = UploadId {
@@ -71,7 +67,7 @@ impl S3 {
             key: key.clone(),
             version: id.version_uid,
         };
-        let new_key = self.new_data_key(&plan, &identity);
+        let new_key = self.new_data_key(&plan, &identity, bucket, entry.context())?;
         // Without the customer's key at Complete there is no key to seal a default checksum under.
         let default = (!new_key.row.is_customer())
             .then_some((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));
@@ -164,12 +160,12 @@ impl S3 {
     /// # Errors
     ///
     /// [`SseError::UploadEncryptionMissing`], [`SseError::UploadKeyMismatch`], and what is wrong
-    /// with the trio itself.
+    /// with the trio itself; [`S3Error::Kms`].
     pub(crate) fn open_upload_key(
         &self,
         upload: &FoundUpload,
         customer: &CustomerHeaders,
-        confidential: bool,
+        context: &RequestContext,
     ) -> Result<OpenedKey, S3Error> {
         if upload.row.key.is_customer() != customer.is_present() {
             return Err(SseError::UploadEncryptionMissing.into());
@@ -179,7 +175,7 @@ impl S3 {
             // another key (spec `s3-encryption.md` 2.2).
             customer.parse()?;
         }
-        let opened = self.open_data_key(&upload.row.key, &upload.identity, customer, confidential);
+        let opened = self.open_data_key(&upload.row.key, &upload.identity, customer, context);
         opened.map_err(|error| {
             if error == S3Error::Sse(SseError::CustomerKeyWrong) {
                 SseError::UploadKeyMismatch.into()
@@ -199,14 +195,13 @@ impl S3 {
         &self,
         upload: &FoundUpload,
         customer: &CustomerHeaders,
-        confidential: bool,
+        context: &RequestContext,
     ) -> Result<Option<OpenedKey>, S3Error> {
         let needless = upload.row.key.is_customer() && upload.row.checksum.is_none();
         if needless && !customer.is_present() {
             return Ok(None);
         }
-        self.open_upload_key(upload, customer, confidential)
-            .map(Some)
+        self.open_upload_key(upload, customer, context).map(Some)
     }
 }
 

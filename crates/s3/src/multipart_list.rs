@@ -46,8 +46,7 @@ impl S3 {
         let upload = self
             .find_upload(bucket.uid, key, upload)?
             .ok_or(S3Error::NoSuchUpload)?;
-        let confidential = self.is_confidential(entry.context());
-        let opened = self.open_upload_key_if_needed(&upload, &customer, confidential)?;
+        let opened = self.open_upload_key_if_needed(&upload, &customer, entry.context())?;
         let kind = upload.row.checksum.filter(|_| upload.row.checksum_declared);
         let checksums = opened
             .as_ref()

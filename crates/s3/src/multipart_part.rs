@@ -123,7 +123,7 @@ impl S3 {
                 max_bytes: PART_MAX_BYTES,
             });
         }
-        let opened = self.open_upload_key(&upload, customer, confidential)?;
+        let opened = self.open_upload_key(&upload, customer, entry.context())?;
         let sent = digests.checksum.as_ref().map(|checksum| checksum.algorithm);
         check_part_algorithm(upload.row.declared_checksum(), sent, copied)?;
         let declared = upload
@@ -139,8 +139,8 @@ impl S3 {
             number,
             attempt: AttemptUid::random(entropy),
         };
-        let opaque_etag = upload.row.key.is_customer().then(|| {
-            // The MD5 of the plaintext would tell what the customer's key is there to hide.
+        let opaque_etag = upload.row.key.hides_md5().then(|| {
+            // The MD5 of the plaintext would tell what the key is there to hide.
             let mut opaque = [0; 16];
             entropy.fill(&mut opaque);
             ETag::from_digest(opaque)
@@ -153,6 +153,8 @@ impl S3 {
             part: Some(part),
             body_keys: opened.body_keys,
             wrapped: opened.wrapped,
+            kms: upload.row.key.kms.clone(),
+            lease: opened.lease,
             content_length,
             opaque_etag,
             checksum: kept.map(|(algorithm, _)| algorithm),

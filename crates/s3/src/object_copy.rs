@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use strongroom_crypto::ObjectIdentity;
 use strongroom_policy::actions::{GetObject, PutObject};
-use strongroom_sse::plan_write;
 use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
 use strongroom_types::{ByteRange, ETag, SseAlgorithm, VersionId};
 
@@ -50,10 +49,9 @@ impl S3 {
         copy_source: CopySource,
         input: CopyObjectInput,
     ) -> Result<CopyObjectOutput, S3Error> {
-        let (bucket, _) = destination.object()?;
+        let (bucket, key) = destination.object()?;
         let opened = self.open_copy_source(&source, &copy_source)?;
-        let confidential = self.is_confidential(destination.context());
-        let plan = plan_write(&input.sse, &bucket.encryption, confidential)?;
+        let plan = self.plan_write(&input.sse, bucket, key, destination.context())?;
         refuse_idle_copy(&source, &destination, &copy_source, &input, &opened)?;
         let size_bytes = opened.object.size_bytes;
         if size_bytes > SINGLE_PUT_MAX_BYTES {
@@ -132,9 +130,8 @@ impl S3 {
             key: key.clone(),
             version: found.row.uid(),
         };
-        let confidential = self.is_confidential(source.context());
-        let opened =
-            self.open_data_key(&object.key, &identity, &copy_source.customer, confidential)?;
+        let customer = &copy_source.customer;
+        let opened = self.open_data_key(&object.key, &identity, customer, source.context())?;
         let etag = ETag::from_stored(&object.etag);
         copy_source
             .conditions
@@ -171,9 +168,7 @@ impl S3 {
             key: opened_key,
             version: _,
         } = opened;
-        if let Some(reader) =
-            self.open_object(&opened_key.body_keys, identity, found, object, range)?
-        {
+        if let Some(reader) = self.open_object(opened_key, identity, found, object, range)? {
             return Ok(reader);
         }
         match self.find_version(bucket.uid, key, copy_source.version)? {
@@ -201,7 +196,7 @@ fn refuse_idle_copy(
     let replaces = matches!(input.metadata, MetadataDirective::Replace(_))
         || matches!(input.tags, TaggingDirective::Replace(_));
     let re_encrypts = input.sse.is_present()
-        || opened.object.key.is_customer()
+        || opened.object.key.hides_md5()
         || to.encryption.explicitly_set
         || to.encryption.algorithm != SseAlgorithm::Aes256;
     if replaces

@@ -13,7 +13,7 @@ use strongroom_types::{
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
-use crate::rows::{ContentRow, ObjectRow, PartRow};
+use crate::rows::{ContentRow, ObjectRow, PartRow, PlaceRow};
 use crate::{
     BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error,
     keys,
@@ -64,6 +64,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input, found, |found, object, identity| {
+            self.expect_kms_body_in_memory(object, identity)?;
             let Answer {
                 view,
                 range,
@@ -71,8 +72,7 @@ impl S3 {
                 key,
             } = self.answer(entry, input, found, object, identity, true)?;
             let key = key.ok_or(S3Error::Unavailable)?;
-            let Some(reader) = self.open_object(&key.body_keys, identity, found, object, bytes)?
-            else {
+            let Some(reader) = self.open_object(&key, identity, found, object, bytes)? else {
                 return Ok(None);
             };
             let body = reader.into_body(self)?;
@@ -156,6 +156,28 @@ impl S3 {
         Err(S3Error::Contention)
     }
 
+    /// On what is in memory: gives up before the key service is asked if the body cannot be read
+    /// there, so that no use of a key is made and recorded twice for one request.
+    fn expect_kms_body_in_memory(
+        &self,
+        object: &ObjectRow,
+        identity: &ObjectIdentity,
+    ) -> Result<(), S3Error> {
+        if !self.is_resident() || object.key.kms.is_none() {
+            return Ok(());
+        }
+        match &object.content {
+            ContentRow::Single(PlaceRow::Inline) => {
+                let row_key = keys::inline(identity.version);
+                let body = self.ports.meta.read(Table::INLINE, &row_key)?;
+                body.map(|_| ()).ok_or(S3Error::NotInMemory)
+            }
+            ContentRow::Single(PlaceRow::Blob(_)) | ContentRow::Parts(_) => {
+                Err(S3Error::NotInMemory)
+            }
+        }
+    }
+
     /// Everything about the answer but its body.
     fn answer(
         &self,
@@ -170,15 +192,17 @@ impl S3 {
         refuse_write_headers_on_read(&input.sse)?;
         let confidential = self.is_confidential(entry.context());
         let needs_key = with_body || input.with_checksum || object.key.is_customer();
+        let context = entry.context();
         let key = if needs_key {
-            Some(self.open_data_key(&object.key, identity, &input.sse.customer, confidential)?)
+            Some(self.open_data_key(&object.key, identity, &input.sse.customer, context)?)
         } else {
             read_key(&input.sse.customer, false, confidential)?;
             None
         };
-        let encryption = key
-            .as_ref()
-            .map_or(EncryptionAnswer::SseS3, |key| key.answer.clone());
+        let encryption = match &key {
+            Some(key) => key.answer.clone(),
+            None => self.shown_encryption(&object.key, identity, context)?,
+        };
         let mut view = object_view(bucket, found, object, encryption);
         input
             .conditions

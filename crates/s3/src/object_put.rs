@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_crypto::{Layers, ObjectIdentity};
 use strongroom_policy::actions::PutObject;
 use strongroom_ports::CommitError;
-use strongroom_sse::{WritePlan, plan_write};
+use strongroom_sse::WritePlan;
 use strongroom_types::limits::{SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, VersionUid};
 
@@ -56,8 +56,7 @@ impl S3 {
             });
         }
         check_metadata(&input.metadata)?;
-        let confidential = self.is_confidential(entry.context());
-        let plan = plan_write(&input.sse, &bucket.encryption, confidential)?;
+        let plan = self.plan_write(&input.sse, bucket, key, entry.context())?;
         let small = self.fits_inline(key, input.content_length, layers_of(&plan));
         if !small && input.conditions != WriteConditions::default() {
             // A large body that is going to be refused need not be sent.
@@ -71,7 +70,7 @@ impl S3 {
         if small {
             self.put_small(entry, input, plan, body).await
         } else {
-            self.put_large(&entry, input, &plan, body).await
+            self.put_large(Arc::new(entry), input, plan, body).await
         }
     }
 
@@ -104,14 +103,19 @@ impl S3 {
 
     async fn put_large(
         self: &Arc<Self>,
-        entry: &Entry<PutObject>,
+        entry: Arc<Entry<PutObject>>,
         input: PutObjectInput,
-        plan: &WritePlan,
+        plan: WritePlan,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<PutObjectOutput, S3Error> {
-        let new = self.new_object(entry, input, plan)?;
+        let new = if plan.needs_key_service() {
+            let (service, entry) = (Arc::clone(self), Arc::clone(&entry));
+            on_worker(move || service.new_object(&entry, input, &plan)).await??
+        } else {
+            self.new_object(&entry, input, &plan)?
+        };
         let stored = self.store_stream(Arc::clone(&new.job), body).await?;
-        let version = Arc::new(self.version_of(entry, &new, &stored)?);
+        let version = Arc::new(self.version_of(&entry, &new, &stored)?);
         let service = Arc::clone(self);
         // A task of its own: the stream stays known as being written until its commit is decided,
         // also when the client goes away meanwhile.
@@ -180,11 +184,8 @@ impl S3 {
             key: object_key.clone(),
             version,
         };
-        let key = self.new_data_key(plan, &identity);
-        let opaque_etag = match plan {
-            WritePlan::SseS3 => None,
-            WritePlan::SseC(_) => Some(opaque_etag(self)),
-        };
+        let key = self.new_data_key(plan, &identity, bucket, entry.context())?;
+        let opaque_etag = key.row.hides_md5().then(|| opaque_etag(self));
         let checksum = checksum.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
         let owner = bucket.owner_canonical_id.as_str();
         let now = self.ports.clock.now();
@@ -195,6 +196,8 @@ impl S3 {
             part: None,
             body_keys: Arc::clone(&key.body_keys),
             wrapped: key.wrapped.clone(),
+            kms: key.row.kms.clone(),
+            lease: key.lease.clone(),
             content_length,
             opaque_etag,
             checksum: Some(checksum),
@@ -281,11 +284,12 @@ pub(crate) fn put_output(
 /// How many layers a body gets under `plan`.
 const fn layers_of(plan: &WritePlan) -> Layers {
     match plan {
-        WritePlan::SseS3 | WritePlan::SseC(_) => Layers::One,
+        WritePlan::SseS3 | WritePlan::SseC(_) | WritePlan::Kms { .. } => Layers::One,
+        WritePlan::Dsse { .. } => Layers::Two,
     }
 }
 
-/// A tag that says nothing of the content, for objects under a customer's key.
+/// A tag that says nothing of the content, for objects under a customer's or the key service's key.
 pub(crate) fn opaque_etag(service: &S3) -> ETag {
     let mut digest = [0; 16];
     service.ports.entropy.fill(&mut digest);

@@ -1,9 +1,10 @@
 //! What operations answer. Plain data; the edge turns it into headers and XML.
 
+use strongroom_types::kms::KeyArn;
 use strongroom_types::{
     AccountId, BucketEncryption, BucketName, BucketUid, ByteRange, CanonicalId, Checksum,
-    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, StorageClass,
-    TagSet, Timestamp, UploadId, VersionId,
+    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, SseAlgorithm,
+    StorageClass, TagSet, Timestamp, UploadId, VersionId,
 };
 
 use crate::{ObjectBody, S3Error};
@@ -52,6 +53,18 @@ pub enum EncryptionAnswer {
     SseC {
         /// Base64, echoed.
         key_md5: String,
+    },
+    /// SSE-KMS or DSSE-KMS.
+    Kms {
+        /// Which of the two.
+        algorithm: SseAlgorithm,
+        /// The key.
+        key: KeyArn,
+        /// An S3 Bucket Key is used.
+        bucket_key: bool,
+        /// The context header of the write that this answers, repeated; `None` in every other
+        /// answer.
+        context: Option<String>,
     },
 }
 

@@ -5,7 +5,20 @@ use minicbor::{Decode, Encode};
 use strongroom_crypto::{Attribute, DataKey, Footer, ObjectIdentity, WrappedKey, encode_footer};
 use strongroom_types::{Entropy, Timestamp};
 
-use crate::rows::{MetadataRow, PairRow, Record};
+use crate::Custody;
+use crate::rows::{KmsRow, MetadataRow, PairRow, Record};
+
+/// Stands for a table where the encryption record of a footer is sealed as a row: no table has it.
+const FOOTER_TABLE: u8 = 0xFF;
+
+/// What stands for the row's key there: the footer of another version's blob does not fit.
+fn footer_place(identity: &ObjectIdentity) -> Vec<u8> {
+    [
+        identity.bucket.as_bytes().as_slice(),
+        identity.version.as_bytes(),
+    ]
+    .concat()
+}
 
 /// The facts known when the blob is written.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -87,6 +100,7 @@ impl RecoveryRow {
         data_key: &DataKey,
         wrapped: &WrappedKey,
         identity: &ObjectIdentity,
+        kms: Option<(&KmsRow, &Custody)>,
         entropy: &dyn Entropy,
     ) -> Vec<u8> {
         let record = data_key.seal_attribute(
@@ -98,6 +112,13 @@ impl RecoveryRow {
         encode_footer(&Footer {
             wrapped_key: wrapped.clone(),
             record,
+            encryption: kms.map(|(row, custody)| {
+                let place = footer_place(identity);
+                let plaintext = Record::encode(row);
+                custody
+                    .rows()
+                    .seal(FOOTER_TABLE, &place, &plaintext, entropy)
+            }),
         })
     }
 }

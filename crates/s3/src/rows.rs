@@ -6,6 +6,8 @@ use minicbor::{Decode, Encode};
 pub(crate) use strongroom_rows::Record;
 use strongroom_types::{ChecksumAlgorithm, ChecksumType};
 
+use crate::reencryption::ReEncryptionRow;
+
 macro_rules! records {
     ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};
 }
@@ -18,7 +20,9 @@ records!(
     UploadRow = 5,
     PartRow = 6,
     BlobRow = 7,
-    GarbageRow = 8
+    GarbageRow = 8,
+    KmsRow = 10,
+    ReEncryptionRow = 11
 );
 
 /// A key and a value, of tags and user metadata.
@@ -123,6 +127,30 @@ pub(crate) struct KeyRow {
     /// SSE-C only: what recognises the customer's key.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub customer_verifier: Option<Vec<u8>>,
+    /// SSE-KMS and DSSE-KMS only: what the key service is asked, and answers show.
+    #[n(2)]
+    pub kms: Option<KmsRow>,
+}
+
+/// What is remembered of an encryption under a key of the key service. In a version's row, and as a
+/// record of its own in blob footers.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct KmsRow {
+    /// `aws:kms`, `aws:kms:dsse`.
+    #[n(0)]
+    pub algorithm: String,
+    /// The ARN of the key, as it was resolved on the write.
+    #[n(1)]
+    pub key_arn: String,
+    /// The client's pairs of the encryption context.
+    #[n(2)]
+    pub client_pairs: Vec<PairRow>,
+    /// The context's `aws:s3:arn`.
+    #[n(3)]
+    pub s3_arn: String,
+    #[n(4)]
+    pub bucket_key: bool,
 }
 
 /// System-defined and user metadata.

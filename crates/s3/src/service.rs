@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use strongroom_policy::{Action, Authorized, Authorizer, Denied, Resource};
 use strongroom_ports::{
-    AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, MetaError, MetaStore, Row,
-    RowVersion, Table,
+    AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, KeyAuthority, MetaError,
+    MetaStore, Row, RowVersion, Table,
 };
 use strongroom_types::{
     AccountId, BlobId, BucketName, ObjectKey, Region, RequestContext, VersionUid,
 };
 
+use crate::bucket_keys::BucketKeys;
 use crate::resident::resident_ports;
 use crate::rows::{BucketRow, Record};
 use crate::windows::WindowPool;
@@ -28,6 +30,8 @@ pub struct S3Ports {
     pub blobs: Arc<dyn BlobStore>,
     /// Keys.
     pub custody: Arc<Custody>,
+    /// The key service, for SSE-KMS and DSSE-KMS.
+    pub keys: Arc<dyn KeyAuthority>,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
     /// The trail.
@@ -49,6 +53,13 @@ pub struct S3Options {
     pub danger_keys_over_plain_http: bool,
     /// Streams up to this stored length live in the metadata store.
     pub inline_max_bytes: usize,
+    /// How long an S3 Bucket Key is used; zero asks the key service each time.
+    pub bucket_key_ttl: Duration,
+}
+
+impl S3Options {
+    /// The time for which an S3 Bucket Key is used, unless the operator chose another.
+    pub const BUCKET_KEY_TTL: Duration = Duration::from_secs(300);
 }
 
 /// The S3 service. Cheap to share; all methods take `&self`.
@@ -63,6 +74,8 @@ pub struct S3 {
     pub(crate) versions_being_read: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
     /// Buffers for bodies on their way out.
     pub(crate) windows: WindowPool,
+    /// Bucket keys in use, also of the service on what is in memory.
+    pub(crate) bucket_keys: Arc<BucketKeys>,
     /// This service on what is in memory; none in that one itself.
     pub(crate) resident: Option<Arc<Self>>,
 }
@@ -71,6 +84,7 @@ impl S3 {
     /// A service on its ports.
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
         let windows = WindowPool::default();
+        let bucket_keys = Arc::new(BucketKeys::new(options.bucket_key_ttl));
         let resident = Self {
             ports: resident_ports(&ports),
             options: options.clone(),
@@ -78,6 +92,7 @@ impl S3 {
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::default(),
             windows: windows.clone(),
+            bucket_keys: Arc::clone(&bucket_keys),
             resident: None,
         };
         Self {
@@ -87,6 +102,7 @@ impl S3 {
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::default(),
             windows,
+            bucket_keys,
             resident: Some(Arc::new(resident)),
         }
     }

@@ -19,13 +19,15 @@ use strongroom_crypto::{
     BodyKeys, Layers, ObjectIdentity, PartIdentity, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_MAX_BYTES,
     SealingError, StreamSealer, WrappedKey, header_len_bytes, seal_whole,
 };
-use strongroom_ports::{BlobWriter, Table, VALUE_MAX_BYTES, Write};
+use strongroom_ports::{BlobWriter, KeyLease, Table, VALUE_MAX_BYTES, Write};
 use strongroom_types::{BlobId, ChecksumAlgorithm, ETag, ObjectKey};
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use crate::data_keys::check_lease;
 use crate::digest::{DigestPlan, Digests, StreamDigest};
 use crate::recovery::RecoveryRow;
-use crate::rows::{BlobRow, PlaceRow};
+use crate::rows::{BlobRow, KmsRow, PlaceRow};
 use crate::worker::{join, on_worker};
 use crate::{BodyError, BodySource, ExpectedDigests, S3, S3Error, keys};
 
@@ -48,6 +50,10 @@ pub(crate) struct StreamJob {
     pub body_keys: Arc<BodyKeys>,
     /// The same, wrapped, for the blob's footer.
     pub wrapped: WrappedKey,
+    /// What the footer says of the key service's key.
+    pub kms: Option<KmsRow>,
+    /// How long the keys may be used; asked before each window.
+    pub lease: Option<KeyLease>,
     /// Length of the plaintext.
     pub content_length: u64,
     /// The tag, where it is not the MD5 of the plaintext.
@@ -163,6 +169,7 @@ impl S3 {
         let mut digest = job.start_digest();
         let mut writer = self.start_blob(job)?;
         while let Some(window) = next_window()? {
+            check_lease(job.lease.as_ref())?;
             for piece in &window {
                 digest.update(piece);
                 writer.push(piece)?;
@@ -186,6 +193,7 @@ impl S3 {
         digest.update(plaintext);
         let digests = digest.finish();
         digests.verify(&job.expected, trailing)?;
+        check_lease(job.lease.as_ref())?;
         let sealed = seal_whole(
             &job.body_keys,
             &job.identity,
@@ -284,7 +292,7 @@ impl S3 {
     ) -> Result<StoredStream, S3Error> {
         let mut windows = BodyWindows::new(body, job.content_length);
         let (service, started) = (Arc::clone(self), Arc::clone(&job));
-        let mut writer = on_worker(move || service.start_blob(&started)).await??;
+        let mut writer = on_worker(move || service.start_blob(&started).map(Parked::new)).await??;
         let mut digest = job.start_digest();
         let mut received = windows.next().await;
         // Digesting and writing of one window run while the next one is received.
@@ -294,7 +302,7 @@ impl S3 {
                 Ok(None) => break,
                 Err(error) => {
                     // Taking a blob back blocks.
-                    on_worker(move || drop(writer)).await?;
+                    on_worker(move || drop(writer.take())).await?;
                     return Err(error);
                 }
             };
@@ -303,9 +311,12 @@ impl S3 {
                 pieces.iter().for_each(|piece| digest.update(piece));
                 digest
             });
+            let lease = job.lease.clone();
             let writing = spawn_blocking(move || {
+                let mut writer = writer.take()?;
+                check_lease(lease.as_ref())?;
                 window.iter().try_for_each(|piece| writer.push(piece))?;
-                Ok::<_, S3Error>(writer)
+                Ok::<_, S3Error>(Parked::new(writer))
             });
             received = windows.next().await;
             digest = join(digesting).await?;
@@ -313,8 +324,11 @@ impl S3 {
         }
         let trailing = windows.body.trailing_checksum();
         let service = Arc::clone(self);
-        on_worker(move || writer.finish(&service, &job, digest.finish(), trailing.as_deref()))
-            .await?
+        on_worker(move || {
+            let writer = writer.take()?;
+            writer.finish(&service, &job, digest.finish(), trailing.as_deref())
+        })
+        .await?
     }
 
     fn start_blob(&self, job: &StreamJob) -> Result<StreamWriter, S3Error> {
@@ -359,6 +373,32 @@ impl StreamJob {
                 .md5
                 .map(ETag::from_digest)
                 .ok_or(S3Error::Unavailable),
+        }
+    }
+}
+
+/// Something whose drop blocks, held by a task that may be cancelled at any moment: then a worker
+/// drops it. Jobs on workers take it out first, so that what they drop is gone when they are done.
+struct Parked<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Parked<T> {
+    fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Takes it out; only what is there is ever taken.
+    fn take(mut self) -> Result<T, S3Error> {
+        self.0.take().ok_or(S3Error::Unavailable)
+    }
+}
+
+impl<T: Send + 'static> Drop for Parked<T> {
+    fn drop(&mut self) {
+        // Without a runtime there is no task to hold up.
+        if let Some(value) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            drop(runtime.spawn_blocking(move || drop(value)));
         }
     }
 }
@@ -408,6 +448,7 @@ impl StreamWriter {
             return Err(BodyError::Incomplete.into());
         }
         digests.verify(&job.expected, trailing)?;
+        check_lease(job.lease.as_ref())?;
         let etag = job.etag(&digests)?;
         self.seal(true)?;
         let mut recovery = job.recovery.clone();
@@ -417,6 +458,7 @@ impl StreamWriter {
             job.body_keys.data_key(),
             &job.wrapped,
             &job.identity,
+            job.kms.as_ref().map(|row| (row, &*service.ports.custody)),
             &*service.ports.entropy,
         );
         self.buffer.extend_from_slice(&footer);
@@ -532,4 +574,47 @@ pub(crate) async fn collect_body(
 /// A length in memory as one on disk.
 pub(crate) fn len_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+
+    use super::*;
+
+    /// Says where it was dropped.
+    struct Blocking(Sender<ThreadId>);
+
+    impl Drop for Blocking {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_cancelled_task_held_is_dropped_on_a_worker() {
+        let (sender, dropped) = channel();
+        let held = Parked::new(Blocking(sender));
+        let (reached, at_await) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let _held = held;
+            let _ = reached.send(());
+            std::future::pending::<()>().await;
+        });
+        at_await.await.unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_ne!(dropped.recv().unwrap(), thread::current().id());
+    }
+
+    #[test]
+    fn what_a_job_took_out_is_gone_when_the_job_is_done() {
+        let (sender, dropped) = channel();
+        drop(Parked::new(Blocking(sender.clone())).take());
+        assert_eq!(dropped.try_recv().unwrap(), thread::current().id());
+        // Where nothing runs tasks, nothing is handed over either.
+        drop(Parked::new(Blocking(sender)));
+        assert_eq!(dropped.try_recv().unwrap(), thread::current().id());
+    }
 }

@@ -19,10 +19,11 @@ use strongroom_crypto::{
     BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, OpenError, PartIdentity, SEGMENT_LEN_BYTES,
     StreamOpener,
 };
-use strongroom_ports::{BlobError, BlobReader, Table};
+use strongroom_ports::{BlobError, BlobReader, KeyLease, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::data_keys::{OpenedKey, check_lease};
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::manifest::PartSlice;
@@ -66,6 +67,8 @@ pub(crate) struct StreamReader {
     end_segment: u64,
     skip_bytes: usize,
     remaining_bytes: u64,
+    /// How long its keys may be used; asked before each window.
+    lease: Option<KeyLease>,
 }
 
 enum Source {
@@ -165,6 +168,7 @@ impl StreamReader {
         if self.next_segment >= self.end_segment {
             return Ok(None);
         }
+        check_lease(self.lease.as_ref())?;
         let layout = self.opener.layout();
         let stored_segment = len_u64(layout.stored_segment_len_bytes());
         let window_len = match from {
@@ -247,6 +251,7 @@ pub(crate) enum ObjectReader {
 pub(crate) struct PartsReader {
     identity: ObjectIdentity,
     body_keys: Arc<BodyKeys>,
+    lease: Option<KeyLease>,
     manifest: ManifestRow,
     /// What no slice was fetched for yet.
     ahead: ByteRange,
@@ -367,7 +372,8 @@ impl PartsReader {
                 place: &slice.place,
                 size_bytes: slice.part_size,
             };
-            let opened = service.open_stream(&self.body_keys, stored, slice.range)?;
+            let opened =
+                service.open_stream(&self.body_keys, self.lease.clone(), stored, slice.range)?;
             self.current = Some(
                 opened
                     .ok_or_else(|| service.damaged(&self.identity, Damage::of("part missing")))?,
@@ -405,7 +411,7 @@ impl S3 {
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
     pub(crate) fn open_object(
         &self,
-        body_keys: &Arc<BodyKeys>,
+        opened: &OpenedKey,
         identity: &ObjectIdentity,
         found: &FoundVersion,
         object: &ObjectRow,
@@ -419,7 +425,8 @@ impl S3 {
                     place,
                     size_bytes: object.size_bytes,
                 };
-                let reader = self.open_stream(body_keys, stored, range)?;
+                let reader =
+                    self.open_stream(&opened.body_keys, opened.lease.clone(), stored, range)?;
                 Ok(reader.map(|reader| ObjectReader::Single(Box::new(reader))))
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
@@ -434,7 +441,8 @@ impl S3 {
                 }
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
                     identity: identity.clone(),
-                    body_keys: Arc::clone(body_keys),
+                    body_keys: Arc::clone(&opened.body_keys),
+                    lease: opened.lease.clone(),
                     manifest: manifest.clone(),
                     ahead: range,
                     slices: VecDeque::new(),
@@ -454,6 +462,7 @@ impl S3 {
     pub(crate) fn open_stream(
         &self,
         body_keys: &BodyKeys,
+        lease: Option<KeyLease>,
         stored: StoredAt<'_>,
         range: ByteRange,
     ) -> Result<Option<StreamReader>, S3Error> {
@@ -547,6 +556,7 @@ impl S3 {
                 .min(segment_count),
             skip_bytes: span.skip_bytes,
             remaining_bytes: range.len_bytes(),
+            lease,
         }))
     }
 
@@ -631,6 +641,8 @@ impl ObjectStream {
 fn read_error(error: &S3Error) -> ReadError {
     if matches!(error, S3Error::Damaged) {
         ReadError::Damaged
+    } else if matches!(error, S3Error::Kms(_)) {
+        ReadError::KeyUnusable
     } else {
         ReadError::Unreadable
     }

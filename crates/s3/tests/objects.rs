@@ -704,33 +704,6 @@ fn customer_keys_follow_the_tables_of_the_specification() {
 }
 
 #[test]
-fn kms_is_refused_and_never_weakened() {
-    let f = Fixture::new(Versioning::Never);
-    let sse = SseHeaders {
-        algorithm: Some("aws:kms".to_owned()),
-        ..SseHeaders::default()
-    };
-    let got = f
-        .try_put(
-            "k",
-            PutObjectInput {
-                sse,
-                ..PutObjectInput::default()
-            },
-            b"x",
-        )
-        .unwrap_err();
-    assert_eq!(
-        got,
-        SseError::KmsUnavailable {
-            algorithm: SseAlgorithm::AwsKms
-        }
-        .into()
-    );
-    assert_nothing_left(&f);
-}
-
-#[test]
 fn a_body_that_does_not_match_its_digests_leaves_nothing() {
     for size in [100, 100_000, 2 * WINDOW + 5] {
         let f = Fixture::new(Versioning::Never);

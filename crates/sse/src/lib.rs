@@ -6,10 +6,13 @@
 //!
 //! Not here: ciphers (`strongroom-crypto`) and the key service's answers.
 
+mod context;
 mod customer;
 mod plan;
 
+pub use context::{ARN_PAIR, ClientContext};
 pub use customer::{CustomerHeaders, CustomerKeyInput};
 pub use plan::{
-    SseError, SseHeaders, WritePlan, plan_write, read_key, refuse_write_headers_on_read,
+    Circumstances, SseError, SseHeaders, WritePlan, allow_kms, plan_write, read_key,
+    refuse_write_headers_on_read,
 };

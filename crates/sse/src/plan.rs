@@ -1,7 +1,9 @@
 //! From headers and bucket default to what happens.
 
+use strongroom_ports::KeyReference;
 use strongroom_types::{BlockedEncryption, BucketEncryption, SseAlgorithm};
 
+use crate::context::ClientContext;
 use crate::{CustomerHeaders, CustomerKeyInput};
 
 /// The encryption headers of a write, as sent.
@@ -37,12 +39,49 @@ pub enum WritePlan {
     SseS3,
     /// SSE-C: the data key is wrapped under the customer's key.
     SseC(CustomerKeyInput),
+    /// SSE-KMS: the data key is wrapped under a data key of the key service.
+    Kms {
+        /// The key, not yet resolved.
+        key: KeyReference,
+        /// What the client adds to the encryption context.
+        context: ClientContext,
+        /// Whether an S3 Bucket Key is used.
+        bucket_key: bool,
+    },
+    /// DSSE-KMS: as SSE-KMS, and a second layer under a key of this server.
+    Dsse {
+        /// The key, not yet resolved.
+        key: KeyReference,
+        /// What the client adds to the encryption context.
+        context: ClientContext,
+    },
 }
 
-/// Decides how a write is encrypted (spec `s3-encryption.md` 1.2 steps 2 and 4 to 7, and 6.5).
-///
-/// `confidential` says whether a key may travel over the connection at all: TLS, a peer on this
-/// host, or an operator who said that TLS ends in front of the server.
+impl WritePlan {
+    /// Whether the key service has to be asked.
+    pub const fn needs_key_service(&self) -> bool {
+        match self {
+            Self::SseS3 | Self::SseC(_) => false,
+            Self::Kms { .. } | Self::Dsse { .. } => true,
+        }
+    }
+}
+
+/// What a decision depends on beside headers and bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Whether a key, or what a KMS key protects, may travel over the connection at all: TLS, a peer
+    /// on this host, or an operator who said that TLS ends in front of the server.
+    pub confidential: bool,
+    /// Whether somebody signed the request (with Signature Version 4: there is no other here).
+    pub signed: bool,
+    /// The ARN of the object.
+    pub object_arn: &'a str,
+    /// The ARN of its bucket.
+    pub bucket_arn: &'a str,
+}
+
+/// Decides how a write is encrypted (spec `s3-encryption.md` 1.2 steps 2 and 4 to 8, and 6.5).
 ///
 /// # Errors
 ///
@@ -50,10 +89,10 @@ pub enum WritePlan {
 pub fn plan_write(
     headers: &SseHeaders,
     default: &BucketEncryption,
-    confidential: bool,
+    circumstances: Circumstances<'_>,
 ) -> Result<WritePlan, SseError> {
     if headers.customer.is_present() {
-        if !confidential {
+        if !circumstances.confidential {
             return Err(SseError::CustomerKeyOverPlainHttp);
         }
         match default.blocked {
@@ -88,15 +127,63 @@ pub fn plan_write(
             value: value.clone(),
         });
     }
+    let bucket_key = headers
+        .bucket_key_enabled
+        .as_ref()
+        .map_or(default.bucket_key_enabled, |value| {
+            value.eq_ignore_ascii_case("true")
+        });
     let effective = requested.unwrap_or(default.algorithm);
-    match effective {
-        SseAlgorithm::Aes256 if headers.context.is_some() => Err(SseError::ContextWithoutKms),
-        SseAlgorithm::Aes256 => Ok(WritePlan::SseS3),
-        // Never weakened to SSE-S3: until the key service is there, the write is refused.
-        SseAlgorithm::AwsKms | SseAlgorithm::AwsKmsDsse => Err(SseError::KmsUnavailable {
-            algorithm: effective,
-        }),
+    // A request that names its method names its key too: without one it means the AWS managed key,
+    // even where the bucket's default names another.
+    let named = if requested.is_some() {
+        headers.kms_key_id.as_ref()
+    } else {
+        default.kms_key_id.as_ref()
+    };
+    let key = || {
+        named.map_or(KeyReference::AwsManaged, |id| {
+            KeyReference::Named(id.clone())
+        })
+    };
+    let context = |arn| ClientContext::parse(headers.context.as_deref(), arn);
+    let plan = match effective {
+        SseAlgorithm::Aes256 if headers.context.is_some() => {
+            return Err(SseError::ContextWithoutKms);
+        }
+        SseAlgorithm::Aes256 => return Ok(WritePlan::SseS3),
+        SseAlgorithm::AwsKms => WritePlan::Kms {
+            key: key(),
+            context: context(if bucket_key {
+                circumstances.bucket_arn
+            } else {
+                circumstances.object_arn
+            })?,
+            bucket_key,
+        },
+        SseAlgorithm::AwsKmsDsse => WritePlan::Dsse {
+            key: key(),
+            context: context(circumstances.object_arn)?,
+        },
+    };
+    allow_kms(circumstances.signed, circumstances.confidential)?;
+    Ok(plan)
+}
+
+/// What every request to KMS-encrypted content must be, reads and writes alike (spec
+/// `s3-encryption.md` 4.4, 3 and 4).
+///
+/// # Errors
+///
+/// [`SseError::KmsNotSigned`], [`SseError::KmsOverPlainHttp`].
+pub fn allow_kms(signed: bool, confidential: bool) -> Result<(), SseError> {
+    if !signed {
+        return Err(SseError::KmsNotSigned);
     }
+    if !confidential {
+        return Err(SseError::KmsOverPlainHttp);
+    }
+    Ok(())
 }
 
 /// The write-only encryption headers have no meaning on GET and HEAD, and S3 refuses them.
@@ -214,12 +301,21 @@ pub enum SseError {
     /// A write-only header on a read.
     #[error("encryption header on a read")]
     NotApplicableToRead,
-    /// KMS encryption was asked for, by the request or the bucket, and no key service is there.
-    #[error("no key service for {}", algorithm.name())]
-    KmsUnavailable {
-        /// What was asked for.
-        algorithm: SseAlgorithm,
+    /// The encryption context is not what S3 wants it to be.
+    #[error("encryption context invalid")]
+    ContextInvalid,
+    /// The encryption context holds a pair that only S3 itself sets.
+    #[error("encryption context holds the reserved name {name}")]
+    ContextReserved {
+        /// The pair's name.
+        name: String,
     },
+    /// KMS-encrypted content, and nobody signed the request.
+    #[error("KMS encryption without a signature")]
+    KmsNotSigned,
+    /// KMS-encrypted content over a connection that anybody can read.
+    #[error("KMS encryption over plain HTTP")]
+    KmsOverPlainHttp,
 }
 
 #[cfg(test)]
@@ -241,6 +337,130 @@ mod tests {
         }
     }
 
+    fn here(confidential: bool) -> Circumstances<'static> {
+        Circumstances {
+            confidential,
+            signed: true,
+            object_arn: "arn:aws:s3:::b/k",
+            bucket_arn: "arn:aws:s3:::b",
+        }
+    }
+
+    /// A plan in short: method, key, bucket key flag.
+    fn shown(plan: Result<WritePlan, SseError>) -> String {
+        let name = |key: KeyReference| match key {
+            KeyReference::AwsManaged => "aws/s3".to_owned(),
+            KeyReference::Named(name) => name,
+        };
+        match plan {
+            Ok(WritePlan::SseS3) => "s3".to_owned(),
+            Ok(WritePlan::SseC(_)) => "c".to_owned(),
+            Ok(WritePlan::Kms {
+                key, bucket_key, ..
+            }) => format!("kms {}{}", name(key), if bucket_key { " bk" } else { "" }),
+            Ok(WritePlan::Dsse { key, .. }) => format!("dsse {}", name(key)),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_cell_of_the_resolution_matrix() {
+        use SseAlgorithm::{Aes256, AwsKms, AwsKmsDsse};
+        let default = |algorithm, key: Option<&str>, bucket_key_enabled| BucketEncryption {
+            algorithm,
+            kms_key_id: key.map(str::to_owned),
+            bucket_key_enabled,
+            ..bucket()
+        };
+        let defaults = [
+            default(Aes256, None, true),
+            default(AwsKms, None, false),
+            default(AwsKms, Some("K"), true),
+            default(AwsKmsDsse, Some("K"), true),
+        ];
+        let refused = "KMS key id without aws:kms";
+        let rows: [(Option<&str>, Option<&str>, Option<&str>, [&str; 4]); 12] = [
+            (None, None, None, ["s3", "kms aws/s3", "kms K bk", "dsse K"]),
+            (Some("AES256"), None, None, ["s3"; 4]),
+            (Some("AES256"), None, Some("true"), ["s3"; 4]),
+            (
+                Some("aws:kms"),
+                None,
+                None,
+                [
+                    "kms aws/s3 bk",
+                    "kms aws/s3",
+                    "kms aws/s3 bk",
+                    "kms aws/s3 bk",
+                ],
+            ),
+            (Some("aws:kms"), None, Some("false"), ["kms aws/s3"; 4]),
+            (Some("aws:kms"), Some("X"), Some("TRUE"), ["kms X bk"; 4]),
+            (Some("aws:kms"), Some("X"), Some("False"), ["kms X"; 4]),
+            (Some("aws:kms:dsse"), None, None, ["dsse aws/s3"; 4]),
+            (Some("aws:kms:dsse"), Some("X"), Some("true"), ["dsse X"; 4]),
+            (None, Some("X"), None, [refused; 4]),
+            (Some("AES256"), Some("X"), None, [refused; 4]),
+            (
+                None,
+                None,
+                Some("false"),
+                ["s3", "kms aws/s3", "kms K", "dsse K"],
+            ),
+        ];
+        for (algorithm, key, flag, expected) in rows {
+            let headers = SseHeaders {
+                algorithm: algorithm.map(str::to_owned),
+                kms_key_id: key.map(str::to_owned),
+                bucket_key_enabled: flag.map(str::to_owned),
+                ..SseHeaders::default()
+            };
+            for (default, expected) in defaults.iter().zip(expected) {
+                let got = shown(plan_write(&headers, default, here(true)));
+                assert_eq!(got, expected, "{algorithm:?} {key:?} {flag:?} {default:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn kms_needs_a_signature_and_a_confidential_connection() {
+        for algorithm in ["aws:kms", "aws:kms:dsse"] {
+            let plan = |signed, confidential| {
+                let circumstances = Circumstances {
+                    signed,
+                    ..here(confidential)
+                };
+                plan_write(&sse(algorithm), &bucket(), circumstances).unwrap_err()
+            };
+            assert_eq!(plan(false, true), SseError::KmsNotSigned);
+            assert_eq!(plan(false, false), SseError::KmsNotSigned);
+            assert_eq!(plan(true, false), SseError::KmsOverPlainHttp);
+        }
+    }
+
+    #[test]
+    fn the_arn_of_a_context_is_the_buckets_with_a_bucket_key() {
+        use base64::Engine as _;
+        let headers = |arn: &str, flag: &str| SseHeaders {
+            context: Some(
+                base64::engine::general_purpose::STANDARD
+                    .encode(format!(r#"{{"aws:s3:arn":"{arn}"}}"#)),
+            ),
+            bucket_key_enabled: Some(flag.to_owned()),
+            ..sse("aws:kms")
+        };
+        let plan = |arn, flag| plan_write(&headers(arn, flag), &bucket(), here(true));
+        assert!(plan("arn:aws:s3:::b", "true").is_ok());
+        assert!(plan("arn:aws:s3:::b/k", "false").is_ok());
+        for (arn, flag) in [("arn:aws:s3:::b", "false"), ("arn:aws:s3:::b/k", "true")] {
+            let name = crate::ARN_PAIR.to_owned();
+            assert_eq!(
+                plan(arn, flag).unwrap_err(),
+                SseError::ContextReserved { name }
+            );
+        }
+    }
+
     fn trio(algorithm: Option<&str>, key: Option<&str>, md5: Option<&str>) -> CustomerHeaders {
         CustomerHeaders {
             algorithm: algorithm.map(str::to_owned),
@@ -257,40 +477,19 @@ mod tests {
     }
 
     fn error(headers: &SseHeaders) -> SseError {
-        plan_write(headers, &bucket(), true).unwrap_err()
+        plan_write(headers, &bucket(), here(true)).unwrap_err()
     }
 
     #[test]
     fn no_header_means_the_default() {
         assert!(matches!(
-            plan_write(&SseHeaders::default(), &bucket(), false),
+            plan_write(&SseHeaders::default(), &bucket(), here(false)),
             Ok(WritePlan::SseS3)
         ));
         assert!(matches!(
-            plan_write(&sse("AES256"), &bucket(), false),
+            plan_write(&sse("AES256"), &bucket(), here(false)),
             Ok(WritePlan::SseS3)
         ));
-    }
-
-    #[test]
-    fn kms_is_refused_and_never_weakened() {
-        assert_eq!(
-            error(&sse("aws:kms")),
-            SseError::KmsUnavailable {
-                algorithm: SseAlgorithm::AwsKms
-            }
-        );
-        let default = BucketEncryption {
-            algorithm: SseAlgorithm::AwsKmsDsse,
-            ..bucket()
-        };
-        let got = plan_write(&SseHeaders::default(), &default, true).unwrap_err();
-        assert_eq!(
-            got,
-            SseError::KmsUnavailable {
-                algorithm: SseAlgorithm::AwsKmsDsse
-            }
-        );
     }
 
     #[test]
@@ -349,12 +548,12 @@ mod tests {
             customer: trio(Some("AES256"), Some(KEY), Some(MD5)),
             ..SseHeaders::default()
         };
-        let Ok(WritePlan::SseC(input)) = plan_write(&headers, &bucket(), true) else {
+        let Ok(WritePlan::SseC(input)) = plan_write(&headers, &bucket(), here(true)) else {
             panic!("no key")
         };
         assert_eq!(input.md5, MD5);
         assert_eq!(
-            plan_write(&headers, &bucket(), false).unwrap_err(),
+            plan_write(&headers, &bucket(), here(false)).unwrap_err(),
             SseError::CustomerKeyOverPlainHttp
         );
         let blocked = BucketEncryption {
@@ -362,7 +561,7 @@ mod tests {
             ..bucket()
         };
         assert_eq!(
-            plan_write(&headers, &blocked, true).unwrap_err(),
+            plan_write(&headers, &blocked, here(true)).unwrap_err(),
             SseError::CustomerKeysBlocked
         );
         assert!(!format!("{headers:?}").contains(KEY));

@@ -124,7 +124,7 @@ impl ShredStore for FileShreds {
         let _changing = self.changing.lock();
         for directory in COPIES {
             let path = format!("{directory}/{name}");
-            if self.disk.exists(&path).map_err(failed)? {
+            if self.disk.exists(&path).map_err(|error| failed(&error))? {
                 return Err(ShredError::Exists);
             }
         }
@@ -134,7 +134,7 @@ impl ShredStore for FileShreds {
                 if let Err(error) = self.destroy_copies(&name) {
                     tracing::warn!(%error, "an unfinished shred key stays");
                 }
-                return Err(failed(error));
+                return Err(failed(&error));
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl ShredStore for FileShreds {
                 Ok(Some(content))
             }
             (Ok(None), None) => Ok(None),
-            (Ok(None), Some(error)) | (Err(error), _) => Err(failed(error)),
+            (Ok(None), Some(error)) | (Err(error), _) => Err(failed(&error)),
         }
     }
 
@@ -183,13 +183,14 @@ impl ShredStore for FileShreds {
 
     fn destroy(&self, id: [u8; 16]) -> Result<(), ShredError> {
         let _changing = self.changing.lock();
-        self.destroy_copies(&name_of(id)).map_err(failed)
+        self.destroy_copies(&name_of(id))
+            .map_err(|error| failed(&error))
     }
 
     fn list(&self) -> Result<Vec<[u8; 16]>, ShredError> {
         let mut ids = BTreeSet::new();
         for directory in COPIES {
-            let names = self.disk.list(directory).map_err(failed)?;
+            let names = self.disk.list(directory).map_err(|error| failed(&error))?;
             ids.extend(names.iter().filter_map(|name| id_of(name)));
         }
         Ok(ids.into_iter().collect())
@@ -231,8 +232,8 @@ fn check_len(content: &[u8]) -> Result<(), ShredError> {
     Ok(())
 }
 
-fn failed(error: io::Error) -> ShredError {
-    if is_full(&error) {
+fn failed(error: &io::Error) -> ShredError {
+    if is_full(error) {
         ShredError::NoSpace
     } else {
         ShredError::Io(error.to_string())

@@ -6,6 +6,7 @@
 //!   DIR/ring/       the sealed root key ring, twice
 //!   DIR/meta/       the metadata store
 //!   DIR/blobs/      bodies
+//!   DIR/shreds/     the keys whose loss destroys key material
 //!   DIR/tls/        certificate and key
 //!   DIR/admin.sock  the running server's admin channel
 //!   DIR/endpoint    where the running server listens
@@ -61,6 +62,10 @@ impl DataDir {
 
     pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs")
+    }
+
+    pub(crate) fn shreds(&self) -> PathBuf {
+        self.root.join("shreds")
     }
 
     pub(crate) fn tls(&self) -> PathBuf {
@@ -121,7 +126,9 @@ impl DataDir {
     ///
     /// The operating system's: what cannot be looked at counts as data.
     pub(crate) fn holds_data(&self) -> io::Result<bool> {
-        Ok(holds_a_file(&self.meta())? || holds_a_file(&self.blobs())?)
+        Ok(holds_a_file(&self.meta())?
+            || holds_a_file(&self.blobs())?
+            || holds_a_file(&self.shreds())?)
     }
 
     /// Takes the lock, or reports that another process has it.

@@ -8,13 +8,29 @@ use std::path::Path;
 /// Largest file that [`read`] takes: keys, rings, certificates and endpoints are all far below.
 const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
 
-/// Makes `dir` and what is missing above it, for this user only.
+/// Makes `dir` and what is missing above it, for this user only. What it made survives power loss.
 ///
 /// # Errors
 ///
 /// The operating system's.
 pub(crate) fn make_private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    make_dir(dir, &mut sync_parent)
+}
+
+/// `sync_parent` is called for each directory that is made, the uppermost first.
+fn make_dir(dir: &Path, sync_parent: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_dir(parent, sync_parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        // Somebody was faster, and may not have come to the sync yet.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        made => made?,
+    }
+    sync_parent(dir)
 }
 
 /// Replaces `path`: temporary file, sync, rename, sync of the directory.
@@ -106,6 +122,41 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn every_directory_that_is_made_is_synced_in_its_parent() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b/c");
+        let mut synced = Vec::new();
+        let mut make = |dir: &Path| {
+            synced.clear();
+            make_dir(dir, &mut |made| {
+                sync_parent(made)?;
+                synced.push(made.strip_prefix(root.path()).unwrap().to_owned());
+                Ok(())
+            })
+            .unwrap();
+            synced.clone()
+        };
+        assert_eq!(
+            make(&root.path().join("a")),
+            [Path::new("a")].map(Path::to_owned)
+        );
+        assert_eq!(
+            make(&deep),
+            ["a/b", "a/b/c"].map(|made| Path::new(made).to_owned())
+        );
+        assert!(make(&deep).is_empty());
+        for dir in deep.ancestors().take(3) {
+            assert_eq!(
+                fs::metadata(dir).unwrap().permissions().mode() & 0o777,
+                0o700
+            );
+        }
+        fs::write(root.path().join("file"), "").unwrap();
+        assert!(make_private_dir(&root.path().join("file")).is_err());
+        assert!(make_private_dir(&root.path().join("file/x")).is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod background;
 mod collector;
+mod due_work;
 mod edge;
 mod first_start;
 mod running;
@@ -13,14 +15,15 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
-    ShutdownSwitch, TlsFiles,
+    ShutdownSwitch, TlsFiles, TlsReloader,
 };
+use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
 use strongroom_ports::{Clock, Entropy};
+use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
-use self::collector::Collector;
 use self::running::Running;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
@@ -30,6 +33,7 @@ use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment};
 use crate::{files, hardening, logging, output, store};
@@ -46,6 +50,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 struct Parts {
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
+    kms: Arc<KeyService>,
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
@@ -60,7 +65,7 @@ struct Parts {
 ///
 /// Whatever keeps it from starting, with its exit code.
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
-    logging::start(settings)?;
+    let log = logging::start(settings)?;
     hardening::install_panic_hook();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -101,7 +106,7 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
             )
         })?;
     let meta = Arc::clone(&parts.meta);
-    let outcome = runtime.block_on(serve(settings, parts));
+    let outcome = runtime.block_on(serve(settings, parts, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
     // Everything acknowledged is durable already; this makes the next start faster.
     if let Err(error) = meta.checkpoint() {
@@ -155,11 +160,29 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
+    let authorizer = Arc::new(RootOnly::default());
+    let key_ports = KeyServicePorts {
+        rows: SealedRows {
+            meta: meta.clone(),
+            custody: custody.clone(),
+            entropy: entropy.clone(),
+        },
+        shreds: Arc::new(store::open_shreds(settings)?),
+        authorizer: authorizer.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let key_options = KeyServiceOptions {
+        region: account.region.clone(),
+    };
+    let kms = Arc::new(KeyService::new(key_ports, key_options));
     let ports = S3Ports {
         meta: meta.clone(),
         blobs,
         custody,
-        authorizer: Arc::new(RootOnly::default()),
+        keys: kms.clone(),
+        authorizer,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -169,11 +192,13 @@ fn assemble(
         block_sse_c_on_new_buckets: settings.block_sse_c_on_new_buckets,
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
         inline_max_bytes: INLINE_MAX_BYTES,
+        bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
     };
     let s3 = Arc::new(S3::new(ports, options));
     Ok(Parts {
         meta,
         s3,
+        kms,
         accounts,
         account,
         credentials,
@@ -183,7 +208,11 @@ fn assemble(
     })
 }
 
-async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
+async fn serve(
+    settings: &Settings,
+    parts: Parts,
+    log: Option<Arc<LogFile>>,
+) -> Result<(), Failure> {
     let (switch, shutdown) = ShutdownSwitch::new();
     switch.stop_on_signals().map_err(|error| {
         Failure::new(
@@ -215,10 +244,11 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     admin
         .serve(Arc::new(running))
         .map_err(|error| admin_failure(&error))?;
-    reload_tls_on_hangup(server.tls());
+    reload_on_hangup(server.tls(), log);
     tokio::spawn(keep_metrics(parts.metrics.clone()));
-    let collector = Collector::start(parts.s3.clone(), parts.meta.clone())
+    let collector = collector::start(parts.s3.clone(), parts.meta.clone())
         .map_err(|error| admin_failure(&error))?;
+    let due_work = due_work::start(parts.kms.clone()).map_err(|error| admin_failure(&error))?;
 
     let handler = edge::handler(settings, &parts);
     first_start::greet(settings, &parts.account, http, https)?;
@@ -230,6 +260,7 @@ async fn serve(settings: &Settings, parts: Parts) -> Result<(), Failure> {
     ))?;
     server.run(handler, shutdown).await;
     drop(collector);
+    drop(due_work);
     drop(admin);
     Ok(())
 }
@@ -309,14 +340,22 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
-/// The files are looked at every few seconds anyway; a signal is how operators expect to ask.
-fn reload_tls_on_hangup(tls: Option<Arc<strongroom_api::server::TlsReloader>>) {
+/// What rotates logs asks this way for the file to be opened again. Certificate files are looked at
+/// every few seconds anyway; a signal is how operators expect to ask.
+fn reload_on_hangup(tls: Option<Arc<TlsReloader>>, log: Option<Arc<LogFile>>) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return;
     };
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
+            match log.as_ref().map(|log| log.reopen()) {
+                Some(Ok(())) => tracing::info!("log file opened again"),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "log file not opened again; the old one stays");
+                }
+                None => {}
+            }
             match tls.as_ref().map(|tls| tls.reload_if_changed()) {
                 Some(Ok(changed)) => tracing::info!(changed, "certificate files read"),
                 Some(Err(error)) => {

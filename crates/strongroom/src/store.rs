@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_ports::{BlobStore, Entropy};
 use strongroom_s3::Custody;
 use strongroom_store::disk::{Disk, RealDisk};
-use strongroom_store::{BlobOptions, DurableMeta, FileBlobs, MetaOptions, StoreError};
+use strongroom_store::{BlobOptions, DurableMeta, FileBlobs, FileShreds, MetaOptions, StoreError};
 
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -49,6 +49,16 @@ pub(crate) fn open_blobs(settings: &Settings) -> Result<FileBlobs, Failure> {
         floor_bytes: settings.free_space_floor.0,
     };
     FileBlobs::open(disk, options).map_err(|error| unreachable_disk(&error))
+}
+
+/// Opens the shred keys, or makes their directories.
+///
+/// # Errors
+///
+/// [`Exit::Environment`] for the disk, [`Exit::Store`] for a lock.
+pub(crate) fn open_shreds(settings: &Settings) -> Result<FileShreds, Failure> {
+    let disk = open_disk(RealDisk::open(settings.data.shreds()))?;
+    FileShreds::open(disk).map_err(|error| unreachable_disk(&error))
 }
 
 /// Whether there are bodies of objects, of a store that is not running.

@@ -8,7 +8,7 @@ use crate::{AccessKeyId, AccountId, CanonicalId, Entropy, Region, Session, Times
 
 /// The identity on whose behalf a request is decided. Every variant exists from the first commit,
 /// so that no port grows a second notion of a caller later.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Principal {
     /// An account's root user.
     Root {
@@ -101,6 +101,11 @@ impl RequestId {
     pub fn random(entropy: &dyn Entropy) -> Self {
         let mut bytes = [0; 16];
         entropy.fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Takes an id from storage.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 

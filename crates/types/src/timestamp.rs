@@ -63,7 +63,12 @@ impl Timestamp {
             .and_then(|t| t.assume_utc().try_into())
     }
 
-    /// Parses an HTTP date in its preferred, RFC 850 or asctime form (RFC 9110, 5.6.7).
+    /// Parses an HTTP date in its preferred, RFC 850 or asctime form (RFC 9110, 5.6.7), or as
+    /// [`Timestamp::parse_iso8601`] does.
+    ///
+    /// The year of an RFC 850 date has two digits. It is of the century in which the date falls on
+    /// the weekday that it names: 1994 or 2094, never both. RFC 9110 goes by the current time
+    /// instead; the two differ only for dates that are 50 years away or more.
     ///
     /// # Errors
     ///
@@ -78,6 +83,7 @@ impl Timestamp {
         PrimitiveDateTime::parse(text, preferred)
             .or_else(|_| PrimitiveDateTime::parse(text, asctime))
             .map_err(|_| TimestampError)
+            .or_else(|_| parse_rfc850(text))
             .and_then(|t| t.assume_utc().try_into())
             .or_else(|_| Self::parse_iso8601(text))
     }
@@ -98,6 +104,28 @@ impl Timestamp {
         // Above the year 9999 the text forms end; such a time is only ever the result of a damaged row.
         OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+fn parse_rfc850(text: &str) -> Result<PrimitiveDateTime, TimestampError> {
+    let format = format_description!(
+        "[weekday repr:long], [day]-[month repr:short]-[year] [hour]:[minute]:[second] GMT"
+    );
+    let mut parts = text.splitn(3, '-');
+    let (Some(day), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(TimestampError);
+    };
+    // Four digits here would become six.
+    if !matches!(rest.as_bytes(), [b'0'..=b'9', b'0'..=b'9', b' ', ..]) {
+        return Err(TimestampError);
+    }
+    [19, 20]
+        .iter()
+        .filter_map(|century| {
+            PrimitiveDateTime::parse(&format!("{day}-{month}-{century}{rest}"), format).ok()
+        })
+        .find(|time| text.starts_with(&time.weekday().to_string()))
+        .ok_or(TimestampError)
 }
 
 /// `9999-12-31T23:59:59.999Z`, the end of the text forms, in milliseconds.
@@ -147,6 +175,54 @@ mod tests {
             Ok(whole)
         );
         assert_eq!(Timestamp::parse_iso8601("2013-05-24T00:00:00.123Z"), Ok(T));
+    }
+
+    #[test]
+    fn all_three_forms_of_http_dates_are_parsed() {
+        // The examples of RFC 9110, 5.6.7.
+        let example = Ok(Timestamp::from_seconds(784_111_777));
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(Timestamp::parse_http_date(text), example, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_weekday_of_an_rfc_850_date_tells_its_century() {
+        for (rfc850, iso8601) in [
+            ("Thursday, 01-Jan-70 00:00:00 GMT", "1970-01-01T00:00:00Z"),
+            ("Wednesday, 01-Jan-70 00:00:00 GMT", "2070-01-01T00:00:00Z"),
+            ("Friday, 31-Dec-99 23:59:59 GMT", "1999-12-31T23:59:59Z"),
+            ("Tuesday, 29-Feb-00 12:00:00 GMT", "2000-02-29T12:00:00Z"),
+            ("Saturday, 21-Nov-26 02:36:00 GMT", "2026-11-21T02:36:00Z"),
+        ] {
+            let expected = Timestamp::parse_iso8601(iso8601);
+            assert!(expected.is_ok());
+            assert_eq!(Timestamp::parse_http_date(rfc850), expected, "{rfc850}");
+        }
+        for bad in [
+            "Monday, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sunday, 06-Nov-4 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37",
+            "Sunday, 06-Nov-94 08:49:37 CET",
+            "Sunday, 31-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-94 24:49:37 GMT",
+            // Before the epoch: the sixties of the last century have no timestamp.
+            "Sunday, 06-Nov-60 08:49:37 GMT",
+            "-,-94 ",
+            "--",
+        ] {
+            assert_eq!(
+                Timestamp::parse_http_date(bad),
+                Err(TimestampError),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

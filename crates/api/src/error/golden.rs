@@ -2,11 +2,12 @@
 //! told shows in the diff.
 
 use strongroom_policy::Denied;
-use strongroom_s3::{BodyError, S3Error};
+use strongroom_ports::KeyError;
+use strongroom_s3::{BodyError, ReEncryptionRefusal, S3Error};
 use strongroom_sse::SseError;
 use strongroom_types::{
-    AccountId, BucketName, ChecksumAlgorithm, ETag, ObjectKey, Region, SseAlgorithm, TagError,
-    Timestamp, VersionId,
+    AccountId, BucketName, ChecksumAlgorithm, ETag, ObjectKey, Region, TagError, Timestamp,
+    VersionId,
 };
 
 use super::{ErrorPlace, Failure, RequestError, Unconfigured};
@@ -81,6 +82,8 @@ fn service_errors() -> Vec<S3Error> {
         E::TrailerMissing => E::TrailerMissing,
         E::Body(_) => E::Body(BodyError::Incomplete),
         E::Sse(_) => E::Sse(SseError::CustomerKeyRequired),
+        E::Kms(_) => E::Kms(KeyError::Unavailable),
+        E::ReEncryption(_) => E::ReEncryption(ReEncryptionRefusal::NotSigned),
         E::AccessDenied(_) => E::AccessDenied(Denied { message: "Access Denied".to_owned() }),
         E::Tag(_) => E::Tag(TagError::InvalidKey),
         E::NoSuchTagSet => E::NoSuchTagSet,
@@ -131,8 +134,26 @@ fn encryption_errors() -> Vec<SseError> {
         E::ContextWithoutKms => E::ContextWithoutKms,
         E::BucketKeyEnabledInvalid { .. } => E::BucketKeyEnabledInvalid { value: value() },
         E::NotApplicableToRead => E::NotApplicableToRead,
-        E::KmsUnavailable { .. } => E::KmsUnavailable { algorithm: SseAlgorithm::AwsKms },
+        E::ContextInvalid => E::ContextInvalid,
+        E::ContextReserved { .. } => E::ContextReserved { name: "aws:s3:arn".to_owned() },
+        E::KmsNotSigned => E::KmsNotSigned,
+        E::KmsOverPlainHttp => E::KmsOverPlainHttp,
     })
+}
+
+/// The enum grows elsewhere: whatever is added is answered as a key service that does not answer.
+fn key_errors() -> [KeyError; 8] {
+    let text = || "KMS says why.".to_owned();
+    [
+        KeyError::NotFound(text()),
+        KeyError::Disabled(text()),
+        KeyError::InvalidState(text()),
+        KeyError::InvalidKeyUsage(text()),
+        KeyError::AccessDenied(text()),
+        KeyError::InvalidCiphertext,
+        KeyError::Throttled,
+        KeyError::Unavailable,
+    ]
 }
 
 fn tag_errors() -> Vec<TagError> {
@@ -288,6 +309,21 @@ fn table() -> String {
     }
     for error in tag_errors() {
         add("TagError", variant(&error), error.into());
+    }
+    for error in key_errors() {
+        add("KeyError", variant(&error), S3Error::Kms(error).into());
+    }
+    for refusal in [
+        ReEncryptionRefusal::SourceSseC,
+        ReEncryptionRefusal::SourceDsse,
+        ReEncryptionRefusal::NotSigned,
+        ReEncryptionRefusal::ForeignKey,
+    ] {
+        add(
+            "ReEncryptionRefusal",
+            variant(&refusal),
+            S3Error::ReEncryption(refusal).into(),
+        );
     }
     for error in request_errors() {
         add("RequestError", variant(&error), error.into());

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use strongroom_s3::{BodyError, S3Error};
+use strongroom_ports::KeyError;
+use strongroom_s3::{BodyError, ReEncryptionRefusal, S3Error};
 use strongroom_sse::SseError;
 use strongroom_types::limits::{PART_MIN_BYTES, SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, TagError};
@@ -296,6 +297,8 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
         S3Error::TrailerMissing => row(400, "MalformedTrailerError", MALFORMED_TRAILER),
         S3Error::Body(error) => body(error),
         S3Error::Sse(error) => sse(error, place),
+        S3Error::Kms(error) => kms(error),
+        S3Error::ReEncryption(refusal) => re_encryption(refusal),
         S3Error::AccessDenied(denied) => row(403, "AccessDenied", denied.message.clone()),
         S3Error::Tag(error) => tag(*error),
         S3Error::NoSuchTagSet => {
@@ -387,7 +390,58 @@ fn body(error: &BodyError) -> ErrorAnswer {
     }
 }
 
+/// Why an object's encryption is not updated (spec `s3-encryption.md` 9, 6).
+fn re_encryption(refusal: &ReEncryptionRefusal) -> ErrorAnswer {
+    let invalid = |message: &'static str| row(400, "InvalidRequest", message);
+    match refusal {
+        ReEncryptionRefusal::SourceSseC => invalid(
+            "Updating the encryption of an object that is encrypted with server-side encryption \
+             with customer-provided keys (SSE-C) is not supported.",
+        ),
+        ReEncryptionRefusal::SourceDsse => invalid(
+            "Updating the encryption of an object that is encrypted with dual-layer server-side \
+             encryption with AWS KMS keys (DSSE-KMS) is not supported.",
+        ),
+        ReEncryptionRefusal::NotSigned => {
+            invalid("Updating the encryption of an object requires AWS Signature Version 4.")
+        }
+        ReEncryptionRefusal::ForeignKey => row(
+            403,
+            "AccessDenied",
+            "The KMS key must belong to the account that owns the bucket.",
+        ),
+    }
+}
+
+/// The key service's errors, as S3 speaks of them (spec `s3-encryption.md` 4.5).
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is non-exhaustive, and the rest is one answer"
+)]
+fn kms(error: &KeyError) -> ErrorAnswer {
+    match error {
+        KeyError::NotFound(text) => row(400, "KMS.NotFoundException", text.clone()),
+        KeyError::Disabled(text) => row(400, "KMS.DisabledException", text.clone()),
+        KeyError::InvalidState(text) => row(400, "KMS.KMSInvalidStateException", text.clone()),
+        KeyError::InvalidKeyUsage(text) => row(400, "KMS.InvalidKeyUsageException", text.clone()),
+        KeyError::AccessDenied(text) => row(403, "AccessDenied", text.clone()),
+        KeyError::Throttled => row(
+            503,
+            "SlowDown",
+            "Please reduce your request rate for operations involving AWS KMS.",
+        ),
+        KeyError::InvalidCiphertext => row(500, "InternalError", INTERNAL),
+        // Unavailable, or whatever way the enum grows by: never another encryption instead.
+        _ => row(
+            503,
+            "ServiceUnavailable",
+            "Service is unable to handle request.",
+        ),
+    }
+}
+
 const SSE: &str = "x-amz-server-side-encryption";
+const SSE_CONTEXT: &str = "x-amz-server-side-encryption-context";
 
 fn sse(error: &SseError, place: &ErrorPlace) -> ErrorAnswer {
     let argument = |message: &'static str| row(400, "InvalidArgument", message).argument(SSE, None);
@@ -488,16 +542,33 @@ fn sse(error: &SseError, place: &ErrorPlace) -> ErrorAnswer {
         SseError::NotApplicableToRead => {
             argument("x-amz-server-side-encryption header is not supported for this operation.")
         }
-        SseError::KmsUnavailable { algorithm } => row(
-            501,
-            "NotImplemented",
+        SseError::ContextInvalid => row(
+            400,
+            "InvalidArgument",
+            "The header 'x-amz-server-side-encryption-context' shall be Base64-encoded UTF-8 \
+             string holding JSON which represents a string-string map",
+        )
+        .argument(SSE_CONTEXT, None),
+        SseError::ContextReserved { name } => row(
+            400,
+            "InvalidArgument",
             format!(
-                "Server-side encryption with {} is not available in this version. Nothing was \
-                 stored: the request was not weakened to another encryption.",
-                algorithm.name()
+                "The header '{SSE_CONTEXT}' must not set the reserved name {name} to another \
+                 value than the service's own"
             ),
         )
-        .with("Header", SSE),
+        .argument(SSE_CONTEXT, None),
+        SseError::KmsNotSigned => row(
+            400,
+            "InvalidArgument",
+            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS \
+             Signature Version 4.",
+        )
+        .argument("Authorization", Some("null")),
+        SseError::KmsOverPlainHttp => argument(
+            "Requests specifying Server Side Encryption with AWS KMS managed keys must be made \
+             over a secure connection.",
+        ),
     }
 }
 

@@ -31,7 +31,11 @@ pub(super) async fn read(
     while let Some(piece) = std::future::poll_fn(|cx| body.poll_bytes(cx)).await {
         let piece = piece.map_err(|error| match error {
             BodyError::TooSlow => ProtocolError::BodyTooSlow,
-            _ => ProtocolError::BodyIncomplete,
+            BodyError::Incomplete
+            | BodyError::SignatureMismatch
+            | BodyError::Malformed(_)
+            | BodyError::TooLong
+            | _ => ProtocolError::BodyIncomplete,
         })?;
         let len = bytes.len().saturating_add(piece.len());
         if len > JSON_DOCUMENT_MAX_BYTES {

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Region, RequestContext, RequestId};
 
-use super::body::{self, Document};
-use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_input};
+use super::body;
+use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake;
 use crate::s3::{AnyBody, ResponseBody, set_header};
 use crate::server::ConnectionInfo;
@@ -165,8 +165,7 @@ impl<S: JsonService> JsonEdge<S> {
             .verify_with_body_hash(parts, S::SERVICE, &hash)?;
         intake::sign_in(&mut context, verified.credential.as_deref());
         let operation = operation::<S>(parts).ok_or(ProtocolError::UnknownOperation)?;
-        let document = Document::parse(&body)?;
-        let input = read_input(operation.members, document.value())?;
+        let input = read_document(operation.members, &body)?;
         Ok(Call {
             operation,
             context,

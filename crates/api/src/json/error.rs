@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::write::Writer;
@@ -30,14 +31,17 @@ impl ErrorAnswer {
         }
     }
 
-    /// `{"__type":"...","message":"..."}` with its status.
-    pub(crate) fn response(&self) -> Response<ResponseBody> {
+    /// `{"__type":"...","message":"..."}`.
+    pub(crate) fn document(&self) -> Bytes {
         let mut document = Writer::new();
         document.text("__type", self.name);
-        if let Some(message) = &self.message {
-            document.text("message", message);
-        }
-        let mut response = Response::new(ResponseBody::whole(document.finish()));
+        document.optional_text("message", self.message.as_deref());
+        document.finish()
+    }
+
+    /// The document with its status.
+    pub(crate) fn response(&self) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody::whole(self.document()));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response

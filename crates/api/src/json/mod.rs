@@ -21,7 +21,9 @@ mod write;
 
 pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run};
 pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
-pub(crate) use read::{Input, read_input};
+#[cfg(test)]
+pub(crate) use read::read_input;
+pub(crate) use read::{Input, read_document};
 #[cfg(test)]
 pub(crate) use shape::described;
 pub(crate) use shape::{Choice, Length, Member, Pattern, Shape, choice};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use strongroom_types::Timestamp;
 use zeroize::Zeroizing;
 
+use super::body::Document;
 use super::{Length, Member, ProtocolError, Shape};
 
 /// Broken constraints that are told; a request of 256 KiB could break a hundred thousand.
@@ -37,6 +38,15 @@ pub(crate) enum Datum {
 
 /// The members of a request, or of a structure in it. Has no `Debug`: there are secrets in it.
 pub(crate) struct Input(Vec<(&'static str, Datum)>);
+
+/// Parses a request's body and reads it. The parsed document is wiped afterwards.
+///
+/// # Errors
+///
+/// As [`read_input`].
+pub(crate) fn read_document(members: &[Member], body: &[u8]) -> Result<Input, ProtocolError> {
+    read_input(members, Document::parse(body)?.value())
+}
 
 /// Reads a structure. Members that no shape names are ignored, and `null` is no member.
 ///
@@ -75,7 +85,7 @@ impl Reader {
             match object.get(member.name).filter(|value| !value.is_null()) {
                 Some(value) => input.push((member.name, self.value(member.shape, value, &path)?)),
                 None if member.is_required => {
-                    self.fail("null", &path, "Member must not be null".to_owned());
+                    self.fail("null", &path, "Member must not be null");
                 }
                 None => {}
             }
@@ -98,18 +108,18 @@ impl Reader {
             _ => {}
         }
         let shown = match &datum {
-            // Key material must not come back in an error.
-            Datum::Blob(_) => String::new(),
             Datum::Text(text) => format!("'{text}'"),
             Datum::Integer(number) => format!("'{number}'"),
-            Datum::Boolean(_)
+            // Key material must not come back in an error; the others have no constraints.
+            Datum::Blob(_)
+            | Datum::Boolean(_)
             | Datum::Time(_)
             | Datum::List(_)
             | Datum::TextMap(_)
             | Datum::Structure(_) => String::new(),
         };
         for text in broken(shape, &datum) {
-            self.fail(&shown, path, text);
+            self.fail(&shown, path, &text);
         }
         Ok(datum)
     }
@@ -130,7 +140,7 @@ impl Reader {
         };
         let (too_long, too_short) = outside(length, items.len());
         for text in [too_long, too_short].into_iter().flatten() {
-            self.fail(&shown(), path, text);
+            self.fail(&shown(), path, &text);
         }
         let is_structure = matches!(member, Shape::Structure(_));
         let mut data = Vec::with_capacity(items.len());
@@ -151,13 +161,13 @@ impl Reader {
                 "Member must satisfy constraint: [{}]",
                 constraints(member).join(", ")
             );
-            self.fail(&shown(), path, text);
+            self.fail(&shown(), path, &text);
         }
         Ok(Datum::List(data))
     }
 
     /// `shown` is the value in quotes, or empty where it must not be told.
-    fn fail(&mut self, shown: &str, path: &str, constraint: String) {
+    fn fail(&mut self, shown: &str, path: &str, constraint: &str) {
         if self.failures.len() < FAILURES_MAX {
             let space = if shown.is_empty() { "" } else { " " };
             self.failures.push(format!(
@@ -215,9 +225,9 @@ fn typed(shape: &Shape, value: &Value) -> Result<Datum, ProtocolError> {
         (Shape::List(..), Value::Array(_)) => Datum::List(Vec::new()),
         (Shape::List(..), other) => return Err(wrong_type(other, "List")),
         (Shape::TextMap, Value::Object(pairs)) => {
-            let pair = |(name, value): (&String, &Value)| match value {
-                Value::String(text) => Ok((name.clone(), text.clone())),
-                other => Err(wrong_type(other, "String")),
+            let pair = |(name, value): (&String, &Value)| match value.as_str() {
+                Some(text) => Ok((name.clone(), text.to_owned())),
+                None => Err(wrong_type(value, "String")),
             };
             Datum::TextMap(pairs.iter().map(pair).collect::<Result<_, _>>()?)
         }
@@ -407,19 +417,25 @@ impl Input {
 
     /// A list of texts, empty when it is absent.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, ProtocolError> {
-        let text = |datum: &Datum| match datum {
-            Datum::Text(text) => Ok(text.clone()),
-            _ => Err(ProtocolError::Internal),
+        let text = |datum: &Datum| {
+            if let Datum::Text(text) = datum {
+                Ok(text.clone())
+            } else {
+                Err(ProtocolError::Internal)
+            }
         };
         self.list(name)?.iter().map(text).collect()
     }
 
     /// A list of structures, empty when it is absent.
     pub(crate) fn structures(&self, name: &str) -> Result<Vec<&Self>, ProtocolError> {
-        let structure = |datum| match datum {
-            &Datum::Structure(ref input) => Ok(input),
-            _ => Err(ProtocolError::Internal),
-        };
+        fn structure(datum: &Datum) -> Result<&Input, ProtocolError> {
+            if let Datum::Structure(input) = datum {
+                Ok(input)
+            } else {
+                Err(ProtocolError::Internal)
+            }
+        }
         self.list(name)?.iter().map(structure).collect()
     }
 

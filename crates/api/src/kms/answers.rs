@@ -2,7 +2,8 @@
 
 use strongroom_kms::{GrantConstraints, KeyMetadata, KmsError, Page, Tag};
 use strongroom_types::kms::{
-    EncryptionContext, KeyAgreementAlgorithm, KeyArn, KeyMaterialId, KeyState, KeyUsage,
+    EncryptionContext, ExpirationModel, KeyAgreementAlgorithm, KeyArn, KeyMaterialId, KeyState,
+    KeyUsage,
 };
 
 use super::error::unsupported;
@@ -33,9 +34,9 @@ pub(super) fn constraints(input: &Input) -> Result<Option<GrantConstraints>, Fai
     let Some(constraints) = input.structure("Constraints")? else {
         return Ok(None);
     };
-    let of = |name| match constraints.has(name) {
-        true => context(constraints, name).map(Some),
-        false => Ok(None),
+    let of = |name| {
+        let is_there = constraints.has(name);
+        is_there.then(|| context(constraints, name)).transpose()
     };
     Ok(Some(GrantConstraints {
         encryption_context_subset: of("EncryptionContextSubset")?,
@@ -52,6 +53,7 @@ pub(super) fn refuse_recipient(input: &Input) -> Result<(), Failure> {
 }
 
 /// The answer that only names the key.
+#[expect(clippy::unnecessary_wraps, reason = "it is what handlers end with")]
 pub(super) fn key_id(arn: &KeyArn) -> Outcome {
     let mut out = Writer::new();
     out.text("KeyId", &arn.to_string());
@@ -66,6 +68,7 @@ pub(super) fn material(out: &mut Writer, name: &'static str, id: Option<KeyMater
 }
 
 /// One page of a listing.
+#[expect(clippy::unnecessary_wraps, reason = "it is what handlers end with")]
 pub(super) fn page<T>(
     name: &'static str,
     page: Page<T>,
@@ -84,6 +87,7 @@ pub(super) fn end_of_page(out: &mut Writer, next_marker: Option<&str>) {
 }
 
 /// The answer that is a key's metadata.
+#[expect(clippy::unnecessary_wraps, reason = "it is what handlers end with")]
 pub(super) fn key_metadata(key: &KeyMetadata) -> Outcome {
     let mut out = Writer::new();
     out.object("KeyMetadata", |out| write_metadata(out, key));
@@ -118,7 +122,7 @@ fn write_metadata(out: &mut Writer, key: &KeyMetadata) {
     out.text("Origin", origin.name());
     out.optional_text(
         "ExpirationModel",
-        expiration_model.map(|model| model.name()),
+        expiration_model.map(ExpirationModel::name),
     );
     out.text("KeyManager", key_manager.name());
     out.text("CustomerMasterKeySpec", key_spec.name());

@@ -5,6 +5,7 @@ use strongroom_kms::{
     ListKeyRotationsInput, RotateKeyOnDemandInput,
 };
 use strongroom_types::RequestContext;
+use strongroom_types::kms::{ExpirationModel, RotationType};
 
 use super::answers::{key_id, page};
 use crate::json::{Input, Outcome, Writer};
@@ -90,16 +91,22 @@ pub(super) fn list_key_rotations(
         out.text("KeyMaterialId", &rotation.key_material_id.to_string());
         let description = rotation.key_material_description.as_deref();
         out.optional_text("KeyMaterialDescription", description);
-        let import_state = |is_imported| match is_imported {
-            true => "IMPORTED",
-            false => "PENDING_IMPORT",
+        let import_state = |is_imported| {
+            if is_imported {
+                "IMPORTED"
+            } else {
+                "PENDING_IMPORT"
+            }
         };
         out.optional_text("ImportState", rotation.is_imported.map(import_state));
         out.text("KeyMaterialState", rotation.key_material_state.name());
-        let model = rotation.expiration_model.map(|model| model.name());
+        let model = rotation.expiration_model.map(ExpirationModel::name);
         out.optional_text("ExpirationModel", model);
         out.optional_time("ValidTo", rotation.valid_to);
         out.optional_time("RotationDate", rotation.rotation_date);
-        out.optional_text("RotationType", rotation.rotation_type.map(|it| it.name()));
+        out.optional_text(
+            "RotationType",
+            rotation.rotation_type.map(RotationType::name),
+        );
     })
 }

@@ -9,6 +9,8 @@
 
 mod answers;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handle_aliases;
 mod handle_asymmetric;
 mod handle_crypto;

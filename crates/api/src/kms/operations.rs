@@ -19,7 +19,7 @@ impl JsonService for KeyService {
     }
 
     fn resident(&self) -> Option<&Self> {
-        Self::resident(self)
+        Some(Self::resident(self))
     }
 
     fn broken() -> ErrorAnswer {

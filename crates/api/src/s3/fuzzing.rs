@@ -38,7 +38,13 @@ pub fn headers(headers: &HeaderMap) -> usize {
             explicitly_set: false,
         };
         for confidential in [false, true] {
-            let _ = strongroom_sse::plan_write(sse, &default, confidential);
+            let circumstances = strongroom_sse::Circumstances {
+                confidential,
+                signed: true,
+                object_arn: "arn:aws:s3:::b/k",
+                bucket_arn: "arn:aws:s3:::b",
+            };
+            let _ = strongroom_sse::plan_write(sse, &default, circumstances);
             let _ = strongroom_sse::read_key(&sse.customer, true, confidential);
         }
         let _ = strongroom_sse::refuse_write_headers_on_read(sse);

@@ -6,7 +6,6 @@ use strongroom_policy::actions::{
     PutEncryptionConfiguration,
 };
 use strongroom_s3::Versioning;
-use strongroom_sse::SseError;
 use strongroom_types::SseAlgorithm;
 
 use super::call::{Call, blocking};
@@ -73,13 +72,6 @@ pub(crate) async fn put_bucket_encryption(mut call: Call) -> Reply {
     blocking(move || {
         let entry = door.enter_bucket::<PutEncryptionConfiguration>()?;
         let change = parse_xml::encryption(&document.bytes()?)?;
-        match change.algorithm {
-            None | Some(SseAlgorithm::Aes256) => {}
-            // A default that no write could meet would only move the refusal to every PUT.
-            Some(algorithm @ (SseAlgorithm::AwsKms | SseAlgorithm::AwsKmsDsse)) => {
-                return Err(SseError::KmsUnavailable { algorithm }.into());
-            }
-        }
         Ok(door.s3.put_bucket_encryption(entry, change)?)
     })
     .await?;

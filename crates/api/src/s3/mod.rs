@@ -19,6 +19,7 @@ mod handle_delete;
 mod handle_list;
 mod handle_multipart;
 mod handle_object;
+mod handle_object_config;
 mod handle_post;
 mod handle_tagging;
 mod keep_alive;
@@ -57,8 +58,8 @@ use route::{Handler, Level, Reply, Seen};
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::server::ConnectionInfo;
-use crate::sigv4::uri::Query;
 use crate::sigv4::Verifier;
+use crate::sigv4::uri::Query;
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use strongroom_s3::{
     CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, Versioning,
 };
+use strongroom_types::kms::KeyArn;
 use strongroom_types::limits::{BUCKET_TAGS_MAX, DELETE_OBJECTS_MAX, OBJECT_TAGS_MAX};
 use strongroom_types::{
     BlockedEncryption, ChecksumAlgorithm, PartNumber, Region, SseAlgorithm, Tag, TagSet,
@@ -150,6 +151,47 @@ pub(crate) fn encryption(document: &[u8]) -> Result<EncryptionChange, Failure> {
         bucket_key_enabled,
         blocked,
     })
+}
+
+/// `ObjectEncryption` of UpdateObjectEncryption: key and bucket key flag (spec
+/// `s3-encryption.md` 9). Every refusal has a text of its own.
+pub(crate) fn object_encryption(document: &[u8]) -> Result<(KeyArn, bool), Failure> {
+    let refused = |message: String| Err(RequestError::InvalidRequest(message).into());
+    let mut fields = root(document, "ObjectEncryption")?;
+    for other in ["SSE-S3", "SSE-C", "DSSE-KMS"] {
+        if fields.optional(other)?.is_some() {
+            return refused(format!(
+                "Updating the encryption of an object to {other} is not supported. Supported \
+                 value: SSE-KMS."
+            ));
+        }
+    }
+    let Some(target) = fields.optional("SSE-KMS")? else {
+        return refused(
+            "The encryption type is missing or not valid. Supported value: SSE-KMS.".to_owned(),
+        );
+    };
+    fields.finish()?;
+    let mut target = target.into_fields("SSE-KMS")?;
+    let arn = target.optional_text("KMSKeyArn")?;
+    let flag = target.optional_text("BucketKeyEnabled")?;
+    target.finish()?;
+    let Some(arn) = arn.filter(|arn| !arn.is_empty()) else {
+        return refused("KMSKeyArn is missing.".to_owned());
+    };
+    let Some(key) = KeyArn::parse(&arn) else {
+        return refused(
+            "KMSKeyArn is not valid: the full ARN of a KMS key is needed, not a key ID or an alias."
+                .to_owned(),
+        );
+    };
+    let bucket_key = match flag.as_deref() {
+        None => false,
+        Some(value) if value.eq_ignore_ascii_case("true") => true,
+        Some(value) if value.eq_ignore_ascii_case("false") => false,
+        Some(_) => return refused("BucketKeyEnabled must be true or false.".to_owned()),
+    };
+    Ok((key, bucket_key))
 }
 
 fn blocked_types(element: Element) -> Result<BlockedEncryption, Failure> {

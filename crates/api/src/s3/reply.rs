@@ -69,6 +69,29 @@ pub(crate) fn set_encryption(headers: &mut HeaderMap, encryption: &EncryptionAns
                 key_md5,
             );
         }
+        EncryptionAnswer::Kms {
+            algorithm,
+            key,
+            bucket_key,
+            context,
+        } => {
+            set(headers, "x-amz-server-side-encryption", algorithm.name());
+            set(
+                headers,
+                "x-amz-server-side-encryption-aws-kms-key-id",
+                &key.to_string(),
+            );
+            if *bucket_key {
+                set(
+                    headers,
+                    "x-amz-server-side-encryption-bucket-key-enabled",
+                    "true",
+                );
+            }
+            if let Some(context) = context {
+                set(headers, "x-amz-server-side-encryption-context", context);
+            }
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
     ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_copy,
-    handle_delete, handle_list, handle_multipart, handle_object, handle_post, handle_tagging,
-    unconfigured,
+    handle_delete, handle_list, handle_multipart, handle_object, handle_object_config, handle_post,
+    handle_tagging, unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -154,6 +154,7 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Object Query("uploadId"), "ListParts", "s3:ListMultipartUploadParts" => run handle_multipart::list_parts;
     GET    Object Query("attributes"), "GetObjectAttributes", "s3:GetObjectAttributes" => run handle_attributes::get_object_attributes;
     GET    Object Query("tagging"), "GetObjectTagging", "s3:GetObjectTagging" => run handle_tagging::get_object_tagging;
+    PUT    Object Query("encryption"), "UpdateObjectEncryption", "s3:UpdateObjectEncryption" => run handle_object_config::update_object_encryption;
     PUT    Object Query("tagging"), "PutObjectTagging", "s3:PutObjectTagging" => run handle_tagging::put_object_tagging;
     DELETE Object Query("tagging"), "DeleteObjectTagging", "s3:DeleteObjectTagging" => run handle_tagging::delete_object_tagging;
     GET    Object Query("acl"), "GetObjectAcl", "s3:GetObjectAcl" => unset Answer::Acl;
@@ -370,7 +371,7 @@ mod tests {
             );
         }
         assert_eq!(
-            name_of("PUT", Level::Object, "encryption", &[]),
+            name_of("GET", Level::Object, "encryption", &[]),
             "501 encryption"
         );
         assert_eq!(

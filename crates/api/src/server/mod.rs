@@ -5,14 +5,17 @@
 //! failing body breaks the connection instead of ending it cleanly.
 //!
 //! ```text
-//!   accept -> [TLS] -> GuardedIo (write stalls, lingering close) -> hyper -> Handler
+//!   accept -> Seats -> [TLS] -> GuardedIo (write stalls, lingering close) -> hyper -> Handler
+//!                                            HTTP/2: StreamExecutor (stream stalls)
 //! ```
 
 mod body;
 mod io;
 mod management;
+mod seats;
 mod serve;
 mod shutdown;
+mod streams;
 mod tls;
 
 pub use body::{BodyError, RequestBody};

@@ -4,30 +4,29 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pin_project_lite::pin_project;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use strongroom_types::{TlsVersion, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::io::GuardedIo;
+use super::seats::{Seat, Seats};
 use super::shutdown::Phase;
+use super::streams::{Activity, Answer, StreamExecutor};
 use super::{
     ManagementRoutes, RequestBody, Shutdown, ShutdownSwitch, TlsError, TlsFiles, TlsReloader,
 };
@@ -99,7 +98,8 @@ pub struct ServerOptions {
     pub management: ManagementRoutes,
     /// How long running requests may take to finish when the server stops.
     pub grace: Duration,
-    /// Connections at a time; more wait in the listener's queue.
+    /// Connections at a time; more wait in the listener's queue. One peer has as many of them as it
+    /// leaves free; further ones of the same peer are closed unanswered.
     pub connections_max: usize,
 }
 
@@ -205,8 +205,7 @@ impl Server {
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(shutdown.clone()));
         }
-        let permits = u32::try_from(options.connections_max).unwrap_or(u32::MAX);
-        let connections = Arc::new(Semaphore::new(options.connections_max));
+        let seats = Seats::new(options.connections_max);
         // Connections watch this one, so that the end of the grace cuts them as a signal does.
         let (cutter, cut) = ShutdownSwitch::new();
         let shared = Arc::new(Shared {
@@ -223,7 +222,7 @@ impl Server {
                     listener,
                     local,
                     is_tls,
-                    Arc::clone(&connections),
+                    Arc::clone(&seats),
                     Arc::clone(&shared),
                 ))
             })
@@ -233,14 +232,13 @@ impl Server {
             // It ends by itself; waiting makes sure that no connection is added behind our back.
             drop(task.await);
         }
-        let all_ended = connections.acquire_many(permits);
         tokio::select! {
-            _ = all_ended => return,
+            () = seats.all_free() => return,
             () = tokio::time::sleep(options.grace) => {}
             () = shutdown.reached(Phase::Cut) => {}
         }
         cutter.cut();
-        drop(connections.acquire_many(permits).await);
+        seats.all_free().await;
     }
 }
 
@@ -256,37 +254,43 @@ async fn accept<H: Handler>(
     listener: TcpListener,
     local: SocketAddr,
     is_tls: bool,
-    connections: Arc<Semaphore>,
+    seats: Arc<Seats>,
     shared: Arc<Shared<H>>,
 ) {
     let mut shutdown = shared.shutdown.clone();
     loop {
         let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
+            let free = seats.next_free().await;
+            (free, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (free, accepted) = tokio::select! {
             biased;
             () = shutdown.requested() => return,
             next = next => next,
         };
-        match (permit, accepted) {
-            (Ok(permit), Ok((stream, peer))) => {
+        match (free, accepted) {
+            (Some(free), Ok((stream, peer))) => {
+                let Some(seat) = seats.take(free, peer.ip()) else {
+                    // Without an answer: whoever floods us shall cost as little as possible.
+                    metrics::counter!("strongroom_connections_refused_total").increment(1);
+                    tracing::debug!(%peer, "refused: this peer has its share of the connections");
+                    continue;
+                };
                 tokio::spawn(connect(
                     stream,
                     peer,
                     local,
                     is_tls,
-                    permit,
+                    seat,
                     Arc::clone(&shared),
                 ));
             }
             // The peer is gone already, or we are out of files: neither gets better by spinning.
-            (Ok(_), Err(error)) => {
+            (Some(_), Err(error)) => {
                 tracing::debug!(%error, "accept failed");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            (Err(_), _) => return,
+            (None, _) => return,
         }
     }
 }
@@ -296,7 +300,7 @@ async fn connect<H: Handler>(
     peer: SocketAddr,
     local: SocketAddr,
     is_tls: bool,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
     shared: Arc<Shared<H>>,
 ) {
     // Without it a kept-alive client waits for its own delayed acknowledgement.
@@ -356,7 +360,7 @@ async fn serve<H: Handler, S>(
         async move {
             let result = answer(request, connection, &shared).await;
             // The answer's body outlives this future; the guard goes with it.
-            result.map(|response| response.map(|body| Counted { body, running }))
+            result.map(|response| response.map(|body| Answer::new(body, running)))
         }
     });
     let io = TokioIo::new(stream);
@@ -456,8 +460,8 @@ fn http1_builder() -> http1::Builder {
     builder
 }
 
-fn http2_builder() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder() -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(StreamExecutor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
@@ -472,74 +476,9 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Counts the requests that run on a connection, to tell when it is idle.
-#[derive(Default)]
-struct Activity {
-    running: AtomicUsize,
-    changed: Notify,
-}
-
-struct Running(Arc<Activity>);
-
-impl Activity {
-    fn start(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_one();
-        Running(Arc::clone(self))
-    }
-
-    /// Resolves when nothing has run for the whole of the idle timeout.
-    async fn idle(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.running.load(Ordering::Relaxed) > 0 {
-                changed.await;
-            } else if timeout(HTTP_IDLE_TIMEOUT, changed).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-        self.0.changed.notify_one();
-    }
-}
-
 async fn stop_or_idle(shutdown: &mut Shutdown, activity: &Activity) {
     tokio::select! {
         () = shutdown.requested() => {}
         () = activity.idle() => {}
-    }
-}
-
-pin_project! {
-    /// An answer's body that keeps its request counted as running.
-    struct Counted<B> {
-        #[pin]
-        body: B,
-        running: Running,
-    }
-}
-
-impl<B: Body> Body for Counted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

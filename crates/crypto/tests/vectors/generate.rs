@@ -190,6 +190,7 @@ fn records(keys: &[Value]) -> Vec<Value> {
     let footer = Footer {
         wrapped_key: WrappedKey::parse(&wrapped).unwrap(),
         record: b"sealed".to_vec(),
+        encryption: None,
     };
     let footer = encode_footer(&footer);
     let contents = [&wrapped[..], b"sealed", footer.len().to_string().as_bytes()].concat();

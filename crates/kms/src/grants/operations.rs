@@ -62,13 +62,12 @@ impl KeyService {
         }
         let now = self.now();
         let row = grant_row(caller, input, &key.arn, now);
-        let id = match &input.name {
-            Some(_) => rules::named_id(key.arn.id, &row),
-            None => {
-                let mut id = [0; 32];
-                self.ports.entropy.fill(&mut id);
-                GrantId(id)
-            }
+        let id = if input.name.is_some() {
+            rules::named_id(key.arn.id, &row)
+        } else {
+            let mut id = [0; 32];
+            self.ports.entropy.fill(&mut id);
+            GrantId(id)
         };
         let row_key = keys::grant(key.arn.id, &id.0);
         if self
@@ -238,7 +237,7 @@ impl KeyService {
                 (token.key.to_string(), token.grant)
             }
             (None, Some(key_id), Some(grant_id)) => (key_id.clone(), parse_id(grant_id)?),
-            (Some(_), _, _) | (None, _, _) => {
+            (Some(_) | None, _, _) => {
                 return Err(KmsError::Validation(
                     "Specify either a grant token, or both a key ID and a grant ID.".to_owned(),
                 ));
@@ -327,7 +326,7 @@ impl KeyService {
         Ok(found.map_or((0, None), |(row, version)| (row.grants, Some(version))))
     }
 
-    fn put_count(
+    pub(super) fn put_count(
         &self,
         transaction: Transaction,
         key: KeyId,

@@ -48,7 +48,7 @@ pub(crate) struct GrantCountRow {
 }
 
 impl Record for GrantCountRow {
-    const KIND: u8 = 31;
+    const KIND: u8 = 0x1e;
 }
 
 impl GrantRow {

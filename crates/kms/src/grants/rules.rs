@@ -168,15 +168,15 @@ mod tests {
         }
     }
 
-    fn equals(pairs: &[(&str, &str)]) -> Option<GrantConstraints> {
+    fn equals(pairs: &[(&str, &str)]) -> GrantConstraints {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Some(GrantConstraints {
+        GrantConstraints {
             encryption_context_equals: Some(
                 EncryptionContext::new(pairs.iter().map(owned).collect::<BTreeMap<_, _>>())
                     .unwrap(),
             ),
             encryption_context_subset: None,
-        })
+        }
     }
 
     const SYMMETRIC: (KeySpec, KeyUsage) = (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt);
@@ -247,9 +247,9 @@ mod tests {
     #[test]
     fn constraints_are_bounded_and_for_symmetric_keys_only() {
         let operations = [GrantOperation::Decrypt];
-        let checked = |constraints, spec| {
+        let checked = |constraints: GrantConstraints, spec| {
             check(
-                &input(&operations, constraints),
+                &input(&operations, Some(constraints)),
                 spec,
                 KeyUsage::EncryptDecrypt,
             )

@@ -48,7 +48,7 @@ struct TokenRecord {
 }
 
 impl Record for TokenRecord {
-    const KIND: u8 = 33;
+    const KIND: u8 = 0x1f;
 }
 
 impl GrantToken {

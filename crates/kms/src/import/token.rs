@@ -13,7 +13,7 @@ use strongroom_crypto::RowSealer;
 use strongroom_rows::Record;
 use strongroom_types::kms::{KeyId, WrappingAlgorithm, WrappingKeySpec};
 use strongroom_types::{Entropy, Timestamp};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::KmsError;
 
@@ -22,6 +22,8 @@ pub(super) const TOKEN_LIFE_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// Not the number of any table of a store.
 const TOKENS: u8 = 251;
 const PLACE: &[u8] = b"import token";
+/// Of the record, as [`Record`] has it.
+const VERSION: u8 = 1;
 
 /// What a token says.
 pub(super) struct ImportToken {
@@ -47,7 +49,7 @@ struct TokenRecord {
 }
 
 impl Record for TokenRecord {
-    const KIND: u8 = 34;
+    const KIND: u8 = 0x23;
 }
 
 impl ImportToken {
@@ -61,8 +63,12 @@ impl ImportToken {
             expires_millis: self.expires.as_millis(),
             pkcs8: self.wrapping_key.pkcs8().to_vec(),
         };
-        let plaintext = Zeroizing::new(Record::encode(&record));
-        zeroize::Zeroize::zeroize(&mut record.pkcs8);
+        // Room for all of it: the key must not stay behind where a vector grew.
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(record.pkcs8.len() + 256));
+        plaintext.extend_from_slice(&[TokenRecord::KIND, VERSION]);
+        // Writing to a vector cannot fail.
+        let _ = minicbor::encode(&record, &mut *plaintext);
+        record.pkcs8.zeroize();
         sealer.seal(TOKENS, PLACE, &plaintext, entropy)
     }
 

@@ -29,6 +29,7 @@ use strongroom_s3::{
     ListObjectsInput, ListVersionsInput, MetadataDirective, PutObjectInput, ReadConditions, S3,
     S3Error, TaggingDirective, UploadPartInput, Versioning, WriteConditions,
 };
+use strongroom_sse::SseHeaders;
 use strongroom_types::{BucketName, ETag, ObjectKey, PartNumber, RangeSpec, UploadId, VersionId};
 
 use support::context;
@@ -319,9 +320,18 @@ impl Subject {
             }
             Operation::CreateUpload { bucket, key } => {
                 let entry = self.enter(bucket, key)?;
-                let output = self
-                    .service()
-                    .create_multipart_upload(entry, CreateMultipartUploadInput::default())?;
+                // Every mode in turn. Objects of one PUT stay SSE-S3: their conditions name an MD5.
+                let modes = [None, Some("aws:kms"), Some("aws:kms:dsse")];
+                let algorithm = modes.iter().cycle().nth(self.uploads.len());
+                let input = CreateMultipartUploadInput {
+                    sse: SseHeaders {
+                        algorithm: algorithm.copied().flatten().map(str::to_owned),
+                        bucket_key_enabled: Some("true".to_owned()),
+                        ..SseHeaders::default()
+                    },
+                    ..CreateMultipartUploadInput::default()
+                };
+                let output = self.service().create_multipart_upload(entry, input)?;
                 let Outcome::Upload(id) = expected else {
                     return Ok(Outcome::Upload(Id(u64::MAX)));
                 };

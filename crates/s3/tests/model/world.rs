@@ -20,7 +20,7 @@ use strongroom_store::{
 use strongroom_types::{ETag, Region};
 use tokio::runtime::Runtime;
 
-use crate::support::{INLINE_MAX_BYTES, Pieces, TestAudit, TestClock, TestEntropy};
+use crate::support::{INLINE_MAX_BYTES, Pieces, TestAudit, TestClock, TestEntropy, TestKeys};
 
 /// The service, its disk if it has one, and what outlives a loss of power.
 pub(crate) struct World {
@@ -30,6 +30,7 @@ pub(crate) struct World {
     disk: Option<SimDisk>,
     ring: Arc<Keyring<Unsealed>>,
     clock: Arc<TestClock>,
+    keys: Arc<TestKeys>,
     entropy: Arc<dyn Entropy>,
     runtime: Runtime,
 }
@@ -152,6 +153,7 @@ impl World {
             disk: None,
             ring,
             clock,
+            keys: Arc::new(TestKeys::new()),
             entropy,
             runtime,
         }
@@ -191,6 +193,7 @@ impl World {
             meta,
             blobs,
             custody: Arc::new(Custody::new(Arc::clone(&self.ring))),
+            keys: Arc::clone(&self.keys) as _,
             authorizer: Arc::new(RootOnly::default()),
             audit: Arc::new(TestAudit::default()),
             clock: Arc::clone(&self.clock) as _,
@@ -201,6 +204,7 @@ impl World {
             block_sse_c_on_new_buckets: false,
             danger_keys_over_plain_http: false,
             inline_max_bytes: INLINE_MAX_BYTES,
+            bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
         };
         self.service = Some(Arc::new(S3::new(ports, options)));
     }

@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+pub(crate) mod keys;
+
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -39,6 +41,8 @@ use strongroom_types::{
 };
 use tokio::runtime::Runtime;
 
+pub(crate) use keys::TestKeys;
+
 /// Streams up to this stored length are inline in tests.
 pub(crate) const INLINE_MAX_BYTES: usize = 8192;
 
@@ -49,6 +53,7 @@ pub(crate) struct Fixture {
     pub(crate) blobs: Arc<MemoryBlobs>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) audit: Arc<TestAudit>,
+    pub(crate) keys: Arc<TestKeys>,
     pub(crate) runtime: Runtime,
 }
 
@@ -82,12 +87,14 @@ impl Fixture {
         let (meta, blobs) = (Arc::new(meta), Arc::new(blobs));
         let clock = Arc::new(TestClock(AtomicU64::new(1_700_000_000_000)));
         let audit = Arc::new(TestAudit::default());
+        let test_keys = Arc::new(TestKeys::new());
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy(AtomicU64::new(1)));
         let (ring, _) = Keyring::<Unsealed>::create(clock.now(), &*entropy);
         let ports = S3Ports {
             meta: Arc::clone(&meta) as _,
             blobs: Arc::clone(&blobs) as _,
             custody: Arc::new(Custody::new(Arc::new(ring))),
+            keys: Arc::clone(&test_keys) as _,
             authorizer: Arc::new(RootOnly::default()),
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&clock) as _,
@@ -98,6 +105,7 @@ impl Fixture {
             block_sse_c_on_new_buckets: false,
             danger_keys_over_plain_http: false,
             inline_max_bytes,
+            bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
         };
         let service = Arc::new(S3::new(ports, options));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -111,6 +119,7 @@ impl Fixture {
             blobs,
             clock,
             audit,
+            keys: test_keys,
             runtime,
         };
         let entry = fixture

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use strongroom_s3::S3;
 use strongroom_store::DurableMeta;
+
+use super::background::Background;
 
 /// How long the collector rests between rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -16,60 +16,31 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Rows collected in one step, so that a stop is noticed soon.
 const STEP_ROWS_MAX: usize = 256;
 
-/// The running collector; dropping it stops it.
-pub(super) struct Collector {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Collector {
-    /// Starts the thread. It begins with a round and a sweep, for what a crash left.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's, when it gives no thread.
-    pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>) -> io::Result<Self> {
-        let (stop, stopped) = channel();
-        let work = move || {
-            // A server that is only ever killed would never let go of an old journal file.
-            if let Err(error) = meta.checkpoint() {
-                tracing::warn!(%error, "no checkpoint at the start");
-            }
-            drop(meta);
-            let mut next_sweep = Instant::now();
-            loop {
-                let mut rest = ROUND_EVERY;
-                if collect(&s3) {
-                    rest = Duration::ZERO;
-                } else if Instant::now() >= next_sweep {
-                    // A second look soon: what a crash left shall not stay for an hour.
-                    let pause = if sweep(&s3) { ROUND_EVERY } else { SWEEP_EVERY };
-                    next_sweep = Instant::now() + pause;
-                }
-                match stopped.recv_timeout(rest) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("collector".to_owned())
-            .spawn(work)?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by the hook.
-            let _ = thread.join();
+/// Starts the thread. It begins with a round and a sweep, for what a crash left.
+///
+/// # Errors
+///
+/// The operating system's, when it gives no thread.
+pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>) -> io::Result<Background> {
+    let mut meta = Some(meta);
+    let mut next_sweep = Instant::now();
+    Background::start("collector", move || {
+        // A server that is only ever killed would never let go of an old journal file.
+        if let Some(meta) = meta.take()
+            && let Err(error) = meta.checkpoint()
+        {
+            tracing::warn!(%error, "no checkpoint at the start");
         }
-    }
+        if collect(&s3) {
+            return Duration::ZERO;
+        }
+        if Instant::now() >= next_sweep {
+            // A second look soon: what a crash left shall not stay for an hour.
+            let pause = if sweep(&s3) { ROUND_EVERY } else { SWEEP_EVERY };
+            next_sweep = Instant::now() + pause;
+        }
+        ROUND_EVERY
+    })
 }
 
 /// One step; true when there may be more.

@@ -1,0 +1,193 @@
+use strongroom_ports::{GeneratedDataKey, KeyAuthority, KeyError, KeyReference, KeyUse};
+use strongroom_types::kms::KeyManager;
+
+use super::managed::via_s3;
+use super::*;
+use crate::fixture::{World, caller};
+
+const MANAGED: KeyReference = KeyReference::AwsManaged;
+
+fn named(arn: &KeyArn) -> KeyReference {
+    KeyReference::Named(arn.to_string())
+}
+
+#[test]
+fn a_data_key_under_the_managed_key_makes_that_key_once() {
+    let world = World::new();
+    let service = world.service();
+    let pairs = context(&[("aws:s3:arn", "arn:aws:s3:::b/k")]);
+    let first = service.generate_data_key_for(&MANAGED, &pairs);
+    let second = world.service().generate_data_key_for(&MANAGED, &pairs);
+    assert_eq!(first.key, second.key);
+    assert_eq!(first.plaintext.len(), 32);
+    assert_ne!(first.plaintext, second.plaintext);
+    let key = described(&service, &first.key.to_string()).unwrap();
+    assert_eq!(key.key_manager, KeyManager::Aws);
+    for ciphertext in [&first.ciphertext, &second.ciphertext] {
+        assert!(
+            world
+                .service()
+                .decrypt_data_key(&via_s3(), ciphertext, &pairs)
+                .is_ok()
+        );
+        let other = context(&[("aws:s3:arn", "arn:aws:s3:::b/l")]);
+        assert_eq!(
+            service
+                .decrypt_data_key(&via_s3(), ciphertext, &other)
+                .err(),
+            Some(KeyError::InvalidCiphertext)
+        );
+    }
+    // Who asks without being a service has none, and who has no account makes none.
+    assert!(matches!(
+        KeyAuthority::generate_data_key(&service, &root(), &MANAGED, &pairs),
+        Err(KeyError::NotFound(_))
+    ));
+    let anonymous = RequestContext {
+        principal: strongroom_types::Principal::Anonymous,
+        ..via_s3()
+    };
+    assert!(matches!(
+        KeyAuthority::generate_data_key(&service, &anonymous, &MANAGED, &pairs),
+        Err(KeyError::AccessDenied(_))
+    ));
+}
+
+impl KeyService {
+    fn generate_data_key_for(
+        &self,
+        key: &KeyReference,
+        context: &EncryptionContext,
+    ) -> GeneratedDataKey {
+        KeyAuthority::generate_data_key(self, &via_s3(), key, context).unwrap()
+    }
+}
+
+#[test]
+fn every_decision_is_made_for_who_asks() {
+    let service = World::new().service();
+    let arn = created(&service);
+    let pairs = context(&[]);
+    let made = service.generate_data_key_for(&named(&arn), &pairs);
+    assert!(
+        service
+            .decrypt_data_key(&via_s3(), &made.ciphertext, &pairs)
+            .is_ok()
+    );
+    let stranger = caller("999988887777");
+    assert!(matches!(
+        service.decrypt_data_key(&stranger, &made.ciphertext, &pairs),
+        Err(KeyError::AccessDenied(_))
+    ));
+    assert!(matches!(
+        service.authorize(&stranger, &named(&arn), KeyUse::Decrypt, &pairs),
+        Err(KeyError::AccessDenied(_))
+    ));
+}
+
+#[test]
+fn memory_answers_what_was_opened_before_and_nothing_else() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    let pairs = context(&[]);
+    let made = service.generate_data_key_for(&named(&arn), &pairs);
+    let from_memory = |service: &KeyService| {
+        service
+            .decrypt_data_key_in_memory(&via_s3(), &made.ciphertext, &pairs)
+            .map(|it| it.plaintext)
+    };
+    assert_eq!(from_memory(&service).unwrap(), made.plaintext);
+    let restarted = world.service();
+    assert_eq!(from_memory(&restarted), Err(KeyError::NotInMemory));
+    restarted
+        .decrypt_data_key(&via_s3(), &made.ciphertext, &pairs)
+        .unwrap();
+    assert_eq!(from_memory(&restarted).unwrap(), made.plaintext);
+    // Another process disables the key: memory does not open it any more.
+    disable(&service, &arn).unwrap();
+    let refused = KeyError::Disabled(format!("{arn} is disabled."));
+    assert_eq!(from_memory(&restarted), Err(refused.clone()));
+    for outcome in [
+        service.authorize_in_memory(&via_s3(), &named(&arn), KeyUse::Decrypt, &pairs),
+        service.authorize(&via_s3(), &named(&arn), KeyUse::GenerateDataKey, &pairs),
+    ] {
+        assert_eq!(outcome.err(), Some(refused.clone()));
+    }
+    // The managed key is not made in memory.
+    assert_eq!(
+        service
+            .authorize_in_memory(&via_s3(), &MANAGED, KeyUse::Decrypt, &pairs)
+            .err(),
+        Some(KeyError::NotInMemory)
+    );
+}
+
+#[test]
+fn a_lease_ends_with_the_state_of_its_key_and_comes_back_with_it() {
+    let world = World::new();
+    let service = world.service();
+    let (arn, other) = (created(&service), created(&service));
+    let pairs = context(&[]);
+    let made = service.generate_data_key_for(&named(&arn), &pairs);
+    let decrypted = service
+        .decrypt_data_key(&via_s3(), &made.ciphertext, &pairs)
+        .unwrap();
+    let usable = || {
+        let (one, two) = (
+            made.lease.check.still_usable(),
+            decrypted.lease.check.still_usable(),
+        );
+        assert_eq!(one, two);
+        one
+    };
+    assert_eq!(usable(), Ok(()));
+    disable(&service, &other).unwrap();
+    assert_eq!(usable(), Ok(()), "another key is no concern");
+    disable(&service, &arn).unwrap();
+    assert_eq!(
+        usable(),
+        Err(KeyError::Disabled(format!("{arn} is disabled.")))
+    );
+    enable(&service, &arn).unwrap();
+    assert_eq!(usable(), Ok(()));
+    schedule(&service, &arn, 7).unwrap();
+    assert_eq!(
+        usable(),
+        Err(KeyError::InvalidState(format!(
+            "{arn} is pending deletion."
+        )))
+    );
+    world.clock.advance_days(8);
+    service.run_due_work().unwrap();
+    assert_eq!(
+        usable(),
+        Err(KeyError::NotFound(format!("Key '{arn}' does not exist")))
+    );
+}
+
+#[test]
+fn a_lease_of_imported_material_ends_when_it_expires_whatever_the_background_does() {
+    let world = World::new();
+    let arn = world.symmetric();
+    let service = world.service();
+    let expiry = strongroom_ports::Clock::now(&*world.clock).as_millis() + 1000;
+    world.change(&arn, |key| {
+        key.materials[0].import = Some(crate::key::Import {
+            present: true,
+            valid_to: Some(strongroom_types::Timestamp::from_millis(expiry)),
+            description: None,
+        });
+    });
+    let made = service.generate_data_key_for(&named(&arn), &context(&[]));
+    assert_eq!(made.lease.check.still_usable(), Ok(()));
+    world.clock.advance_seconds(1);
+    let refused = KeyError::InvalidState(format!("{arn} is pending import."));
+    assert_eq!(made.lease.check.still_usable(), Err(refused.clone()));
+    assert_eq!(
+        service
+            .decrypt_data_key(&via_s3(), &made.ciphertext, &context(&[]))
+            .err(),
+        Some(refused)
+    );
+}

@@ -1,0 +1,174 @@
+use strongroom_ports::{ShredStore as _, Table};
+use strongroom_types::kms::GrantOperation;
+
+use super::*;
+use crate::fixture::{Death, ROOT, World};
+use crate::{CreateGrantInput, DueWork};
+
+fn due(service: &KeyService) -> DueWork {
+    service.run_due_work().unwrap()
+}
+
+fn grant(service: &KeyService, arn: &KeyArn) {
+    let input = CreateGrantInput {
+        key_id: arn.to_string(),
+        grantee_principal: ROOT.to_owned(),
+        retiring_principal: Some(ROOT.to_owned()),
+        operations: vec![GrantOperation::Decrypt],
+        constraints: None,
+        grant_tokens: Vec::new(),
+        name: None,
+        dry_run: false,
+    };
+    service.create_grant(&root(), input).unwrap();
+}
+
+const TABLES: [Table; 7] = [
+    Table::KMS_KEYS,
+    Table::KMS_ALIASES,
+    Table::KMS_KEY_ALIASES,
+    Table::KMS_MATERIALS,
+    Table::KMS_GRANTS,
+    Table::KMS_RETIRABLE_GRANTS,
+    Table::KMS_LAST_USAGE,
+];
+
+fn rows(world: &World) -> Vec<usize> {
+    TABLES.iter().map(|table| world.rows(*table)).collect()
+}
+
+/// A key with all that a key can have.
+fn furnished(world: &World) -> (KeyArn, Vec<u8>) {
+    let service = world.service();
+    let arn = created(&service);
+    alias(&service, "alias/a", &arn).unwrap();
+    alias(&service, "alias/b", &arn).unwrap();
+    grant(&service, &arn);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    let key_id = arn.to_string();
+    service
+        .rotate_key_on_demand(&root(), crate::RotateKeyOnDemandInput { key_id })
+        .unwrap();
+    due(&service);
+    (arn, ciphertext)
+}
+
+#[test]
+fn nothing_is_left_of_a_key_past_its_date() {
+    let world = World::new();
+    let living = created(&world.service());
+    let before = rows(&world);
+    let (arn, ciphertext) = furnished(&world);
+    schedule(&world.service(), &arn, 7).unwrap();
+    world.clock.advance_seconds(7 * 24 * 60 * 60 - 1);
+    assert_eq!(due(&world.service()), DueWork::default());
+    assert_eq!(state(&world.service(), &arn), KeyState::PendingDeletion);
+    world.clock.advance_seconds(1);
+    // Gone at once for everybody, whatever the background does.
+    let gone = KmsError::NotFound(format!("Key '{arn}' does not exist"));
+    let service = world.service();
+    assert_eq!(cancel(&service, &arn), Err(gone.clone()));
+    assert_eq!(decrypt(&service, &ciphertext), Err(gone.clone()));
+    assert_eq!(
+        described(&service, &arn.to_string()).err(),
+        Some(gone.clone())
+    );
+    let work = due(&service);
+    assert_eq!((work.keys_destroyed, work.shred_keys_destroyed), (1, 2));
+    assert_eq!(work.failed, 0);
+    assert_eq!(rows(&world), before);
+    assert_eq!(world.shreds.list().unwrap().len(), 1);
+    assert_eq!(decrypt(&service, &ciphertext), Err(gone));
+    assert_eq!(state(&service, &living), KeyState::Enabled);
+    // The name is free for another key, which opens nothing of the old one.
+    let next = created(&service);
+    alias(&service, "alias/a", &next).unwrap();
+    assert!(decrypt(&service, &ciphertext).is_err());
+    assert_eq!(due(&service), DueWork::default());
+}
+
+#[test]
+fn a_process_that_dies_anywhere_in_a_destruction_neither_revives_nor_forgets() {
+    for death in [Death::BeforeCommit, Death::AfterCommit] {
+        for commits in 0.. {
+            let world = World::new();
+            let living = created(&world.service());
+            let kept = encrypt(&world.service(), &living.to_string(), b"kept").unwrap();
+            let before = rows(&world);
+            let (arn, ciphertext) = furnished(&world);
+            schedule(&world.service(), &arn, 7).unwrap();
+            world.clock.advance_days(7);
+            world.meta.die_after_commits(commits, death);
+            let work = world.service().run_due_work();
+            let survived = world.meta.is_alive();
+            world.meta.revive();
+            assert!(decrypt(&world.service(), &ciphertext).is_err());
+            due(&world.service());
+            due(&world.service());
+            assert_eq!(rows(&world), before, "{death:?} {commits} {work:?}");
+            assert_eq!(world.shreds.list().unwrap().len(), 1);
+            assert_eq!(decrypt(&world.service(), &kept).unwrap(), b"kept");
+            if survived {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_set_ahead_destroys_nothing_for_a_day() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.jump_days(8);
+    // It cannot be used, but it is there.
+    assert!(matches!(
+        described(&service, &arn.to_string()),
+        Err(KmsError::NotFound(_))
+    ));
+    for _ in 0..23 {
+        let work = due(&service);
+        assert_eq!((work.keys_destroyed, work.postponed), (0, 1));
+        world.clock.advance_seconds(60 * 60);
+    }
+    // A second jump is no shorter way.
+    world.clock.jump_days(1);
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(23 * 60 * 60);
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(60 * 60);
+    assert_eq!(due(&service).keys_destroyed, 1);
+}
+
+#[test]
+fn a_clock_that_was_wrong_and_is_set_right_has_destroyed_nothing() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.jump_days(8);
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.jump_back_days(8);
+    assert_eq!(due(&service).postponed, 0);
+    cancel(&service, &arn).unwrap();
+    assert_eq!(state(&service, &arn), KeyState::Disabled);
+}
+
+#[test]
+fn uses_are_remembered_across_restarts() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    assert_eq!(service.last_use(arn.id).unwrap(), None);
+    encrypt(&service, &arn.to_string(), b"x").unwrap();
+    assert_eq!(
+        service.last_use(arn.id).unwrap().unwrap().operation,
+        "Encrypt"
+    );
+    assert_eq!(due(&service).last_uses_written, 1);
+    assert_eq!(due(&service).last_uses_written, 0);
+    let again = world.service().last_use(arn.id).unwrap().unwrap();
+    assert_eq!(again.operation, "Encrypt");
+    assert_eq!(again.at, strongroom_ports::Clock::now(&*world.clock));
+}

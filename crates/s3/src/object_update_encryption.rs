@@ -1,0 +1,149 @@
+//! UpdateObjectEncryption: another key around the same data key. Body, ETag and dates stay.
+//!
+//! The version's row alone says how its data key is kept. What a blob's footer says is how it was
+//! when the blob was written: recovery from blobs alone then needs the keys of that time.
+
+use strongroom_policy::actions::UpdateObjectEncryption;
+use strongroom_ports::{KeyReference, Table, Transaction};
+use strongroom_sse::{ClientContext, CustomerHeaders};
+use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, VersionId};
+
+use crate::data_keys::KmsWrapped;
+use crate::integrity::Damage;
+use crate::rows::{KeyRow, ObjectRow};
+use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
+
+/// What an update came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Updated {
+    /// The data key is wrapped anew.
+    Changed(Option<VersionId>),
+    /// It was encrypted like that before.
+    Already(Option<VersionId>),
+}
+
+impl S3 {
+    /// UpdateObjectEncryption. Blocks until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::IsDeleteMarker`],
+    /// [`S3Error::ReEncryption`], [`S3Error::Kms`], [`S3Error::Damaged`], [`S3Error::Contention`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is good for one operation"
+    )]
+    pub fn update_object_encryption(
+        &self,
+        entry: Entry<UpdateObjectEncryption>,
+        input: UpdateObjectEncryptionInput,
+    ) -> Result<Option<VersionId>, S3Error> {
+        match self.update_encryption(&entry, &input, false)? {
+            Updated::Changed(version) | Updated::Already(version) => Ok(version),
+        }
+    }
+
+    /// As [`S3::update_object_encryption`]; `if_different` leaves alone what is so already.
+    pub(crate) fn update_encryption(
+        &self,
+        entry: &Entry<UpdateObjectEncryption>,
+        input: &UpdateObjectEncryptionInput,
+        if_different: bool,
+    ) -> Result<Updated, S3Error> {
+        let (bucket, key) = entry.object()?;
+        let context = entry.context();
+        if context.principal == Principal::Anonymous {
+            return Err(ReEncryptionRefusal::NotSigned.into());
+        }
+        self.allow_kms(context)?;
+        self.commit_retrying(|_| {
+            let (mut found, mut object) = self.existing_object(bucket, key, input.version)?;
+            let shown = found.shown_id(bucket);
+            refuse(&object, bucket, input)?;
+            if if_different && is_so(&object.key, input) {
+                return Ok((Transaction::new(), Updated::Already(shown)));
+            }
+            object.key = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
+            found.row.object = Some(object);
+            let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);
+            let transaction = Transaction::new()
+                .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored))
+                .put(Table::VERSIONS, found.row_key, sealed);
+            Ok((transaction, Updated::Changed(shown)))
+        })
+    }
+
+    /// The data key of a version, opened as the caller and wrapped under the new key.
+    fn wrapped_anew(
+        &self,
+        bucket: &BucketView,
+        key: &ObjectKey,
+        found: &crate::lookup::FoundVersion,
+        object: &ObjectRow,
+        context: &RequestContext,
+        input: &UpdateObjectEncryptionInput,
+    ) -> Result<KeyRow, S3Error> {
+        let identity = strongroom_crypto::ObjectIdentity {
+            bucket: bucket.uid,
+            key: key.clone(),
+            version: found.row.uid(),
+        };
+        let customer = CustomerHeaders::default();
+        let opened = self.open_data_key(&object.key, &identity, &customer, context)?;
+        // The client's pairs stay: there is no field to name others.
+        let client = match &object.key.kms {
+            None => ClientContext::default(),
+            Some(kms) => {
+                let kept = kms.parse();
+                let kept = kept.ok_or_else(|| self.damaged(&identity, Damage::of("key row")))?;
+                ClientContext::from_pairs(kept.client_pairs)
+            }
+        };
+        let reference = KeyReference::Named(input.key.to_string());
+        let KmsWrapped {
+            wrapped,
+            encryption,
+            lease: _,
+        } = self.wrap_under_kms(
+            opened.body_keys.data_key(),
+            &identity,
+            bucket,
+            context,
+            (SseAlgorithm::AwsKms, &reference, &client, input.bucket_key),
+        )?;
+        Ok(KeyRow {
+            wrapped: wrapped.as_bytes().to_vec(),
+            customer_verifier: None,
+            kms: Some(encryption.to_row()),
+        })
+    }
+}
+
+fn refuse(
+    object: &ObjectRow,
+    bucket: &BucketView,
+    input: &UpdateObjectEncryptionInput,
+) -> Result<(), S3Error> {
+    if object.key.is_customer() {
+        return Err(ReEncryptionRefusal::SourceSseC.into());
+    }
+    let dsse = SseAlgorithm::AwsKmsDsse.name();
+    if object
+        .key
+        .kms
+        .as_ref()
+        .is_some_and(|kms| kms.algorithm == dsse)
+    {
+        return Err(ReEncryptionRefusal::SourceDsse.into());
+    }
+    if input.key.account != bucket.owner {
+        return Err(ReEncryptionRefusal::ForeignKey.into());
+    }
+    Ok(())
+}
+
+fn is_so(row: &KeyRow, input: &UpdateObjectEncryptionInput) -> bool {
+    row.kms.as_ref().is_some_and(|kms| {
+        kms.key_arn == input.key.to_string() && kms.bucket_key == input.bucket_key
+    })
+}

@@ -1,0 +1,862 @@
+//! SSE-KMS, DSSE-KMS and bucket keys: what is asked of the key service and as whom, what a key that
+//! is taken away takes with it, and what does not open for another object.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+#[expect(dead_code, reason = "shared with the other tests of this crate")]
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use md5::{Digest as _, Md5};
+use strongroom_crypto::parse_footer;
+use strongroom_policy::actions::{
+    DeleteObject, GetObject, GetObjectAttributes, ListBucketVersions, ListMultipartUploadParts,
+    PutEncryptionConfiguration, PutObject, UpdateObjectEncryption,
+};
+use strongroom_ports::{KeyError, Table};
+use strongroom_s3::{
+    CompleteMultipartUploadInput, CompletedPart, CopyObjectInput, CopyObjectOutput, CopySource,
+    CreateMultipartUploadInput, DeleteObjectInput, EncryptionAnswer, EncryptionChange,
+    ExpectedDigests, GetObjectAttributesInput, GetObjectInput, ListPartsInput, MetadataDirective,
+    PutObjectInput, PutObjectOutput, ReEncryptionJob, ReEncryptionRefusal, ReadConditions,
+    ReadError, S3Error, TaggingDirective, UpdateObjectEncryptionInput, UploadPartCopyInput,
+    UploadPartInput, Versioning, WriteConditions,
+};
+use strongroom_sse::{CustomerHeaders, SseError, SseHeaders};
+use strongroom_types::kms::{EncryptionContext, KeyArn};
+use strongroom_types::{
+    ByteRange, ETag, PartNumber, Principal, RangeSpec, RequestContext, SseAlgorithm, UploadId,
+};
+use support::keys::KeyState;
+use support::{
+    Fixture, Gated, Pieces, bucket, context, context_from, customer, object_key, pattern,
+};
+
+const WINDOW: usize = 256 << 10;
+const MIB_5: usize = 5 << 20;
+const ROOT: &str = "arn:aws:iam::111111111111:root";
+const OBJECT_ARN: &str = "arn:aws:s3:::bucket/k";
+const BUCKET_ARN: &str = "arn:aws:s3:::bucket";
+
+fn kms(key: Option<&str>) -> SseHeaders {
+    SseHeaders {
+        algorithm: Some("aws:kms".to_owned()),
+        kms_key_id: key.map(str::to_owned),
+        ..SseHeaders::default()
+    }
+}
+
+fn with_bucket_key(key: &KeyArn) -> SseHeaders {
+    SseHeaders {
+        bucket_key_enabled: Some("true".to_owned()),
+        ..kms(Some(&key.to_string()))
+    }
+}
+
+fn dsse(key: &KeyArn) -> SseHeaders {
+    SseHeaders {
+        algorithm: Some("aws:kms:dsse".to_owned()),
+        bucket_key_enabled: Some("true".to_owned()),
+        ..kms(Some(&key.to_string()))
+    }
+}
+
+fn put(f: &Fixture, key: &str, sse: SseHeaders, body: &[u8]) -> Result<PutObjectOutput, S3Error> {
+    let input = PutObjectInput {
+        sse,
+        ..PutObjectInput::default()
+    };
+    f.try_put(key, input, body)
+}
+
+fn get_as(f: &Fixture, who: Arc<RequestContext>, key: &str) -> Result<Vec<u8>, S3Error> {
+    let entry = f
+        .service
+        .enter_object::<GetObject>(who, &bucket(), &object_key(key), None)
+        .unwrap();
+    let output = f.service.get_object(entry, GetObjectInput::default())?;
+    Ok(f.drain(output).unwrap())
+}
+
+fn checksums() -> GetObjectInput {
+    GetObjectInput {
+        with_checksum: true,
+        ..GetObjectInput::default()
+    }
+}
+
+fn head(f: &Fixture, input: GetObjectInput) -> Result<EncryptionAnswer, S3Error> {
+    let output = f.service.head_object(f.entry::<GetObject>("k"), input)?;
+    Ok(output.object.encryption)
+}
+
+fn attributes(f: &Fixture, with_checksum: bool) -> Result<(), S3Error> {
+    let input = GetObjectAttributesInput {
+        with_checksum,
+        ..GetObjectAttributesInput::default()
+    };
+    let entry = f.entry::<GetObjectAttributes>("k");
+    f.service.get_object_attributes(entry, input).map(|_| ())
+}
+
+fn copy_source() -> CopySource {
+    CopySource {
+        bucket: bucket(),
+        key: object_key("k"),
+        version: None,
+        conditions: ReadConditions::default(),
+        customer: CustomerHeaders::default(),
+    }
+}
+
+fn copy(f: &Fixture, to: &str, sse: SseHeaders) -> Result<CopyObjectOutput, S3Error> {
+    let input = CopyObjectInput {
+        metadata: MetadataDirective::Copy,
+        tags: TaggingDirective::Copy,
+        website_redirect_location: None,
+        storage_class_given: false,
+        sse,
+        conditions: WriteConditions::default(),
+        checksum_algorithm: None,
+    };
+    let (from, to) = (f.entry::<GetObject>("k"), f.entry::<PutObject>(to));
+    f.service.copy_object(from, to, copy_source(), input)
+}
+
+fn create(f: &Fixture, key: &str, sse: SseHeaders) -> Result<UploadId, S3Error> {
+    let input = CreateMultipartUploadInput {
+        sse,
+        ..CreateMultipartUploadInput::default()
+    };
+    let entry = f.entry::<PutObject>(key);
+    Ok(f.service.create_multipart_upload(entry, input)?.upload)
+}
+
+fn part(
+    f: &Fixture,
+    key: &str,
+    upload: UploadId,
+    number: u64,
+    body: &[u8],
+) -> Result<ETag, S3Error> {
+    let input = UploadPartInput {
+        upload,
+        part_number: PartNumber::new(number).unwrap(),
+        content_length: body.len() as u64,
+        customer: CustomerHeaders::default(),
+        digests: ExpectedDigests::default(),
+    };
+    let entry = f.entry::<PutObject>(key);
+    let sent = f
+        .service
+        .upload_part(entry, input, Box::pin(Pieces::of(body)));
+    Ok(f.runtime.block_on(sent)?.etag)
+}
+
+fn part_copy(f: &Fixture, key: &str, upload: UploadId) -> Result<ETag, S3Error> {
+    let input = UploadPartCopyInput {
+        upload,
+        part_number: PartNumber::new(2).unwrap(),
+        source_range: Some(ByteRange { start: 1, end: 4 }),
+        customer: CustomerHeaders::default(),
+    };
+    let (from, to) = (f.entry::<GetObject>("k"), f.entry::<PutObject>(key));
+    Ok(f.service
+        .upload_part_copy(from, to, copy_source(), input)?
+        .etag)
+}
+
+fn list_parts(f: &Fixture, key: &str, upload: UploadId) -> Result<usize, S3Error> {
+    let input = ListPartsInput {
+        upload,
+        after: 0,
+        max_parts: 10,
+        customer: CustomerHeaders::default(),
+    };
+    let entry = f.entry::<ListMultipartUploadParts>(key);
+    Ok(f.service.list_parts(entry, input)?.parts.len())
+}
+
+fn complete(
+    f: &Fixture,
+    key: &str,
+    upload: UploadId,
+    etags: &[ETag],
+) -> Result<EncryptionAnswer, S3Error> {
+    let parts = (1..).zip(etags).map(|(number, etag)| CompletedPart {
+        part_number: PartNumber::new(number).unwrap(),
+        etag: etag.clone(),
+        checksum: None,
+    });
+    let input = CompleteMultipartUploadInput {
+        upload,
+        parts: parts.collect(),
+        checksum: None,
+        checksum_type: None,
+        object_size: None,
+        customer: CustomerHeaders::default(),
+        conditions: WriteConditions::default(),
+    };
+    let entry = f.entry::<PutObject>(key);
+    let output = f.service.complete_multipart_upload(entry, input)?;
+    Ok(output.encryption.unwrap())
+}
+
+fn md5_etag(bytes: &[u8]) -> ETag {
+    ETag::from_digest(Md5::digest(bytes).into())
+}
+
+fn answer(algorithm: SseAlgorithm, key: &KeyArn, bucket_key: bool) -> EncryptionAnswer {
+    EncryptionAnswer::Kms {
+        algorithm,
+        key: key.clone(),
+        bucket_key,
+        context: None,
+    }
+}
+
+fn arn_only(arn: &str) -> EncryptionContext {
+    EncryptionContext::default()
+        .with("aws:s3:arn", arn)
+        .unwrap()
+}
+
+/// Every mode of a key of the key service: headers, algorithm, bucket key.
+fn modes(key: &KeyArn) -> [(SseHeaders, SseAlgorithm, bool); 3] {
+    [
+        (kms(Some(&key.id.to_string())), SseAlgorithm::AwsKms, false),
+        (with_bucket_key(key), SseAlgorithm::AwsKms, true),
+        (dsse(key), SseAlgorithm::AwsKmsDsse, false),
+    ]
+}
+
+#[test]
+fn every_mode_round_trips_through_every_operation() {
+    let f = Fixture::new(Versioning::Enabled);
+    let key = f.keys.create();
+    for (sse, algorithm, bucket_key) in modes(&key) {
+        let expected = answer(algorithm, &key, bucket_key);
+        for size in [0, 1, 100, 65_536, WINDOW, 2 * WINDOW + 17] {
+            let body = pattern(size);
+            let stored = put(&f, "k", sse.clone(), &body).unwrap();
+            assert_eq!(stored.encryption, expected);
+            assert_ne!(stored.etag, md5_etag(&body), "opaque");
+            assert_eq!(f.get("k"), body);
+            assert_eq!(head(&f, checksums()).unwrap(), expected);
+            assert_eq!(head(&f, GetObjectInput::default()).unwrap(), expected);
+            attributes(&f, true).unwrap();
+            if size > 100 {
+                let ranged = GetObjectInput {
+                    range: RangeSpec::parse("bytes=65530-65540"),
+                    ..GetObjectInput::default()
+                };
+                let last = body.len().min(65_541);
+                assert_eq!(f.read("k", ranged).unwrap(), &body[65_530..last]);
+            }
+            let copied = copy(&f, "plain", SseHeaders::default()).unwrap();
+            assert_eq!(copied.object.encryption, EncryptionAnswer::SseS3);
+            assert_eq!(copied.object.etag, md5_etag(&body));
+            let copied = copy(&f, "again", sse.clone()).unwrap();
+            assert_eq!(copied.object.encryption, expected);
+            assert_eq!(f.get("again"), body);
+        }
+        let upload = create(&f, "m", sse.clone()).unwrap();
+        put(&f, "k", sse.clone(), b"source").unwrap();
+        let first = part(&f, "m", upload, 1, &pattern(MIB_5)).unwrap();
+        assert_ne!(first, md5_etag(&pattern(MIB_5)));
+        let second = part_copy(&f, "m", upload).unwrap();
+        assert_eq!(list_parts(&f, "m", upload).unwrap(), 2);
+        assert_eq!(
+            complete(&f, "m", upload, &[first, second]).unwrap(),
+            expected
+        );
+        assert_eq!(f.get("m"), [pattern(MIB_5).as_slice(), b"our"].concat());
+    }
+}
+
+#[test]
+fn each_operation_makes_the_calls_of_its_row_as_the_caller_via_s3() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = kms(Some(&key.to_string()));
+    put(&f, "k", sse.clone(), b"body").unwrap();
+    let calls = f.keys.take_log();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].operation, "GenerateDataKey");
+    assert_eq!(calls[0].caller, ROOT);
+    assert_eq!(calls[0].via.as_deref(), Some("s3.us-east-1.amazonaws.com"));
+    assert_eq!(calls[0].context, arn_only(OBJECT_ARN));
+    let operations = |what: &str, expected: &[&str]| {
+        assert_eq!(f.keys.take_operations(), expected, "{what}");
+    };
+    f.get("k");
+    operations("get", &["Decrypt"]);
+    head(&f, GetObjectInput::default()).unwrap();
+    operations("head", &[]);
+    head(&f, checksums()).unwrap();
+    operations("head with checksum", &["Decrypt"]);
+    attributes(&f, false).unwrap();
+    operations("attributes", &[]);
+    attributes(&f, true).unwrap();
+    operations("attributes with checksum", &["Decrypt"]);
+    copy(&f, "c", sse.clone()).unwrap();
+    operations("copy", &["Decrypt", "GenerateDataKey"]);
+    let upload = create(&f, "m", sse).unwrap();
+    operations("create", &["GenerateDataKey"]);
+    let first = part(&f, "m", upload, 1, &pattern(MIB_5)).unwrap();
+    operations("part", &["Decrypt"]);
+    let second = part_copy(&f, "m", upload).unwrap();
+    operations("part copy", &["Decrypt", "Decrypt"]);
+    list_parts(&f, "m", upload).unwrap();
+    operations("list parts", &["Decrypt"]);
+    complete(&f, "m", upload, &[first, second]).unwrap();
+    operations("complete", &["Decrypt"]);
+    f.service
+        .delete_object(f.entry::<DeleteObject>("k"), DeleteObjectInput::default())
+        .unwrap();
+    operations("delete", &[]);
+}
+
+#[test]
+fn keys_are_named_in_every_form_and_answered_by_arn() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    f.keys.alias("alias/mine", &key);
+    for name in [key.id.to_string(), key.to_string(), "alias/mine".to_owned()] {
+        let stored = put(&f, "k", kms(Some(&name)), b"x").unwrap();
+        assert_eq!(stored.encryption, answer(SseAlgorithm::AwsKms, &key, false));
+    }
+    // What the alias points to later does not matter to what is stored.
+    f.keys.alias("alias/mine", &f.keys.create());
+    assert_eq!(f.get("k"), b"x");
+    // The bucket's default names a key; `aws:kms` alone means the AWS managed one all the same.
+    let change = EncryptionChange {
+        algorithm: Some(SseAlgorithm::AwsKms),
+        kms_key_id: Some(key.to_string()),
+        bucket_key_enabled: false,
+        blocked: None,
+    };
+    let entry = f
+        .service
+        .enter_bucket::<PutEncryptionConfiguration>(context(), &bucket(), None)
+        .unwrap();
+    f.service.put_bucket_encryption(entry, change).unwrap();
+    let by_default = put(&f, "k", SseHeaders::default(), b"x").unwrap();
+    assert_eq!(
+        by_default.encryption,
+        answer(SseAlgorithm::AwsKms, &key, false)
+    );
+    let managed = put(&f, "k", kms(None), b"x").unwrap().encryption;
+    let again = put(&f, "k", kms(None), b"x").unwrap().encryption;
+    assert_eq!(managed, again);
+    assert_ne!(managed, answer(SseAlgorithm::AwsKms, &key, false));
+    let wrong = put(&f, "k", kms(Some("aws/s3")), b"x").unwrap_err();
+    let text = "Invalid keyId 'aws/s3'".to_owned();
+    assert_eq!(wrong, S3Error::Kms(KeyError::NotFound(text)));
+}
+
+#[test]
+fn a_clients_context_is_kept_and_repeated_only_by_the_write() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let header = BASE64.encode(r#"{"dept":"law"}"#);
+    let sse = SseHeaders {
+        context: Some(header.clone()),
+        ..kms(Some(&key.to_string()))
+    };
+    let stored = put(&f, "k", sse, b"x").unwrap();
+    let EncryptionAnswer::Kms { context, .. } = stored.encryption else {
+        panic!("not KMS");
+    };
+    assert_eq!(context, Some(header));
+    assert_eq!(
+        head(&f, GetObjectInput::default()).unwrap(),
+        answer(SseAlgorithm::AwsKms, &key, false)
+    );
+    f.keys.take_log();
+    assert_eq!(f.get("k"), b"x");
+    let expected = arn_only(OBJECT_ARN).with("dept", "law").unwrap();
+    assert_eq!(f.keys.take_log()[0].context, expected);
+}
+
+#[test]
+fn a_key_taken_away_fails_every_path_at_once_and_gives_all_back() {
+    let f = Fixture::new(Versioning::Never);
+    for (sse, _, _) in modes(&f.keys.create()) {
+        let key = f.keys.create();
+        let sse = SseHeaders {
+            kms_key_id: Some(key.to_string()),
+            ..sse
+        };
+        put(&f, "k", sse.clone(), &pattern(100)).unwrap();
+        let upload = create(&f, "m", sse.clone()).unwrap();
+        let etag = part(&f, "m", upload, 1, &pattern(10)).unwrap();
+        let rows = f.rows(Table::VERSIONS).len();
+        for state in [
+            KeyState::Disabled,
+            KeyState::PendingDeletion,
+            KeyState::Deleted,
+        ] {
+            f.keys.set(&key, state);
+            let expected = match state {
+                KeyState::Disabled => KeyError::Disabled(format!("{key} is disabled.")),
+                KeyState::PendingDeletion => {
+                    KeyError::InvalidState(format!("{key} is pending deletion."))
+                }
+                KeyState::Deleted | KeyState::Enabled => {
+                    KeyError::NotFound(format!("Key '{key}' does not exist"))
+                }
+            };
+            let expected = S3Error::Kms(expected);
+            let failures = [
+                ("put", put(&f, "new", sse.clone(), b"x").err()),
+                (
+                    "large put",
+                    put(&f, "new", sse.clone(), &pattern(100_000)).err(),
+                ),
+                ("get", f.try_get("k", GetObjectInput::default()).err()),
+                ("range", {
+                    let input = GetObjectInput {
+                        range: RangeSpec::parse("bytes=1-2"),
+                        ..GetObjectInput::default()
+                    };
+                    f.try_get("k", input).err()
+                }),
+                ("head with checksum", head(&f, checksums()).err()),
+                ("attributes", attributes(&f, true).err()),
+                ("copy source", copy(&f, "new", SseHeaders::default()).err()),
+                ("create", create(&f, "m2", sse.clone()).err()),
+                ("part", part(&f, "m", upload, 1, &pattern(10)).err()),
+                ("part copy", part_copy(&f, "m", upload).err()),
+                ("list parts", list_parts(&f, "m", upload).err()),
+                ("complete", complete(&f, "m", upload, &[etag.clone()]).err()),
+            ];
+            for (path, failure) in failures {
+                assert_eq!(failure, Some(expected.clone()), "{path} {state:?}");
+            }
+            assert!(
+                head(&f, GetObjectInput::default()).is_ok(),
+                "no key is needed"
+            );
+            assert_eq!(f.rows(Table::VERSIONS).len(), rows);
+            f.keys.set(&key, KeyState::Enabled);
+            assert_eq!(f.get("k"), pattern(100));
+        }
+        complete(&f, "m", upload, &[etag]).unwrap();
+    }
+}
+
+#[test]
+fn a_key_service_that_does_not_answer_never_weakens_a_write() {
+    let f = Fixture::new(Versioning::Never);
+    f.keys.set_unavailable(true);
+    for sse in [kms(None), dsse(&f.keys.create())] {
+        let got = put(&f, "k", sse, b"x").unwrap_err();
+        assert_eq!(got, S3Error::Kms(KeyError::Unavailable));
+    }
+    assert!(f.rows(Table::VERSIONS).is_empty() && f.blob_ids().is_empty());
+}
+
+fn session(name: &str) -> Arc<RequestContext> {
+    Arc::new(RequestContext {
+        session: Some(name.into()),
+        ..(*context()).clone()
+    })
+}
+
+#[test]
+fn bucket_keys_save_calls_and_no_decision_and_are_nobody_elses() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    for name in ["k", "l", "m"] {
+        put(&f, name, with_bucket_key(&key), b"x").unwrap();
+    }
+    let calls = f.keys.take_log();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.context == arn_only(BUCKET_ARN))
+    );
+    let count = |operation| {
+        calls
+            .iter()
+            .filter(|call| call.operation == operation)
+            .count()
+    };
+    assert_eq!(count("GenerateDataKey"), 1);
+    assert_eq!(count("authorize GenerateDataKey"), 3);
+    assert_eq!(count("authorize Decrypt"), 3);
+    // The writer reads without a cryptographic call, another session does not.
+    f.get("k");
+    assert_eq!(f.keys.take_operations(), ["authorize Decrypt"]);
+    get_as(&f, session("other"), "k").unwrap();
+    assert_eq!(f.keys.take_operations(), ["authorize Decrypt", "Decrypt"]);
+    get_as(&f, session("other"), "l").unwrap();
+    assert_eq!(f.keys.take_operations(), ["authorize Decrypt"]);
+    // After its time it is made anew.
+    f.clock.advance_seconds(300);
+    put(&f, "n", with_bucket_key(&key), b"x").unwrap();
+    assert!(f.keys.take_operations().contains(&"GenerateDataKey"));
+    f.get("k");
+    assert_eq!(f.keys.take_operations(), ["authorize Decrypt", "Decrypt"]);
+    // A permission that goes is gone at once, for reads and for writes.
+    f.keys.deny(ROOT, "Decrypt");
+    let denied = |error| matches!(error, S3Error::Kms(KeyError::AccessDenied(_)));
+    assert!(denied(
+        f.try_get("k", GetObjectInput::default()).unwrap_err()
+    ));
+    assert!(denied(
+        put(&f, "k", with_bucket_key(&key), b"x").unwrap_err()
+    ));
+}
+
+#[test]
+fn a_download_stops_within_a_window_of_the_end_of_its_lease() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let body = pattern(8 * WINDOW);
+    for (sse, _, _) in modes(&key) {
+        put(&f, "k", sse, &body).unwrap();
+        let output = f.try_get("k", GetObjectInput::default()).unwrap();
+        f.keys.set(&key, KeyState::Disabled);
+        assert_eq!(f.drain(output), Err(ReadError::KeyUnusable));
+        f.keys.set(&key, KeyState::Enabled);
+        assert_eq!(f.get("k"), body);
+    }
+}
+
+#[test]
+fn an_upload_whose_key_goes_leaves_nothing() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    for size in [1000, 100_000, 4 * WINDOW] {
+        let (entered, at_gate) = std::sync::mpsc::channel();
+        let (open, gate) = std::sync::mpsc::channel();
+        let body = pattern(size);
+        let input = PutObjectInput {
+            content_length: body.len() as u64,
+            sse: kms(Some(&key.to_string())),
+            ..PutObjectInput::default()
+        };
+        let entry = f.entry::<PutObject>("k");
+        let service = Arc::clone(&f.service);
+        let gated = Gated::new(Pieces::of(&body), entered, gate);
+        let writing = f
+            .runtime
+            .spawn(async move { service.put_object(entry, input, Box::pin(gated)).await });
+        at_gate.recv().unwrap();
+        f.keys.set(&key, KeyState::Disabled);
+        open.send(()).unwrap();
+        let got = f.runtime.block_on(writing).unwrap().unwrap_err();
+        assert!(
+            matches!(got, S3Error::Kms(KeyError::Disabled(_))),
+            "{got:?}"
+        );
+        assert!(f.rows(Table::VERSIONS).is_empty() && f.blob_ids().is_empty());
+        f.keys.set(&key, KeyState::Enabled);
+    }
+    // Windows later: a copy is an upload and a download at once.
+    put(&f, "k", kms(Some(&key.to_string())), &pattern(4 * WINDOW)).unwrap();
+    let blobs = f.blob_ids();
+    for checks in 0..6 {
+        f.keys.break_leases_after(checks);
+        let got = copy(&f, "c", kms(Some(&key.to_string()))).unwrap_err();
+        assert!(
+            matches!(got, S3Error::Kms(KeyError::Disabled(_))),
+            "{checks} {got:?}"
+        );
+        assert_eq!(f.blob_ids(), blobs);
+    }
+}
+
+#[test]
+fn wrapped_keys_and_streams_do_not_fit_another_object_or_version() {
+    let f = Fixture::new(Versioning::Enabled);
+    let key = f.keys.create();
+    for (sse, _, _) in modes(&key) {
+        let big = pattern(100_000);
+        put(&f, "k", sse.clone(), &big).unwrap();
+        put(&f, "k", sse.clone(), &big).unwrap();
+        put(&f, "l", sse.clone(), &big).unwrap();
+        let rows = f.rows(Table::VERSIONS);
+        for (at, from) in [(0, 1), (0, rows.len() - 1), (rows.len() - 1, 0)] {
+            // The whole row, key record and context included, moved to another version's place.
+            f.replace_row(Table::VERSIONS, &rows[at].key, rows[from].value.to_vec());
+            let name = if at == 0 { "k" } else { "l" };
+            let got = f.try_get(name, GetObjectInput::default()).unwrap_err();
+            assert_eq!(got, S3Error::Damaged);
+            f.replace_row(Table::VERSIONS, &rows[at].key, rows[at].value.to_vec());
+        }
+        let ids = f.blob_ids();
+        let (one, other) = (f.blob_bytes(ids[0]), f.blob_bytes(ids[1]));
+        f.replace_blob(ids[0], &other);
+        f.replace_blob(ids[1], &one);
+        let broken = ["k", "l"]
+            .iter()
+            .filter(|name| f.read(name, GetObjectInput::default()).is_err())
+            .count();
+        assert!(broken >= 1);
+        f.replace_blob(ids[0], &one);
+        f.replace_blob(ids[1], &other);
+        assert_eq!(f.get("k"), big);
+        for name in ["k", "k", "l"] {
+            let version = f
+                .service
+                .head_object(f.entry::<GetObject>(name), GetObjectInput::default())
+                .unwrap()
+                .object
+                .version;
+            let input = DeleteObjectInput {
+                version,
+                if_match: None,
+            };
+            f.service
+                .delete_object(f.entry::<DeleteObject>(name), input)
+                .unwrap();
+        }
+        f.service.collect_garbage(usize::MAX).unwrap();
+        assert!(f.blob_ids().is_empty());
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_two_layers_is_damage_and_an_event() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let body = pattern(100_000);
+    put(&f, "k", dsse(&key), &body).unwrap();
+    let id = f.blob_ids()[0];
+    let stored = f.blob_bytes(id);
+    let (_, footer_len) = parse_footer(&stored).unwrap();
+    let stream_len = stored.len() - footer_len;
+    for at in [0, 60, 200, 70_000, stream_len - 1] {
+        let mut changed = stored.clone();
+        changed[at] ^= 1;
+        f.replace_blob(id, &changed);
+        let got = f.read("k", GetObjectInput::default());
+        assert_eq!(got.unwrap_err(), S3Error::Damaged, "{at}");
+        assert!(f.audit.0.lock().pop().is_some());
+    }
+    f.replace_blob(id, &stored);
+    assert_eq!(f.get("k"), body);
+}
+
+#[test]
+fn a_blob_says_nothing_of_keys_and_names_in_clear() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    for (mut sse, _, _) in modes(&key) {
+        sse.context = Some(BASE64.encode(r#"{"department":"lawyers"}"#));
+        put(&f, "secret-name", sse, &pattern(100_000)).unwrap();
+        for id in f.blob_ids() {
+            let bytes = f.blob_bytes(id);
+            for word in [
+                "department",
+                "lawyers",
+                "secret-name",
+                "arn:aws",
+                &key.id.to_string(),
+            ] {
+                let found = bytes
+                    .windows(word.len())
+                    .any(|part| part == word.as_bytes());
+                assert!(!found, "{word}");
+            }
+            let (footer, _) = parse_footer(&bytes).unwrap();
+            assert!(footer.encryption.is_some() && footer.wrapped_key.kms_blob().is_some());
+        }
+    }
+}
+
+#[test]
+fn kms_content_needs_a_confidential_connection() {
+    let f = Fixture::new(Versioning::Never);
+    put(&f, "k", kms(None), b"x").unwrap();
+    let remote = context_from(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let got = get_as(&f, Arc::clone(&remote), "k").unwrap_err();
+    assert_eq!(got, S3Error::Sse(SseError::KmsOverPlainHttp));
+    let entry = f
+        .service
+        .enter_object::<GetObject>(remote, &bucket(), &object_key("k"), None)
+        .unwrap();
+    let got = f.service.head_object(entry, GetObjectInput::default());
+    assert_eq!(got.unwrap_err(), S3Error::Sse(SseError::KmsOverPlainHttp));
+}
+
+#[test]
+fn what_is_in_memory_answers_without_the_disk_and_says_when_it_cannot() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    for (sse, _, _) in modes(&key) {
+        put(&f, "k", sse.clone(), b"x").unwrap();
+        let resident = f.service.resident().unwrap();
+        let entry = f.entry::<GetObject>("k");
+        f.keys.set_cold(true);
+        let got = resident.read_object(&entry, &GetObjectInput::default());
+        assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+        f.keys.set_cold(false);
+        assert!(
+            resident
+                .read_object(&entry, &GetObjectInput::default())
+                .is_ok()
+        );
+        // A body that is on the disk is left to a worker before the key service is asked.
+        put(&f, "k", sse, &pattern(100_000)).unwrap();
+        f.keys.take_log();
+        let got = resident.read_object(&entry, &GetObjectInput::default());
+        assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+        assert!(f.keys.take_log().is_empty());
+    }
+}
+
+fn update(f: &Fixture, key: &KeyArn, bucket_key: bool) -> Result<(), S3Error> {
+    let input = UpdateObjectEncryptionInput {
+        version: None,
+        key: key.clone(),
+        bucket_key,
+    };
+    let entry = f.entry::<UpdateObjectEncryption>("k");
+    f.service.update_object_encryption(entry, input).map(|_| ())
+}
+
+#[test]
+fn updating_the_encryption_changes_the_key_and_nothing_else() {
+    let f = Fixture::new(Versioning::Enabled);
+    let (first, second) = (f.keys.create(), f.keys.create());
+    for size in [100, 100_000] {
+        let body = pattern(size);
+        put(&f, "k", SseHeaders::default(), &body).unwrap();
+        let before = f.try_get("k", checksums()).unwrap().object;
+        let blobs = f.blob_ids();
+        for (key, bucket_key) in [(&first, false), (&second, true), (&first, true)] {
+            f.clock.advance_seconds(1);
+            update(&f, key, bucket_key).unwrap();
+            let output = f.try_get("k", checksums()).unwrap();
+            let after = output.object.clone();
+            assert_eq!(f.drain(output).unwrap(), body);
+            assert_eq!(
+                after.encryption,
+                answer(SseAlgorithm::AwsKms, key, bucket_key)
+            );
+            assert_eq!(
+                (
+                    after.etag,
+                    after.last_modified,
+                    after.version,
+                    after.checksum
+                ),
+                (
+                    before.etag.clone(),
+                    before.last_modified,
+                    before.version,
+                    before.checksum.clone()
+                )
+            );
+            assert_eq!(f.blob_ids(), blobs);
+        }
+        // Now it is the new key that decides.
+        f.keys.set(&second, KeyState::Deleted);
+        assert_eq!(f.get("k"), body);
+        f.keys.set(&first, KeyState::Disabled);
+        assert!(f.try_get("k", GetObjectInput::default()).is_err());
+        assert!(update(&f, &second, false).is_err());
+        f.keys.set(&first, KeyState::Enabled);
+        f.keys.set(&second, KeyState::Enabled);
+    }
+    put(&f, "k", dsse(&first), b"x").unwrap();
+    let refused = |refusal| Err(S3Error::ReEncryption(refusal));
+    assert_eq!(
+        update(&f, &second, false),
+        refused(ReEncryptionRefusal::SourceDsse)
+    );
+    let sse = SseHeaders {
+        customer: customer(1),
+        ..SseHeaders::default()
+    };
+    put(&f, "k", sse, b"x").unwrap();
+    assert_eq!(
+        update(&f, &second, false),
+        refused(ReEncryptionRefusal::SourceSseC)
+    );
+    put(&f, "k", SseHeaders::default(), b"x").unwrap();
+    let foreign = KeyArn {
+        account: strongroom_types::AccountId::parse("222222222222").unwrap(),
+        ..second
+    };
+    assert_eq!(
+        update(&f, &foreign, false),
+        refused(ReEncryptionRefusal::ForeignKey)
+    );
+}
+
+#[test]
+fn a_prefix_is_encrypted_anew_page_by_page_and_goes_on_where_it_was() {
+    let f = Fixture::new(Versioning::Enabled);
+    let (key, other) = (f.keys.create(), f.keys.create());
+    for number in 0..7 {
+        put(&f, &format!("a/{number}"), SseHeaders::default(), b"x").unwrap();
+    }
+    put(&f, "a/5", kms(Some(&key.to_string())), b"newer").unwrap();
+    put(&f, "a/8", dsse(&other), b"two layers").unwrap();
+    put(&f, "b", SseHeaders::default(), b"x").unwrap();
+    let job = ReEncryptionJob {
+        prefix: "a/".to_owned(),
+        key: key.clone(),
+        bucket_key: false,
+    };
+    let page = || {
+        let entry = f
+            .service
+            .enter_bucket::<ListBucketVersions>(context(), &bucket(), None)
+            .unwrap();
+        f.service.reencrypt(entry, &job, 4)
+    };
+    let first = page().unwrap();
+    assert_eq!((first.updated, first.done), (4, false));
+    // What would meet every version alike stops the job where it is.
+    f.keys.set_unavailable(true);
+    assert_eq!(page().unwrap_err(), S3Error::Kms(KeyError::Unavailable));
+    f.keys.set_unavailable(false);
+    assert!(!page().unwrap().done);
+    let last = page().unwrap();
+    assert!(last.done);
+    assert_eq!((last.updated, last.already, last.skipped), (7, 1, 1));
+    let skipped: Vec<_> = last
+        .skipped_here
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(skipped, ["a/8"]);
+    assert!(f.rows(Table::REENCRYPTION_JOBS).is_empty());
+    assert_eq!(f.get("a/3"), b"x");
+    f.keys.set(&key, KeyState::Disabled);
+    assert!(f.try_get("a/3", GetObjectInput::default()).is_err());
+    assert_eq!(f.get("b"), b"x");
+}
+
+#[test]
+fn requesters_are_told_apart_by_all_that_names_them() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    put(&f, "k", with_bucket_key(&key), b"x").unwrap();
+    let base = (*context()).clone();
+    let mut others = vec![RequestContext {
+        session: Some("s".into()),
+        ..base.clone()
+    }];
+    others.push(RequestContext {
+        access_key_id: strongroom_types::AccessKeyId::parse("AKIAIOSFODNN7EXAMPLE").ok(),
+        ..base.clone()
+    });
+    assert_eq!(base.principal.arn(), ROOT);
+    assert!(matches!(base.principal, Principal::Root { .. }));
+    for other in others {
+        f.keys.take_log();
+        get_as(&f, Arc::new(other), "k").unwrap();
+        assert_eq!(f.keys.take_operations(), ["authorize Decrypt", "Decrypt"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! The background thread that does what is due with keys: destructions, expiries, rotations.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_kms::{DueWork, KeyService};
+
+use super::background::Background;
+
+/// How long it rests between rounds. Dates of keys are days apart.
+const ROUND_EVERY: Duration = Duration::from_secs(60);
+
+/// Starts the thread. It begins at once, for what came due while nothing ran.
+///
+/// # Errors
+///
+/// The operating system's, when it gives no thread.
+pub(super) fn start(kms: Arc<KeyService>) -> io::Result<Background> {
+    Background::start("due-work", move || {
+        match kms.run_due_work() {
+            Ok(work) => report(work),
+            Err(error) => {
+                tracing::error!(%error, "due work of keys not done; tried again later");
+                metrics::counter!("strongroom_kms_due_work_failures_total").increment(1);
+            }
+        }
+        ROUND_EVERY
+    })
+}
+
+fn report(work: DueWork) {
+    let DueWork {
+        keys_destroyed,
+        materials_expired,
+        keys_rotated,
+        shred_keys_destroyed,
+        last_uses_written: _,
+        postponed,
+        failed,
+    } = work;
+    let done = [
+        ("keys_destroyed", keys_destroyed),
+        ("materials_expired", materials_expired),
+        ("keys_rotated", keys_rotated),
+        ("shred_keys_destroyed", shred_keys_destroyed),
+        ("failed", failed),
+    ];
+    for (what, count) in done {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        metrics::counter!("strongroom_kms_due_work_total", "what" => what).increment(count);
+    }
+    if done.iter().any(|(_, count)| *count > 0) {
+        tracing::info!(
+            keys_destroyed,
+            materials_expired,
+            keys_rotated,
+            shred_keys_destroyed,
+            failed,
+            "due work of keys"
+        );
+    }
+    if postponed > 0 {
+        tracing::warn!(
+            postponed,
+            "the clock has jumped ahead: keys that seem to be due are not destroyed yet"
+        );
+    }
+}
