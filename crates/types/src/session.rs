@@ -3,7 +3,7 @@
 use crate::Timestamp;
 
 /// What a verified session token says. It holds no secret.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Session {
     /// How it was made.
     pub kind: SessionKind,
@@ -26,7 +26,7 @@ pub struct Session {
 }
 
 /// How a session was made.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SessionKind {
     /// GetSessionToken: its maker's own identity.
     Token,
