@@ -1,10 +1,12 @@
 //! The decision and its proof.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn, KeyManager};
 use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
 
+use crate::evaluate::ResourceKind;
 use crate::{Action, Conditions};
 
 /// What an action is done to.
@@ -48,12 +50,19 @@ pub enum Resource {
         /// Its ARN.
         arn: AliasArn,
     },
-    /// Something of IAM or STS: a user, group, role, policy or session, existing or not.
-    Identity {
-        /// The account that it is in; of the policies that AWS manages the caller's.
+    /// A role as what `sts:AssumeRole` is done to: its trust policy must consent.
+    RoleTrust {
+        /// The account that has the role.
         account: AccountId,
-        /// Its ARN; of lists up to the kind (`arn:aws:iam::111122223333:user/`).
-        arn: String,
+        /// The role's ARN.
+        arn: Arc<str>,
+    },
+    /// Anything of IAM or STS: a user, group, role or policy to be managed, or `*`.
+    Identity {
+        /// The account that has it.
+        account: AccountId,
+        /// Its ARN.
+        arn: Arc<str>,
     },
 }
 
@@ -63,6 +72,7 @@ impl Resource {
         match self {
             Self::Account { account }
             | Self::KeyService { account }
+            | Self::RoleTrust { account, .. }
             | Self::Identity { account, .. } => *account,
             Self::Key { arn, .. } => arn.account,
             Self::Alias { arn } => arn.account,
@@ -79,7 +89,21 @@ impl Resource {
             Self::KeyService { .. } => "*".to_owned(),
             Self::Key { arn, .. } => arn.to_string(),
             Self::Alias { arn } => arn.to_string(),
-            Self::Identity { arn, .. } => arn.clone(),
+            Self::RoleTrust { arn, .. } | Self::Identity { arn, .. } => arn.to_string(),
+        }
+    }
+
+    /// Whether its own policy must consent.
+    pub(crate) fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Account { .. }
+            | Self::Bucket { .. }
+            | Self::Object { .. }
+            | Self::KeyService { .. }
+            | Self::Alias { .. }
+            | Self::Identity { .. } => ResourceKind::Ordinary,
+            Self::Key { .. } => ResourceKind::Key,
+            Self::RoleTrust { .. } => ResourceKind::RoleTrust,
         }
     }
 }
@@ -95,7 +119,8 @@ pub struct AccessRequest<'a> {
     pub resource: &'a Resource,
     /// The request's values of the service's own condition keys.
     pub conditions: &'a Conditions,
-    /// The resource's own policy, if its kind has one: of a key the JSON text as stored.
+    /// The resource's own policy, if it has one: the JSON text as stored, of a bucket, a key, or the
+    /// role that is to be assumed.
     pub resource_policy: Option<&'a str>,
     /// The resource's grants, if its kind has them.
     pub grants: Option<&'a dyn GrantSource>,
@@ -103,7 +128,9 @@ pub struct AccessRequest<'a> {
 
 /// The grants of one key, read only if the decision needs them.
 pub trait GrantSource: std::fmt::Debug {
-    /// The grants whose grantee could be the principal of `context`.
+    /// The grants whose grantee or retiring principal could be the principal of `context`. For
+    /// RetireGrant only the grant that is to be retired: with any other, a right to retire one would
+    /// be a right to retire all.
     fn grants_for(&self, context: &RequestContext) -> Vec<Grant>;
 }
 
@@ -235,6 +262,10 @@ impl Authorizer for RootOnly {
                 | Resource::Key { .. }
                 | Resource::Alias { .. }
                 | Resource::Identity { .. } => Ok(()),
+                // Root users cannot assume roles.
+                Resource::RoleTrust { .. } => denied(&format!(
+                    "no resource-based policy allows the {action} action"
+                )),
             },
             Principal::Anonymous => Err(Denied {
                 message: "Access Denied".to_owned(),
@@ -259,6 +290,7 @@ fn quoted(resource: &Resource) -> String {
         Resource::KeyService { .. }
         | Resource::Key { .. }
         | Resource::Alias { .. }
+        | Resource::RoleTrust { .. }
         | Resource::Identity { .. } => resource.arn(),
     }
 }

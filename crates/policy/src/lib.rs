@@ -1,29 +1,58 @@
 //! Who may do what: actions, resources, and the proof that a decision was made.
 //!
-//! Pure: no I/O, no clock. Today's evaluator knows one rule, that of an account without policies:
-//! the account's root user may do everything to what the account owns, and nobody else anything.
-//! Policy documents are parsed and checked already ([`PolicyDocument`], [`key_policy`]); their
-//! decisions, those of grants and of ACLs join behind the same [`Authorizer`] trait, and every
-//! operation already demands an [`Authorized`] proof that only an evaluator can make.
+//! Pure: no I/O, no clock. [`PolicyDocument`] is the language, [`Policy`] a document compiled for
+//! decisions, [`evaluate()`] the one evaluator of identity policies, boundaries, session policies,
+//! resource policies and grants; [`explain()`] decides alike and names every statement that had a
+//! part. Services ask through the [`Authorizer`] trait, which [`PolicyAuthorizer`] implements with
+//! the policies that it finds through the [`IdentityPolicies`] port, and demand an [`Authorized`]
+//! proof that only an authorizer's consent can make.
+//!
+//! ```
+//! use strongroom_policy::Policy;
+//! let policy = Policy::parse(
+//!     r#"{"Version": "2012-10-17", "Statement": {
+//!         "Effect": "Allow", "Action": "s3:GetObject",
+//!         "Resource": "arn:aws:s3:::homes/${aws:username}/*"
+//!     }}"#,
+//! )?;
+//! assert_eq!(policy.condition_keys().into_iter().collect::<Vec<_>>(), ["aws:username"]);
+//! # Ok::<(), strongroom_policy::DocumentError>(())
+//! ```
 
 mod action;
 mod authorize;
+mod comparison;
+mod compile;
 mod conditions;
+mod decision;
 mod document;
+mod evaluate;
+mod facts;
+mod grants;
+mod identity;
 mod json;
 pub mod key_policy;
 mod operator;
 mod pattern;
+mod policy_authorizer;
+mod principals;
 
 pub use action::{Action, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
+pub use compile::Policy;
 pub use conditions::Conditions;
+pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 pub use document::{
     ActionElement, Condition, DOCUMENT_MAX_BYTES, DocumentError, Effect, PolicyDocument,
     PolicyVersion, PrincipalElement, PrincipalName, ResourceElement, STATEMENTS_MAX, Statement,
     VALUES_MAX,
 };
+pub use evaluate::{Question, QuestionedResource, ResourceKind, evaluate, explain};
+pub use identity::{
+    IdentityPolicies, NamedPolicy, PrincipalAttributes, PrincipalPolicies, Unreadable,
+};
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
+pub use policy_authorizer::PolicyAuthorizer;

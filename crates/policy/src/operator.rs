@@ -1,5 +1,8 @@
 //! The operators of conditions (IAM User Guide, "IAM JSON policy elements: Condition operators").
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+
 macro_rules! comparisons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// How a condition compares the request's values with its own.
@@ -164,55 +167,100 @@ impl Comparison {
             | Self::DateLessThan
             | Self::DateLessThanEquals
             | Self::DateGreaterThan
-            | Self::DateGreaterThanEquals => is_date(value),
+            | Self::DateGreaterThanEquals => parse_date_millis(value).is_some(),
             Self::Bool | Self::Null => {
                 value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
             }
             Self::BinaryEquals => is_base64(value),
-            Self::IpAddress | Self::NotIpAddress => is_address_range(value),
+            Self::IpAddress | Self::NotIpAddress => AddressRange::parse(value).is_some(),
         }
     }
 }
 
-/// Seconds since 1970, or the ISO 8601 forms of the W3C note that AWS names: a date, with or
-/// without a time and its zone.
-fn is_date(value: &str) -> bool {
+/// Milliseconds since 1970 of a date: seconds since 1970, or the ISO 8601 forms of the W3C note that
+/// AWS names, which are a date, with or without a time and its zone.
+pub(crate) fn parse_date_millis(value: &str) -> Option<i64> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits(value) {
-        return true;
+        // Beyond any time that there will be, later is as good as much later.
+        return Some(
+            value
+                .parse::<i64>()
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1000),
+        );
     }
     let (date, time) = match value.split_once('T') {
         Some((date, time)) => (date, Some(time)),
         None => (value, None),
     };
+    let field = |text: Option<&str>, len: usize, range: RangeInclusive<i64>| {
+        let text = text.filter(|text| text.len() == len && digits(text))?;
+        text.parse().ok().filter(|number| range.contains(number))
+    };
     let mut fields = date.split('-');
-    let field = |text: Option<&str>, len: usize, max: u16| {
-        text.is_some_and(|text| {
-            text.len() == len && digits(text) && text.parse().is_ok_and(|n: u16| n <= max)
-        })
-    };
-    let date_holds = field(fields.next(), 4, 9999)
-        && field(fields.next(), 2, 12)
-        && field(fields.next(), 2, 31)
-        && fields.next().is_none();
+    let year = field(fields.next(), 4, 0..=9999)?;
+    let month = field(fields.next(), 2, 1..=12)?;
+    let day = field(fields.next(), 2, 1..=days_of_month(year, month))?;
+    if fields.next().is_some() {
+        return None;
+    }
+    let midnight = days_before(year, month, day) * MILLIS_PER_DAY;
     let Some(time) = time else {
-        return date_holds;
+        return Some(midnight);
     };
-    let zone_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
-    let (time, zone) = time.split_at(zone_at);
-    let zone_holds = match zone.strip_prefix(['+', '-']) {
-        Some(offset) => offset.split_once(':').is_some_and(|(hours, minutes)| {
-            field(Some(hours), 2, 23) && field(Some(minutes), 2, 59)
-        }),
-        None => zone == "Z",
+    let (time, zone) = time.split_at_checked(time.find(['Z', '+', '-'])?)?;
+    let offset_minutes = match (zone.strip_prefix('+'), zone.strip_prefix('-')) {
+        (Some(offset), _) | (None, Some(offset)) => {
+            let (hours, minutes) = offset.split_once(':')?;
+            let minutes = field(Some(hours), 2, 0..=23)? * 60 + field(Some(minutes), 2, 0..=59)?;
+            if zone.starts_with('-') {
+                -minutes
+            } else {
+                minutes
+            }
+        }
+        (None, None) => (zone == "Z").then_some(0)?,
     };
     let mut fields = time.splitn(3, ':');
-    let minutes_hold = field(fields.next(), 2, 24) && field(fields.next(), 2, 59);
-    let seconds_hold = fields.next().is_none_or(|seconds| {
-        let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-        field(Some(whole), 2, 60) && digits(fraction)
-    });
-    date_holds && zone_holds && minutes_hold && seconds_hold
+    let minutes = field(fields.next(), 2, 0..=23)? * 60 + field(fields.next(), 2, 0..=59)?;
+    let millis = match fields.next() {
+        None => 0,
+        Some(seconds) => {
+            let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+            if !digits(fraction) {
+                return None;
+            }
+            let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
+            // A leap second is the first of the next minute.
+            field(Some(whole), 2, 0..=60)? * 1000 + millis.parse::<i64>().ok()?
+        }
+    };
+    Some(midnight + (minutes - offset_minutes) * 60_000 + millis)
+}
+
+const MILLIS_PER_DAY: i64 = 86_400_000;
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_of_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date of the years 0 to 9999.
+fn days_before(year: i64, month: i64, day: i64) -> i64 {
+    /// From 0000-01-01 to 1970-01-01.
+    const EPOCH: i64 = 719_528;
+    let leap_days = (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
+    let months: i64 = (1..month).map(|month| days_of_month(year, month)).sum();
+    year * 365 + leap_days + months + day - 1 - EPOCH
 }
 
 fn is_base64(value: &str) -> bool {
@@ -225,20 +273,55 @@ fn is_base64(value: &str) -> bool {
 }
 
 /// An address, or a range in CIDR notation, of either version.
-fn is_address_range(value: &str) -> bool {
-    let (address, prefix) = match value.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (value, None),
-    };
-    let Ok(address) = address.parse::<std::net::IpAddr>() else {
-        return false;
-    };
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    prefix.is_none_or(|prefix| {
-        prefix.len() <= 3
-            && prefix.bytes().all(|byte| byte.is_ascii_digit())
-            && prefix.parse().is_ok_and(|len: u16| len <= bits)
-    })
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AddressRange {
+    /// The network and its mask.
+    V4(u32, u32),
+    V6(u128, u128),
+}
+
+impl AddressRange {
+    pub(crate) fn parse(value: &str) -> Option<Self> {
+        let (address, prefix) = match value.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (value, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(text) if text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok().filter(|len| *len <= bits)?
+            }
+            Some(_) => return None,
+        };
+        Some(match address {
+            IpAddr::V4(address) => Self::v4(address, prefix),
+            // Requests are compared in their shorter form, so ranges are too.
+            IpAddr::V6(address) => match (address.to_ipv4_mapped(), prefix.checked_sub(96)) {
+                (Some(mapped), Some(prefix)) => Self::v4(mapped, prefix),
+                (Some(_) | None, _) => {
+                    let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+                    Self::V6(u128::from(address) & mask, mask)
+                }
+            },
+        })
+    }
+
+    fn v4(address: Ipv4Addr, prefix: u32) -> Self {
+        let mask = u32::MAX
+            .checked_shl(32_u32.saturating_sub(prefix))
+            .unwrap_or(0);
+        Self::V4(u32::from(address) & mask, mask)
+    }
+
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        match (self, address.to_canonical()) {
+            (Self::V4(network, mask), IpAddr::V4(address)) => u32::from(address) & mask == network,
+            (Self::V6(network, mask), IpAddr::V6(address)) => u128::from(address) & mask == network,
+            (Self::V4(..), IpAddr::V6(_)) | (Self::V6(..), IpAddr::V4(_)) => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -300,6 +383,61 @@ mod tests {
         ] {
             assert!(operator.accepts(good), "{good}");
             assert!(!operator.accepts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates_of_all_forms_are_the_same_instant() {
+        let instant = Some(1_767_323_045_000);
+        for text in [
+            "1767323045",
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.000Z",
+            "2026-01-02T04:34:05+01:30",
+            "2026-01-01T22:04:05-05:00",
+        ] {
+            assert_eq!(parse_date_millis(text), instant, "{text}");
+        }
+        for (text, expected) in [
+            ("1970-01-01", Some(0)),
+            ("1969-12-31T23:59Z", Some(-60_000)),
+            ("2000-02-29", Some(951_782_400_000)),
+            ("0000-01-01", Some(-62_167_219_200_000)),
+            ("9999-12-31", Some(253_402_214_400_000)),
+            ("1970-01-01T00:00:00.5Z", Some(500)),
+            ("2026-02-29", None),
+            ("1900-02-29", None),
+            ("2026-00-01", None),
+            ("2026-01-02T24:00Z", None),
+            ("2026-01-02T03:04:05.Z", None),
+            ("99999999999999999999999", Some(i64::MAX)),
+        ] {
+            assert_eq!(parse_date_millis(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_hold_their_addresses_and_no_others() {
+        for (range, address, expected) in [
+            ("203.0.113.0/24", "203.0.113.255", true),
+            ("203.0.113.77/24", "203.0.113.1", true),
+            ("203.0.113.0/24", "203.0.114.0", false),
+            ("203.0.113.7", "203.0.113.7", true),
+            ("0.0.0.0/0", "255.255.255.255", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::/0", "10.0.0.1", false),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("203.0.113.0/24", "::ffff:203.0.113.1", true),
+            ("::ffff:203.0.113.0/120", "203.0.113.1", true),
+        ] {
+            let range = AddressRange::parse(range).unwrap();
+            assert_eq!(
+                range.contains(address.parse().unwrap()),
+                expected,
+                "{range:?} {address}"
+            );
         }
     }
 }

@@ -1,0 +1,369 @@
+//! The decision: who may do what, by AWS's rules (IAM User Guide, "Policy evaluation logic"; KMS
+//! Developer Guide, "Determining access to AWS KMS keys").
+//!
+//! ```text
+//! unreadable policy state                     -> deny
+//! a Deny that applies, anywhere               -> deny
+//! resource policy, identity policies,         -> allow, as far as the account, the way in which the
+//! boundary, session policies, grants             resource policy names the caller, and the kind of
+//!                                                resource demand
+//! nothing                                     -> deny
+//! ```
+
+use std::sync::Arc;
+
+use strongroom_types::{AccountId, Principal, RequestContext};
+
+use crate::compile::{CompiledStatement, Policy};
+use crate::decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
+use crate::document::Effect;
+use crate::facts::Facts;
+use crate::grants;
+use crate::principals::Namings;
+use crate::{Conditions, GrantSource, NamedPolicy, PrincipalPolicies, Unreadable};
+
+/// Everything that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Who asks, from where.
+    pub context: &'a RequestContext,
+    /// The IAM action, such as `kms:Decrypt`, in any case.
+    pub action: &'a str,
+    /// What it is done to.
+    pub resource: QuestionedResource<'a>,
+    /// The request's values of the service's own condition keys.
+    pub conditions: &'a Conditions,
+    /// The principal's policies.
+    pub principal: Result<&'a PrincipalPolicies, Unreadable>,
+    /// The resource's policy, if it has one.
+    pub resource_policy: Result<Option<&'a Policy>, Unreadable>,
+    /// The resource's grants, if its kind has them.
+    pub grants: Option<&'a dyn GrantSource>,
+    /// Values that stand for those of the request, global keys included: for simulations only.
+    pub overrides: Option<&'a Conditions>,
+}
+
+/// A resource, as a decision sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuestionedResource<'a> {
+    /// Its ARN.
+    pub arn: &'a str,
+    /// The account that owns it.
+    pub owner: AccountId,
+    /// What its policy is worth.
+    pub kind: ResourceKind,
+}
+
+/// Whether the resource's own policy must consent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum ResourceKind {
+    /// In its own account, identity policies are enough.
+    Ordinary,
+    /// A KMS key: nobody has any right on it but by its policy or a grant.
+    Key,
+    /// A role as what is assumed: nobody assumes it but by its trust policy.
+    RoleTrust,
+}
+
+/// How much of the trace is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trace {
+    /// Enough for the decision.
+    Needed,
+    /// Every statement that applies.
+    Whole,
+}
+
+/// Decides.
+pub fn evaluate(question: &Question<'_>) -> Decision {
+    decide(question, Trace::Needed)
+}
+
+/// Decides alike, and names every statement that applies.
+pub fn explain(question: &Question<'_>) -> Decision {
+    decide(question, Trace::Whole)
+}
+
+fn decide(question: &Question<'_>, trace: Trace) -> Decision {
+    let unreadable = |layer| Decision {
+        outcome: Outcome::Unreadable(layer),
+        matched: Vec::new(),
+    };
+    let Ok(policies) = question.principal else {
+        return unreadable(Layer::Identity);
+    };
+    let resource_policy = if is_lockout_repair(question) {
+        None
+    } else {
+        match question.resource_policy {
+            Ok(policy) => policy,
+            Err(Unreadable) => return unreadable(Layer::Resource),
+        }
+    };
+    let facts = Facts::new(
+        question.context,
+        &policies.attributes,
+        question.resource.owner,
+        question.conditions,
+        question.overrides,
+    );
+    let mut review = Review {
+        action: &question.action.to_ascii_lowercase(),
+        resource: question.resource.arn,
+        facts: &facts,
+        trace,
+        matched: Vec::new(),
+        denied: None,
+    };
+    let namings = resource_policy.map_or_else(Namings::default, |it| review.resource_policy(it));
+    let identity = review.layer(Layer::Identity, &policies.identity);
+    let boundary = review.layer(Layer::Boundary, policies.boundary.as_slice());
+    let session = review.layer(Layer::Session, &policies.session);
+    if let Some(layer) = review.denied {
+        return Decision {
+            outcome: Outcome::ExplicitlyDenied(layer),
+            matched: review.matched,
+        };
+    }
+    let principal = &question.context.principal;
+    let is_root = matches!(principal, Principal::Root { .. });
+    let is_federated = matches!(principal, Principal::Federated { .. });
+    let consent = Consent {
+        is_root,
+        is_session: is_federated || matches!(principal, Principal::RoleSession { .. }),
+        identity: is_root || identity,
+        boundary: policies.boundary.is_none() || boundary,
+        session: session || (policies.session.is_empty() && !is_federated),
+    };
+    let mut outcome = consent.decide(question, namings);
+    if !matches!(outcome, Outcome::Allowed(_))
+        && let Some(source) = question.grants
+    {
+        let found = grants::matching(source, review.action, &facts);
+        let grant = found
+            .into_iter()
+            .find(|grant| consent.suffices_with_grant(grant.namings));
+        if let Some(grant) = grant {
+            review.matched.push(MatchedStatement {
+                layer: Layer::Grant,
+                policy: grant.grantee.into(),
+                index: grant.index,
+                sid: None,
+                effect: Effect::Allow,
+            });
+            outcome = Outcome::Allowed(AllowedBy::Grant);
+        }
+    }
+    Decision {
+        outcome,
+        matched: review.matched,
+    }
+}
+
+/// The root user of a bucket's account can always see and mend the bucket's policy (S3 API
+/// Reference, GetBucketPolicy), so that no policy shuts everybody out: it has no part in that.
+fn is_lockout_repair(question: &Question<'_>) -> bool {
+    let actions = [
+        "s3:GetBucketPolicy",
+        "s3:PutBucketPolicy",
+        "s3:DeleteBucketPolicy",
+    ];
+    matches!(&question.context.principal,
+        Principal::Root { account } if *account == question.resource.owner)
+        && question.resource.kind == ResourceKind::Ordinary
+        && actions
+            .iter()
+            .any(|action| question.action.eq_ignore_ascii_case(action))
+}
+
+fn is_own(principal: &Principal, owner: AccountId) -> bool {
+    principal.account() == Some(owner)
+}
+
+/// What the principal's own side says.
+#[derive(Clone, Copy, Debug)]
+struct Consent {
+    is_root: bool,
+    is_session: bool,
+    identity: bool,
+    boundary: bool,
+    session: bool,
+}
+
+impl Consent {
+    /// The outcome of all policies. No Deny applies.
+    fn decide(self, question: &Question<'_>, mut namings: Namings) -> Outcome {
+        let principal = &question.context.principal;
+        let own = is_own(principal, question.resource.owner);
+        let kind = question.resource.kind;
+        let mut explicit = kind != ResourceKind::Ordinary;
+        if kind == ResourceKind::Key {
+            // A key policy cannot let anybody retire grants, the key's account can.
+            if question.action.eq_ignore_ascii_case("kms:RetireGrant") {
+                namings = Namings::default();
+                explicit = false;
+            }
+            if matches!(principal, Principal::Anonymous) {
+                return Outcome::ImplicitlyDenied(Layer::Identity);
+            }
+        }
+        match principal {
+            // They have no account, and so no side of their own.
+            Principal::Service { .. } | Principal::Anonymous => {
+                return if namings.itself || namings.everyone {
+                    Outcome::Allowed(AllowedBy::Resource)
+                } else {
+                    Outcome::ImplicitlyDenied(Layer::Resource)
+                };
+            }
+            Principal::Root { .. }
+            | Principal::User { .. }
+            | Principal::RoleSession { .. }
+            | Principal::Federated { .. } => {}
+        }
+        if !own {
+            return if namings.any() {
+                self.own_side(AllowedBy::IdentityAndResource)
+            } else {
+                Outcome::ImplicitlyDenied(Layer::Resource)
+            };
+        }
+        if self.resource_suffices(namings) {
+            return Outcome::Allowed(AllowedBy::Resource);
+        }
+        if explicit && !namings.any() {
+            return Outcome::ImplicitlyDenied(Layer::Resource);
+        }
+        // Named, but only as far as boundary and session policies go.
+        if namings.role || namings.federator || namings.everyone {
+            return self.limits(AllowedBy::Resource);
+        }
+        self.own_side(if self.is_root {
+            AllowedBy::Root
+        } else {
+            AllowedBy::Identity
+        })
+    }
+
+    /// Whether a resource policy or grant that names the principal so is enough by itself in the
+    /// principal's own account.
+    fn resource_suffices(self, namings: Namings) -> bool {
+        let within_limits = self.boundary && self.session;
+        // A session is limited by what it is a session of, unless it is named itself.
+        namings.itself
+            || ((namings.role || namings.federator) && within_limits)
+            || (namings.everyone && (within_limits || !self.is_session))
+    }
+
+    /// Whether a grant to who is named so is enough. Between accounts too: who gives a grant to a
+    /// principal of another account means it.
+    fn suffices_with_grant(self, namings: Namings) -> bool {
+        self.resource_suffices(namings)
+            || (namings.account && self.identity && self.boundary && self.session)
+    }
+
+    /// Identity policies within their limits.
+    fn own_side(self, by: AllowedBy) -> Outcome {
+        if self.identity {
+            self.limits(by)
+        } else {
+            Outcome::ImplicitlyDenied(Layer::Identity)
+        }
+    }
+
+    fn limits(self, by: AllowedBy) -> Outcome {
+        if !self.boundary {
+            Outcome::ImplicitlyDenied(Layer::Boundary)
+        } else if !self.session {
+            Outcome::ImplicitlyDenied(Layer::Session)
+        } else {
+            Outcome::Allowed(by)
+        }
+    }
+}
+
+/// Goes through the policies, once.
+struct Review<'a> {
+    /// In lower case.
+    action: &'a str,
+    resource: &'a str,
+    facts: &'a Facts<'a>,
+    trace: Trace,
+    matched: Vec<MatchedStatement>,
+    /// The layer of the first Deny that applies.
+    denied: Option<Layer>,
+}
+
+impl Review<'_> {
+    /// By which names the resource's policy allows.
+    fn resource_policy(&mut self, policy: &Policy) -> Namings {
+        let mut namings = Namings::default();
+        for (index, statement) in policy.statements.iter().enumerate() {
+            if self.is_settled(statement, namings.itself) {
+                continue;
+            }
+            let (allows, denies) = match (statement.effect, &statement.principal) {
+                (Effect::Allow, None) => continue,
+                (Effect::Allow, Some(principal)) => (principal.allows(self.facts), false),
+                // Checked when it was stored. A Deny that lost its principal denies everybody.
+                (Effect::Deny, None) => (Namings::default(), true),
+                (Effect::Deny, Some(principal)) => {
+                    (Namings::default(), principal.denies(self.facts))
+                }
+            };
+            if (allows.any() || denies) && self.applies(statement) {
+                namings.add(allows);
+                self.note(Layer::Resource, None, index, statement);
+            }
+        }
+        namings
+    }
+
+    /// Whether one of the policies allows.
+    fn layer(&mut self, layer: Layer, policies: &[NamedPolicy]) -> bool {
+        let mut allowed = false;
+        for named in policies {
+            for (index, statement) in named.policy.statements.iter().enumerate() {
+                if self.is_settled(statement, allowed) {
+                    continue;
+                }
+                // These policies have no principals. Should one slip in, it may only restrict.
+                let void = statement.effect == Effect::Allow && statement.principal.is_some();
+                if !void && self.applies(statement) {
+                    allowed |= statement.effect == Effect::Allow;
+                    self.note(layer, Some(&named.name), index, statement);
+                }
+            }
+        }
+        allowed
+    }
+
+    /// Whether the statement can make no difference any more.
+    fn is_settled(&self, statement: &CompiledStatement, allowed: bool) -> bool {
+        self.trace == Trace::Needed
+            && (self.denied.is_some() || (allowed && statement.effect == Effect::Allow))
+    }
+
+    fn applies(&self, statement: &CompiledStatement) -> bool {
+        statement.applies(self.action, self.resource, self.facts)
+    }
+
+    fn note(
+        &mut self,
+        layer: Layer,
+        policy: Option<&Arc<str>>,
+        index: usize,
+        statement: &CompiledStatement,
+    ) {
+        if statement.effect == Effect::Deny && self.denied.is_none() {
+            self.denied = Some(layer);
+        }
+        self.matched.push(MatchedStatement {
+            layer,
+            policy: policy.cloned().unwrap_or_default(),
+            index,
+            sid: statement.sid.clone(),
+            effect: statement.effect,
+        });
+    }
+}
