@@ -4,17 +4,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use strongroom_policy::{ActionElement, DocumentError, PolicyDocument, ResourceElement, Statement};
+use strongroom_policy::{
+    ActionElement, DocumentError, Policy, PolicyDocument, ResourceElement, Statement,
+};
 
 use crate::IamError;
 use crate::limits::{DOCUMENT_SENT_MAX, DOCUMENT_STORED_MAX_BYTES};
 
 /// A policy document: stored as its text, and parsed once. A stored text that is no policy does not
 /// decode, so that damage is never taken for the absence of a policy.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Document {
     text: Arc<str>,
     parsed: Arc<PolicyDocument>,
+    compiled: Arc<Policy>,
 }
 
 /// Where a document is to be used. Each place has rules of its own.
@@ -90,10 +93,15 @@ impl Document {
                 return malformed(wrong);
             }
         }
-        Ok(Self {
+        Ok(Self::of(text, parsed))
+    }
+
+    fn of(text: &str, parsed: PolicyDocument) -> Self {
+        Self {
             text: text.into(),
+            compiled: Arc::new(Policy::compile(&parsed)),
             parsed: Arc::new(parsed),
-        })
+        }
     }
 
     /// The text, as it came.
@@ -106,9 +114,20 @@ impl Document {
         &self.parsed
     }
 
+    /// The same, ready for decisions.
+    pub fn compiled(&self) -> &Arc<Policy> {
+        &self.compiled
+    }
+
     /// Its length as quotas count it: without white space, in characters.
     pub fn counted_len(&self) -> usize {
         self.text.chars().filter(|c| !c.is_whitespace()).count()
+    }
+}
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Document({} bytes)", self.text.len())
     }
 }
 
@@ -135,10 +154,7 @@ impl<'b, C> Decode<'b, C> for Document {
         let text = decoder.str()?;
         let parsed = PolicyDocument::parse(text)
             .map_err(|_| minicbor::decode::Error::message("not a policy"))?;
-        Ok(Self {
-            text: text.into(),
-            parsed: Arc::new(parsed),
-        })
+        Ok(Self::of(text, parsed))
     }
 }
 

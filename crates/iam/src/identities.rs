@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
+use strongroom_policy::Policy;
 use strongroom_ports::Transaction;
 use strongroom_rows::SealedRows;
 use strongroom_types::{AccountId, CanonicalId, Timestamp};
@@ -33,6 +34,8 @@ pub struct Identities {
     pub(crate) writer: Mutex<()>,
     /// By access key id. Not part of the snapshot, as it changes with every request.
     uses: RwLock<HashMap<String, (AccountId, KeyUse)>>,
+    /// Session policies by their text: a session brings its own with every request.
+    pub(crate) session_policies: RwLock<HashMap<Box<str>, Arc<Policy>>>,
 }
 
 impl std::fmt::Debug for Identities {
@@ -73,6 +76,7 @@ impl Identities {
             snapshot: ArcSwapOption::from_pointee(loaded),
             writer: Mutex::new(()),
             uses: RwLock::new(uses),
+            session_policies: RwLock::default(),
         })
     }
 

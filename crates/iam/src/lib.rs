@@ -52,12 +52,9 @@ pub use managed_policies::{
     CreatePolicyInput, ListPoliciesInput, PolicyEntities, PolicyScope, PolicyUsage,
     PolicyVersionView, PolicyView,
 };
-pub use policies_of::{HeldPolicies, HeldPolicy};
 pub use roles::{CreateRoleInput, RoleView};
 pub use service::{IamService, IamServicePorts};
-pub use simulation::{
-    SimulatePolicyInput, Simulation, SimulationDecision, SimulationResult, Simulator,
-};
+pub use simulation::{SimulatePolicyInput, SimulationDecision, SimulationResult};
 pub use sts::{
     AssumeRoleInput, AssumedRole, CallerIdentity, FederatedUser, GetFederationTokenInput,
     SessionInput, TemporaryCredentials,

@@ -12,7 +12,7 @@ use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 use crate::contention::until_undisturbed;
 use crate::directory::{self, Account};
 use crate::records::{AccountRow, Entity as _};
-use crate::{IamError, Identities, Simulator};
+use crate::{IamError, Identities};
 
 /// What the service stands on.
 #[derive(Clone)]
@@ -21,8 +21,6 @@ pub struct IamServicePorts {
     pub rows: SealedRows,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
-    /// Decisions that are only asked about; without it they are refused by name.
-    pub simulator: Option<Arc<dyn Simulator>>,
     /// The trail.
     pub audit: Arc<dyn AuditSink>,
     /// Time.
@@ -95,26 +93,43 @@ impl IamService {
         arn: String,
         conditions: &Conditions,
     ) -> Result<(), IamError> {
-        self.authorize_with(asked, account, arn, conditions, None)
+        let arn = arn.into();
+        self.decide(
+            asked,
+            &Resource::Identity { account, arn },
+            conditions,
+            None,
+        )
     }
 
-    /// As [`IamService::authorize`], for what has a policy of its own.
-    pub(crate) fn authorize_with(
+    /// As [`IamService::authorize`], for the role that is to be assumed: its trust policy must consent.
+    pub(crate) fn authorize_trust(
         &self,
         asked: Asked<'_>,
         account: AccountId,
-        arn: String,
+        arn: &str,
+        conditions: &Conditions,
+        trust: &str,
+    ) -> Result<(), IamError> {
+        let arn = arn.into();
+        let role = Resource::RoleTrust { account, arn };
+        self.decide(asked, &role, conditions, Some(trust))
+    }
+
+    fn decide(
+        &self,
+        asked: Asked<'_>,
+        resource: &Resource,
         conditions: &Conditions,
         resource_policy: Option<&str>,
     ) -> Result<(), IamError> {
         check_session(asked)?;
-        let resource = Resource::Identity { account, arn };
         self.ports
             .authorizer
             .decide(&AccessRequest {
                 context: asked.caller,
                 action: asked.action,
-                resource: &resource,
+                resource,
                 conditions,
                 resource_policy,
                 grants: None,

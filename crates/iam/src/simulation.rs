@@ -1,39 +1,16 @@
 //! SimulateCustomPolicy and SimulatePrincipalPolicy: what the evaluator would say.
 
-use strongroom_policy::Conditions;
+use std::collections::BTreeSet;
+
+use strongroom_policy::{
+    Conditions, Outcome, Policy, PrincipalPolicies, Question, QuestionedResource, ResourceKind,
+    explain,
+};
 use strongroom_types::{Principal, RequestContext};
 
-use crate::names;
-use crate::policies_of::HeldPolicies;
+use crate::policies_of::{add, named, of_role, of_user};
 use crate::service::Asked;
-use crate::{Document, DocumentKind, HeldPolicy, IamError, IamService};
-
-/// Answers what would be decided. The evaluator's crate implements it.
-pub trait Simulator: Send + Sync {
-    /// The decision for each action and resource, in their order.
-    ///
-    /// # Errors
-    ///
-    /// [`IamError`]; policies that cannot be read are no empty policies.
-    fn simulate(&self, simulation: &Simulation) -> Result<Vec<SimulationResult>, IamError>;
-}
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub struct Simulation {
-    /// On whose behalf.
-    pub principal: Principal,
-    /// The policies that are in force.
-    pub policies: HeldPolicies,
-    /// The resource's own policy, if the request brings one: JSON.
-    pub resource_policy: Option<String>,
-    /// The actions.
-    pub actions: Vec<String>,
-    /// The resources' ARNs; `*` if the request names none.
-    pub resources: Vec<String>,
-    /// The values of condition keys.
-    pub conditions: Conditions,
-}
+use crate::{Document, DocumentKind, IamError, IamService, names};
 
 /// A decision that was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +62,7 @@ impl IamService {
     ///
     /// # Errors
     ///
-    /// [`IamError::InvalidAction`] on a server without an evaluator.
+    /// [`IamError`], as the IAM API Reference has it.
     pub fn simulate_policy(
         &self,
         caller: &RequestContext,
@@ -99,8 +76,13 @@ impl IamService {
             },
         );
         let account = self.account(asked)?;
-        let mut policies = HeldPolicies::default();
-        let mut principal = caller.principal.clone();
+        let mut policies = PrincipalPolicies::default();
+        // Somebody who has nothing but the policies of the request.
+        let mut principal = Principal::User {
+            account: account.id,
+            user_id: "AIDASIMULATION".into(),
+            path_and_name: "simulation".into(),
+        };
         match &input.source_arn {
             None => self.authorize(asked, account.id, "*".to_owned(), &Conditions::default())?,
             Some(arn) => {
@@ -113,12 +95,12 @@ impl IamService {
                 }
                 let name = resource.rsplit('/').next().unwrap_or_default();
                 if let Some(user) = account.user(name).filter(|it| account.user_arn(it) == *arn) {
-                    policies = HeldPolicies::of_user(&account, user)?;
+                    policies = of_user(&account, user)?;
                     principal = account.user_principal(user);
                 } else if let Some(role) =
                     account.role(name).filter(|it| account.role_arn(it) == *arn)
                 {
-                    policies = HeldPolicies::of_role(&account, role)?;
+                    policies = of_role(&account, role)?;
                     principal = Principal::RoleSession {
                         account: account.id,
                         role_id: role.id.as_str().into(),
@@ -129,50 +111,89 @@ impl IamService {
                     .group(name)
                     .filter(|it| account.group_arn(it) == *arn)
                 {
-                    policies.add(&account, &group.policies, &group.name)?;
+                    add(&mut policies, &account, &group.policies, &group.name)?;
                 } else {
                     return Err(no_entity());
                 }
             }
         }
         for (index, text) in input.policies.iter().enumerate() {
-            policies.identity.push(HeldPolicy {
-                name: format!("PolicyInputList.{}", index.saturating_add(1)),
-                document: Document::parse(text, DocumentKind::Identity)?
-                    .parsed()
-                    .clone(),
-            });
+            let name = format!("PolicyInputList.{}", index.saturating_add(1));
+            let document = Document::parse(text, DocumentKind::Identity)?;
+            policies.identity.push(named(&name, &document));
         }
         if let Some(text) = &input.boundary {
-            policies.boundary = Some(HeldPolicy {
-                name: "PermissionsBoundaryPolicyInputList.1".to_owned(),
-                document: Document::parse(text, DocumentKind::Identity)?
-                    .parsed()
-                    .clone(),
-            });
+            let name = "PermissionsBoundaryPolicyInputList.1";
+            let document = Document::parse(text, DocumentKind::Identity)?;
+            policies.boundary = Some(named(name, &document));
         }
-        let Some(simulator) = &self.ports.simulator else {
-            return Err(IamError::InvalidAction(
-                "Simulation is not available on this server.".to_owned(),
-            ));
+        let resource_policy = match &input.resource_policy {
+            Some(text) => Some(Policy::parse(text).map_err(|_| {
+                IamError::MalformedPolicyDocument("Syntax errors in policy.".to_owned())
+            })?),
+            None => None,
         };
-        let conditions = input
+        let given = input
             .context
             .iter()
             .fold(Conditions::default(), |conditions, (name, values)| {
                 conditions.with_all(name, values.iter().cloned())
             });
-        let mut resources = input.resources.clone();
-        if resources.is_empty() {
-            resources.push("*".to_owned());
-        }
-        simulator.simulate(&Simulation {
+        let context = RequestContext {
             principal,
-            policies,
-            resource_policy: input.resource_policy.clone(),
-            actions: input.actions.clone(),
-            resources,
-            conditions,
-        })
+            session: None,
+            access_key_id: None,
+            ..caller.clone()
+        };
+        let all = [String::from("*")];
+        let resources = if input.resources.is_empty() {
+            &all[..]
+        } else {
+            &input.resources
+        };
+        let missing: BTreeSet<String> = policies
+            .identity
+            .iter()
+            .chain(&policies.boundary)
+            .flat_map(|it| it.policy.condition_keys())
+            .filter(|key| given.get(key).is_none())
+            .collect();
+        let mut results = Vec::new();
+        for action in &input.actions {
+            for resource in resources {
+                let decision = explain(&Question {
+                    context: &context,
+                    action,
+                    resource: QuestionedResource {
+                        arn: resource,
+                        owner: account.id,
+                        kind: ResourceKind::Ordinary,
+                    },
+                    conditions: &given,
+                    principal: Ok(&policies),
+                    resource_policy: Ok(resource_policy.as_ref()),
+                    grants: None,
+                    overrides: Some(&given),
+                });
+                results.push(SimulationResult {
+                    action: action.clone(),
+                    resource: resource.clone(),
+                    decision: match decision.outcome {
+                        Outcome::Allowed(_) => SimulationDecision::Allowed,
+                        Outcome::ExplicitlyDenied(_) => SimulationDecision::ExplicitDeny,
+                        Outcome::ImplicitlyDenied(_) | Outcome::Unreadable(_) => {
+                            SimulationDecision::ImplicitDeny
+                        }
+                    },
+                    matched: decision
+                        .matched
+                        .iter()
+                        .map(|it| it.policy.to_string())
+                        .collect(),
+                    missing_context: missing.iter().cloned().collect(),
+                });
+            }
+        }
+        Ok(results)
     }
 }

@@ -218,8 +218,7 @@ impl IamService {
         let trust = trust_text(&directory, role);
         let decide = |action| {
             let asked = Asked::new(caller, action);
-            let arn = role_arn.clone();
-            self.authorize_with(asked, owner, arn, &conditions, Some(&trust))
+            self.authorize_trust(asked, owner, role_arn, &conditions, &trust)
         };
         decide("sts:AssumeRole")?;
         if !session.tags.is_empty() {

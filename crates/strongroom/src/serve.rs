@@ -176,7 +176,6 @@ fn assemble(
     let iam_ports = IamServicePorts {
         rows: rows.clone(),
         authorizer: authorizer.clone(),
-        simulator: None,
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
