@@ -36,6 +36,8 @@ mod simulation;
 mod sts;
 mod summary;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod token;
 mod users;
 
