@@ -392,15 +392,36 @@ pub(crate) fn trust_text(directory: &Directory, role: &Role) -> String {
     if gone.is_empty() {
         return role.trust.text().to_owned();
     }
-    let Ok(mut value) = serde_json::from_str(role.trust.text()) else {
+    with_statements(role.trust.text(), |statement| {
+        replace_principals(statement, &gone);
+    })
+}
+
+/// The same for the evaluator: a statement of a trust policy speaks of its role and no other resource,
+/// and may not say so.
+pub(crate) fn trust_for_decision(directory: &Directory, role: &Role) -> String {
+    with_statements(&trust_text(directory, role), |statement| {
+        if let serde_json::Value::Object(members) = statement {
+            members.insert("Resource".to_owned(), "*".into());
+        }
+    })
+}
+
+/// A document with every statement changed.
+fn with_statements(text: &str, change: impl Fn(&mut serde_json::Value)) -> String {
+    let Ok(mut document) = serde_json::from_str::<serde_json::Value>(text) else {
         // It was parsed when it was read; should the parsers disagree, nobody is trusted.
         return String::new();
     };
-    replace_principals(&mut value, &gone);
-    value.to_string()
+    match document.get_mut("Statement") {
+        Some(serde_json::Value::Array(statements)) => statements.iter_mut().for_each(change),
+        Some(statement) => change(statement),
+        None => {}
+    }
+    document.to_string()
 }
 
-fn replace_principals(document: &mut serde_json::Value, gone: &[&Trusted]) {
+fn replace_principals(statement: &mut serde_json::Value, gone: &[&Trusted]) {
     let replace = |value: &mut serde_json::Value| {
         if let serde_json::Value::String(text) = value
             && let Some(trusted) = gone.iter().find(|it| it.arn == *text)
@@ -408,19 +429,12 @@ fn replace_principals(document: &mut serde_json::Value, gone: &[&Trusted]) {
             text.clone_from(&trusted.id);
         }
     };
-    let in_statement = |statement: &mut serde_json::Value| {
-        for member in ["Principal", "NotPrincipal"] {
-            match statement.get_mut(member).and_then(|it| it.get_mut("AWS")) {
-                Some(serde_json::Value::Array(values)) => values.iter_mut().for_each(replace),
-                Some(value) => replace(value),
-                None => {}
-            }
+    for member in ["Principal", "NotPrincipal"] {
+        match statement.get_mut(member).and_then(|it| it.get_mut("AWS")) {
+            Some(serde_json::Value::Array(values)) => values.iter_mut().for_each(replace),
+            Some(value) => replace(value),
+            None => {}
         }
-    };
-    match document.get_mut("Statement") {
-        Some(serde_json::Value::Array(statements)) => statements.iter_mut().for_each(in_statement),
-        Some(statement) => in_statement(statement),
-        None => {}
     }
 }
 

@@ -16,7 +16,7 @@ use crate::limits::{
     SESSION_POLICY_MAX, SESSION_SECONDS_MIN, TAGS_MAX, TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX,
 };
 use crate::names::{folded, is_name_char, role_of};
-use crate::roles::trust_text;
+use crate::roles::trust_for_decision;
 use crate::service::Asked;
 use crate::tags::{same_key, with_request_tags, with_resource_tags};
 use crate::token::Token;
@@ -215,7 +215,7 @@ impl IamService {
         }
         let conditions = with_request_tags(conditions, &session.tags);
         let conditions = with_resource_tags(conditions, &role.tags);
-        let trust = trust_text(&directory, role);
+        let trust = trust_for_decision(&directory, role);
         let decide = |action| {
             let asked = Asked::new(caller, action);
             self.authorize_trust(asked, owner, role_arn, &conditions, &trust)

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use strongroom_crypto::Keyring;
-use strongroom_policy::{AccessRequest, Authorizer as _, Conditions, PolicyAuthorizer, Resource};
+use strongroom_policy::{AccessRequest, Conditions, PolicyAuthorizer, Resource};
 use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, MetaStore as _,
-    PendingCommit, Scan, Table,
+    AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit, Scan, Table,
 };
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::MemoryMeta;
