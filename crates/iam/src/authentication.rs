@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Principal, Session, Timestamp};
 
-use crate::records::{KeyUse, Secret};
+use crate::records::Secret;
 use crate::token::Token;
 use crate::{Identities, names};
 
@@ -106,15 +106,8 @@ impl Identities {
     /// Notes that a long-term key of a user was used. Never waits for the disk.
     pub fn note_signed(&self, signer: &Signer, service: &str, region: &str, now: Timestamp) {
         if let Some(account) = signer.principal.account() {
-            self.note_use(
-                account,
-                KeyUse {
-                    key: signer.access_key_id.to_string(),
-                    at_millis: now.as_millis(),
-                    service: service.to_owned(),
-                    region: region.to_owned(),
-                },
-            );
+            let key = signer.access_key_id.as_str();
+            self.note_use(account, key, (service, region), now);
         }
     }
 

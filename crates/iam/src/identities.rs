@@ -15,6 +15,9 @@ use crate::IamError;
 use crate::directory::{self, Account, Directory};
 use crate::records::{AccountRow, Entity as _, KeyUse};
 
+/// How exactly the last use of a key is known.
+const USE_MILLIS: u64 = 60_000;
+
 /// The account that the store was made for; its root user's keys are kept elsewhere.
 #[derive(Clone, Debug)]
 pub struct PrimaryAccount {
@@ -115,16 +118,29 @@ impl Identities {
         }
     }
 
-    /// Notes that a request was signed with a key. Never blocks on the disk.
-    pub(crate) fn note_use(&self, account: AccountId, key: KeyUse) {
+    /// Notes that a request was signed with a key of the account. Never waits for the disk.
+    pub(crate) fn note_use(
+        &self,
+        account: AccountId,
+        key: &str,
+        (service, region): (&str, &str),
+        now: Timestamp,
+    ) {
+        let at_millis = now.as_millis();
         // AWS, too, is not exact to the minute; most requests take the read lock only.
-        let is_known = self.uses.read().get(&key.key).is_some_and(|(_, known)| {
-            known.service == key.service
-                && known.region == key.region
-                && key.at_millis.saturating_sub(known.at_millis) < 60_000
+        let is_known = self.uses.read().get(key).is_some_and(|(_, known)| {
+            known.service == service
+                && known.region == region
+                && at_millis.saturating_sub(known.at_millis) < USE_MILLIS
         });
         if !is_known {
-            self.uses.write().insert(key.key.clone(), (account, key));
+            let used = KeyUse {
+                key: key.to_owned(),
+                at_millis,
+                service: service.to_owned(),
+                region: region.to_owned(),
+            };
+            self.uses.write().insert(key.to_owned(), (account, used));
         }
     }
 

@@ -303,10 +303,8 @@ impl IamService {
                 other.and_then(|other| unique_id(other, resource))
             };
             let is_itself = owner == account.id
-                && resource
-                    .rsplit('/')
-                    .next()
-                    .is_some_and(|it| it == role_name);
+                && resource.starts_with("role/")
+                && resource.rsplit('/').next() == Some(role_name);
             match found {
                 Some(id) if !trusted.iter().any(|it| it.arn == name) => trusted.push(Trusted {
                     arn: name.to_owned(),
