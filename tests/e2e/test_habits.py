@@ -268,7 +268,8 @@ def test_mistakes_are_told_in_the_words_of_aws(s3, raw, bucket):
         (lambda: s3.get_object(Bucket=bucket, Key="k", PartNumber=2), 416, "InvalidPartNumber"),
         (lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"", IfNoneMatch="*"), 412, "PreconditionFailed"),
         (lambda: s3.put_object(Bucket=bucket, Key="n", Body=b"", StorageClass="GLACIER"), 400, "InvalidStorageClass"),
-        (lambda: s3.put_object(Bucket=bucket, Key="n", Body=b"", ServerSideEncryption="aws:kms"), 501, "NotImplemented"),
+        (lambda: s3.put_object(Bucket=bucket, Key="n", Body=b"", ServerSideEncryption="aws:kms",
+                               SSEKMSKeyId="aws/s3"), 400, "KMS.NotFoundException"),
         (lambda: s3.put_object(Bucket=bucket, Key="n", Body=b"", ACL="public-read"), 400, "AccessControlListNotSupported"),
         (lambda: s3.put_object(Bucket=bucket, Key="n", Body=b"", Tagging="a=1&a=2"), 400, "InvalidArgument"),
         (lambda: s3.copy_object(Bucket=bucket, Key="k", CopySource=f"{bucket}/k"), 400, "InvalidRequest"),
@@ -317,8 +318,10 @@ def test_the_cli_streams_syncs_and_presigns(aws, s3, bucket):
     aws("s3", "cp", "-", f"{where}/empty", stdin=b"")
     assert s3.head_object(Bucket=bucket, Key="empty")["ContentLength"] == 0
     aws("s3", "cp", "-", f"{where}/sse", "--sse", "AES256", stdin=b"x")
-    message = aws("s3", "cp", "-", f"{where}/kms", "--sse", "aws:kms", fails=True, stdin=b"x")
-    assert "NotImplemented" in message
+    aws("s3", "cp", "-", f"{where}/kms", "--sse", "aws:kms", stdin=data)
+    assert aws("s3", "cp", f"{where}/kms", "-") == data
+    message = aws("s3", "cp", "-", f"{where}/no", "--sse", "aws:kms", "--sse-kms-key-id", "no-key", fails=True, stdin=b"x")
+    assert "KMS.NotFoundException" in message and "Invalid keyId 'no-key'" in message
     (aws.home / "key").write_bytes(KEY)
     customer = ["--sse-c", "AES256", "--sse-c-key", "fileb://key"]
     aws("s3", "cp", "-", f"{where}/sse-c", *customer, stdin=data)

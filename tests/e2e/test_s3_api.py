@@ -168,7 +168,6 @@ def test_every_bucket_has_aes256_by_default_set_or_not_and_after_delete(s3, buck
      "algorithm is not aws:kms or aws:kms:dsse"),
     ([default("AES192")], 400, "MalformedXML", None), ([default("aes256")], 400, "MalformedXML", None),
     ([{"BlockedEncryptionTypes": {"EncryptionType": ["SSE-X"]}}], 400, "MalformedXML", None),
-    ([default("aws:kms")], 501, "NotImplemented", None), ([default("aws:kms:dsse")], 501, "NotImplemented", None),
 ])
 def test_a_bucket_rule_that_is_wrong_is_refused_and_changes_nothing(s3, bucket, given, status, code, message):
     before = rules(s3, bucket)
@@ -180,6 +179,24 @@ def test_a_bucket_rule_that_is_wrong_is_refused_and_changes_nothing(s3, bucket, 
     assert rules(s3, bucket) == before
     missing = refused(set_rules, s3, "e2e-no-such-bucket", *given)
     assert (missing.status, missing.code) == (404, "NoSuchBucket")
+
+
+@pytest.mark.parametrize("given", [
+    default("aws:kms"), default("aws:kms:dsse"), default("aws:kms", KMSMasterKeyID="no-such-key"),
+    default("aws:kms:dsse", KMSMasterKeyID="alias/none"), {**default("aws:kms"), "BucketKeyEnabled": True},
+])
+def test_a_bucket_rule_names_any_key_and_is_echoed(s3, bucket, given):
+    """The key is not looked at before a write needs it."""
+    assert set_rules(s3, bucket, given)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    shown = rules(s3, bucket)[0]
+    assert shown["ApplyServerSideEncryptionByDefault"] == given["ApplyServerSideEncryptionByDefault"]
+    assert shown["BucketKeyEnabled"] is given.get("BucketKeyEnabled", False)
+    named = given["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+    if named:
+        answer = refused(put, s3, bucket)
+        assert (answer.status, answer.code) == (400, "KMS.NotFoundException")
+    else:
+        assert put(s3, bucket)["SSEKMSKeyId"].startswith("arn:aws:kms:")
 
 
 def test_put_bucket_encryption_needs_a_checksum_of_its_body(raw, bucket):
@@ -276,7 +293,6 @@ def test_delete_objects_reports_each_key(s3, bucket):
     ("", 400, "InvalidArgument", "The encryption method specified is not supported"),
     ("aes256", 400, "InvalidArgument", "The encryption method specified is not supported"),
     ("aws:fsx", 400, "InvalidArgument", "The encryption method specified is not supported"),
-    ("aws:kms", 501, "NotImplemented", None), ("aws:kms:dsse", 501, "NotImplemented", None),
 ])
 def test_an_encryption_we_do_not_do_is_refused_and_nothing_is_stored(raw, s3, bucket, sse, status, code, message):
     source = f"{bucket}-source"

@@ -307,10 +307,14 @@ def op_head(w, sent, key):
 
 
 def op_attributes(w, sent, key):
-    name, _ = put(w, {**sent, "ChecksumAlgorithm": "CRC32C"})
+    name, _ = put(w, {**sent, "ChecksumAlgorithm": "SHA1"})
     wanted = ["ETag", "Checksum", "ObjectSize", "StorageClass"]
-    answer = w.s3.get_object_attributes(Bucket=w.bucket, Key=name, ObjectAttributes=wanted, **customer(sent))
-    assert answer["ObjectSize"] == len(SMALL) and "ChecksumCRC32C" in answer["Checksum"]
+    ours = customer(sent)
+    if ours:  # botocore encodes the key for every operation but this one.
+        coded = list(customer_headers().values())
+        ours = {"SSECustomerAlgorithm": coded[0], "SSECustomerKey": coded[1], "SSECustomerKeyMD5": coded[2]}
+    answer = w.s3.get_object_attributes(Bucket=w.bucket, Key=name, ObjectAttributes=wanted, **ours)
+    assert answer["ObjectSize"] == len(SMALL) and "ChecksumSHA1" in answer["Checksum"]
     words = f"200: {shown(answer)}"
     if customer(sent):
         failure = refused(w.s3.get_object_attributes, Bucket=w.bucket, Key=name, ObjectAttributes=wanted)
@@ -378,7 +382,9 @@ def render(cells):
     return "\n".join([*lines, END])
 
 
-def test_the_document_has_every_cell_and_no_other():
+def test_the_document_has_every_cell_and_no_other(request):
+    if request.config.getoption("--write-sse-matrix"):
+        return  # It is being written.
     cells = documented()
     assert list(cells) == list(OPERATIONS)
     for operation, row in cells.items():

@@ -1562,6 +1562,7 @@ fn encryption_of(answer: &Answer) -> [String; 4] {
 }
 
 const SSE: &str = "x-amz-server-side-encryption";
+const KEY_ID_HEADER: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const BUCKET_KEY: &str = "x-amz-server-side-encryption-bucket-key-enabled";
 const CONTEXT: &str = "x-amz-server-side-encryption-context";
 
@@ -1647,15 +1648,20 @@ async fn kms_objects_are_answered_with_method_key_and_bucket_key() {
     );
 }
 
+/// Headers of a request, and the status, code and text that they get.
+type Refused = (
+    &'static [(&'static str, &'static str)],
+    (u16, &'static str, &'static str),
+);
+
 #[tokio::test]
 async fn kms_requests_that_break_a_rule_get_awss_texts() {
     let server = server();
     server.ok("PUT", "/abc", &[], b"").await;
-    let key_id = "x-amz-server-side-encryption-aws-kms-key-id";
-    let invalid = |message| (400, "InvalidArgument", message);
-    let cases: [(&[(&str, &str)], (u16, &str, &str)); 6] = [
+    let invalid = |message: &'static str| (400, "InvalidArgument", message);
+    let cases: [Refused; 6] = [
         (
-            &[(key_id, "k")],
+            &[(KEY_ID_HEADER, "k")],
             invalid(
                 "Server Side Encryption with AWS KMS managed key requires HTTP header \
                  x-amz-server-side-encryption : aws:kms",
@@ -1676,11 +1682,11 @@ async fn kms_requests_that_break_a_rule_get_awss_texts() {
             ),
         ),
         (
-            &[(SSE, "aws:kms"), (key_id, "fake-key-id")],
+            &[(SSE, "aws:kms"), (KEY_ID_HEADER, "fake-key-id")],
             (400, "KMS.NotFoundException", "Invalid keyId 'fake-key-id'"),
         ),
         (
-            &[(SSE, "aws:kms"), (key_id, "alias/none")],
+            &[(SSE, "aws:kms"), (KEY_ID_HEADER, "alias/none")],
             (
                 400,
                 "KMS.NotFoundException",

@@ -247,9 +247,12 @@ impl S3 {
                 self.allow_kms(context)?;
                 let blob = wrapped.kms_blob().unwrap_or_default();
                 let opened = self.decrypt_kms_key(context, identity.bucket, &kept, blob);
-                let (kms_key, lease) = opened.map_err(|error| match error {
-                    S3Error::Kms(KeyError::InvalidCiphertext) => damaged("KMS ciphertext"),
-                    error => error,
+                let (kms_key, lease) = opened.map_err(|error| {
+                    if error == S3Error::Kms(KeyError::InvalidCiphertext) {
+                        damaged("KMS ciphertext")
+                    } else {
+                        error
+                    }
                 })?;
                 let inner = kms_key.unwrap_data_key(&wrapped, identity);
                 let keys = if two_layers {

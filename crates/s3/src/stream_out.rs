@@ -528,8 +528,8 @@ impl S3 {
             }
         };
         let opener = opener.map_err(|error| {
-            let outer = matches!(error, OpenError::OuterLayer(_));
-            damaged(if outer { "outer header" } else { "header" })
+            let is_outer = matches!(error, OpenError::OuterLayer(_));
+            damaged(if is_outer { "outer header" } else { "header" })
         })?;
         let layout = opener.layout();
         let stored_len = layout.stored_len_bytes(size_bytes);

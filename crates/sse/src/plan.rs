@@ -363,6 +363,14 @@ mod tests {
         }
     }
 
+    /// Method, key and bucket key flag of the request; the plan for each of the defaults.
+    type Row = (
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        [&'static str; 4],
+    );
+
     #[test]
     fn every_cell_of_the_resolution_matrix() {
         use SseAlgorithm::{Aes256, AwsKms, AwsKmsDsse};
@@ -379,7 +387,7 @@ mod tests {
             default(AwsKmsDsse, Some("K"), true),
         ];
         let refused = "KMS key id without aws:kms";
-        let rows: [(Option<&str>, Option<&str>, Option<&str>, [&str; 4]); 12] = [
+        let rows: [Row; 12] = [
             (None, None, None, ["s3", "kms aws/s3", "kms K bk", "dsse K"]),
             (Some("AES256"), None, None, ["s3"; 4]),
             (Some("AES256"), None, Some("true"), ["s3"; 4]),

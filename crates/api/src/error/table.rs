@@ -298,7 +298,7 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
         S3Error::Body(error) => body(error),
         S3Error::Sse(error) => sse(error, place),
         S3Error::Kms(error) => kms(error),
-        S3Error::ReEncryption(refusal) => re_encryption(refusal),
+        S3Error::ReEncryption(refusal) => re_encryption(*refusal),
         S3Error::AccessDenied(denied) => row(403, "AccessDenied", denied.message.clone()),
         S3Error::Tag(error) => tag(*error),
         S3Error::NoSuchTagSet => {
@@ -391,7 +391,7 @@ fn body(error: &BodyError) -> ErrorAnswer {
 }
 
 /// Why an object's encryption is not updated (spec `s3-encryption.md` 9, 6).
-fn re_encryption(refusal: &ReEncryptionRefusal) -> ErrorAnswer {
+fn re_encryption(refusal: ReEncryptionRefusal) -> ErrorAnswer {
     let invalid = |message: &'static str| row(400, "InvalidRequest", message);
     match refusal {
         ReEncryptionRefusal::SourceSseC => invalid(
