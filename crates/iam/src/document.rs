@@ -204,6 +204,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_document_has_its_rules() {
+        use DocumentKind::{Identity, Trust};
         let statement = |members: &str| {
             format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow",{members}}}]}}"#)
         };
@@ -211,7 +212,6 @@ mod tests {
             Ok(_) => "ok".to_owned(),
             Err(error) => error.to_string(),
         };
-        use DocumentKind::{Identity, Trust};
         for (members, kind, expected) in [
             (r#""Action":"s3:*","Resource":"*""#, Identity, "ok"),
             (

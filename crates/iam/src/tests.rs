@@ -746,6 +746,7 @@ fn accounts_are_apart_and_trust_each_other_when_both_say_so() {
 
 #[test]
 fn simulation_says_what_would_be_decided() {
+    use SimulationDecision::{Allowed, ExplicitDeny, ImplicitDeny};
     let iam = World::new().service();
     user(&iam, "alice");
     allow_read(&iam, &Holder::User("alice".to_owned()));
@@ -763,7 +764,6 @@ fn simulation_says_what_would_be_decided() {
     };
     let results = iam.simulate_policy(&root(), &input).unwrap();
     let decisions: Vec<_> = results.iter().map(|it| it.decision).collect();
-    use SimulationDecision::{Allowed, ExplicitDeny, ImplicitDeny};
     assert_eq!(decisions, [Allowed, ImplicitDeny, ExplicitDeny]);
     assert_eq!(results[0].matched, ["alice/read"]);
 }
