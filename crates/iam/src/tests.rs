@@ -66,7 +66,9 @@ impl TestAudit {
 
 impl AuditSink for TestAudit {
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
-        events.iter().for_each(|event| self.keep(event));
+        for event in &events {
+            self.keep(event);
+        }
         PendingCommit::ready(Ok(Committed {
             sequence: CommitSequence(0),
         }))
