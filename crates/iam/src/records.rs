@@ -4,6 +4,7 @@
 //! a second shape of the same facts would be one more place to forget something.
 
 use std::fmt;
+use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 use strongroom_ports::Table;
@@ -222,13 +223,14 @@ pub(crate) struct KeyUse {
     pub region: String,
 }
 
-/// A secret access key. Zeroed on drop, never printed.
+/// A secret access key. Zeroed on drop, never printed. A clone is the same memory, not a copy of it.
+/// It is compared with what is stored only, never with what somebody sent.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Zeroizing<String>);
+pub(crate) struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     pub(crate) fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+        Self(Arc::new(Zeroizing::new(text)))
     }
 
     pub(crate) fn expose(&self) -> &str {
