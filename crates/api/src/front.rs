@@ -7,25 +7,30 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 
+use crate::iam::IamApi;
 use crate::kms::KmsApi;
 use crate::s3::{ResponseBody, S3Api};
 use crate::server::{ConnectionInfo, RequestBody};
 use crate::sigv4::{Service, peek_service};
+use crate::sts::StsApi;
 
 /// All services behind one port.
 ///
 /// A signed request belongs to the service of its credential scope. A request that is signed for S3
 /// or not at all, and names a target as the JSON services do, is answered in the shape of that
-/// service, which refuses it: scope and target must agree.
+/// service, which refuses it: scope and target must agree. A form that nobody signed is for STS, the
+/// only service that has operations for strangers.
 pub struct Front {
     s3: S3Api,
     kms: KmsApi,
+    iam: IamApi,
+    sts: StsApi,
 }
 
 impl Front {
     /// Puts the services behind one port.
-    pub fn new(s3: S3Api, kms: KmsApi) -> Self {
-        Self { s3, kms }
+    pub fn new(s3: S3Api, kms: KmsApi, iam: IamApi, sts: StsApi) -> Self {
+        Self { s3, kms, iam, sts }
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -39,12 +44,13 @@ impl Front {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let is_for_kms = is_for_kms(&parts);
+        let addressee = addressee(&parts);
         let request = Request::from_parts(parts, body);
-        if is_for_kms {
-            self.kms.handle(request, connection).await
-        } else {
-            self.s3.handle(request, connection).await
+        match addressee {
+            Addressee::S3 => self.s3.handle(request, connection).await,
+            Addressee::Kms => self.kms.handle(request, connection).await,
+            Addressee::Iam => self.iam.handle(request, connection).await,
+            Addressee::Sts => self.sts.handle(request, connection).await,
         }
     }
 }
@@ -61,26 +67,46 @@ impl crate::server::Handler for Front {
     }
 }
 
-fn is_for_kms(parts: &Parts) -> bool {
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Addressee {
+    /// And those that are not there yet, for whom it has an answer in their protocols.
+    S3,
+    Kms,
+    Iam,
+    Sts,
+}
+
+fn addressee(parts: &Parts) -> Addressee {
     // A claim that cannot be read is refused by whoever gets it.
     match peek_service(parts).ok().flatten() {
-        Some(Service::Kms) => true,
-        Some(Service::S3) | None => KmsApi::is_target(&parts.headers),
+        Some(Service::Kms) => Addressee::Kms,
+        Some(Service::Iam) => Addressee::Iam,
+        Some(Service::Sts) => Addressee::Sts,
+        Some(Service::S3) | None if KmsApi::is_target(&parts.headers) => Addressee::Kms,
+        None if is_form(parts) => Addressee::Sts,
         Some(
-            Service::Iam
-            | Service::Sts
-            | Service::SecretsManager
-            | Service::CloudTrail
-            | Service::CloudFormation,
-        ) => false,
+            Service::S3 | Service::SecretsManager | Service::CloudTrail | Service::CloudFormation,
+        )
+        | None => Addressee::S3,
     }
+}
+
+/// Whether the request is one of the Query protocol. S3's forms are `multipart/form-data`.
+fn is_form(parts: &Parts) -> bool {
+    let kind = parts.headers.get(http::header::CONTENT_TYPE);
+    parts.method == http::Method::POST
+        && parts.uri.path() == "/"
+        && kind
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn is_kms(scope: Option<&str>, target: Option<&str>) -> bool {
+    fn of(scope: Option<&str>, target: Option<&str>) -> Addressee {
         let mut request = Request::post("/");
         if let Some(scope) = scope {
             let claim = format!(
@@ -96,7 +122,31 @@ mod tests {
             request = request.header("x-amz-target", target);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        is_for_kms(&parts)
+        addressee(&parts)
+    }
+
+    fn is_kms(scope: Option<&str>, target: Option<&str>) -> bool {
+        of(scope, target) == Addressee::Kms
+    }
+
+    #[test]
+    fn a_form_that_nobody_signed_is_for_sts_and_a_signed_one_for_its_scope() {
+        let form = |authorization: Option<&str>| {
+            let request = Request::post("/").header(
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            );
+            let request = match authorization {
+                Some(value) => request.header("authorization", value),
+                None => request,
+            };
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            addressee(&parts)
+        };
+        assert_eq!(form(None), Addressee::Sts);
+        assert_eq!(of(Some("iam"), None), Addressee::Iam);
+        assert_eq!(of(Some("sts"), None), Addressee::Sts);
+        assert_eq!(of(Some("cloudformation"), None), Addressee::S3);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) fn sign_in(context: &mut RequestContext, credential: Option<&Credenti
         context.principal = credential.principal.clone();
         context.canonical_id = Some(credential.canonical_id.clone());
         context.access_key_id = Some(credential.access_key_id.clone());
+        let token = credential.session_token.as_ref();
+        context.session = token.and_then(|token| token.session().cloned());
     }
 }
 

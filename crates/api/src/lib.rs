@@ -5,21 +5,24 @@
 //!
 //! ```text
 //!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> front (which service) -> sigv4 (who asks)
-//!          -> s3, kms (which operation) -> service
-//!             chunked, form, xml, json (what was sent)
+//!          -> s3, kms, iam, sts (which operation) -> service
+//!             chunked, form, xml, json, query (what was sent)
 //! ```
 
 pub mod chunked;
 mod error;
 pub mod form;
 mod front;
+pub mod iam;
 mod intake;
 mod json;
 pub mod kms;
 pub mod limits;
+mod query;
 pub mod s3;
 pub mod server;
 pub mod sigv4;
+pub mod sts;
 pub mod xml;
 
 pub use front::Front;

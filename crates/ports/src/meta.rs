@@ -64,6 +64,22 @@ impl Table {
     pub const KMS_LAST_USAGE: Self = Self(19);
     /// Jobs that re-encrypt many objects.
     pub const REENCRYPTION_JOBS: Self = Self(20);
+    /// Accounts by id.
+    pub const IAM_ACCOUNTS: Self = Self(30);
+    /// IAM users by account and unique id.
+    pub const IAM_USERS: Self = Self(31);
+    /// IAM groups by account and unique id.
+    pub const IAM_GROUPS: Self = Self(32);
+    /// IAM roles by account and unique id.
+    pub const IAM_ROLES: Self = Self(33);
+    /// Managed policies by account and unique id.
+    pub const IAM_POLICIES: Self = Self(34);
+    /// Versions of managed policies by account, policy and number.
+    pub const IAM_POLICY_VERSIONS: Self = Self(35);
+    /// Access keys of users, and of root users but the first account's, by account and key id.
+    pub const IAM_ACCESS_KEYS: Self = Self(36);
+    /// When access keys were last used, by account and key id.
+    pub const IAM_KEY_USES: Self = Self(37);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use strongroom_crypto::KmsDataKey;
 use strongroom_ports::KeyLease;
 use strongroom_types::kms::KeyArn;
-use strongroom_types::{AccessKeyId, BucketUid, Principal, RequestContext};
+use strongroom_types::{AccessKeyId, BucketUid, Principal, RequestContext, Session};
 
 /// Keys kept, at most, of each of the two kinds.
 const KEPT_MAX: usize = 1024;
@@ -30,7 +30,7 @@ pub(crate) struct BucketKeyOwner {
     context: Vec<u8>,
     principal: Principal,
     access_key: Option<AccessKeyId>,
-    session: Option<Arc<str>>,
+    session: Option<Arc<Session>>,
 }
 
 impl BucketKeyOwner {

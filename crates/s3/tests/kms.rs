@@ -29,7 +29,8 @@ use strongroom_s3::{
 use strongroom_sse::{CustomerHeaders, SseError, SseHeaders};
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{
-    ByteRange, ETag, PartNumber, Principal, RangeSpec, RequestContext, SseAlgorithm, UploadId,
+    ByteRange, ETag, PartNumber, Principal, RangeSpec, RequestContext, Session, SessionKind,
+    SseAlgorithm, Timestamp, UploadId,
 };
 use support::keys::KeyState;
 use support::{
@@ -466,8 +467,22 @@ fn a_key_service_that_does_not_answer_never_weakens_a_write() {
 
 fn session(name: &str) -> Arc<RequestContext> {
     Arc::new(RequestContext {
-        session: Some(name.into()),
+        session: Some(token_of(name)),
         ..(*context()).clone()
+    })
+}
+
+fn token_of(name: &str) -> Arc<Session> {
+    Arc::new(Session {
+        kind: SessionKind::Token,
+        issued: Timestamp::from_millis(0),
+        expires: Timestamp::from_millis(u64::MAX),
+        policies: Vec::new(),
+        policy_arns: Vec::new(),
+        tags: Vec::new(),
+        transitive_tag_keys: Vec::new(),
+        source_identity: Some(name.to_owned()),
+        federated_provider: None,
     })
 }
 
@@ -903,7 +918,7 @@ fn requesters_are_told_apart_by_all_that_names_them() {
     put(&f, "k", with_bucket_key(&key), b"x").unwrap();
     let base = (*context()).clone();
     let mut others = vec![RequestContext {
-        session: Some("s".into()),
+        session: Some(token_of("s")),
         ..base.clone()
     }];
     others.push(RequestContext {

@@ -18,6 +18,7 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
+use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
 use strongroom_ports::{Clock, Entropy};
@@ -53,6 +54,7 @@ struct Parts {
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
+    iam: Arc<IamService>,
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
@@ -108,8 +110,12 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
             )
         })?;
     let meta = Arc::clone(&parts.meta);
+    let identities = Arc::clone(parts.iam.identities());
     let outcome = runtime.block_on(serve(settings, parts, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
+    if let Err(error) = identities.save_uses() {
+        tracing::warn!(%error, "when access keys were last used is forgotten in part");
+    }
     // Everything acknowledged is durable already; this makes the next start faster.
     if let Err(error) = meta.checkpoint() {
         tracing::warn!(%error, "no checkpoint at the end; the next start replays the journal");
@@ -163,12 +169,22 @@ fn assemble(
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let authorizer = Arc::new(RootOnly::default());
+    let rows = SealedRows {
+        meta: meta.clone(),
+        custody: custody.clone(),
+        entropy: entropy.clone(),
+    };
+    let identities = open_identities(&rows, &account, &*clock)?;
+    let iam_ports = IamServicePorts {
+        rows: rows.clone(),
+        authorizer: authorizer.clone(),
+        audit: audit.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+    };
+    let iam = Arc::new(IamService::new(iam_ports, identities));
     let key_ports = KeyServicePorts {
-        rows: SealedRows {
-            meta: meta.clone(),
-            custody: custody.clone(),
-            entropy: entropy.clone(),
-        },
+        rows,
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         audit: audit.clone(),
@@ -201,12 +217,32 @@ fn assemble(
         meta,
         s3,
         kms,
+        iam,
         accounts,
         account,
         credentials,
         clock,
         entropy,
         metrics,
+    })
+}
+
+fn open_identities(
+    rows: &SealedRows,
+    account: &Account,
+    clock: &dyn Clock,
+) -> Result<Arc<Identities>, Failure> {
+    let primary = PrimaryAccount {
+        id: account.id,
+        canonical_id: account.canonical_id.clone(),
+    };
+    let opened = Identities::open(rows.clone(), &primary, clock.now());
+    opened.map(Arc::new).map_err(|error| {
+        Failure::new(
+            Exit::Store,
+            format!("the identities of the store cannot be read: {error}"),
+            "look at the disk; then start again",
+        )
     })
 }
 

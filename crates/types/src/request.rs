@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AccessKeyId, AccountId, CanonicalId, Entropy, Region, Timestamp};
+use crate::{AccessKeyId, AccountId, CanonicalId, Entropy, Region, Session, Timestamp};
 
 /// The identity on whose behalf a request is decided. Every variant exists from the first commit,
 /// so that no port grows a second notion of a caller later.
@@ -166,8 +166,8 @@ pub struct RequestContext {
     pub canonical_id: Option<CanonicalId>,
     /// The access key that signed.
     pub access_key_id: Option<AccessKeyId>,
-    /// The session id behind a session token, for revocation and audit.
-    pub session: Option<Arc<str>>,
+    /// What the session token says, if one was sent.
+    pub session: Option<Arc<Session>>,
     /// The service that asks on the principal's behalf, such as `s3.amazonaws.com` for KMS.
     pub via_service: Option<Arc<str>>,
     /// The region of this server.

@@ -15,7 +15,7 @@ use crate::s3::AnyBody;
 const FIRST_BYTES: usize = 8 << 10;
 
 /// Reads a body that nobody has vouched for yet: its size is bounded first.
-pub(super) async fn read(
+pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: AnyBody,
 ) -> Result<Zeroizing<Vec<u8>>, ProtocolError> {
@@ -54,7 +54,7 @@ pub(super) async fn read(
 }
 
 /// The body's SHA-256, which the signature covers.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out

@@ -19,6 +19,7 @@ mod read;
 mod shape;
 mod write;
 
+pub(crate) use body::{read as read_body, sha256};
 pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run};
 pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub(crate) fn answer(parts: &Parts, request_id: RequestId) -> Option<Response<Re
         Service::S3 if parts.headers.contains_key("x-amz-target") => Some(unknown_operation()),
         Service::S3 => None,
         Service::Kms | Service::SecretsManager | Service::CloudTrail => Some(unknown_operation()),
+        // Those of the first two never come here: the front knows them.
         Service::Iam | Service::Sts | Service::CloudFormation => {
             Some(invalid_action(service, request_id))
         }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use strongroom_types::{AccessKeyId, CanonicalId, Principal, Timestamp};
+use strongroom_types::{AccessKeyId, CanonicalId, Principal, Session, Timestamp};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use super::Scope;
 
 /// Everything that authentication needs to know about one access key.
 #[derive(Debug)]
@@ -30,6 +32,35 @@ pub struct Credential {
 pub trait CredentialSource: Send + Sync {
     /// Finds a credential by its public half.
     fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>>;
+
+    /// Finds a temporary credential by its public half and the token that was sent, which says
+    /// everything about it. Asked where [`CredentialSource::credential`] knows nothing of the key.
+    ///
+    /// # Errors
+    ///
+    /// [`TemporaryError`].
+    fn temporary(
+        &self,
+        _id: &AccessKeyId,
+        _token: &str,
+        _now: Timestamp,
+    ) -> Result<Arc<Credential>, TemporaryError> {
+        Err(TemporaryError::Unknown)
+    }
+
+    /// Told of every good signature.
+    fn used(&self, _credential: &Credential, _scope: &Scope, _now: Timestamp) {}
+}
+
+/// Why there is no temporary credential for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemporaryError {
+    /// Nobody has such a key, or who had it is gone.
+    Unknown,
+    /// The token is not the key's.
+    Invalid,
+    /// Its time is over.
+    Expired,
 }
 
 /// A secret access key. Zeroed on drop, never printed.
@@ -62,6 +93,7 @@ impl fmt::Debug for SigningSecret {
 pub struct SessionToken {
     token: Zeroizing<Box<[u8]>>,
     expires: Timestamp,
+    session: Option<Arc<Session>>,
 }
 
 impl SessionToken {
@@ -70,11 +102,26 @@ impl SessionToken {
         Self {
             token: Zeroizing::new(token.as_bytes().into()),
             expires,
+            session: None,
         }
     }
 
+    /// Takes a token that was verified, and what it says.
+    pub fn of_session(token: &str, session: Arc<Session>) -> Self {
+        Self {
+            token: Zeroizing::new(token.as_bytes().into()),
+            expires: session.expires,
+            session: Some(session),
+        }
+    }
+
+    /// What the token says, if it is one that says something.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
+    }
+
     /// Compares in constant time.
-    pub(super) fn matches(&self, sent: &[u8]) -> bool {
+    pub fn matches(&self, sent: &[u8]) -> bool {
         self.token.ct_eq(sent).into()
     }
 

@@ -29,7 +29,7 @@ mod verifier;
 pub use authorization::{Authorization, parse_authorization, peek_service};
 pub use canonical::host;
 pub use chunk::ChunkVerifier;
-pub use credential::{Credential, CredentialSource, SessionToken, SigningSecret};
+pub use credential::{Credential, CredentialSource, SessionToken, SigningSecret, TemporaryError};
 pub use error::{AuthAnswer, AuthError, Dialect, Expired, Mismatch, ScopePlace, Skew};
 pub use post_policy::{PostPolicy, VerifiedPost};
 pub use scope::{Scope, Service};

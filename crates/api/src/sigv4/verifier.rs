@@ -15,7 +15,9 @@ use super::authorization::{
 use super::canonical::{self, Disclosure, PathForm};
 use super::error::{Expired, Mismatch, Skew};
 use super::signing_key::{self, SigningKeys};
-use super::{AuthError, ChunkVerifier, Credential, CredentialSource, Scope, Service};
+use super::{
+    AuthError, ChunkVerifier, Credential, CredentialSource, Scope, Service, TemporaryError,
+};
 use crate::limits::CLOCK_SKEW_MAX;
 
 /// Verifies signatures for one region.
@@ -222,6 +224,7 @@ impl Verifier {
             region,
             service: claim.service(),
         };
+        self.credentials.used(&credential, &scope, now);
         Ok(Authenticated {
             credential,
             scope,
@@ -239,7 +242,18 @@ impl Verifier {
     ) -> Result<Arc<Credential>, AuthError> {
         let id = claim.parse_id()?;
         let unknown = || AuthError::InvalidAccessKeyId(id.to_string());
-        let credential = self.credentials.credential(&id).ok_or_else(unknown)?;
+        let credential = match (self.credentials.credential(&id), token) {
+            (Some(credential), _) => credential,
+            (None, None) => return Err(unknown()),
+            (None, Some(token)) => {
+                let temporary = self.credentials.temporary(&id, token, now);
+                temporary.map_err(|error| match error {
+                    TemporaryError::Unknown => unknown(),
+                    TemporaryError::Invalid => AuthError::InvalidToken,
+                    TemporaryError::Expired => AuthError::ExpiredToken,
+                })?
+            }
+        };
         match (&credential.session_token, token) {
             (None, None) => Ok(credential),
             // A temporary key without its token is, to AWS, a key that nobody has.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use strongroom_api::Front;
+use strongroom_api::iam::{IamApi, IamApiOptions, IamCredentials};
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::s3::{S3Api, S3ApiOptions};
 use strongroom_api::sigv4::Verifier;
+use strongroom_api::sts::StsApi;
 
 use super::Parts;
 use crate::config::Settings;
@@ -13,13 +15,9 @@ use crate::config::Settings;
 /// The handler of all requests.
 pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let region = parts.account.region.clone();
-    let verifier = || {
-        Verifier::new(
-            region.clone(),
-            parts.clock.clone(),
-            parts.credentials.clone(),
-        )
-    };
+    let identities = Arc::clone(parts.iam.identities());
+    let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
+    let verifier = || Verifier::new(region.clone(), parts.clock.clone(), credentials.clone());
     let (clock, entropy) = (&parts.clock, &parts.entropy);
     let mut options = S3ApiOptions::new(region.clone());
     if !settings.domains.is_empty() {
@@ -43,5 +41,23 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         clock.clone(),
         entropy.clone(),
     );
-    Arc::new(Front::new(s3, kms))
+    let options = IamApiOptions {
+        region: region.clone(),
+        danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
+    };
+    let iam = IamApi::new(
+        parts.iam.clone(),
+        verifier(),
+        options.clone(),
+        clock.clone(),
+        entropy.clone(),
+    );
+    let sts = StsApi::new(
+        parts.iam.clone(),
+        verifier(),
+        options,
+        clock.clone(),
+        entropy.clone(),
+    );
+    Arc::new(Front::new(s3, kms, iam, sts))
 }

@@ -1,0 +1,242 @@
+//! One Query request, from its head to its answer.
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response};
+use strongroom_ports::{Clock, Entropy};
+use strongroom_types::{Region, RequestContext, RequestId};
+
+use super::{ErrorAnswer, Params};
+use crate::intake;
+use crate::json::{ProtocolError, read_body, sha256};
+use crate::s3::{AnyBody, ResponseBody, set_header};
+use crate::server::ConnectionInfo;
+use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::xml::XmlWriter;
+
+/// A service that speaks Query.
+pub(crate) trait QueryService: Send + Sync + 'static {
+    /// For which clients sign.
+    const SERVICE: Service;
+    /// `Version`.
+    const VERSION: &'static str;
+    /// The namespace of answers.
+    const NAMESPACE: &'static str;
+    /// Whether requests may be made with GET.
+    const TAKES_GET: bool;
+
+    /// Finds an operation by its name.
+    fn operation(name: &str) -> Option<&'static Operation<Self>>;
+
+    /// The answer to an operation that panicked.
+    fn broken() -> ErrorAnswer {
+        ErrorAnswer::new(
+            "ServiceFailure",
+            500,
+            "The request processing has failed because of an unknown error, exception or failure.",
+        )
+    }
+}
+
+/// An operation of a service.
+pub(crate) struct Operation<S: ?Sized> {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The IAM action that allows it.
+    pub(crate) action: &'static str,
+    /// The element of its answer.
+    pub(crate) response: &'static str,
+    /// The element of what it gives.
+    pub(crate) result: &'static str,
+    /// Whether its answer carries a secret.
+    pub(crate) gives_secret: bool,
+    /// What it does. It may block.
+    pub(crate) run: fn(&S, &RequestContext, &Params) -> Outcome,
+}
+
+/// Writes what an operation gives.
+pub(crate) type Body = Box<dyn FnOnce(&mut XmlWriter) + Send>;
+
+/// What an operation gives: something, nothing, or a failure.
+pub(crate) type Outcome = Result<Option<Body>, ErrorAnswer>;
+
+/// An answer that `write` writes.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "operations end with it, and they may fail"
+)]
+pub(crate) fn answer(write: impl FnOnce(&mut XmlWriter) + Send + 'static) -> Outcome {
+    Ok(Some(Box::new(write)))
+}
+
+/// An answer without anything in it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "operations end with it, and they may fail"
+)]
+pub(crate) fn void((): ()) -> Outcome {
+    Ok(None)
+}
+
+/// What an operator may choose.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryEdgeOptions {
+    /// This server's region.
+    pub(crate) region: Region,
+    /// Gives secrets over plain HTTP to other hosts.
+    pub(crate) danger_keys_over_plain_http: bool,
+}
+
+/// The protocol in front of a service.
+pub(crate) struct QueryEdge<S> {
+    service: Arc<S>,
+    verifier: Verifier,
+    options: QueryEdgeOptions,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl<S: QueryService> QueryEdge<S> {
+    /// Puts the protocol in front of a service.
+    pub(crate) fn new(
+        service: Arc<S>,
+        verifier: Verifier,
+        options: QueryEdgeOptions,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            service,
+            verifier,
+            options,
+            clock,
+            entropy,
+        }
+    }
+
+    /// Answers one request, whatever is wrong with it.
+    pub(crate) async fn handle(
+        &self,
+        parts: Parts,
+        body: AnyBody,
+        connection: ConnectionInfo,
+    ) -> Response<ResponseBody> {
+        let started = self.clock.monotonic();
+        let id = RequestId::random(&*self.entropy);
+        let request_id = id.to_uuid();
+        let (labels, outcome) = match self.receive(&parts, body, &connection, id).await {
+            Err(error) => (("Unknown", ""), Err(error)),
+            Ok(call) => {
+                let operation = call.operation;
+                let outcome = self.run(call).await;
+                let outcome = outcome.map(|body| write(operation, body, &request_id));
+                ((operation.name, operation.action), outcome)
+            }
+        };
+        let mut response =
+            outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        set_header(headers, "x-amzn-requestid", &request_id);
+        set_header(headers, "server", "Strongroom");
+        let took = self.clock.monotonic().saturating_sub(started);
+        intake::record(labels, &parts.method, &response, &request_id, took);
+        response
+    }
+
+    /// Bounds, authenticates and finds the operation, in this order: who may not ask learns nothing
+    /// of what could be asked.
+    async fn receive(
+        &self,
+        parts: &Parts,
+        body: AnyBody,
+        connection: &ConnectionInfo,
+        request_id: RequestId,
+    ) -> Result<Call<S>, ErrorAnswer> {
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(parts, connection, request_id, received, region);
+        // A stranger who does not even claim to sign is not read from.
+        if parse_authorization(parts)
+            .map_err(ProtocolError::from)?
+            .is_none()
+        {
+            return Err(ProtocolError::from(AuthError::MissingAuthenticationToken).into());
+        }
+        let body = read_body(&parts.headers, body).await?;
+        let verified = self
+            .verifier
+            .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
+            .map_err(ProtocolError::from)?;
+        intake::sign_in(&mut context, verified.credential.as_deref());
+        let text = if parts.method == Method::POST {
+            std::str::from_utf8(&body).map_err(|_| ProtocolError::Serialization(None))?
+        } else if parts.method == Method::GET && S::TAKES_GET {
+            parts.uri.query().unwrap_or_default()
+        } else {
+            return Err(ProtocolError::UnknownOperation.into());
+        };
+        let params = Params::parse(text)?;
+        let name = params.optional("Action").ok_or_else(|| {
+            ErrorAnswer::new(
+                "MissingAction",
+                400,
+                "The request is missing an action or a required parameter.",
+            )
+        })?;
+        let version = params.optional("Version").unwrap_or_default();
+        let operation = S::operation(name)
+            .filter(|_| version == S::VERSION && parts.uri.path() == "/")
+            .ok_or_else(|| {
+                ErrorAnswer::new(
+                    "InvalidAction",
+                    400,
+                    format!("Could not find operation {name} for version {version}"),
+                )
+            })?;
+        let may_travel = context.is_confidential() || self.options.danger_keys_over_plain_http;
+        if operation.gives_secret && !may_travel {
+            return Err(ProtocolError::PlainHttp.into());
+        }
+        Ok(Call {
+            operation,
+            context,
+            params,
+        })
+    }
+
+    async fn run(&self, call: Call<S>) -> Outcome {
+        let service = Arc::clone(&self.service);
+        let on_worker = move || (call.operation.run)(&service, &call.context, &call.params);
+        match tokio::task::spawn_blocking(on_worker).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::error!(panicked = error.is_panic(), "an operation did not finish");
+                Err(S::broken())
+            }
+        }
+    }
+}
+
+/// An authenticated request.
+struct Call<S: ?Sized + 'static> {
+    operation: &'static Operation<S>,
+    context: RequestContext,
+    params: Params,
+}
+
+fn write<S: QueryService>(
+    operation: &Operation<S>,
+    body: Option<Body>,
+    request_id: &str,
+) -> Response<ResponseBody> {
+    let mut xml = XmlWriter::new(operation.response, Some(S::NAMESPACE));
+    if let Some(body) = body {
+        xml.nested(operation.result, body);
+    }
+    xml.nested("ResponseMetadata", |xml| {
+        xml.element("RequestId", request_id);
+    });
+    Response::new(ResponseBody::whole(xml.finish()))
+}
