@@ -161,6 +161,7 @@ impl KeyService {
             };
             let row_key = self.alias_row_key(&alias);
             let transaction = Transaction::new()
+                .taking_away()
                 .expect(Table::KMS_ALIASES, row_key.clone(), Some(found.version))
                 .delete(Table::KMS_ALIASES, row_key)
                 .delete(

@@ -13,6 +13,7 @@ use strongroom_policy::RootOnly;
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, CommitSequence, Committed, Entropy, MetaError,
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
+    Write,
 };
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::{ConflictRule, MemoryMeta};
@@ -69,8 +70,17 @@ impl World {
         }
     }
 
-    /// A service that remembers nothing: the process has started.
+    /// A service that remembers nothing: the process has started, and its clock is right.
     pub(crate) fn service(&self) -> KeyService {
+        self.start(true)
+    }
+
+    /// As [`World::service`], of a process that compares its clock with the last run.
+    pub(crate) fn wary_service(&self) -> KeyService {
+        self.start(false)
+    }
+
+    fn start(&self, danger_trust_clock: bool) -> KeyService {
         let entropy: Arc<dyn Entropy> = Arc::clone(&self.entropy) as _;
         let ports = KeyServicePorts {
             rows: SealedRows {
@@ -85,7 +95,11 @@ impl World {
             entropy,
         };
         let region = Region::parse("us-east-1").unwrap();
-        KeyService::new(ports, KeyServiceOptions { region })
+        let options = KeyServiceOptions {
+            region,
+            danger_trust_clock,
+        };
+        KeyService::new(ports, options)
     }
 
     /// Makes a key, in the state that CreateKey leaves it in.
@@ -210,6 +224,7 @@ pub(crate) struct MortalMeta {
     meta: MemoryMeta,
     death: Mutex<Option<(usize, Death, bool)>>,
     dead: AtomicBool,
+    full: AtomicBool,
 }
 
 impl MortalMeta {
@@ -222,6 +237,11 @@ impl MortalMeta {
     /// until [`MortalMeta::revive`].
     pub(crate) fn die_after_commits(&self, commits: usize, death: Death) {
         *self.death.lock() = Some((commits, death, true));
+    }
+
+    /// Sets whether the disk has reached the floor of free space.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// Whether the process did not come that far.
@@ -255,6 +275,13 @@ impl MetaStore for MortalMeta {
     }
 
     fn commit(&self, transaction: Transaction) -> PendingCommit {
+        let creates = transaction
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Put { .. }));
+        if self.full.load(Ordering::SeqCst) && creates && !transaction.takes_away {
+            return PendingCommit::ready(Err(CommitError::NoSpace));
+        }
         let died = || Err(CommitError::Failed("the process died".to_owned()));
         let mut planned = self.death.lock();
         match planned.take() {

@@ -76,17 +76,15 @@ impl KeyService {
         loop {
             let want = limit - entries.len();
             let range = (start.clone(), end.clone());
-            let (page, more) = self
-                .ports
-                .rows
-                .scan::<KeyRow>(Table::KMS_KEYS, range, want)?;
+            let (page, more) = self.scan_each::<KeyRow>(Table::KMS_KEYS, range, want)?;
             let last = page.last().map(|(row, _)| row.key.clone());
             for (row, record) in page {
                 let arn = keys::parse_key(&row.key).ok_or_else(damaged)?;
-                let key = Key::from_row(arn, record).ok_or_else(damaged)?;
-                // Those past their date are gone, though their rows may still be there.
-                if key.state(now).is_some() {
-                    entries.push(key.arn);
+                let key = record.ok().and_then(|it| Key::from_row(arn.clone(), it));
+                // Those past their date are gone, though their rows may still be there. One whose
+                // row is damaged is there: whoever uses it is told.
+                if key.is_none_or(|key| key.state(now).is_some()) {
+                    entries.push(arn);
                 }
             }
             let Some(last) = last.filter(|_| more) else {

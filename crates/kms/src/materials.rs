@@ -198,10 +198,14 @@ impl KeyService {
         opened: &OpenedKey,
         id: KeyMaterialId,
     ) -> Result<Arc<Material>, KmsError> {
+        let key = &opened.key;
+        // What is asked of memory runs where nothing may compute for long.
+        if self.is_resident() && key.spec.is_asymmetric() {
+            return Err(KmsError::NotInMemory);
+        }
         if let Some(material) = opened.material(id) {
             return Ok(material);
         }
-        let key = &opened.key;
         let Some(known) = key.material(id) else {
             return Err(KmsError::InvalidCiphertext);
         };

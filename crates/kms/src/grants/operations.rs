@@ -289,6 +289,7 @@ impl KeyService {
         }
         let (count, count_version) = self.grant_count(arn.id)?;
         let mut transaction = Transaction::new()
+            .taking_away()
             .expect(Table::KMS_GRANTS, row_key.clone(), Some(version))
             .delete(Table::KMS_GRANTS, row_key);
         transaction =

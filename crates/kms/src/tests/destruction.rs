@@ -172,3 +172,139 @@ fn uses_are_remembered_across_restarts() {
     assert_eq!(again.operation, "Encrypt");
     assert_eq!(again.at, strongroom_ports::Clock::now(&*world.clock));
 }
+
+#[test]
+fn a_full_disk_keeps_nobody_from_taking_away() {
+    let world = World::new();
+    let service = world.service();
+    let (arn, _) = furnished(&world);
+    let other = created(&service);
+    world.meta.set_full(true);
+    assert_eq!(enable(&service, &arn), Ok(()), "nothing changes");
+    disable(&service, &arn).unwrap();
+    assert_eq!(enable(&service, &arn), Err(KmsError::Unavailable));
+    assert!(service.create_key(&root(), defaults()).is_err());
+    let shreds = world.shreds.list().unwrap().len();
+    let key_id = arn.to_string();
+    let policy = crate::PutKeyPolicyInput {
+        key_id: key_id.clone(),
+        policy_name: None,
+        policy: format!("{} ", crate::fixture::POLICY),
+        bypass_policy_lockout_safety_check: false,
+    };
+    service.put_key_policy(&root(), policy).unwrap();
+    let listed = crate::ListGrantsInput {
+        limit: None,
+        marker: None,
+        key_id: key_id.clone(),
+        grant_id: None,
+        grantee_principal: None,
+    };
+    let grants = service.list_grants(&root(), listed).unwrap().entries;
+    let revoked = crate::RevokeGrantInput {
+        key_id,
+        grant_id: grants[0].grant_id.clone(),
+        dry_run: false,
+    };
+    service.revoke_grant(&root(), revoked).unwrap();
+    let alias_name = "alias/a".to_owned();
+    let deleted = crate::DeleteAliasInput { alias_name };
+    service.delete_alias(&root(), deleted).unwrap();
+    schedule(&service, &other, 7).unwrap();
+    cancel(&service, &other).unwrap();
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.advance_days(7);
+    let work = due(&service);
+    assert_eq!((work.keys_destroyed, work.shred_keys_destroyed), (1, 2));
+    assert_eq!(world.shreds.list().unwrap().len(), shreds - 2);
+}
+
+#[test]
+fn a_clock_that_is_ahead_at_the_start_destroys_nothing_for_a_day_of_running() {
+    let world = World::new();
+    let service = world.wary_service();
+    assert_eq!(due(&service), DueWork::default());
+    let arn = created(&service);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    schedule(&service, &arn, 7).unwrap();
+    assert_eq!(due(&service).postponed, 0);
+    // The machine starts again with a wrong clock.
+    world.clock.jump_days(8);
+    let service = world.wary_service();
+    assert!(matches!(
+        decrypt(&service, &ciphertext),
+        Err(KmsError::NotFound(_))
+    ));
+    let work = due(&service);
+    assert_eq!((work.keys_destroyed, work.postponed), (0, 1));
+    // Starting again is no shorter way, and no longer one.
+    world.clock.advance_seconds(23 * 60 * 60);
+    assert_eq!(due(&service).postponed, 1);
+    let service = world.wary_service();
+    assert_eq!(due(&service).postponed, 1);
+    // Set right in time, it has cost nothing.
+    world.clock.jump_back_days(8);
+    assert_eq!(
+        decrypt(&world.wary_service(), &ciphertext).err(),
+        Some(KmsError::InvalidState(format!(
+            "{arn} is pending deletion."
+        )))
+    );
+    world.clock.jump_days(8);
+    let service = world.wary_service();
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(60 * 60 - 1);
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(1);
+    assert_eq!(due(&service).keys_destroyed, 1);
+}
+
+#[test]
+fn who_vouches_for_the_clock_does_not_wait() {
+    let world = World::new();
+    let service = world.wary_service();
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.jump_days(8);
+    assert_eq!(due(&world.wary_service()).postponed, 1);
+    assert_eq!(due(&world.service()).keys_destroyed, 1);
+}
+
+#[test]
+fn a_start_soon_after_the_last_round_destroys_what_is_due() {
+    let world = World::new();
+    let service = world.wary_service();
+    due(&service);
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.advance_days(7);
+    service.note_time().unwrap();
+    world.clock.advance_seconds(60 * 60);
+    assert_eq!(due(&world.wary_service()).keys_destroyed, 1);
+}
+
+#[test]
+fn one_damaged_key_holds_up_neither_due_work_nor_listings() {
+    let world = World::new();
+    let service = world.service();
+    let mut keys: Vec<KeyArn> = (0..3).map(|_| created(&service)).collect();
+    keys.sort();
+    for arn in &keys {
+        schedule(&service, arn, 7).unwrap();
+    }
+    let row_key = crate::keys::key(&keys[0]);
+    let broken = strongroom_ports::Transaction::new().put(Table::KMS_KEYS, row_key, "broken");
+    service.ports.rows.meta.commit(broken).wait().unwrap();
+    let listed = service.list_keys(
+        &root(),
+        crate::ListKeysInput {
+            limit: None,
+            marker: None,
+        },
+    );
+    assert_eq!(listed.unwrap().entries, keys);
+    world.clock.advance_days(7);
+    let work = due(&service);
+    assert_eq!((work.failed, work.keys_destroyed), (1, 2));
+    assert_eq!(work.shred_keys_destroyed, 2);
+}

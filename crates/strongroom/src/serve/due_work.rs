@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strongroom_kms::{DueWork, KeyService};
 
-use super::background::Background;
+use super::background::{Background, Stuck};
 
 /// How long it rests between rounds. Dates of keys are days apart.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
@@ -16,8 +16,8 @@ const ROUND_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(kms: Arc<KeyService>) -> io::Result<Background> {
-    Background::start("due-work", move || {
+pub(super) fn start(kms: Arc<KeyService>, stuck: Stuck) -> io::Result<Background> {
+    Background::start("due-work", stuck, move || {
         match kms.run_due_work() {
             Ok(work) => report(work),
             Err(error) => {
