@@ -39,6 +39,8 @@ pub struct DueWork {
     pub keys_rotated: usize,
     /// Shred keys whose files are gone now.
     pub shred_keys_destroyed: usize,
+    /// Shred keys of which a bad copy was replaced.
+    pub shred_keys_repaired: usize,
     /// Last uses that were written.
     pub last_uses_written: usize,
     /// Destructions that wait, because the wall clock has jumped ahead.
@@ -72,6 +74,13 @@ impl KeyService {
         let keys_done = self.do_due_work_of_keys(may_destroy, &mut work);
         // Whatever is wrong with the keys: what is ordered is destroyed.
         self.destroy_all_doomed(&mut work)?;
+        match self.scrub_shreds() {
+            Ok(repaired) => work.shred_keys_repaired = repaired,
+            Err(error) => {
+                tracing::error!(%error, "shred keys cannot be verified");
+                work.failed += 1;
+            }
+        }
         keys_done?;
         Ok(work)
     }

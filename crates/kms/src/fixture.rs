@@ -304,28 +304,52 @@ impl MetaStore for MortalMeta {
 
 /// Shred keys in memory.
 #[derive(Default)]
-pub(crate) struct MemoryShreds(Mutex<BTreeMap<[u8; 16], Vec<u8>>>);
+pub(crate) struct MemoryShreds(Mutex<BTreeMap<[u8; 16], [Vec<u8>; 2]>>);
 
 impl MemoryShreds {
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
     }
+
+    /// Damages one of the two copies of each shred key.
+    pub(crate) fn damage(&self, copy: usize) {
+        for copies in self.0.lock().values_mut() {
+            copies[copy][0] ^= 1;
+        }
+    }
+
+    /// Whether both copies of all are alike.
+    pub(crate) fn are_whole(&self) -> bool {
+        self.0.lock().values().all(|[a, b]| a == b)
+    }
 }
 
 impl ShredStore for MemoryShreds {
     fn put(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
-        match self.0.lock().insert(id, content.to_vec()) {
+        match self
+            .0
+            .lock()
+            .insert(id, [content.to_vec(), content.to_vec()])
+        {
             None => Ok(()),
             Some(_) => Err(ShredError::Exists),
         }
     }
 
     fn get(&self, id: [u8; 16]) -> Result<Option<Vec<u8>>, ShredError> {
-        Ok(self.0.lock().get(&id).cloned())
+        Ok(self.0.lock().get(&id).map(|[first, _]| first.clone()))
     }
 
     fn get_copies(&self, id: [u8; 16]) -> Result<Vec<Vec<u8>>, ShredError> {
-        Ok(self.0.lock().get(&id).cloned().into_iter().collect())
+        let copies = self.0.lock().get(&id).cloned();
+        Ok(copies.into_iter().flatten().collect())
+    }
+
+    fn repair(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
+        if let Some(copies) = self.0.lock().get_mut(&id) {
+            *copies = [content.to_vec(), content.to_vec()];
+        }
+        Ok(())
     }
 
     fn destroy(&self, id: [u8; 16]) -> Result<(), ShredError> {

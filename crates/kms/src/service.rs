@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use strongroom_policy::Authorizer;
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table,
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub last_uses: LastUses,
     pub markers: Markers,
     pub clock_guard: ClockGuard,
+    /// Shred keys that this pass has not verified yet.
+    pub to_scrub: Mutex<Vec<[u8; 16]>>,
 }
 
 impl KeyService {
@@ -78,6 +81,7 @@ impl KeyService {
             last_uses: LastUses::default(),
             markers: Markers::new(&ports),
             clock_guard: ClockGuard::new(&*ports.clock),
+            to_scrub: Mutex::default(),
         });
         let resident = Self {
             ports: KeyServicePorts {

@@ -17,6 +17,7 @@ mod edge;
 mod error;
 mod read;
 mod shape;
+mod slow;
 mod write;
 
 pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run};

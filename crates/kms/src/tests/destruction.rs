@@ -308,3 +308,20 @@ fn one_damaged_key_holds_up_neither_due_work_nor_listings() {
     assert_eq!((work.failed, work.keys_destroyed), (1, 2));
     assert_eq!(work.shred_keys_destroyed, 2);
 }
+
+#[test]
+fn a_bad_copy_of_a_shred_key_is_replaced_by_its_use_and_by_due_work() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    world.shreds.damage(0);
+    assert_eq!(decrypt(&world.service(), &ciphertext).unwrap(), b"secret");
+    assert!(world.shreds.are_whole());
+    // The second copy is read by nobody else.
+    world.shreds.damage(1);
+    assert_eq!(due(&world.service()).shred_keys_repaired, 1);
+    assert!(world.shreds.are_whole());
+    assert_eq!(due(&world.service()).shred_keys_repaired, 0);
+    assert_eq!(decrypt(&world.service(), &ciphertext).unwrap(), b"secret");
+}

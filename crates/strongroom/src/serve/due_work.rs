@@ -35,6 +35,7 @@ fn report(work: DueWork) {
         materials_expired,
         keys_rotated,
         shred_keys_destroyed,
+        shred_keys_repaired,
         last_uses_written: _,
         postponed,
         failed,
@@ -44,6 +45,7 @@ fn report(work: DueWork) {
         ("materials_expired", materials_expired),
         ("keys_rotated", keys_rotated),
         ("shred_keys_destroyed", shred_keys_destroyed),
+        ("shred_keys_repaired", shred_keys_repaired),
         ("failed", failed),
     ];
     for (what, count) in done {
@@ -56,6 +58,7 @@ fn report(work: DueWork) {
             materials_expired,
             keys_rotated,
             shred_keys_destroyed,
+            shred_keys_repaired,
             failed,
             "due work of keys"
         );
