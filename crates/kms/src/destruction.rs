@@ -196,6 +196,7 @@ impl KeyService {
             self.commit(transaction, None, &[arn])?;
             Ok(true)
         })?;
+        self.forget_uses(arn.id);
         if removed {
             tracing::info!(key = %arn, "the key is destroyed");
             work.keys_destroyed += 1;

@@ -78,7 +78,11 @@ fn nothing_is_left_of_a_key_past_its_date() {
     assert_eq!(work.failed, 0);
     assert_eq!(rows(&world), before);
     assert_eq!(world.shreds.list().unwrap().len(), 1);
-    assert_eq!(decrypt(&service, &ciphertext), Err(gone));
+    // Not even that there was such a key.
+    assert!(matches!(
+        decrypt(&service, &ciphertext),
+        Err(KmsError::AccessDenied(_))
+    ));
     assert_eq!(state(&service, &living), KeyState::Enabled);
     // The name is free for another key, which opens nothing of the old one.
     let next = created(&service);
@@ -324,4 +328,63 @@ fn a_bad_copy_of_a_shred_key_is_replaced_by_its_use_and_by_due_work() {
     assert!(world.shreds.are_whole());
     assert_eq!(due(&world.service()).shred_keys_repaired, 0);
     assert_eq!(decrypt(&world.service(), &ciphertext).unwrap(), b"secret");
+}
+
+#[test]
+fn the_alias_of_a_key_past_its_date_is_free_before_the_key_is_destroyed() {
+    let world = World::new();
+    let service = world.service();
+    let old = created(&service);
+    alias(&service, "alias/a", &old).unwrap();
+    alias(&service, "alias/z", &old).unwrap();
+    schedule(&service, &old, 7).unwrap();
+    let listed = || {
+        let input = crate::ListAliasesInput {
+            key_id: None,
+            limit: Some(1),
+            marker: None,
+        };
+        let page = service.list_aliases(&root(), input).unwrap();
+        (page.entries[0].name.to_string(), page.next_marker.is_some())
+    };
+    let new = created(&service);
+    assert!(alias(&service, "alias/a", &new).is_err());
+    assert_eq!(listed(), ("alias/a".to_owned(), true));
+    world.clock.advance_days(7);
+    assert_eq!(listed(), ("alias/aws/s3".to_owned(), true));
+    alias(&service, "alias/a", &new).unwrap();
+    assert_eq!(listed(), ("alias/a".to_owned(), true));
+    assert_eq!(due(&service).keys_destroyed, 1);
+    assert_eq!(described(&service, "alias/a").unwrap().arn, new);
+    assert!(described(&service, "alias/z").is_err());
+}
+
+#[test]
+fn re_encryption_is_a_use_of_both_keys_and_destroyed_keys_leave_none() {
+    let world = World::new();
+    let service = world.service();
+    let (from, to) = (created(&service), created(&service));
+    let ciphertext = encrypt(&service, &from.to_string(), b"x").unwrap();
+    let input = crate::ReEncryptInput {
+        ciphertext_blob: Some(ciphertext),
+        source_encryption_context: context(&[("a", "1")]),
+        source_key_id: None,
+        destination_key_id: to.to_string(),
+        destination_encryption_context: context(&[]),
+        source_encryption_algorithm: None,
+        destination_encryption_algorithm: None,
+        grant_tokens: Vec::new(),
+        dry_run: false,
+        dry_run_modifiers: Vec::new(),
+    };
+    service.re_encrypt(&root(), input).unwrap();
+    for key in [&from, &to] {
+        let last = service.last_use(key.id).unwrap().unwrap();
+        assert_eq!(last.operation, "ReEncrypt");
+    }
+    schedule(&service, &from, 7).unwrap();
+    world.clock.advance_days(7);
+    due(&service);
+    service.flush_last_uses().unwrap();
+    assert_eq!(world.rows(Table::KMS_LAST_USAGE), 1);
 }
