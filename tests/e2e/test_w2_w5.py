@@ -171,7 +171,7 @@ def test_keys_die_when_their_time_has_come(make_server, tmp_path):
     library = subprocess.run([shifted, "-f", "+0d", "printenv", "LD_PRELOAD"], capture_output=True, text=True)
     os.environ["LD_PRELOAD"], os.environ["FAKETIME"] = library.stdout.strip(), "+8d"
     try:
-        server.start()
+        server.start("--danger-trust-clock")
     finally:
         del os.environ["LD_PRELOAD"], os.environ["FAKETIME"]
     script = """

@@ -99,6 +99,7 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         entropy: entropy.clone(),
     };
     let options = KeyServiceOptions {
+        danger_trust_clock: false,
         region: region.clone(),
     };
     let credential = Credential {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use strongroom_policy::{AccessRequest, Conditions, Resource};
 use strongroom_ports::Table;
-use strongroom_types::kms::{AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier};
+use strongroom_types::kms::{
+    AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier, KeyManager,
+};
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::cache::OpenedKey;
@@ -108,6 +110,8 @@ impl KeyService {
     ) -> Result<Arc<OpenedKey>, KmsError> {
         let Named { arn, alias } = named;
         let foreign = caller.principal.account() != Some(arn.account);
+        // Before anything else: who may not use a key must not learn by a bad token that it is there.
+        self.check_grant_tokens(ask.grant_tokens)?;
         let opened = self
             .opened_key(arn)?
             .filter(|opened| opened.key.state(self.now()).is_some());
@@ -118,8 +122,11 @@ impl KeyService {
                 states::does_not_exist(arn)
             });
         };
-        self.check_grant_tokens(ask.grant_tokens)?;
         let key = &opened.key;
+        if key.manager == KeyManager::Aws && !self.is_of_asking_service(caller, arn)? {
+            let action = ask.operation.action();
+            return Err(no_resource_policy(caller, action, &arn.to_string()));
+        }
         let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
         let grants = StoredGrants::of(self, arn.id);
         let resource = Resource::Key {

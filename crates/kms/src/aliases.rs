@@ -58,7 +58,13 @@ impl KeyService {
         until_undisturbed(|| {
             self.authorize_alias(caller, operation, &alias)?;
             let opened = self.admit_named(caller, &target, &Ask::plain(operation))?;
-            if self.find_alias(&alias)?.is_some() {
+            let found = self.find_alias(&alias)?;
+            // One of a key that is gone is gone, though its row may still be there.
+            let gone = match &found {
+                Some(found) => self.is_gone(&alias, &found.row)?,
+                None => true,
+            };
+            if !gone {
                 return Err(KmsError::AlreadyExists(format!(
                     "An alias with the name {alias} already exists"
                 )));
@@ -70,11 +76,15 @@ impl KeyService {
                 created_millis: now,
                 updated_millis: now,
             };
-            let transaction = expect_key(Transaction::new(), &opened).expect(
+            let mut transaction = expect_key(Transaction::new(), &opened).expect(
                 Table::KMS_ALIASES,
                 self.alias_row_key(&alias),
-                None,
+                found.as_ref().map(|found| found.version),
             );
+            if let Some(found) = &found {
+                let row_key = keys::key_alias(found.key(), &alias.name);
+                transaction = transaction.delete(Table::KMS_KEY_ALIASES, row_key);
+            }
             let transaction = self.put_alias(transaction, alias.account, &alias.name, &row)?;
             self.commit(transaction, Some(asked), &[])
         })
@@ -161,6 +171,7 @@ impl KeyService {
             };
             let row_key = self.alias_row_key(&alias);
             let transaction = Transaction::new()
+                .taking_away()
                 .expect(Table::KMS_ALIASES, row_key.clone(), Some(found.version))
                 .delete(Table::KMS_ALIASES, row_key)
                 .delete(
@@ -207,18 +218,28 @@ impl KeyService {
         let markers = &self.shared.markers;
         let last = markers.open(listing.as_bytes(), marker)?;
         let (first, end) = keys::aliases_of(account, &self.options.region);
-        let start = last
+        let mut start = last
             .as_ref()
             .map_or(first.clone(), |last| keys::behind(last).max(first));
-        // One more than is shown, to know whether there is more.
-        let (page, _) =
-            self.ports
-                .rows
-                .scan::<AliasRow>(Table::KMS_ALIASES, (start, end), limit + 1)?;
         let mut entries = Vec::new();
-        for (row, record) in page {
-            let name = keys::parse_alias(&row.key).ok_or_else(damaged)?;
-            entries.push(self.entry(account, name, Some(&record)));
+        // One more than is shown, to know whether there is more.
+        while entries.len() <= limit {
+            let (page, more) = self.ports.rows.scan::<AliasRow>(
+                Table::KMS_ALIASES,
+                (start.clone(), end.clone()),
+                limit + 1 - entries.len(),
+            )?;
+            let next = page.last().map(|(row, _)| keys::behind(&row.key));
+            for (row, record) in page {
+                let name = keys::parse_alias(&row.key).ok_or_else(damaged)?;
+                if !self.is_gone(&self.alias_arn(account, name.clone()), &record)? {
+                    entries.push(self.entry(account, name, Some(&record)));
+                }
+            }
+            match next {
+                Some(next) if more => start = next,
+                _ => break,
+            }
         }
         for name in MANAGED_SERVICES.iter().filter_map(|it| it.alias()) {
             let row_key = keys::alias(account, &self.options.region, &name);
@@ -330,6 +351,18 @@ impl KeyService {
             Err(error) if error == gone => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the key of an alias is gone, or past its date.
+    fn is_gone(&self, alias: &AliasArn, row: &AliasRow) -> Result<bool, KmsError> {
+        let arn = self.arn(alias.account, KeyId::from_bytes(row.key));
+        let now = self.now();
+        let opened = match self.opened_key(&arn) {
+            // It is there; who uses it is told.
+            Err(KmsError::Damaged) => return Ok(false),
+            opened => opened?,
+        };
+        Ok(opened.is_none_or(|opened| opened.key.state(now).is_none()))
     }
 
     fn find_alias(&self, alias: &AliasArn) -> Result<Option<Found>, KmsError> {

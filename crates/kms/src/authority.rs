@@ -133,7 +133,16 @@ impl KeyService {
         ask: &Ask<'_>,
     ) -> Result<Named, KmsError> {
         match key {
-            KeyReference::Named(key_id) => self.resolve(caller, key_id, ask.operation),
+            // By its alias, a service's own managed key is made by its first use as without a name.
+            KeyReference::Named(key_id) => {
+                let account = Self::account_of(caller, ask.operation.action())?;
+                match self.managed_by_alias(account, key_id) {
+                    Some(service) if ManagedService::asking(caller) == Some(service) => {
+                        self.managed_key(caller, account, service, ask)
+                    }
+                    _ => self.resolve(caller, key_id, ask.operation),
+                }
+            }
             KeyReference::AwsManaged => {
                 let account = Self::account_of(caller, ask.operation.action())?;
                 let service = ManagedService::asking(caller).ok_or_else(|| {

@@ -11,12 +11,8 @@
 //! leaves work to do again. A shred key is destroyed only after the commit that removed the last row
 //! that needs it, so a key that lives never loses one.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use parking_lot::Mutex;
-use strongroom_ports::{Clock, Table, Transaction};
-use strongroom_types::Timestamp;
+use strongroom_ports::{Table, Transaction};
 use strongroom_types::kms::KeyArn;
 
 use crate::contention::until_undisturbed;
@@ -27,10 +23,6 @@ use crate::rows::{AliasRow, DoomedShredRow, GrantRow, KeyAliasRow, KeyRow};
 use crate::service::damaged;
 use crate::{KeyService, KmsError, keys};
 
-/// A wall clock that is ahead of the monotonic one by more than this has jumped.
-const JUMP: Duration = Duration::from_secs(5 * 60);
-/// How long after a jump nothing is destroyed.
-const QUARANTINE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys read at once.
 const PAGE_ROWS: usize = 200;
 /// Rows of one transaction.
@@ -47,6 +39,8 @@ pub struct DueWork {
     pub keys_rotated: usize,
     /// Shred keys whose files are gone now.
     pub shred_keys_destroyed: usize,
+    /// Shred keys of which a bad copy was replaced.
+    pub shred_keys_repaired: usize,
     /// Last uses that were written.
     pub last_uses_written: usize,
     /// Destructions that wait, because the wall clock has jumped ahead.
@@ -63,8 +57,12 @@ impl KeyService {
     ///
     /// [`KmsError`], if the store cannot be read at all. What was done before stays done.
     pub fn run_due_work(&self) -> Result<DueWork, KmsError> {
-        let may_destroy = self.shared.clock_guard.may_destroy(&*self.ports.clock);
+        let may_destroy = self.clock_is_believed();
         let mut work = DueWork::default();
+        if let Err(error) = self.note_time() {
+            tracing::error!(%error, "the time of this round cannot be written");
+            work.failed += 1;
+        }
         match self.flush_last_uses() {
             Ok(written) => work.last_uses_written = written,
             // Where the disk is full there is still much to destroy.
@@ -73,18 +71,33 @@ impl KeyService {
                 work.failed += 1;
             }
         }
+        let keys_done = self.do_due_work_of_keys(may_destroy, &mut work);
+        // Whatever is wrong with the keys: what is ordered is destroyed.
+        self.destroy_all_doomed(&mut work)?;
+        match self.scrub_shreds() {
+            Ok(repaired) => work.shred_keys_repaired = repaired,
+            Err(error) => {
+                tracing::error!(%error, "shred keys cannot be verified");
+                work.failed += 1;
+            }
+        }
+        keys_done?;
+        Ok(work)
+    }
+
+    fn do_due_work_of_keys(&self, may_destroy: bool, work: &mut DueWork) -> Result<(), KmsError> {
         let mut start = Bytes::new();
         loop {
             let (page, more) =
-                self.ports
-                    .rows
-                    .scan::<KeyRow>(Table::KMS_KEYS, (start, None), PAGE_ROWS)?;
+                self.scan_each::<KeyRow>(Table::KMS_KEYS, (start, None), PAGE_ROWS)?;
             let last = page.last().map(|(row, _)| keys::behind(&row.key));
             for (row, record) in page {
-                let key = keys::parse_key(&row.key).and_then(|arn| Key::from_row(arn, record));
-                let done = key
-                    .ok_or_else(damaged)
-                    .and_then(|key| self.do_due_work_of(&key, may_destroy, &mut work));
+                let done = record
+                    .and_then(|record| {
+                        let arn = keys::parse_key(&row.key).ok_or_else(damaged)?;
+                        Key::from_row(arn, record).ok_or_else(damaged)
+                    })
+                    .and_then(|key| self.do_due_work_of(&key, may_destroy, work));
                 // One key that cannot be worked on must not hold up the others.
                 if let Err(error) = done {
                     tracing::error!(%error, "due work of a key failed");
@@ -93,11 +106,9 @@ impl KeyService {
             }
             match last {
                 Some(next) if more => start = next,
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        self.destroy_all_doomed(&mut work)?;
-        Ok(work)
     }
 
     fn do_due_work_of(
@@ -151,7 +162,7 @@ impl KeyService {
             };
             let transaction =
                 Transaction::new().expect(Table::KMS_KEYS, keys::key(arn), Some(opened.version));
-            let transaction = self.put_key(transaction, &key)?;
+            let transaction = self.put_key(transaction, &key)?.taking_away();
             self.commit(transaction, None, &[arn])?;
             tracing::info!(key = %arn, "the key is being destroyed");
             Ok(true)
@@ -168,6 +179,7 @@ impl KeyService {
             };
             let row_key = keys::key(arn);
             let mut transaction = Transaction::new()
+                .taking_away()
                 .expect(Table::KMS_KEYS, row_key.clone(), Some(opened.version))
                 .delete(Table::KMS_KEYS, row_key)
                 .delete(Table::KMS_LAST_USAGE, keys::last_usage(arn.id))
@@ -184,6 +196,7 @@ impl KeyService {
             self.commit(transaction, None, &[arn])?;
             Ok(true)
         })?;
+        self.forget_uses(arn.id);
         if removed {
             tracing::info!(key = %arn, "the key is destroyed");
             work.keys_destroyed += 1;
@@ -248,15 +261,15 @@ impl KeyService {
     fn destroy_all_doomed(&self, work: &mut DueWork) -> Result<(), KmsError> {
         let (mut start, end) = keys::doomed_shreds();
         loop {
-            let (page, more) = self.ports.rows.scan::<DoomedShredRow>(
+            let (page, more) = self.scan_each::<DoomedShredRow>(
                 Table::KMS_MATERIALS,
                 (start, end.clone()),
                 PAGE_ROWS,
             )?;
             let last = page.last().map(|(row, _)| keys::behind(&row.key));
-            for (row, _) in page {
-                let done = keys::parse_doomed_shred(&row.key)
-                    .ok_or_else(damaged)
+            for (row, record) in page {
+                let done = record
+                    .and_then(|_| keys::parse_doomed_shred(&row.key).ok_or_else(damaged))
                     .and_then(|shred| self.destroy_doomed(shred));
                 match done {
                     Ok(()) => work.shred_keys_destroyed += 1,
@@ -271,56 +284,5 @@ impl KeyService {
                 _ => return Ok(()),
             }
         }
-    }
-}
-
-/// Notices when the wall clock jumps ahead, so that a wrong clock destroys nothing.
-pub(crate) struct ClockGuard(Mutex<Guard>);
-
-struct Guard {
-    /// Both clocks at one moment: the start, or the last jump.
-    wall: Timestamp,
-    monotonic: Duration,
-    /// Until when, by the monotonic clock, nothing is destroyed.
-    quarantined_until: Duration,
-}
-
-impl ClockGuard {
-    pub(crate) fn new(clock: &dyn Clock) -> Self {
-        Self(Mutex::new(Guard {
-            wall: clock.now(),
-            monotonic: clock.monotonic(),
-            quarantined_until: Duration::ZERO,
-        }))
-    }
-
-    /// Whether the wall clock can be believed so far that what it says is due may be destroyed.
-    ///
-    /// A clock that was set ahead since the last look is not believed for a day: time for somebody
-    /// to notice. What is past its date cannot be used either way.
-    fn may_destroy(&self, clock: &dyn Clock) -> bool {
-        let mut guard = self.0.lock();
-        let (wall, monotonic) = (clock.now(), clock.monotonic());
-        let wall_progress =
-            Duration::from_millis(wall.as_millis().saturating_sub(guard.wall.as_millis()));
-        let progress = monotonic.saturating_sub(guard.monotonic);
-        if wall_progress > progress + JUMP {
-            let ahead_seconds = wall_progress.saturating_sub(progress).as_secs();
-            tracing::error!(
-                ahead_seconds,
-                "the wall clock has jumped ahead: no key is destroyed for 24 hours"
-            );
-            metrics::counter!("strongroom_kms_clock_jumps_total").increment(1);
-            *guard = Guard {
-                wall,
-                monotonic,
-                quarantined_until: monotonic + QUARANTINE,
-            };
-        } else if wall_progress + JUMP < progress {
-            // Set back: from here on a jump ahead is measured anew.
-            guard.wall = wall;
-            guard.monotonic = monotonic;
-        }
-        monotonic >= guard.quarantined_until
     }
 }

@@ -177,6 +177,7 @@ impl KeyService {
         let key_of = |it: &(Decrypted, Encrypted, Option<KeyMaterialId>)| Some(it.1.key.id);
         let (decrypted, encrypted, destination_key_material_id) =
             self.record_use("ReEncrypt", caller, key_of, outcome)?;
+        self.remember_use("ReEncrypt", caller, decrypted.opened.key.arn.id);
         Ok(ReEncryptOutput {
             ciphertext_blob: encrypted.ciphertext,
             source_key_id: decrypted.opened.key.arn.clone(),
@@ -429,7 +430,12 @@ impl KeyService {
         let row_key = keys::material(blob.key_id(), blob.material_id());
         let row = self.read::<MaterialRow>(Table::KMS_MATERIALS, &row_key)?;
         let Some((row, _)) = row else {
-            return Ok(own.into());
+            // A service decrypts what it was given itself, and may tell that the key is gone. Anybody
+            // else gets the answer for keys of others: whether an id is taken, is not told.
+            return match caller.via_service {
+                Some(_) => Ok(own.into()),
+                None => Err(KmsError::AccessDenied(NOT_YOURS.to_owned())),
+            };
         };
         if row.region != self.options.region.as_str() {
             return Ok(own.into());

@@ -184,6 +184,8 @@ impl From<KmsError> for KeyError {
             KmsError::InvalidKeyUsage(text) => Self::InvalidKeyUsage(text),
             KmsError::IncorrectKey | KmsError::InvalidCiphertext => Self::InvalidCiphertext,
             KmsError::NotInMemory => Self::NotInMemory,
+            KmsError::Contention => Self::Throttled,
+            KmsError::Damaged => Self::Damaged,
             KmsError::AlreadyExists(_)
             | KmsError::Conflict(_)
             | KmsError::DryRun
@@ -201,8 +203,6 @@ impl From<KmsError> for KeyError {
             | KmsError::Tag(_)
             | KmsError::UnsupportedOperation(_)
             | KmsError::Validation(_)
-            | KmsError::Damaged
-            | KmsError::Contention
             | KmsError::Unavailable => Self::Unavailable,
         }
     }

@@ -13,6 +13,7 @@ use strongroom_policy::RootOnly;
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, CommitSequence, Committed, Entropy, MetaError,
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
+    Write,
 };
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::{ConflictRule, MemoryMeta};
@@ -69,8 +70,17 @@ impl World {
         }
     }
 
-    /// A service that remembers nothing: the process has started.
+    /// A service that remembers nothing: the process has started, and its clock is right.
     pub(crate) fn service(&self) -> KeyService {
+        self.start(true)
+    }
+
+    /// As [`World::service`], of a process that compares its clock with the last run.
+    pub(crate) fn wary_service(&self) -> KeyService {
+        self.start(false)
+    }
+
+    fn start(&self, danger_trust_clock: bool) -> KeyService {
         let entropy: Arc<dyn Entropy> = Arc::clone(&self.entropy) as _;
         let ports = KeyServicePorts {
             rows: SealedRows {
@@ -85,7 +95,11 @@ impl World {
             entropy,
         };
         let region = Region::parse("us-east-1").unwrap();
-        KeyService::new(ports, KeyServiceOptions { region })
+        let options = KeyServiceOptions {
+            region,
+            danger_trust_clock,
+        };
+        KeyService::new(ports, options)
     }
 
     /// Makes a key, in the state that CreateKey leaves it in.
@@ -210,6 +224,7 @@ pub(crate) struct MortalMeta {
     meta: MemoryMeta,
     death: Mutex<Option<(usize, Death, bool)>>,
     dead: AtomicBool,
+    full: AtomicBool,
 }
 
 impl MortalMeta {
@@ -222,6 +237,11 @@ impl MortalMeta {
     /// until [`MortalMeta::revive`].
     pub(crate) fn die_after_commits(&self, commits: usize, death: Death) {
         *self.death.lock() = Some((commits, death, true));
+    }
+
+    /// Sets whether the disk has reached the floor of free space.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// Whether the process did not come that far.
@@ -255,6 +275,13 @@ impl MetaStore for MortalMeta {
     }
 
     fn commit(&self, transaction: Transaction) -> PendingCommit {
+        let creates = transaction
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Put { .. }));
+        if self.full.load(Ordering::SeqCst) && creates && !transaction.takes_away {
+            return PendingCommit::ready(Err(CommitError::NoSpace));
+        }
         let died = || Err(CommitError::Failed("the process died".to_owned()));
         let mut planned = self.death.lock();
         match planned.take() {
@@ -277,28 +304,52 @@ impl MetaStore for MortalMeta {
 
 /// Shred keys in memory.
 #[derive(Default)]
-pub(crate) struct MemoryShreds(Mutex<BTreeMap<[u8; 16], Vec<u8>>>);
+pub(crate) struct MemoryShreds(Mutex<BTreeMap<[u8; 16], [Vec<u8>; 2]>>);
 
 impl MemoryShreds {
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
     }
+
+    /// Damages one of the two copies of each shred key.
+    pub(crate) fn damage(&self, copy: usize) {
+        for copies in self.0.lock().values_mut() {
+            copies[copy][0] ^= 1;
+        }
+    }
+
+    /// Whether both copies of all are alike.
+    pub(crate) fn are_whole(&self) -> bool {
+        self.0.lock().values().all(|[a, b]| a == b)
+    }
 }
 
 impl ShredStore for MemoryShreds {
     fn put(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
-        match self.0.lock().insert(id, content.to_vec()) {
+        match self
+            .0
+            .lock()
+            .insert(id, [content.to_vec(), content.to_vec()])
+        {
             None => Ok(()),
             Some(_) => Err(ShredError::Exists),
         }
     }
 
     fn get(&self, id: [u8; 16]) -> Result<Option<Vec<u8>>, ShredError> {
-        Ok(self.0.lock().get(&id).cloned())
+        Ok(self.0.lock().get(&id).map(|[first, _]| first.clone()))
     }
 
     fn get_copies(&self, id: [u8; 16]) -> Result<Vec<Vec<u8>>, ShredError> {
-        Ok(self.0.lock().get(&id).cloned().into_iter().collect())
+        let copies = self.0.lock().get(&id).cloned();
+        Ok(copies.into_iter().flatten().collect())
+    }
+
+    fn repair(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
+        if let Some(copies) = self.0.lock().get_mut(&id) {
+            *copies = [content.to_vec(), content.to_vec()];
+        }
+        Ok(())
     }
 
     fn destroy(&self, id: [u8; 16]) -> Result<(), ShredError> {

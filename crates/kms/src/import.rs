@@ -254,7 +254,7 @@ impl KeyService {
         asked: Option<Asked<'_>>,
     ) -> Result<usize, KmsError> {
         let mut key = opened.key.clone();
-        let mut transaction = expect_unchanged(opened);
+        let mut transaction = expect_unchanged(opened).taking_away();
         let mut doomed = Vec::new();
         for material in &opened.key.materials {
             let present = material.import.as_ref().is_some_and(|it| it.present);

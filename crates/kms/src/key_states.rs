@@ -8,7 +8,6 @@ use strongroom_types::kms::{KeyArn, KeyState};
 
 use crate::access::Ask;
 use crate::key::{Key, Lifecycle};
-use crate::managed::ManagedService;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rotation::after_days;
@@ -39,13 +38,7 @@ impl KeyService {
             ..Ask::plain(Operation::DescribeKey)
         };
         let account = Self::account_of(caller, ask.operation.action())?;
-        // By its name or, in the caller's own account, by its ARN.
-        let own_aliases = format!("arn:aws:kms:{}:{account}:", self.options.region);
-        let alias = input
-            .key_id
-            .strip_prefix(&own_aliases)
-            .unwrap_or(&input.key_id);
-        let named = match ManagedService::of_alias(alias) {
+        let named = match self.managed_by_alias(account, &input.key_id) {
             Some(service) => self.managed_key(caller, account, service, &ask)?,
             None => self.resolve(caller, &input.key_id, ask.operation)?,
         };
@@ -76,17 +69,15 @@ impl KeyService {
         loop {
             let want = limit - entries.len();
             let range = (start.clone(), end.clone());
-            let (page, more) = self
-                .ports
-                .rows
-                .scan::<KeyRow>(Table::KMS_KEYS, range, want)?;
+            let (page, more) = self.scan_each::<KeyRow>(Table::KMS_KEYS, range, want)?;
             let last = page.last().map(|(row, _)| row.key.clone());
             for (row, record) in page {
                 let arn = keys::parse_key(&row.key).ok_or_else(damaged)?;
-                let key = Key::from_row(arn, record).ok_or_else(damaged)?;
-                // Those past their date are gone, though their rows may still be there.
-                if key.state(now).is_some() {
-                    entries.push(key.arn);
+                let key = record.ok().and_then(|it| Key::from_row(arn.clone(), it));
+                // Those past their date are gone, though their rows may still be there. One whose
+                // row is damaged is there: whoever uses it is told.
+                if key.is_none_or(|key| key.state(now).is_some()) {
+                    entries.push(arn);
                 }
             }
             let Some(last) = last.filter(|_| more) else {
@@ -192,8 +183,13 @@ impl KeyService {
         input: CancelKeyDeletionInput,
     ) -> Result<CancelKeyDeletionOutput, KmsError> {
         let ask = Ask::plain(Operation::CancelKeyDeletion);
+        let now = self.now();
         let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Disabled;
+            // What waits for its material is usable once it has it: nobody disabled it.
+            if key.state(now) == Some(KeyState::PendingImport) {
+                key.lifecycle = Lifecycle::Enabled;
+            }
             Ok(())
         })?;
         Ok(CancelKeyDeletionOutput { key_id: key.arn })

@@ -22,6 +22,7 @@ mod aliases;
 mod asymmetric_use;
 mod authority;
 mod cache;
+mod clock_guard;
 mod contention;
 mod data_key_pairs;
 mod destruction;

@@ -63,6 +63,37 @@ impl ManagedService {
 }
 
 impl KeyService {
+    /// The service whose managed key a name means: by its alias, or by the alias's ARN in the
+    /// account.
+    pub(crate) fn managed_by_alias(
+        &self,
+        account: AccountId,
+        key_id: &str,
+    ) -> Option<ManagedService> {
+        let own_aliases = format!("arn:aws:kms:{}:{account}:", self.options.region);
+        ManagedService::of_alias(key_id.strip_prefix(&own_aliases).unwrap_or(key_id))
+    }
+
+    /// Whether an AWS managed key is that of the service that asks for the caller, if one does. The
+    /// alias, which nobody can change, says whose it is.
+    pub(crate) fn is_of_asking_service(
+        &self,
+        caller: &RequestContext,
+        arn: &KeyArn,
+    ) -> Result<bool, KmsError> {
+        let Some(principal) = caller.via_service.as_deref() else {
+            return Ok(true);
+        };
+        let Some(service) = ManagedService::asking(caller) else {
+            return Ok(false);
+        };
+        let expected = format!("{}.{}.amazonaws.com", service.name, self.options.region);
+        let name = service.alias().ok_or(KmsError::Unavailable)?;
+        let row_key = keys::alias(arn.account, &arn.region, &name);
+        let row = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)?;
+        Ok(expected == principal && row.is_some_and(|(row, _)| row.key == *arn.id.as_bytes()))
+    }
+
     /// The AWS managed key of a service in an account. If it is not there yet and `ask` would be
     /// allowed on it, it is made.
     ///

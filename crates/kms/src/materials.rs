@@ -14,6 +14,9 @@ use crate::rows::{DoomedShredRow, MaterialRow};
 use crate::service::damaged;
 use crate::{KeyService, KmsError, keys};
 
+/// Shred keys verified in a round of due work.
+const SCRUBBED_AT_ONCE: usize = 16;
+
 /// Opened material, by what it can do.
 pub(crate) enum Material {
     Symmetric(SymmetricMaterial),
@@ -198,10 +201,14 @@ impl KeyService {
         opened: &OpenedKey,
         id: KeyMaterialId,
     ) -> Result<Arc<Material>, KmsError> {
+        let key = &opened.key;
+        // What is asked of memory runs where nothing may compute for long.
+        if self.is_resident() && key.spec.is_asymmetric() {
+            return Err(KmsError::NotInMemory);
+        }
         if let Some(material) = opened.material(id) {
             return Ok(material);
         }
-        let key = &opened.key;
         let Some(known) = key.material(id) else {
             return Err(KmsError::InvalidCiphertext);
         };
@@ -255,13 +262,60 @@ impl KeyService {
         if let Ok(key) = ring.open_shred_key(id, &first) {
             return Ok(Some(key));
         }
-        tracing::error!(shred = %id, "a copy of a shred key does not verify");
-        self.ports
-            .shreds
-            .get_copies(*id.as_bytes())?
-            .iter()
-            .find_map(|copy| ring.open_shred_key(id, copy).ok())
-            .map_or_else(|| Err(damaged()), |key| Ok(Some(key)))
+        let (key, _) = self.verify_shred(id)?;
+        key.map_or_else(|| Err(damaged()), |key| Ok(Some(key)))
+    }
+
+    /// Looks at every copy of a shred key and repairs those that do not verify, if one does. That
+    /// key, if there is one, and whether something was repaired.
+    pub(crate) fn verify_shred(&self, id: ShredId) -> Result<(Option<ShredKey>, bool), KmsError> {
+        let ring = self.ports.rows.custody.ring();
+        let copies = self.ports.shreds.get_copies(*id.as_bytes())?;
+        let mut good = None;
+        let mut bad = 0;
+        for copy in &copies {
+            match ring.open_shred_key(id, copy) {
+                Ok(key) => good = good.or(Some((key, copy))),
+                Err(_) => bad += 1,
+            }
+        }
+        if bad > 0 {
+            tracing::error!(shred = %id, bad, repairable = good.is_some(), "copies of a shred key do not verify");
+            metrics::counter!("strongroom_integrity_events_total", "what" => "shred").increment(1);
+        }
+        let Some((key, content)) = good else {
+            return Ok((None, false));
+        };
+        if bad > 0 {
+            // A failure costs nothing but the second copy.
+            match self.ports.shreds.repair(*id.as_bytes(), content) {
+                Ok(()) => return Ok((Some(key), true)),
+                Err(error) => tracing::error!(%error, shred = %id, "a copy stays bad"),
+            }
+        }
+        Ok((Some(key), false))
+    }
+
+    /// Verifies a few shred keys, the next ones in each call, so that a copy that went bad is
+    /// replaced while the other one is good. How many were repaired.
+    pub(crate) fn scrub_shreds(&self) -> Result<usize, KmsError> {
+        let mut left = self.shared.to_scrub.lock();
+        if left.is_empty() {
+            *left = self.ports.shreds.list()?;
+        }
+        let keep = left.len().saturating_sub(SCRUBBED_AT_ONCE);
+        let next = left.split_off(keep);
+        drop(left);
+        let mut repaired = 0;
+        for id in next {
+            // This restores a copy that is missing.
+            if self.ports.shreds.get(id)?.is_none() {
+                continue;
+            }
+            let (_, was_repaired) = self.verify_shred(ShredId::from_bytes(id))?;
+            repaired += usize::from(was_repaired);
+        }
+        Ok(repaired)
     }
 }
 

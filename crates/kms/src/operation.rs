@@ -90,6 +90,25 @@ impl Operation {
         }
     }
 
+    /// Whether it takes something away and creates nothing: such operations work on a disk that is
+    /// full ([`strongroom_ports::Transaction::taking_away`]). Cancelling a deletion is one of them:
+    /// a key must not be lost because it could not be saved.
+    pub(crate) const fn takes_away(self) -> bool {
+        matches!(
+            self,
+            Self::CancelKeyDeletion
+                | Self::DeleteAlias
+                | Self::DeleteImportedKeyMaterial
+                | Self::DisableKey
+                | Self::DisableKeyRotation
+                | Self::PutKeyPolicy
+                | Self::RetireGrant
+                | Self::RevokeGrant
+                | Self::ScheduleKeyDeletion
+                | Self::UntagResource
+        )
+    }
+
     /// Whether `KeyId` may be an alias (spec 1.1): where the key is used, not managed.
     pub(crate) const fn takes_aliases(self) -> bool {
         self.required_usage().is_some() || matches!(self, Self::DescribeKey | Self::GetPublicKey)

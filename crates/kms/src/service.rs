@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use strongroom_policy::Authorizer;
 use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitError, Entropy, RowVersion, ShredStore, Table, Transaction,
-    VALUE_MAX_BYTES,
+    AuditEvent, AuditSink, Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table,
+    Transaction, VALUE_MAX_BYTES,
 };
 use strongroom_rows::{Record, SealedRows};
 use strongroom_types::kms::KeyArn;
@@ -14,8 +15,8 @@ use strongroom_types::{Region, RequestContext, Timestamp};
 
 use crate::access::Ask;
 use crate::cache::{OpenedKey, OpenedKeys};
+use crate::clock_guard::ClockGuard;
 use crate::contention::until_undisturbed;
-use crate::destruction::ClockGuard;
 use crate::key::Key;
 use crate::lease::Watches;
 use crate::markers::Markers;
@@ -45,6 +46,10 @@ pub struct KeyServicePorts {
 pub struct KeyServiceOptions {
     /// This server's region.
     pub region: Region,
+    /// Believes the clock at the start, however long after the last run that is, and destroys at
+    /// once what is past its date: a clock that is wrong destroys keys then. For tests with shifted
+    /// time, and for who looked at the clock.
+    pub danger_trust_clock: bool,
 }
 
 /// The key service. All methods take `&self`; share it in an `Arc`.
@@ -63,6 +68,8 @@ pub(crate) struct Shared {
     pub last_uses: LastUses,
     pub markers: Markers,
     pub clock_guard: ClockGuard,
+    /// Shred keys that this pass has not verified yet.
+    pub to_scrub: Mutex<Vec<[u8; 16]>>,
 }
 
 impl KeyService {
@@ -74,6 +81,7 @@ impl KeyService {
             last_uses: LastUses::default(),
             markers: Markers::new(&ports),
             clock_guard: ClockGuard::new(&*ports.clock),
+            to_scrub: Mutex::default(),
         });
         let resident = Self {
             ports: KeyServicePorts {
@@ -131,6 +139,27 @@ impl KeyService {
         key: &[u8],
     ) -> Result<Option<(R, RowVersion)>, KmsError> {
         Ok(self.ports.rows.read(table, key)?)
+    }
+
+    /// Reads a page of rows, each of which may be damaged without harm to the others.
+    pub(crate) fn scan_each<R: Record>(
+        &self,
+        table: Table,
+        (start, end): keys::Range,
+        limit: usize,
+    ) -> Result<EachRow<R>, KmsError> {
+        let page = self.ports.rows.meta.scan(&Scan {
+            table,
+            start,
+            end,
+            limit,
+            reverse: false,
+        })?;
+        let open = |row: Row| {
+            let record = self.ports.rows.open(table, &row.key, &row.value);
+            (row, record.map_err(KmsError::from))
+        };
+        Ok((page.rows.into_iter().map(open).collect(), page.more))
     }
 
     /// Adds the write of a record to `transaction`.
@@ -203,6 +232,7 @@ impl KeyService {
         asked: Asked<'_>,
         admit: impl Fn() -> Result<Arc<OpenedKey>, KmsError>,
         change: impl Fn(&mut Key) -> Result<(), KmsError>,
+        takes_away: bool,
     ) -> Result<Key, KmsError> {
         until_undisturbed(|| {
             let opened = admit()?;
@@ -216,7 +246,8 @@ impl KeyService {
                 keys::key(&key.arn),
                 Some(opened.version),
             );
-            let transaction = self.put_key(transaction, &key)?;
+            let mut transaction = self.put_key(transaction, &key)?;
+            transaction.takes_away = takes_away;
             self.commit(transaction, Some(asked), &[&key.arn])?;
             Ok(key)
         })
@@ -237,7 +268,8 @@ impl KeyService {
             event: ask.operation.called(),
             key: Some(&named.arn),
         };
-        self.change_key(asked, || self.admit_named(caller, &named, ask), change)
+        let admit = || self.admit_named(caller, &named, ask);
+        self.change_key(asked, admit, change, ask.operation.takes_away())
     }
 
     fn audit_row(&self, asked: Asked<'_>) -> Option<(Bytes, Bytes)> {
@@ -257,6 +289,9 @@ impl KeyService {
         })
     }
 }
+
+/// Rows, each with its record or why it does not open; and whether there are more.
+pub(crate) type EachRow<R> = (Vec<(Row, Result<R, KmsError>)>, bool);
 
 /// Who asked for a change, for the trail.
 #[derive(Clone, Copy)]

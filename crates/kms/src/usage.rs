@@ -55,10 +55,25 @@ impl KeyService {
         if let Ok(answer) = &outcome
             && let Some(key) = key(answer)
         {
-            let used = (operation, self.now(), *caller.request_id.as_bytes());
-            self.shared.last_uses.0.lock().insert(key, used);
+            self.remember_use(operation, caller, key);
         }
         outcome
+    }
+
+    /// Remembers the use of a key beside the one that [`KeyService::record_use`] remembers.
+    pub(crate) fn remember_use(
+        &self,
+        operation: &'static str,
+        caller: &RequestContext,
+        key: KeyId,
+    ) {
+        let used = (operation, self.now(), *caller.request_id.as_bytes());
+        self.shared.last_uses.0.lock().insert(key, used);
+    }
+
+    /// Forgets the uses of a key that is gone, so that none is written any more.
+    pub(crate) fn forget_uses(&self, key: KeyId) {
+        self.shared.last_uses.0.lock().remove(&key);
     }
 
     /// A key's last use, as far as it is known.

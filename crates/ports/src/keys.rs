@@ -72,8 +72,9 @@ pub trait LeaseCheck: Send + Sync {
 /// - Each call is decided anew for `caller`, who is the one that asked the calling service, with
 ///   [`RequestContext::via_service`] set by that service. Nothing is remembered from one decision to
 ///   the next.
-/// - A call that succeeded has left its record in the trail, if the trail is asked to hold it,
-///   before it returns ([`KeyAuthority::authorize`] leaves none: it is no cryptographic use).
+/// - Calls leave no record in the trail: it holds changes of keys, not their use. What counts uses
+///   is the figures and the keys' last use ([`KeyAuthority::authorize`] leaves none of these: it is
+///   no cryptographic use).
 /// - Calls may block on the disk: call from a worker thread. The `in_memory` ones do not, and
 ///   answer [`KeyError::NotInMemory`] where they would have to.
 pub trait KeyAuthority: Send + Sync {
@@ -167,9 +168,12 @@ pub enum KeyError {
     /// `ThrottlingException`.
     #[error("the key service is asked too often")]
     Throttled,
-    /// The key service cannot answer now: storage failed, or no audit record could be written.
+    /// The key service cannot answer now: storage failed.
     #[error("the key service is unavailable")]
     Unavailable,
+    /// What is stored of the key does not verify. The key service has counted it.
+    #[error("what is stored of the key does not verify")]
+    Damaged,
     /// Only memory was asked, and it does not know.
     #[error("the key is not in memory")]
     NotInMemory,

@@ -193,6 +193,8 @@ pub struct Transaction {
     pub conditions: Vec<Condition>,
     /// All are applied.
     pub writes: Vec<Write>,
+    /// See [`Transaction::taking_away`].
+    pub takes_away: bool,
 }
 
 impl Transaction {
@@ -237,6 +239,16 @@ impl Transaction {
         self
     }
 
+    /// Declares that the transaction takes something away (access, a key, material) and creates
+    /// nothing that anybody would keep: its puts replace rows, order a destruction or record who
+    /// asked. Such a transaction may use a small reserve below the floor of free space, because
+    /// revoking and destroying must work on a full disk. Never mark what creates.
+    #[must_use]
+    pub fn taking_away(mut self) -> Self {
+        self.takes_away = true;
+        self
+    }
+
     /// Inserts or replaces a row.
     #[must_use]
     pub fn put(mut self, table: Table, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
@@ -276,8 +288,9 @@ impl Transaction {
 ///   [`CommitError::TooLarge`].
 /// - **Space.** When the floor of free space is reached, commits fail with
 ///   [`CommitError::NoSpace`] except those that only delete rows, or beside that put only rows of
-///   [`Table::GARBAGE`] and [`Table::CURRENT`], as removing an object does; reads go on, and writes
-///   work again once there is space.
+///   [`Table::GARBAGE`] and [`Table::CURRENT`], as removing an object does, and those that are
+///   [`Transaction::taking_away`], until they have used up a reserve of half the floor; reads go
+///   on, and writes work again once there is space.
 /// - Calls may block the thread on the disk: call from a worker thread. Only [`PendingCommit`] may
 ///   be awaited from a task.
 pub trait MetaStore: Send + Sync {

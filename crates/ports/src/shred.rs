@@ -11,6 +11,8 @@
 /// - `get` gives the first copy that exists; if one is missing or unreadable the other is used, and
 ///   the lost one is restored. Whether the content verifies is for the caller to find out, who then
 ///   asks for `get_copies`.
+/// - `repair` makes every copy of what is kept under `id` the content that the caller verified. It
+///   brings nothing back: without any copy it does nothing.
 /// - `destroy` returns once both copies are overwritten and gone, durably. Destroying what does not
 ///   exist is no error.
 /// - Calls block on the disk: call from a worker thread.
@@ -35,6 +37,14 @@ pub trait ShredStore: Send + Sync {
     ///
     /// [`ShredError::Io`].
     fn get_copies(&self, id: [u8; 16]) -> Result<Vec<Vec<u8>>, ShredError>;
+
+    /// Replaces copies that are missing, unreadable or other than `content`, durably; for who found
+    /// a good copy beside a bad one.
+    ///
+    /// # Errors
+    ///
+    /// [`ShredError`]; the good copy stays.
+    fn repair(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError>;
 
     /// Destroys what is kept under `id`, for good.
     ///

@@ -11,7 +11,11 @@ use strongroom_ports::{
 ///
 /// [`CommitError::TooLarge`].
 pub(crate) fn check(transaction: &Transaction) -> Result<(), CommitError> {
-    let Transaction { conditions, writes } = transaction;
+    let Transaction {
+        conditions,
+        writes,
+        takes_away: _,
+    } = transaction;
     let mut total = 0_usize;
     let mut add = |len: usize, bound: usize| {
         total = total.saturating_add(len);

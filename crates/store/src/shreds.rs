@@ -181,6 +181,40 @@ impl ShredStore for FileShreds {
         Ok(copies)
     }
 
+    fn repair(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
+        check_len(content)?;
+        let name = name_of(id);
+        let _changing = self.changing.lock();
+        let mut any = false;
+        let mut bad = Vec::new();
+        for directory in COPIES {
+            match self.read_copy(directory, &name) {
+                Ok(Some(copy)) => {
+                    any = true;
+                    if copy != content {
+                        bad.push(directory);
+                    }
+                }
+                Ok(None) => bad.push(directory),
+                // It is there, and cannot be read.
+                Err(_) => {
+                    any = true;
+                    bad.push(directory);
+                }
+            }
+        }
+        // Without any it was destroyed, and stays so.
+        if !any {
+            return Ok(());
+        }
+        for directory in bad {
+            self.write_copy(directory, &name, content)
+                .map_err(|error| failed(&error))?;
+            tracing::warn!(directory, name, "a bad copy of a shred key is repaired");
+        }
+        Ok(())
+    }
+
     fn destroy(&self, id: [u8; 16]) -> Result<(), ShredError> {
         let _changing = self.changing.lock();
         self.destroy_copies(&name_of(id))
@@ -272,6 +306,13 @@ impl ShredStore for MemoryShreds {
         Ok(self.kept.lock().get(&id).cloned().into_iter().collect())
     }
 
+    fn repair(&self, id: [u8; 16], content: &[u8]) -> Result<(), ShredError> {
+        if let Some(kept) = self.kept.lock().get_mut(&id) {
+            *kept = content.to_vec();
+        }
+        Ok(())
+    }
+
     fn destroy(&self, id: [u8; 16]) -> Result<(), ShredError> {
         self.kept.lock().remove(&id);
         Ok(())
@@ -312,6 +353,20 @@ mod tests {
         open(&disk).put(ID, SECRET).unwrap();
         disk.crash(Crash::DropUnsynced);
         assert_eq!(open(&disk).get_copies(ID).unwrap(), [SECRET, SECRET]);
+    }
+
+    #[test]
+    fn a_copy_that_is_other_than_it_should_be_is_repaired_for_good() {
+        for bad in COPIES {
+            let disk = SimDisk::new();
+            let shreds = open(&disk);
+            shreds.put(ID, SECRET).unwrap();
+            disk.open(&path(bad)).unwrap().write_at(3, b"?").unwrap();
+            assert_ne!(shreds.get_copies(ID).unwrap(), [SECRET, SECRET]);
+            shreds.repair(ID, SECRET).unwrap();
+            disk.crash(Crash::DropUnsynced);
+            assert_eq!(open(&disk).get_copies(ID).unwrap(), [SECRET, SECRET]);
+        }
     }
 
     #[test]

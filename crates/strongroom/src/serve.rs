@@ -26,6 +26,7 @@ use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
+use self::background::Stuck;
 use self::reencryption::ReEncryption;
 use self::running::Running;
 use crate::account::{Account, Accounts};
@@ -193,6 +194,7 @@ fn assemble(
     };
     let key_options = KeyServiceOptions {
         region: account.region.clone(),
+        danger_trust_clock: settings.danger_trust_clock,
     };
     let kms = Arc::new(KeyService::new(key_ports, key_options));
     let ports = S3Ports {
@@ -259,7 +261,8 @@ async fn serve(
             "",
         )
     })?;
-    let server = listen(settings, &parts, shutdown.clone()).await?;
+    let stuck = Stuck::default();
+    let server = listen(settings, &parts, shutdown.clone(), stuck.clone()).await?;
     let (http, https) = (
         first(server.http_addresses()),
         first(server.https_addresses()),
@@ -290,9 +293,10 @@ async fn serve(
         .map_err(|error| admin_failure(&error))?;
     reload_on_hangup(server.tls(), log);
     tokio::spawn(keep_metrics(parts.metrics.clone()));
-    let collector = collector::start(parts.s3.clone(), parts.meta.clone())
+    let collector = collector::start(parts.s3.clone(), parts.meta.clone(), stuck.clone())
         .map_err(|error| admin_failure(&error))?;
-    let due_work = due_work::start(parts.kms.clone()).map_err(|error| admin_failure(&error))?;
+    let due_work =
+        due_work::start(parts.kms.clone(), stuck).map_err(|error| admin_failure(&error))?;
 
     let handler = edge::handler(settings, &parts);
     first_start::greet(settings, &parts.account, http, https)?;
@@ -305,11 +309,19 @@ async fn serve(
     server.run(handler, shutdown).await;
     drop(collector);
     drop(due_work);
+    if let Err(error) = parts.kms.note_time() {
+        tracing::warn!(%error, "the time of the end is not written");
+    }
     drop(admin);
     Ok(())
 }
 
-async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Result<Server, Failure> {
+async fn listen(
+    settings: &Settings,
+    parts: &Parts,
+    shutdown: Shutdown,
+    stuck: Stuck,
+) -> Result<Server, Failure> {
     let is_stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(flip(shutdown, is_stopping.clone()));
     let (meta, metrics) = (parts.meta.clone(), parts.metrics.clone());
@@ -317,6 +329,9 @@ async fn listen(settings: &Settings, parts: &Parts, shutdown: Shutdown) -> Resul
         ready: Arc::new(move || match meta.stopped() {
             _ if is_stopping.load(Ordering::Acquire) => Err("stopping".to_owned()),
             Some(reason) => Err(format!("the metadata store takes no commits: {reason}")),
+            None if stuck.any() => {
+                Err("a thread in the background panics again and again; see the log".to_owned())
+            }
             None => Ok(()),
         }),
         metrics: Arc::new(move || metrics.render()),

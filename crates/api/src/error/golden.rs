@@ -142,7 +142,7 @@ fn encryption_errors() -> Vec<SseError> {
 }
 
 /// The enum grows elsewhere: whatever is added is answered as a key service that does not answer.
-fn key_errors() -> [KeyError; 8] {
+fn key_errors() -> [KeyError; 9] {
     let text = || "KMS says why.".to_owned();
     [
         KeyError::NotFound(text()),
@@ -151,6 +151,7 @@ fn key_errors() -> [KeyError; 8] {
         KeyError::InvalidKeyUsage(text()),
         KeyError::AccessDenied(text()),
         KeyError::InvalidCiphertext,
+        KeyError::Damaged,
         KeyError::Throttled,
         KeyError::Unavailable,
     ]

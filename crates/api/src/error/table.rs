@@ -430,7 +430,7 @@ fn kms(error: &KeyError) -> ErrorAnswer {
             "SlowDown",
             "Please reduce your request rate for operations involving AWS KMS.",
         ),
-        KeyError::InvalidCiphertext => row(500, "InternalError", INTERNAL),
+        KeyError::InvalidCiphertext | KeyError::Damaged => row(500, "InternalError", INTERNAL),
         // Unavailable, or whatever way the enum grows by: never another encryption instead.
         _ => row(
             503,

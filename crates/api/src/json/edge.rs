@@ -9,6 +9,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Region, RequestContext, RequestId};
 
 use super::body;
+use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake;
 use crate::s3::{AnyBody, ResponseBody, set_header};
@@ -31,6 +32,9 @@ pub(crate) trait JsonService: Send + Sync + 'static {
 
     /// The answer to an operation that panicked.
     fn broken() -> ErrorAnswer;
+
+    /// The answer to an operation of the slow lane that is full.
+    fn throttled() -> ErrorAnswer;
 }
 
 /// An operation of a service.
@@ -58,7 +62,13 @@ pub(crate) enum Run<S: ?Sized> {
     /// In memory first, and on a worker when memory does not know. For operations that take a few
     /// microseconds, less than the way to a worker and back.
     MemoryFirst(Work<S>),
+    /// On a worker of the few that [`SlowLane`] has, if the input asks for what computes for
+    /// seconds; else on any worker.
+    Slow(Work<S>, IsSlow),
 }
+
+/// Whether an input asks for what computes for seconds.
+pub(crate) type IsSlow = fn(&Input) -> bool;
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -76,6 +86,7 @@ pub(crate) struct JsonEdge<S> {
     options: JsonEdgeOptions,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    slow: SlowLane,
 }
 
 impl<S: JsonService> JsonEdge<S> {
@@ -93,6 +104,7 @@ impl<S: JsonService> JsonEdge<S> {
             options,
             clock,
             entropy,
+            slow: SlowLane::of_this_machine(),
         }
     }
 
@@ -174,8 +186,18 @@ impl<S: JsonService> JsonEdge<S> {
     }
 
     async fn run(&self, call: Call<S>) -> Outcome {
+        let mut place = None;
         let work = match call.operation.run {
             Run::Worker(work) => work,
+            Run::Slow(work, is_slow) => {
+                if is_slow(&call.input) {
+                    let Some(taken) = self.slow.place().await else {
+                        return Err(S::throttled().into());
+                    };
+                    place = Some(taken);
+                }
+                work
+            }
             Run::MemoryFirst(work) => {
                 if let Some(resident) = self.service.resident() {
                     match work(resident, &call.context, &call.input) {
@@ -187,7 +209,11 @@ impl<S: JsonService> JsonEdge<S> {
             }
         };
         let service = Arc::clone(&self.service);
-        let on_worker = move || work(&service, &call.context, &call.input);
+        let on_worker = move || {
+            // Held until the work is done, also where nobody waits for it any more.
+            let _place = place;
+            work(&service, &call.context, &call.input)
+        };
         match tokio::task::spawn_blocking(on_worker).await {
             Ok(outcome) => outcome,
             Err(error) => {

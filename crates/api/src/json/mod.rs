@@ -17,6 +17,7 @@ mod edge;
 mod error;
 mod read;
 mod shape;
+mod slow;
 mod write;
 
 pub(crate) use body::{read as read_body, sha256};

@@ -25,6 +25,10 @@ impl JsonService for KeyService {
     fn broken() -> ErrorAnswer {
         super::error::answer(&KmsError::Unavailable)
     }
+
+    fn throttled() -> ErrorAnswer {
+        super::error::answer(&KmsError::Contention)
+    }
 }
 
 /// Every operation that AWS has.
@@ -32,7 +36,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation<KeyService>> {
     SUPPORTED.iter().chain(UNSUPPORTED)
 }
 
-/// Rows: the name, the IAM action where it has another name, `worker` or `memory` first, members, handler.
+/// Rows: the name, the IAM action where it has another name, `worker`, `slow` or `memory` first, members, handler.
 macro_rules! operations {
     ($($name:ident $(($action:literal))? $place:ident $members:ident $module:ident::$handler:ident;)+) => {
         /// All operations that are supported.
@@ -49,10 +53,11 @@ macro_rules! operations {
     (@action $name:ident $action:literal) => { concat!("kms:", $action) };
     (@worker $handler:path) => { Run::Worker($handler) };
     (@memory $handler:path) => { Run::MemoryFirst($handler) };
+    (@slow $handler:path) => { Run::Slow($handler, makes_rsa_key) };
 }
 
 operations! {
-    CreateKey worker CREATE_KEY handle_keys::create_key;
+    CreateKey slow CREATE_KEY handle_keys::create_key;
     DescribeKey worker DESCRIBE_KEY handle_keys::describe_key;
     ListKeys worker LIST_KEYS handle_keys::list_keys;
     EnableKey worker ENABLE_KEY handle_keys::enable_key;
@@ -76,8 +81,8 @@ operations! {
     ReEncrypt ("ReEncryptFrom") memory RE_ENCRYPT handle_crypto::re_encrypt;
     GenerateDataKey memory GENERATE_DATA_KEY handle_crypto::generate_data_key;
     GenerateDataKeyWithoutPlaintext memory GENERATE_DATA_KEY_WITHOUT_PLAINTEXT handle_crypto::generate_data_key_without_plaintext;
-    GenerateDataKeyPair worker GENERATE_DATA_KEY_PAIR handle_crypto::generate_data_key_pair;
-    GenerateDataKeyPairWithoutPlaintext worker GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT handle_crypto::generate_data_key_pair_without_plaintext;
+    GenerateDataKeyPair slow GENERATE_DATA_KEY_PAIR handle_crypto::generate_data_key_pair;
+    GenerateDataKeyPairWithoutPlaintext slow GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT handle_crypto::generate_data_key_pair_without_plaintext;
     GenerateRandom memory GENERATE_RANDOM handle_crypto::generate_random;
     Sign worker SIGN handle_asymmetric::sign;
     Verify worker VERIFY handle_asymmetric::verify;
@@ -90,7 +95,7 @@ operations! {
     GetKeyRotationStatus worker GET_KEY_ROTATION_STATUS handle_rotation::get_key_rotation_status;
     RotateKeyOnDemand worker ROTATE_KEY_ON_DEMAND handle_rotation::rotate_key_on_demand;
     ListKeyRotations worker LIST_KEY_ROTATIONS handle_rotation::list_key_rotations;
-    GetParametersForImport worker GET_PARAMETERS_FOR_IMPORT handle_import::get_parameters_for_import;
+    GetParametersForImport slow GET_PARAMETERS_FOR_IMPORT handle_import::get_parameters_for_import;
     ImportKeyMaterial worker IMPORT_KEY_MATERIAL handle_import::import_key_material;
     DeleteImportedKeyMaterial worker DELETE_IMPORTED_KEY_MATERIAL handle_import::delete_imported_key_material;
     CreateGrant worker CREATE_GRANT handle_grants::create_grant;
@@ -98,6 +103,21 @@ operations! {
     ListRetirableGrants worker LIST_RETIRABLE_GRANTS handle_grants::list_retirable_grants;
     RetireGrant worker RETIRE_GRANT handle_grants::retire_grant;
     RevokeGrant worker REVOKE_GRANT handle_grants::revoke_grant;
+}
+
+/// Whether an input asks for an RSA key pair: of a key, as data or to wrap with.
+fn makes_rsa_key(input: &Input) -> bool {
+    [
+        "KeySpec",
+        "CustomerMasterKeySpec",
+        "KeyPairSpec",
+        "WrappingKeySpec",
+    ]
+    .iter()
+    .any(|member| {
+        let spec = input.text(member);
+        matches!(spec, Ok(Some(spec)) if spec.starts_with("RSA"))
+    })
 }
 
 /// Operations that AWS has and this server has not: keys in other Regions and custom key stores.

@@ -131,7 +131,11 @@ impl KeyService {
         let opened = self.admit(caller, &input.key_id, &ask(caller, Operation::ListGrants))?;
         let arn = &opened.key.arn;
         let listing = format!("ListGrants {arn}").into_bytes();
-        let range = keys::grants_of(arn.id);
+        // One that is named is one row.
+        let range = match only {
+            Some(only) => keys::prefix(keys::grant(arn.id, &only.0).to_vec()),
+            None => keys::grants_of(arn.id),
+        };
         let marker = input.marker.as_deref();
         let (mut start, end) = self.shared.markers.resume(&listing, marker, range)?;
         let mut entries = Vec::new();
@@ -289,6 +293,7 @@ impl KeyService {
         }
         let (count, count_version) = self.grant_count(arn.id)?;
         let mut transaction = Transaction::new()
+            .taking_away()
             .expect(Table::KMS_GRANTS, row_key.clone(), Some(version))
             .delete(Table::KMS_GRANTS, row_key);
         transaction =

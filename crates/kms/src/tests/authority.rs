@@ -191,3 +191,69 @@ fn a_lease_of_imported_material_ends_when_it_expires_whatever_the_background_doe
         Some(refused)
     );
 }
+
+#[test]
+fn the_alias_of_the_asking_service_makes_its_key_as_no_name_does() {
+    let pairs = context(&[]);
+    for name in [
+        "alias/aws/s3",
+        "arn:aws:kms:us-east-1:111122223333:alias/aws/s3",
+    ] {
+        let service = World::new().service();
+        let by_name = KeyReference::Named(name.to_owned());
+        let made = service.generate_data_key_for(&by_name, &pairs);
+        let again = service.generate_data_key_for(&MANAGED, &pairs);
+        assert_eq!(made.key, again.key);
+        let other = KeyReference::Named("alias/aws/secretsmanager".to_owned());
+        assert!(matches!(
+            KeyAuthority::generate_data_key(&service, &via_s3(), &other, &pairs),
+            Err(KeyError::NotFound(_))
+        ));
+    }
+}
+
+#[test]
+fn a_managed_key_is_of_its_own_service_only() {
+    let service = World::new().service();
+    let pairs = context(&[]);
+    let secrets = described(&service, "alias/aws/secretsmanager").unwrap().arn;
+    let refused = |caller: &RequestContext, key: &KeyReference| {
+        matches!(
+            KeyAuthority::generate_data_key(&service, caller, key, &pairs),
+            Err(KeyError::AccessDenied(_))
+        )
+    };
+    assert!(refused(&via_s3(), &named(&secrets)));
+    let own = service.generate_data_key_for(&MANAGED, &pairs).key;
+    let elsewhere = RequestContext {
+        via_service: Some("s3.eu-west-1.amazonaws.com".into()),
+        ..via_s3()
+    };
+    assert!(refused(&elsewhere, &named(&own)));
+    assert!(!refused(&via_s3(), &named(&own)));
+}
+
+#[test]
+fn a_bad_grant_token_does_not_tell_whether_a_key_is_there() {
+    let service = World::new().service();
+    let arn = created(&service);
+    let absent = service.arn(
+        arn.account,
+        strongroom_types::kms::KeyId::from_bytes([9; 16]),
+    );
+    let answer = |arn: &KeyArn| {
+        let input = crate::EncryptInput {
+            grant_tokens: vec!["bad".to_owned()],
+            ..encrypt_input(&arn.to_string(), b"x", &context(&[]))
+        };
+        service.encrypt(&caller("999988887777"), input).err()
+    };
+    assert!(answer(&arn).is_some());
+    assert_eq!(answer(&arn), answer(&absent));
+}
+
+#[test]
+fn damage_and_contention_are_told_as_such() {
+    assert_eq!(KeyError::from(KmsError::Damaged), KeyError::Damaged);
+    assert_eq!(KeyError::from(KmsError::Contention), KeyError::Throttled);
+}

@@ -43,7 +43,7 @@ fn every_changed_byte_of_a_ciphertext_is_refused_without_a_reason() {
         let outcome = decrypt(&service, &changed);
         // Bytes 2 to 17 are the key's id: another key, which is not there.
         let expected = if (2..18).contains(&index) {
-            matches!(outcome, Err(KmsError::NotFound(_)))
+            matches!(outcome, Err(KmsError::AccessDenied(_)))
         } else {
             outcome == Err(KmsError::InvalidCiphertext)
         };

@@ -78,7 +78,11 @@ fn nothing_is_left_of_a_key_past_its_date() {
     assert_eq!(work.failed, 0);
     assert_eq!(rows(&world), before);
     assert_eq!(world.shreds.list().unwrap().len(), 1);
-    assert_eq!(decrypt(&service, &ciphertext), Err(gone));
+    // Not even that there was such a key.
+    assert!(matches!(
+        decrypt(&service, &ciphertext),
+        Err(KmsError::AccessDenied(_))
+    ));
     assert_eq!(state(&service, &living), KeyState::Enabled);
     // The name is free for another key, which opens nothing of the old one.
     let next = created(&service);
@@ -171,4 +175,216 @@ fn uses_are_remembered_across_restarts() {
     let again = world.service().last_use(arn.id).unwrap().unwrap();
     assert_eq!(again.operation, "Encrypt");
     assert_eq!(again.at, strongroom_ports::Clock::now(&*world.clock));
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_taking_away() {
+    let world = World::new();
+    let service = world.service();
+    let (arn, _) = furnished(&world);
+    let other = created(&service);
+    world.meta.set_full(true);
+    assert_eq!(enable(&service, &arn), Ok(()), "nothing changes");
+    disable(&service, &arn).unwrap();
+    assert_eq!(enable(&service, &arn), Err(KmsError::Unavailable));
+    assert!(service.create_key(&root(), defaults()).is_err());
+    let shreds = world.shreds.list().unwrap().len();
+    let key_id = arn.to_string();
+    let policy = crate::PutKeyPolicyInput {
+        key_id: key_id.clone(),
+        policy_name: None,
+        policy: format!("{} ", crate::fixture::POLICY),
+        bypass_policy_lockout_safety_check: false,
+    };
+    service.put_key_policy(&root(), policy).unwrap();
+    let listed = crate::ListGrantsInput {
+        limit: None,
+        marker: None,
+        key_id: key_id.clone(),
+        grant_id: None,
+        grantee_principal: None,
+    };
+    let grants = service.list_grants(&root(), listed).unwrap().entries;
+    let revoked = crate::RevokeGrantInput {
+        key_id,
+        grant_id: grants[0].grant_id.clone(),
+        dry_run: false,
+    };
+    service.revoke_grant(&root(), revoked).unwrap();
+    let alias_name = "alias/a".to_owned();
+    let deleted = crate::DeleteAliasInput { alias_name };
+    service.delete_alias(&root(), deleted).unwrap();
+    schedule(&service, &other, 7).unwrap();
+    cancel(&service, &other).unwrap();
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.advance_days(7);
+    let work = due(&service);
+    assert_eq!((work.keys_destroyed, work.shred_keys_destroyed), (1, 2));
+    assert_eq!(world.shreds.list().unwrap().len(), shreds - 2);
+}
+
+#[test]
+fn a_clock_that_is_ahead_at_the_start_destroys_nothing_for_a_day_of_running() {
+    let world = World::new();
+    let service = world.wary_service();
+    assert_eq!(due(&service), DueWork::default());
+    let arn = created(&service);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    schedule(&service, &arn, 7).unwrap();
+    assert_eq!(due(&service).postponed, 0);
+    // The machine starts again with a wrong clock.
+    world.clock.jump_days(8);
+    let service = world.wary_service();
+    assert!(matches!(
+        decrypt(&service, &ciphertext),
+        Err(KmsError::NotFound(_))
+    ));
+    let work = due(&service);
+    assert_eq!((work.keys_destroyed, work.postponed), (0, 1));
+    // Starting again is no shorter way, and no longer one.
+    world.clock.advance_seconds(23 * 60 * 60);
+    assert_eq!(due(&service).postponed, 1);
+    let service = world.wary_service();
+    assert_eq!(due(&service).postponed, 1);
+    // Set right in time, it has cost nothing.
+    world.clock.jump_back_days(8);
+    assert_eq!(
+        decrypt(&world.wary_service(), &ciphertext).err(),
+        Some(KmsError::InvalidState(format!(
+            "{arn} is pending deletion."
+        )))
+    );
+    world.clock.jump_days(8);
+    let service = world.wary_service();
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(60 * 60 - 1);
+    assert_eq!(due(&service).postponed, 1);
+    world.clock.advance_seconds(1);
+    assert_eq!(due(&service).keys_destroyed, 1);
+}
+
+#[test]
+fn who_vouches_for_the_clock_does_not_wait() {
+    let world = World::new();
+    let service = world.wary_service();
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.jump_days(8);
+    assert_eq!(due(&world.wary_service()).postponed, 1);
+    assert_eq!(due(&world.service()).keys_destroyed, 1);
+}
+
+#[test]
+fn a_start_soon_after_the_last_round_destroys_what_is_due() {
+    let world = World::new();
+    let service = world.wary_service();
+    due(&service);
+    let arn = created(&service);
+    schedule(&service, &arn, 7).unwrap();
+    world.clock.advance_days(7);
+    service.note_time().unwrap();
+    world.clock.advance_seconds(60 * 60);
+    assert_eq!(due(&world.wary_service()).keys_destroyed, 1);
+}
+
+#[test]
+fn one_damaged_key_holds_up_neither_due_work_nor_listings() {
+    let world = World::new();
+    let service = world.service();
+    let mut keys: Vec<KeyArn> = (0..3).map(|_| created(&service)).collect();
+    keys.sort();
+    for arn in &keys {
+        schedule(&service, arn, 7).unwrap();
+    }
+    let row_key = crate::keys::key(&keys[0]);
+    let broken = strongroom_ports::Transaction::new().put(Table::KMS_KEYS, row_key, "broken");
+    service.ports.rows.meta.commit(broken).wait().unwrap();
+    let listed = service.list_keys(
+        &root(),
+        crate::ListKeysInput {
+            limit: None,
+            marker: None,
+        },
+    );
+    assert_eq!(listed.unwrap().entries, keys);
+    world.clock.advance_days(7);
+    let work = due(&service);
+    assert_eq!((work.failed, work.keys_destroyed), (1, 2));
+    assert_eq!(work.shred_keys_destroyed, 2);
+}
+
+#[test]
+fn a_bad_copy_of_a_shred_key_is_replaced_by_its_use_and_by_due_work() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    let ciphertext = encrypt(&service, &arn.to_string(), b"secret").unwrap();
+    world.shreds.damage(0);
+    assert_eq!(decrypt(&world.service(), &ciphertext).unwrap(), b"secret");
+    assert!(world.shreds.are_whole());
+    // The second copy is read by nobody else.
+    world.shreds.damage(1);
+    assert_eq!(due(&world.service()).shred_keys_repaired, 1);
+    assert!(world.shreds.are_whole());
+    assert_eq!(due(&world.service()).shred_keys_repaired, 0);
+    assert_eq!(decrypt(&world.service(), &ciphertext).unwrap(), b"secret");
+}
+
+#[test]
+fn the_alias_of_a_key_past_its_date_is_free_before_the_key_is_destroyed() {
+    let world = World::new();
+    let service = world.service();
+    let old = created(&service);
+    alias(&service, "alias/a", &old).unwrap();
+    alias(&service, "alias/z", &old).unwrap();
+    schedule(&service, &old, 7).unwrap();
+    let listed = || {
+        let input = crate::ListAliasesInput {
+            key_id: None,
+            limit: Some(1),
+            marker: None,
+        };
+        let page = service.list_aliases(&root(), input).unwrap();
+        (page.entries[0].name.to_string(), page.next_marker.is_some())
+    };
+    let new = created(&service);
+    assert!(alias(&service, "alias/a", &new).is_err());
+    assert_eq!(listed(), ("alias/a".to_owned(), true));
+    world.clock.advance_days(7);
+    assert_eq!(listed(), ("alias/aws/s3".to_owned(), true));
+    alias(&service, "alias/a", &new).unwrap();
+    assert_eq!(listed(), ("alias/a".to_owned(), true));
+    assert_eq!(due(&service).keys_destroyed, 1);
+    assert_eq!(described(&service, "alias/a").unwrap().arn, new);
+    assert!(described(&service, "alias/z").is_err());
+}
+
+#[test]
+fn re_encryption_is_a_use_of_both_keys_and_destroyed_keys_leave_none() {
+    let world = World::new();
+    let service = world.service();
+    let (from, to) = (created(&service), created(&service));
+    let ciphertext = encrypt(&service, &from.to_string(), b"x").unwrap();
+    let input = crate::ReEncryptInput {
+        ciphertext_blob: Some(ciphertext),
+        source_encryption_context: context(&[("a", "1")]),
+        source_key_id: None,
+        destination_key_id: to.to_string(),
+        destination_encryption_context: context(&[]),
+        source_encryption_algorithm: None,
+        destination_encryption_algorithm: None,
+        grant_tokens: Vec::new(),
+        dry_run: false,
+        dry_run_modifiers: Vec::new(),
+    };
+    service.re_encrypt(&root(), input).unwrap();
+    for key in [&from, &to] {
+        let last = service.last_use(key.id).unwrap().unwrap();
+        assert_eq!(last.operation, "ReEncrypt");
+    }
+    schedule(&service, &from, 7).unwrap();
+    world.clock.advance_days(7);
+    due(&service);
+    service.flush_last_uses().unwrap();
+    assert_eq!(world.rows(Table::KMS_LAST_USAGE), 1);
 }

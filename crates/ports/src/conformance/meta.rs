@@ -24,7 +24,7 @@ const OTHER: Table = Table::VERSIONS;
 ///
 /// With the clause that is broken.
 pub fn meta_store(new: &dyn Fn() -> Arc<dyn MetaStore>) {
-    let clauses: [fn(&dyn MetaStore); 16] = [
+    let clauses: [fn(&dyn MetaStore); 17] = [
         a_committed_row_is_read,
         an_absent_row_is_none,
         tables_are_keyspaces_of_their_own,
@@ -36,6 +36,7 @@ pub fn meta_store(new: &dyn Fn() -> Arc<dyn MetaStore>) {
         a_conflict_writes_nothing,
         conditions_see_the_state_before_the_writes,
         a_transaction_spans_tables,
+        taking_away_commits_like_any_other,
         deleting_an_absent_row_succeeds,
         bounds_are_kept,
         scans_order_by_bytes,
@@ -306,6 +307,7 @@ fn conditions_see_the_state_before_the_writes(store: &dyn MetaStore) {
     assert_eq!(read(store, T, b"a"), None, "all writes are applied");
     // Conditions alone make a transaction as well: a fence.
     let fence = Transaction {
+        takes_away: false,
         conditions: vec![Condition::Absent {
             table: T,
             key: "a".into(),
@@ -333,6 +335,23 @@ fn a_transaction_spans_tables(store: &dyn MetaStore) {
         ),
         "all rows of a transaction get its number"
     );
+}
+
+fn taking_away_commits_like_any_other(store: &dyn MetaStore) {
+    commit(store, &put(b"k", b"1"));
+    let stale = Transaction::new()
+        .expect(T, &b"k"[..], None)
+        .put(T, &b"k"[..], &b"2"[..])
+        .taking_away();
+    let outcome = store.commit(stale).wait();
+    assert_eq!(
+        outcome,
+        Err(CommitError::Conflict),
+        "its conditions are checked"
+    );
+    commit(store, &put(b"k", b"3").taking_away());
+    let read = store.read(T, b"k").expect("reads").expect("is there");
+    assert_eq!(read.value, &b"3"[..], "its writes are applied");
 }
 
 fn deleting_an_absent_row_succeeds(store: &dyn MetaStore) {

@@ -11,12 +11,13 @@ use crate::{ShredError, ShredStore};
 ///
 /// With the clause that is broken.
 pub fn shred_store(new: &dyn Fn() -> Arc<dyn ShredStore>) {
-    let clauses: [fn(&dyn ShredStore); 5] = [
+    let clauses: [fn(&dyn ShredStore); 6] = [
         what_is_put_is_read,
         a_file_never_changes,
         destroying_is_final_and_idempotent,
         the_list_holds_what_is_kept,
         contents_are_bounded,
+        repairing_brings_nothing_back,
     ];
     for clause in clauses {
         clause(new().as_ref());
@@ -93,6 +94,18 @@ fn the_list_holds_what_is_kept(store: &dyn ShredStore) {
     listed.sort_unstable();
     let expected: Vec<_> = (0..10).map(|number| id(number * 2 + 1)).collect();
     assert_eq!(listed, expected, "all that is kept is listed, once");
+}
+
+fn repairing_brings_nothing_back(store: &dyn ShredStore) {
+    store.put(id(1), b"one").expect("puts");
+    store.repair(id(1), b"one").expect("repairs what is whole");
+    for copy in store.get_copies(id(1)).expect("gets copies") {
+        assert_eq!(copy, b"one", "what is whole stays");
+    }
+    store.destroy(id(1)).expect("destroys");
+    store.repair(id(1), b"one").expect("repairs nothing");
+    let copies = store.get_copies(id(1)).expect("gets copies");
+    assert!(copies.is_empty(), "destroyed stays destroyed");
 }
 
 fn contents_are_bounded(store: &dyn ShredStore) {

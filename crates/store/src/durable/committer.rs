@@ -45,6 +45,16 @@ pub(crate) enum Job {
     Freeze(SyncSender<bool>),
 }
 
+/// How much space there is, the most first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Space {
+    Free,
+    /// Only deletions, and what takes away.
+    Reserve,
+    /// Only deletions.
+    Exhausted,
+}
+
 /// What the index said about the rows of the conditions.
 pub(crate) struct Prepared {
     pub(crate) generation: u64,
@@ -134,7 +144,7 @@ impl Committer {
         let deleted = std::mem::take(&mut self.shared.signal.lock().deleted);
         self.journal.forget(&deleted);
         let mut group = Group::default();
-        let full = self.is_full();
+        let space = self.space();
         let view = self.shared.view();
         FrameSealer::begin(&mut self.buffer);
         batch::begin(&mut self.buffer, self.last_sequence + 1);
@@ -150,7 +160,7 @@ impl Committer {
                 } => {
                     let outcome = match &stopped {
                         Some(reason) => Err(CommitError::Failed(reason.clone())),
-                        None => self.decide(&view, &mut group, transaction, &prepared, full),
+                        None => self.decide(&view, &mut group, transaction, &prepared, space),
                     };
                     match outcome {
                         Ok(sequence) => group.accepted.push((reply, sequence)),
@@ -177,9 +187,13 @@ impl Committer {
         group: &mut Group,
         transaction: Transaction,
         prepared: &Prepared,
-        full: bool,
+        space: Space,
     ) -> Result<u64, CommitError> {
-        let Transaction { conditions, writes } = transaction;
+        let Transaction {
+            conditions,
+            writes,
+            takes_away,
+        } = transaction;
         let current = prepared.generation == view.generation;
         for (place, condition) in conditions.iter().enumerate() {
             let indexed = match prepared.indexed.get(place) {
@@ -195,7 +209,12 @@ impl Committer {
         if writes.is_empty() {
             return Ok(self.last_sequence + u64::from(group.written));
         }
-        if full && writes.iter().any(takes_space) {
+        let fits = match space {
+            Space::Free => true,
+            Space::Reserve => takes_away || !writes.iter().any(takes_space),
+            Space::Exhausted => !writes.iter().any(takes_space),
+        };
+        if !fits {
             return Err(CommitError::NoSpace);
         }
         let before = self.buffer.len();
@@ -270,18 +289,28 @@ impl Committer {
         }
     }
 
-    /// Whether only deletions may be taken.
-    fn is_full(&self) -> bool {
+    /// What may still be taken.
+    fn space(&self) -> Space {
         let options = &self.shared.options;
-        match self.shared.disk.available_bytes() {
-            Ok(available) if available < options.floor_bytes => return true,
+        let on_disk = match self.shared.disk.available_bytes() {
+            Ok(available) if available < options.floor_bytes / 2 => Space::Exhausted,
+            Ok(available) if available < options.floor_bytes => Space::Reserve,
             // If it cannot be told, the journal will tell.
-            Ok(_) | Err(_) => {}
-        }
+            Ok(_) | Err(_) => Space::Free,
+        };
         // Rows that the index has no space for stay in memory, which has a bound as well.
-        self.shared.signal.lock().index_full
-            && self.shared.view().active.read().used_bytes()
-                >= options.memtable_bytes.saturating_mul(BACKLOG_FACTOR)
+        let in_memory = if self.shared.signal.lock().index_full {
+            let used = self.shared.view().active.read().used_bytes();
+            let bound = |factor| options.memtable_bytes.saturating_mul(factor);
+            match used {
+                _ if used >= bound(BACKLOG_FACTOR + 1) => Space::Exhausted,
+                _ if used >= bound(BACKLOG_FACTOR) => Space::Reserve,
+                _ => Space::Free,
+            }
+        } else {
+            Space::Free
+        };
+        on_disk.max(in_memory)
     }
 
     fn freeze_if_full(&mut self) {

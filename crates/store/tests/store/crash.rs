@@ -299,6 +299,31 @@ fn below_the_floor_only_deletions_are_taken() {
 }
 
 #[test]
+fn below_the_floor_what_takes_away_may_use_half_of_it() {
+    let disk = SimDisk::new();
+    let options = strongroom_store::MetaOptions {
+        floor_bytes: 64 << 20,
+        ..MANUAL
+    };
+    let meta = open_meta(&disk, options).unwrap();
+    meta.commit(transaction(0)).wait().unwrap();
+    let put = || Transaction::new().put(T, "state", "disabled");
+    disk.set_capacity(Some(60 << 20));
+    assert_eq!(meta.commit(put()).wait(), Err(CommitError::NoSpace));
+    meta.commit(put().taking_away()).wait().unwrap();
+    assert!(meta.read(T, b"state").unwrap().is_some());
+    // The rest is for deletions.
+    disk.set_capacity(Some(30 << 20));
+    assert_eq!(
+        meta.commit(put().taking_away()).wait(),
+        Err(CommitError::NoSpace)
+    );
+    let deletion = Transaction::new().delete(T, "state");
+    meta.commit(deletion).wait().unwrap();
+    assert!(meta.read(T, b"state").unwrap().is_none());
+}
+
+#[test]
 fn a_failed_sync_stops_the_store_and_is_not_tried_again() {
     let disk = SimDisk::new();
     let meta = open_meta(&disk, MANUAL).unwrap();

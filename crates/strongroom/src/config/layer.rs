@@ -45,6 +45,10 @@ pub(crate) struct Layer {
     /// Take SSE-C keys over plain HTTP: only behind a proxy that ends TLS on a trusted network
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) danger_keys_over_plain_http: Option<bool>,
+    /// Destroy keys past their date at once, however long this server did not run: if the clock is
+    /// wrong, keys are lost for good
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) danger_trust_clock: Option<bool>,
     /// New buckets refuse SSE-C, as AWS's do since April 2026
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) block_sse_c_on_new_buckets: Option<bool>,
@@ -82,6 +86,7 @@ const NAMES: [&str; 18] = [
     "domain",
     "danger-plain-http",
     "danger-keys-over-plain-http",
+    "danger-trust-clock",
     "block-sse-c-on-new-buckets",
     "log",
     "log-level",
@@ -109,6 +114,7 @@ impl Layer {
             danger_keys_over_plain_http: self
                 .danger_keys_over_plain_http
                 .or(lower.danger_keys_over_plain_http),
+            danger_trust_clock: self.danger_trust_clock.or(lower.danger_trust_clock),
             block_sse_c_on_new_buckets: self
                 .block_sse_c_on_new_buckets
                 .or(lower.block_sse_c_on_new_buckets),
@@ -190,6 +196,7 @@ impl Layer {
             "danger-keys-over-plain-http" => {
                 self.danger_keys_over_plain_http = Some(parse_bool(text)?);
             }
+            "danger-trust-clock" => self.danger_trust_clock = Some(parse_bool(text)?),
             "block-sse-c-on-new-buckets" => {
                 self.block_sse_c_on_new_buckets = Some(parse_bool(text)?);
             }
@@ -300,9 +307,10 @@ mod tests {
     fn every_setting_has_a_name_in_every_layer() {
         let known = |name: &str| match name {
             "region" => "eu-central-1",
-            "danger-plain-http" | "danger-keys-over-plain-http" | "block-sse-c-on-new-buckets" => {
-                "true"
-            }
+            "danger-plain-http"
+            | "danger-keys-over-plain-http"
+            | "danger-trust-clock"
+            | "block-sse-c-on-new-buckets" => "true",
             "grace-seconds" | "bucket-key-ttl" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",

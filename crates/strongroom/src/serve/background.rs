@@ -1,9 +1,28 @@
 //! Threads that work in rounds beside the requests.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Longest rest after a round that panicked.
+const REST_AFTER_PANIC_MAX: Duration = Duration::from_secs(10);
+/// After so many panics in a row a thread does not do its work.
+const PANICS_MAX: u32 = 3;
+
+/// How many threads panic in round after round. Shared by all of them.
+#[derive(Clone, Default)]
+pub(super) struct Stuck(Arc<AtomicUsize>);
+
+impl Stuck {
+    /// Whether any thread does not do its work.
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
 
 /// A running thread; dropping it stops it after its round.
 pub(super) struct Background {
@@ -12,19 +31,44 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Starts a thread that calls `round` again and again. What it returns is how long it rests.
+    /// Starts a thread that calls `round` again and again. What it returns is how long it rests. A
+    /// round that panics is counted, and followed by the next; rounds change stores by transactions
+    /// only, so that a broken one leaves nothing half done.
     ///
     /// # Errors
     ///
     /// The operating system's, when it gives no thread.
     pub(super) fn start(
-        name: &str,
+        name: &'static str,
+        stuck: Stuck,
         mut round: impl FnMut() -> Duration + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let work = move || {
+            let mut panics_in_a_row = 0_u32;
             loop {
-                match stopped.recv_timeout(round()) {
+                // The hook has told of a panic.
+                let rest = if let Ok(rest) = catch_unwind(AssertUnwindSafe(&mut round)) {
+                    if panics_in_a_row >= PANICS_MAX {
+                        stuck.0.fetch_sub(1, Ordering::AcqRel);
+                    }
+                    panics_in_a_row = 0;
+                    rest
+                } else {
+                    panics_in_a_row = panics_in_a_row.saturating_add(1);
+                    if panics_in_a_row == PANICS_MAX {
+                        stuck.0.fetch_add(1, Ordering::AcqRel);
+                    }
+                    tracing::error!(
+                        thread = name,
+                        panics_in_a_row,
+                        "a round in the background panicked"
+                    );
+                    metrics::counter!("strongroom_background_panics_total", "thread" => name)
+                        .increment(1);
+                    rest_after_panic(panics_in_a_row)
+                };
+                match stopped.recv_timeout(rest) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 }
@@ -40,6 +84,13 @@ impl Background {
     }
 }
 
+/// The first panics are followed by the next round soon: whether the thread is stuck shall be known.
+fn rest_after_panic(panics_in_a_row: u32) -> Duration {
+    Duration::from_millis(100)
+        .saturating_mul(1 << panics_in_a_row.min(10))
+        .min(REST_AFTER_PANIC_MAX)
+}
+
 impl Drop for Background {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -47,5 +98,35 @@ impl Drop for Background {
             // A panic there was reported by the hook.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_outlives_its_panics_and_says_when_it_is_stuck() {
+        let (told, rounds) = sync_channel(0);
+        let stuck = Stuck::default();
+        let mut round = 0;
+        let seen_inside = stuck.clone();
+        let thread = Background::start("test", stuck, move || {
+            // The outcome of the round before is known.
+            let _ = told.send((round, seen_inside.any()));
+            round += 1;
+            assert!(round > 3, "the first three fail");
+            Duration::ZERO
+        })
+        .unwrap();
+        let seen: Vec<(i32, bool)> = rounds.iter().take(5).collect();
+        assert_eq!(
+            seen,
+            [(0, false), (1, false), (2, false), (3, true), (4, false)]
+        );
+        drop(rounds);
+        drop(thread);
     }
 }

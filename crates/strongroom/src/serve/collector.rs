@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use strongroom_s3::S3;
 use strongroom_store::DurableMeta;
 
-use super::background::Background;
+use super::background::{Background, Stuck};
 
 /// How long the collector rests between rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -21,10 +21,10 @@ const STEP_ROWS_MAX: usize = 256;
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>) -> io::Result<Background> {
+pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>, stuck: Stuck) -> io::Result<Background> {
     let mut meta = Some(meta);
     let mut next_sweep = Instant::now();
-    Background::start("collector", move || {
+    Background::start("collector", stuck, move || {
         // A server that is only ever killed would never let go of an old journal file.
         if let Some(meta) = meta.take()
             && let Err(error) = meta.checkpoint()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strongroom_kms::{DueWork, KeyService};
 
-use super::background::Background;
+use super::background::{Background, Stuck};
 
 /// How long it rests between rounds. Dates of keys are days apart.
 const ROUND_EVERY: Duration = Duration::from_secs(60);
@@ -16,8 +16,8 @@ const ROUND_EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(kms: Arc<KeyService>) -> io::Result<Background> {
-    Background::start("due-work", move || {
+pub(super) fn start(kms: Arc<KeyService>, stuck: Stuck) -> io::Result<Background> {
+    Background::start("due-work", stuck, move || {
         match kms.run_due_work() {
             Ok(work) => report(work),
             Err(error) => {
@@ -35,6 +35,7 @@ fn report(work: DueWork) {
         materials_expired,
         keys_rotated,
         shred_keys_destroyed,
+        shred_keys_repaired,
         last_uses_written: _,
         postponed,
         failed,
@@ -44,6 +45,7 @@ fn report(work: DueWork) {
         ("materials_expired", materials_expired),
         ("keys_rotated", keys_rotated),
         ("shred_keys_destroyed", shred_keys_destroyed),
+        ("shred_keys_repaired", shred_keys_repaired),
         ("failed", failed),
     ];
     for (what, count) in done {
@@ -56,6 +58,7 @@ fn report(work: DueWork) {
             materials_expired,
             keys_rotated,
             shred_keys_destroyed,
+            shred_keys_repaired,
             failed,
             "due work of keys"
         );
