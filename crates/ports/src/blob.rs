@@ -1,16 +1,16 @@
-//! The blob port: immutable byte streams under random names.
+//! The blob port: byte streams under random names, of which nothing but the end ever changes.
 
 use std::io;
 use std::sync::Arc;
 
 use strongroom_types::BlobId;
 
-/// Immutable blobs.
+/// Blobs. What is written stays as it is, but for the end: see [`BlobStore::replace_tail`].
 ///
 /// Contract:
 /// - A blob is visible to [`BlobStore::open`] and [`BlobStore::list`] only after
 ///   [`BlobWriter::finish`] returned `Ok`, and then it is durable: bytes, length and name survive
-///   power loss. It never changes afterwards.
+///   power loss. Afterwards only [`BlobStore::replace_tail`] changes it.
 /// - Dropping an unfinished writer leaves nothing behind; a crash leaves at most a file that the
 ///   adapter removes when it is opened next.
 /// - A failed sync poisons the store ([`BlobError::Poisoned`] from then on): it is never retried,
@@ -44,6 +44,28 @@ pub trait BlobStore: Send + Sync {
     ///
     /// [`BlobError`].
     fn delete(&self, id: BlobId) -> Result<(), BlobError>;
+
+    /// Puts `tail` in the place of all that is behind the first `from_bytes` bytes of a finished
+    /// blob, in place, so that the bytes that were there are gone.
+    ///
+    /// - After `Ok` the blob is its first `from_bytes` bytes and `tail`, durably. What was there
+    ///   before was overwritten, durably, before anything was cut off: neither the file nor what it
+    ///   gave back holds it, as far as the adapter can know.
+    /// - The first `from_bytes` bytes never change and can be read all the time, also through readers
+    ///   that were open before. What such a reader finds behind them is not defined.
+    /// - After any error and any crash, what is behind them holds the old tail whole, or the new one
+    ///   whole, or both, with anything around them; the blob may be longer than with either. To call
+    ///   again with the same arguments completes it.
+    /// - Space for it may be taken from below the floor: this is how a key is taken away.
+    ///
+    /// The caller sees to it that nobody else does the same to the same blob at the same time, or
+    /// deletes it. Meant for tails that fit into memory.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::NotFound`]; [`BlobError::Io`] of kind `UnexpectedEof` when the blob is shorter
+    /// than `from_bytes`, and nothing has changed; any other.
+    fn replace_tail(&self, id: BlobId, from_bytes: u64, tail: &[u8]) -> Result<(), BlobError>;
 
     /// Up to `limit` finished blobs behind `after`, in ascending order of id.
     ///

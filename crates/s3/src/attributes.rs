@@ -7,6 +7,7 @@ use strongroom_sse::{read_key, refuse_write_headers_on_read};
 
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
+use crate::lookup::FoundVersion;
 use crate::multipart_list::PartChecksums;
 use crate::object_get::object_view;
 use crate::rows::{ContentRow, ManifestRow, ObjectRow, PartRow};
@@ -34,44 +35,63 @@ impl S3 {
         input: GetObjectAttributesInput,
     ) -> Result<ObjectAttributes, S3Error> {
         let (bucket, key) = entry.object()?;
-        let (found, object) = self.existing_object(bucket, key, input.version)?;
-        let identity = ObjectIdentity {
-            bucket: bucket.uid,
-            key: key.clone(),
-            version: found.row.uid(),
-        };
+        let found = self.existing_object(bucket, key, input.version)?;
+        self.while_current(&entry, input.version, found, |found, object, identity| {
+            self.attributes_of(&entry, &input, found, object, identity)
+        })
+    }
+
+    /// The answer; `None` when the version was replaced since its row was read.
+    fn attributes_of(
+        &self,
+        entry: &Entry<actions::GetObjectAttributes>,
+        input: &GetObjectAttributesInput,
+        found: &FoundVersion,
+        object: &ObjectRow,
+        identity: &ObjectIdentity,
+    ) -> Result<Option<ObjectAttributes>, S3Error> {
+        let (bucket, _) = entry.object()?;
         refuse_write_headers_on_read(&input.sse)?;
         let confidential = self.is_confidential(entry.context());
         let customer = &input.sse.customer;
-        let parts_wanted = input.parts.filter(|_| is_multipart(&object));
+        let parts_wanted = input.parts.filter(|_| is_multipart(object));
+        let _lease = match parts_wanted {
+            Some(_) => {
+                let Some(lease) = self.lease_parts(identity, found)? else {
+                    return Ok(None);
+                };
+                Some(lease)
+            }
+            None => None,
+        };
         let opened = if object.key.is_customer() || input.with_checksum || parts_wanted.is_some() {
-            Some(self.open_data_key(&object.key, &identity, customer, entry.context())?)
+            Some(self.open_data_key(&object.key, identity, customer, entry.context())?)
         } else {
             read_key(customer, false, confidential)?;
             None
         };
         let encryption = match &opened {
             Some(key) => key.answer.clone(),
-            None => self.shown_encryption(&object.key, &identity, entry.context())?,
+            None => self.shown_encryption(&object.key, identity, entry.context())?,
         };
-        let mut view = object_view(bucket, &found, &object, encryption);
+        let mut view = object_view(bucket, found, object, encryption);
         if let (true, Some(opened)) = (input.with_checksum, &opened) {
-            view.checksum = self.object_checksum(opened, &identity, &object)?;
+            view.checksum = self.object_checksum(opened, identity, object)?;
         }
         let parts = match (&object.content, parts_wanted, &opened) {
             (ContentRow::Parts(manifest), Some(page), Some(opened)) => {
-                Some(self.attribute_parts(opened, &identity, &object, manifest, page)?)
+                Some(self.attribute_parts(opened, identity, object, manifest, page)?)
             }
             (ContentRow::Parts(_) | ContentRow::Single(_), _, _) => None,
         };
-        Ok(ObjectAttributes {
+        Ok(Some(ObjectAttributes {
             object: view,
             parts,
-        })
+        }))
     }
 
     /// S3 lists parts here only for their checksums: without a declared algorithm it tells their
-    /// number and nothing else.
+    /// number and nothing else. The caller holds a lease on the parts.
     fn attribute_parts(
         &self,
         opened: &OpenedKey,

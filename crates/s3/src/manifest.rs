@@ -114,6 +114,8 @@ impl S3 {
         self.with_manifest(uid, identity, row, OpenManifest::parts)
     }
 
+    /// Reads a manifest. The caller holds a lease on the version's parts: what is missing then is
+    /// damage.
     fn with_manifest<T>(
         &self,
         uid: VersionUid,
@@ -123,6 +125,7 @@ impl S3 {
     ) -> Result<T, S3Error> {
         let source = match (&row.inline, row.blob) {
             (Some(bytes), None) => Ok(Source::Inline(bytes.clone())),
+            (None, Some(_)) if self.is_resident() => return Err(S3Error::NotInMemory),
             (None, Some(blob)) => {
                 let opened = self.ports.blobs.open(BlobId::from_bytes(blob));
                 opened.map(Source::Blob).map_err(S3Error::from)

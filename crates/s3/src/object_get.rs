@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{ObjectIdentity, PartIdentity};
+use strongroom_policy::Action;
 use strongroom_policy::actions::GetObject;
 use strongroom_ports::Table;
 use strongroom_sse::{read_key, refuse_write_headers_on_read};
 use strongroom_types::{
-    AttemptUid, ByteRange, Checksum, ETag, PartNumber, RequestContext, StorageClass,
+    AttemptUid, ByteRange, Checksum, ETag, PartNumber, RequestContext, StorageClass, VersionId,
 };
 
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::rows::{ContentRow, ObjectRow, PartRow, PlaceRow};
+use crate::stream_out::ReadLease;
 use crate::{
     BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error,
     keys,
@@ -28,6 +30,8 @@ struct Answer {
     range: Option<ByteRange>,
     bytes: ByteRange,
     key: Option<OpenedKey>,
+    /// Of an object whose part list was read: keeps the parts that it names.
+    _lease: Option<ReadLease>,
 }
 
 impl S3 {
@@ -63,14 +67,19 @@ impl S3 {
     ) -> Result<GetObjectOutput, S3Error> {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
-        self.while_current(entry, input, found, |found, object, identity| {
+        self.while_current(entry, input.version, found, |found, object, identity| {
             self.expect_kms_body_in_memory(object, identity)?;
+            let Some(answer) = self.answer(entry, input, found, object, identity, true)? else {
+                return Ok(None);
+            };
+            // Until the body's reader has a lease of its own.
             let Answer {
                 view,
                 range,
                 bytes,
                 key,
-            } = self.answer(entry, input, found, object, identity, true)?;
+                _lease,
+            } = answer;
             let key = key.ok_or(S3Error::Unavailable)?;
             let Some(reader) = self.open_object(&key, identity, found, object, bytes)? else {
                 return Ok(None);
@@ -112,27 +121,23 @@ impl S3 {
         input: &GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
         let (bucket, key) = entry.object()?;
-        let (found, object) = self.existing_object(bucket, key, input.version)?;
-        let identity = ObjectIdentity {
-            bucket: bucket.uid,
-            key: key.clone(),
-            version: found.row.uid(),
-        };
-        let Answer { view, range, .. } =
-            self.answer(entry, input, &found, &object, &identity, false)?;
-        Ok(GetObjectOutput {
-            object: view,
-            range,
-            body: None,
+        let found = self.existing_object(bucket, key, input.version)?;
+        self.while_current(entry, input.version, found, |found, object, identity| {
+            let answer = self.answer(entry, input, found, object, identity, false)?;
+            Ok(answer.map(|Answer { view, range, .. }| GetObjectOutput {
+                object: view,
+                range,
+                body: None,
+            }))
         })
     }
 
-    /// Runs `read` on a version. Where the version's stream is gone, the version was replaced after
-    /// its row was read: then the next one is tried. If its row is still there, it is damage.
-    fn while_current<T>(
+    /// Runs `read` on a version. Where what the version holds is gone, the version was replaced
+    /// after its row was read: then the next one is tried. If its row is still there, it is damage.
+    pub(crate) fn while_current<A: Action, T>(
         &self,
-        entry: &Entry<GetObject>,
-        input: &GetObjectInput,
+        entry: &Entry<A>,
+        version: Option<VersionId>,
         first: (FoundVersion, ObjectRow),
         mut read: impl FnMut(&FoundVersion, &ObjectRow, &ObjectIdentity) -> Result<Option<T>, S3Error>,
     ) -> Result<T, S3Error> {
@@ -147,7 +152,7 @@ impl S3 {
             if let Some(outcome) = read(&found, &object, &identity)? {
                 return Ok(outcome);
             }
-            let (now, now_object) = self.existing_object(bucket, key, input.version)?;
+            let (now, now_object) = self.existing_object(bucket, key, version)?;
             if now.row.uid == found.row.uid {
                 return Err(self.damaged(&identity, Damage::of("stream missing")));
             }
@@ -178,7 +183,8 @@ impl S3 {
         }
     }
 
-    /// Everything about the answer but its body.
+    /// Everything about the answer but its body; `None` when the version was replaced since its row
+    /// was read.
     fn answer(
         &self,
         entry: &Entry<GetObject>,
@@ -187,9 +193,18 @@ impl S3 {
         object: &ObjectRow,
         identity: &ObjectIdentity,
         with_body: bool,
-    ) -> Result<Answer, S3Error> {
+    ) -> Result<Option<Answer>, S3Error> {
         let (bucket, _) = entry.object()?;
         refuse_write_headers_on_read(&input.sse)?;
+        let lease = match (&object.content, input.part_number) {
+            (ContentRow::Parts(_), Some(_)) => {
+                let Some(lease) = self.lease_parts(identity, found)? else {
+                    return Ok(None);
+                };
+                Some(lease)
+            }
+            (ContentRow::Parts(_) | ContentRow::Single(_), _) => None,
+        };
         let confidential = self.is_confidential(entry.context());
         let needs_key = with_body || input.with_checksum || object.key.is_customer();
         let context = entry.context();
@@ -235,16 +250,17 @@ impl S3 {
                 (_, Some(_) | None) => self.object_checksum(key, identity, object)?,
             };
         }
-        Ok(Answer {
+        Ok(Some(Answer {
             view,
             range,
             bytes: range.unwrap_or(whole),
             key,
-        })
+            _lease: lease,
+        }))
     }
 
     /// The bytes of a part, and the number of parts if it is a multipart object. An object of one
-    /// piece has one part.
+    /// piece has one part. The caller holds a lease on the parts.
     fn part_range(
         &self,
         identity: &ObjectIdentity,
@@ -297,7 +313,8 @@ impl S3 {
         }
     }
 
-    /// The checksum of one part of a multipart object, opened.
+    /// The checksum of one part of a multipart object, opened. The caller holds a lease on the
+    /// parts, so a part without a row is damage.
     fn part_checksum(
         &self,
         key: &OpenedKey,
@@ -309,14 +326,12 @@ impl S3 {
             return Ok(None);
         };
         let row = self.read_row::<PartRow>(Table::PARTS, &keys::part(identity.version, number))?;
-        let Some((
-            PartRow {
-                attempt,
-                sealed_checksum: Some(sealed),
-                ..
-            },
-            _,
-        )) = row
+        let (row, _) = row.ok_or_else(|| self.damaged(identity, Damage::of("part row")))?;
+        let PartRow {
+            attempt,
+            sealed_checksum: Some(sealed),
+            ..
+        } = row
         else {
             return Ok(None);
         };

@@ -70,7 +70,8 @@ pub struct S3 {
     pub(crate) blobs_in_flight: Arc<Mutex<BTreeSet<BlobId>>>,
     /// Blob files that the last orphan sweep found without a row.
     pub(crate) suspected_orphans: Mutex<BTreeSet<BlobId>>,
-    /// Multipart versions that streams are reading, and how many.
+    /// Versions whose parts are being read, and by how many, also by the service on what is in
+    /// memory.
     pub(crate) versions_being_read: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
     /// Buffers for bodies on their way out.
     pub(crate) windows: WindowPool,
@@ -85,12 +86,14 @@ impl S3 {
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
         let windows = WindowPool::default();
         let bucket_keys = Arc::new(BucketKeys::new(options.bucket_key_ttl));
+        // The collector asks one service only.
+        let versions_being_read = Arc::default();
         let resident = Self {
             ports: resident_ports(&ports),
             options: options.clone(),
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
-            versions_being_read: Arc::default(),
+            versions_being_read: Arc::clone(&versions_being_read),
             windows: windows.clone(),
             bucket_keys: Arc::clone(&bucket_keys),
             resident: None,
@@ -100,7 +103,7 @@ impl S3 {
             options,
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
-            versions_being_read: Arc::default(),
+            versions_being_read,
             windows,
             bucket_keys,
             resident: Some(Arc::new(resident)),

@@ -431,14 +431,10 @@ impl S3 {
             }
             ContentRow::Parts(_) if self.is_resident() => Err(S3Error::NotInMemory),
             ContentRow::Parts(manifest) => {
-                // Parts are opened one after the other. They stay if the version's row is still
-                // there now that the collector was told of the reader.
-                let lease = self.lease_reading(identity.version);
-                // By identity: the place of a version that is gone may be another's by now.
-                let now = self.read_row::<VersionRow>(Table::VERSIONS, &found.row_key)?;
-                if now.is_none_or(|(row, _)| row.uid() != identity.version) {
+                // Parts are opened one after the other.
+                let Some(lease) = self.lease_parts(identity, found)? else {
                     return Ok(None);
-                }
+                };
                 Ok(Some(ObjectReader::Parts(Box::new(PartsReader {
                     identity: identity.clone(),
                     body_keys: Arc::clone(&opened.body_keys),
@@ -560,7 +556,27 @@ impl S3 {
         }))
     }
 
-    fn lease_reading(&self, version: VersionUid) -> ReadLease {
+    /// Keeps the collector off the part list and the parts of the version that was `found`; `None`
+    /// when it was deleted since its row was read. While the lease lives, what is missing is damage.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub(crate) fn lease_parts(
+        &self,
+        identity: &ObjectIdentity,
+        found: &FoundVersion,
+    ) -> Result<Option<ReadLease>, S3Error> {
+        // The parts stay if the version's row is still there now that the collector was told of the
+        // reader.
+        let lease = self.lease_reading(identity.version);
+        // By identity: the place of a version that is gone may be another's by now.
+        let now = self.read_row::<VersionRow>(Table::VERSIONS, &found.row_key)?;
+        let is_there = now.is_some_and(|(row, _)| row.uid() == identity.version);
+        Ok(is_there.then_some(lease))
+    }
+
+    pub(crate) fn lease_reading(&self, version: VersionUid) -> ReadLease {
         let mut all = self.versions_being_read.lock();
         let readers = all.entry(version).or_default();
         *readers = readers.saturating_add(1);

@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest as sha};
 use crc_fast::{CrcAlgorithm, checksum as crc};
@@ -918,4 +919,95 @@ fn a_part_is_never_replaced_under_a_complete() {
         }
     }
     assert_eq!(before + refused, 30);
+}
+
+/// Reads part 1 of `k` in one of the ways in which a part list is read.
+fn read_by_part(f: &Fixture, round: u32) -> Result<(), S3Error> {
+    let input = GetObjectInput {
+        part_number: Some(number(1)),
+        with_checksum: true,
+        ..GetObjectInput::default()
+    };
+    let object = match round % 4 {
+        0 => {
+            let output = f.try_get("k", input)?;
+            let object = output.object.clone();
+            assert_eq!(f.drain(output).unwrap().len(), 300);
+            object
+        }
+        1 => {
+            let entry = f.entry::<GetObject>("k");
+            f.service.head_object(entry, input)?.object
+        }
+        2 => {
+            let resident = f.service.resident().unwrap();
+            let entry =
+                resident.enter_object(support::context(), &bucket(), &object_key("k"), None);
+            resident.head_object(entry?, input)?.object
+        }
+        _ => {
+            let input = GetObjectAttributesInput {
+                with_checksum: true,
+                parts: Some((0, 10)),
+                ..GetObjectAttributesInput::default()
+            };
+            let entry = f.entry::<GetObjectAttributes>("k");
+            let output = f.service.get_object_attributes(entry, input)?;
+            let parts = output.parts.unwrap().parts;
+            assert!(parts.len() == 1 && parts[0].checksum.is_some());
+            output.object
+        }
+    };
+    assert!(object.checksum.is_some(), "round {round}");
+    Ok(())
+}
+
+#[test]
+fn reads_by_part_are_not_disturbed_by_who_replaces_the_object() {
+    // Manifests are blobs of their own in the one, and parts are rows in the other.
+    for inline_max_bytes in [64, 8192] {
+        let f = Fixture::with_inline_max(inline_max_bytes);
+        let replace = || {
+            let declared = declaring(ChecksumAlgorithm::Crc32c, ChecksumType::FullObject);
+            let upload = create(&f, "k", declared);
+            let list = [part(&f, ("k", upload), 1, &pattern(300))];
+            complete(&f, "k", completion(upload, &list)).unwrap();
+            collect(&f);
+        };
+        replace();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4)
+                .map(|first| {
+                    let (f, done) = (&f, &done);
+                    scope.spawn(move || {
+                        let mut read = 0_u32;
+                        for round in first.. {
+                            if done.load(Ordering::SeqCst) {
+                                break;
+                            }
+                            match read_by_part(f, round) {
+                                Ok(()) => read += 1,
+                                // What the client, or the caller, tries again.
+                                Err(S3Error::Contention | S3Error::NotInMemory) => {}
+                                Err(error) => panic!("round {round}: {error}"),
+                            }
+                        }
+                        read
+                    })
+                })
+                .collect();
+            for _ in 0..1500 {
+                replace();
+            }
+            done.store(true, Ordering::SeqCst);
+            for reader in readers {
+                assert!(reader.join().unwrap() > 0);
+            }
+        });
+        assert!(f.audit.0.lock().is_empty(), "no false alarm");
+        // The leases are gone with the readers: nothing stays uncollected.
+        delete(&f, "k");
+        assert_nothing_left(&f);
+    }
 }

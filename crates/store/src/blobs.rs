@@ -1,13 +1,15 @@
 //! Blobs as files.
 //!
 //! ```text
-//! blobs/3f/3f0c...        finished blobs, by the first byte of their random name; never change
+//! blobs/3f/3f0c...        finished blobs, by the first byte of their random name
 //! staging/3f0c...         blobs being written; removed when the store is opened
 //! ```
 //!
-//! Finishing is: write, sync, rename, sync of the directory. Under its name a blob is whole.
+//! Finishing is: write, sync, rename, sync of the directory. Under its name a blob is whole. After
+//! that nothing changes but its tail, see `tail.rs`.
 
 mod dir_sync;
+mod tail;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -19,6 +21,7 @@ use strongroom_ports::{BlobError, BlobReader, BlobStore, BlobWriter};
 use strongroom_types::BlobId;
 
 use self::dir_sync::DirSync;
+use self::tail::TailError;
 use crate::disk::{Disk, DiskFile, is_full};
 use crate::frame::to_u64;
 
@@ -223,6 +226,29 @@ impl BlobStore for FileBlobs {
         match self.shared.disk.unlink(&path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    fn replace_tail(&self, id: BlobId, from_bytes: u64, tail: &[u8]) -> Result<(), BlobError> {
+        let shared = &self.shared;
+        shared.check_poison()?;
+        if !shared.is_visible(id) {
+            return Err(BlobError::NotFound(id));
+        }
+        let file = match shared.disk.open(&path(id)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BlobError::NotFound(id));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match tail::replace(file.as_ref(), from_bytes, tail) {
+            Ok(()) => Ok(()),
+            Err(TailError::Write(error)) => Err(blob_error(error)),
+            Err(TailError::Sync(error)) => {
+                shared.poison(&error);
+                Err(BlobError::Poisoned)
+            }
         }
     }
 

@@ -239,6 +239,25 @@ impl BlobStore for MemoryBlobs {
         Ok(())
     }
 
+    fn replace_tail(&self, id: BlobId, from_bytes: u64, tail: &[u8]) -> Result<(), BlobError> {
+        let mut state = self.state.lock();
+        let available_bytes = state.available_bytes();
+        let bytes = state.blobs.get_mut(&id).ok_or(BlobError::NotFound(id))?;
+        let kept = usize::try_from(from_bytes)
+            .ok()
+            .and_then(|from| bytes.get(..from))
+            .ok_or(BlobError::Io(io::ErrorKind::UnexpectedEof.into()))?;
+        let old_len = len_u64(bytes.len());
+        let new = Bytes::from([kept, tail].concat());
+        let new_len = len_u64(new.len());
+        if new_len.saturating_sub(old_len) > available_bytes {
+            return Err(BlobError::NoSpace);
+        }
+        *bytes = new;
+        state.used_bytes = state.used_bytes.saturating_sub(old_len) + new_len;
+        Ok(())
+    }
+
     fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobId>, BlobError> {
         let state = self.state.lock();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -365,6 +384,10 @@ mod tests {
         writer.write(b"0123456789").unwrap();
         writer.finish().unwrap();
         assert_eq!(blobs.available_bytes().unwrap(), 0);
+        let refused = blobs.replace_tail(id, 8, b"abc");
+        assert!(matches!(refused, Err(BlobError::NoSpace)));
+        blobs.replace_tail(id, 8, b"a").unwrap();
+        assert_eq!(blobs.available_bytes().unwrap(), 1);
         blobs.delete(id).unwrap();
         assert_eq!(blobs.available_bytes().unwrap(), 10);
     }

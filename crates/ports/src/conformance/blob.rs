@@ -14,7 +14,7 @@ use crate::{BlobError, BlobStore};
 ///
 /// With the clause that is broken.
 pub fn blob_store(new: &dyn Fn() -> Arc<dyn BlobStore>) {
-    let clauses: [fn(&dyn BlobStore); 9] = [
+    let clauses: [fn(&dyn BlobStore); 11] = [
         a_finished_blob_is_read,
         an_unfinished_blob_is_not_visible,
         a_dropped_writer_leaves_nothing,
@@ -23,6 +23,8 @@ pub fn blob_store(new: &dyn Fn() -> Arc<dyn BlobStore>) {
         deleting_is_final_and_idempotent,
         an_open_blob_outlives_its_name,
         a_finished_blob_never_changes,
+        a_tail_is_replaced_and_nothing_else,
+        a_tail_needs_its_blob,
         lists_are_ordered_and_page,
     ];
     for clause in clauses {
@@ -187,6 +189,68 @@ fn a_finished_blob_never_changes(store: &dyn BlobStore) {
         b"first",
         "a finished blob never changes"
     );
+}
+
+fn a_tail_is_replaced_and_nothing_else(store: &dyn BlobStore) {
+    let stream = pattern(3, 150_001);
+    let old_tail = pattern(90, 700);
+    write(store, id(1), &[stream.as_slice(), &old_tail].concat());
+    write(store, id(2), b"another");
+    let before = store.open(id(1)).expect("opens");
+    let from = u64::try_from(stream.len()).expect("small");
+    // Longer, shorter, as long, none, from none, and much longer.
+    for (round, len) in (0..).zip([900, 300, 300, 0, 5, 200_000, 1]) {
+        let tail = pattern(200 + round, len);
+        store
+            .replace_tail(id(1), from, &tail)
+            .expect("a tail can be replaced");
+        assert!(
+            read(store, id(1)) == [stream.as_slice(), &tail].concat(),
+            "a blob is what was before the tail, and the tail ({len})"
+        );
+        let mut out = vec![0; stream.len()];
+        before
+            .read_at(0, &mut out)
+            .expect("an open blob stays readable when its tail is replaced");
+        assert!(out == stream, "an open blob keeps what is before the tail");
+    }
+    store
+        .replace_tail(id(1), 10, b"end")
+        .expect("a tail may begin anywhere");
+    assert_eq!(read(store, id(1)), [&stream[..10], b"end"].concat());
+    store
+        .replace_tail(id(1), 0, b"all")
+        .expect("a tail may be all there is");
+    assert_eq!(read(store, id(1)), b"all");
+    assert_eq!(read(store, id(2)), b"another", "other blobs stay");
+    let mut expected = [id(1), id(2)];
+    expected.sort_unstable();
+    assert_eq!(store.list(None, 10).expect("lists"), expected);
+}
+
+fn a_tail_needs_its_blob(store: &dyn BlobStore) {
+    let missing = store.replace_tail(id(1), 0, b"tail");
+    assert!(matches!(missing, Err(BlobError::NotFound(name)) if name == id(1)));
+    let mut writer = store.create(id(1), 0).expect("creates");
+    writer.write(b"0123").expect("writes");
+    let unfinished = store.replace_tail(id(1), 0, b"tail");
+    assert!(
+        matches!(unfinished, Err(BlobError::NotFound(name)) if name == id(1)),
+        "an unfinished blob has no tail"
+    );
+    writer.finish().expect("finishes");
+    for from in [5, u64::MAX] {
+        let outcome = store.replace_tail(id(1), from, b"tail");
+        assert!(
+            matches!(&outcome, Err(BlobError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof),
+            "a tail behind the end is UnexpectedEof, not {outcome:?}"
+        );
+        assert_eq!(read(store, id(1)), b"0123", "and nothing has changed");
+    }
+    store
+        .replace_tail(id(1), 4, b"45")
+        .expect("a blob without a tail gets one");
+    assert_eq!(read(store, id(1)), b"012345");
 }
 
 fn lists_are_ordered_and_page(store: &dyn BlobStore) {

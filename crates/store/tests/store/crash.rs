@@ -476,3 +476,148 @@ fn concurrent_blobs_survive_random_crashes() {
         }
     }
 }
+
+const FROM: usize = 3000;
+
+/// A disk with one blob, and that blob's stream and tail.
+fn disk_with_tail() -> (SimDisk, BlobId, Vec<u8>) {
+    let disk = SimDisk::new();
+    let id = BlobId::from_bytes([7; 16]);
+    let blobs = open_blobs(&disk).unwrap();
+    let bytes: Vec<u8> = (0..FROM + 1100)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect();
+    write_blob(&blobs, id, &bytes).unwrap();
+    (disk, id, bytes)
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn path_of(disk: &SimDisk) -> String {
+    let mut paths = disk.paths().into_iter();
+    paths.find(|path| path.starts_with("blobs/")).unwrap()
+}
+
+/// Replaces the tail with a fault at each operation, crashes, and does it again.
+fn replace_tail_with(kind: FaultKind, crash: Option<Crash>, tail: &[u8]) {
+    let from = u64::try_from(FROM).unwrap();
+    for step in 0.. {
+        let (disk, id, before) = disk_with_tail();
+        let blobs = open_blobs(&disk).unwrap();
+        let (stream, old) = before.split_at(FROM);
+        let expected = [stream, tail].concat();
+        disk.set_fault(Some(Fault {
+            at_operation: disk.operations() + step,
+            kind,
+            sticky: false,
+        }));
+        let outcome = blobs.replace_tail(id, from, tail);
+        disk.set_fault(None);
+        if let Some(crash) = crash {
+            disk.crash(crash);
+        }
+        let what = format!("{kind:?} at {step}, {crash:?}, {} bytes", tail.len());
+        let bytes = disk.bytes(&path_of(&disk)).unwrap();
+        if outcome.is_ok() {
+            assert!(bytes == expected, "{what}: done and not durable");
+            assert!(step > 4, "{what}: faults were met");
+            return;
+        }
+        let behind = bytes.strip_prefix(stream);
+        let behind = behind.unwrap_or_else(|| panic!("{what}: the stream has changed"));
+        assert!(
+            contains(behind, old) || contains(behind, tail),
+            "{what}: neither tail is whole"
+        );
+        let blobs = open_blobs(&disk).unwrap();
+        blobs.replace_tail(id, from, tail).unwrap();
+        let bytes = disk.bytes(&path_of(&disk)).unwrap();
+        assert!(bytes == expected, "{what}: not completed");
+        disk.crash(Crash::DropUnsynced);
+        let bytes = disk.bytes(&path_of(&disk)).unwrap();
+        assert!(bytes == expected, "{what}: completed and not durable");
+    }
+}
+
+#[test]
+fn a_replaced_tail_is_the_old_or_the_new_one_whatever_fails() {
+    for len in [1500, 1100, 600] {
+        let tail: Vec<u8> = (0..len).map(|at| u8::try_from(at % 241).unwrap()).collect();
+        for kind in [FaultKind::Eio, FaultKind::ShortWrite] {
+            replace_tail_with(kind, None, &tail);
+            replace_tail_with(kind, Some(Crash::DropUnsynced), &tail);
+        }
+        replace_tail_with(FaultKind::PowerOff, Some(Crash::Killed), &tail);
+        replace_tail_with(FaultKind::PowerOff, Some(Crash::DropUnsynced), &tail);
+        for seed in 0..60 {
+            replace_tail_with(FaultKind::PowerOff, Some(Crash::Torn { seed }), &tail);
+        }
+    }
+}
+
+#[test]
+fn an_old_tail_is_overwritten_before_its_blocks_are_given_back() {
+    let from = u64::try_from(FROM).unwrap();
+    for len in [1500, 1100, 600] {
+        let tail = vec![0xAB; len];
+        let (disk, id, before) = disk_with_tail();
+        let started = disk.operations();
+        let trial = disk.fork();
+        let blobs = open_blobs(&trial).unwrap();
+        blobs.replace_tail(id, from, &tail).unwrap();
+        // The cut and its sync come last: power goes just before them.
+        let cut = trial.operations() - 2;
+        assert!(cut > started);
+        let blobs = open_blobs(&disk).unwrap();
+        disk.set_fault(Some(Fault {
+            at_operation: cut,
+            kind: FaultKind::PowerOff,
+            sticky: false,
+        }));
+        assert!(blobs.replace_tail(id, from, &tail).is_err());
+        disk.crash(Crash::DropUnsynced);
+        let bytes = disk.bytes(&path_of(&disk)).unwrap();
+        assert!(bytes.len() >= before.len(), "not cut yet");
+        let (_, old) = before.split_at(FROM);
+        assert!(
+            old.windows(32)
+                .all(|piece| !contains(&bytes[FROM..], piece)),
+            "the old tail is still on the disk when the file is cut"
+        );
+    }
+}
+
+#[test]
+fn a_tail_for_which_there_is_no_space_leaves_the_blob_as_it_was() {
+    let (disk, id, before) = disk_with_tail();
+    let blobs = open_blobs(&disk).unwrap();
+    let length: usize = disk
+        .paths()
+        .iter()
+        .map(|path| disk.bytes(path).unwrap().len())
+        .sum();
+    disk.set_capacity(Some(u64::try_from(length + 100).unwrap()));
+    let from = u64::try_from(FROM).unwrap();
+    let refused = blobs.replace_tail(id, from, &[1; 600]);
+    assert!(matches!(refused, Err(BlobError::NoSpace)), "{refused:?}");
+    assert!(disk.bytes(&path_of(&disk)).unwrap() == before);
+    disk.set_capacity(None);
+    blobs.replace_tail(id, from, &[1; 600]).unwrap();
+}
+
+#[test]
+fn a_tail_whose_sync_fails_poisons_the_blobs() {
+    let (disk, id, _) = disk_with_tail();
+    let blobs = open_blobs(&disk).unwrap();
+    disk.set_fault(Some(Fault {
+        at_operation: disk.operations() + 1,
+        kind: FaultKind::Eio,
+        sticky: false,
+    }));
+    let outcome = blobs.replace_tail(id, 10, b"tail");
+    assert!(matches!(outcome, Err(BlobError::Poisoned)), "{outcome:?}");
+    let outcome = blobs.replace_tail(id, 10, b"tail");
+    assert!(matches!(outcome, Err(BlobError::Poisoned)), "{outcome:?}");
+}
