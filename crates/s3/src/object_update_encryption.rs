@@ -4,11 +4,11 @@
 //! when the blob was written: recovery from blobs alone then needs the keys of that time.
 
 use strongroom_policy::actions::UpdateObjectEncryption;
-use strongroom_ports::{KeyReference, Table, Transaction};
+use strongroom_ports::{KeyLease, KeyReference, Table, Transaction};
 use strongroom_sse::{ClientContext, CustomerHeaders};
 use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, VersionId};
 
-use crate::data_keys::KmsWrapped;
+use crate::data_keys::{KmsWrapped, check_lease};
 use crate::integrity::Damage;
 use crate::rows::{KeyRow, ObjectRow};
 use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
@@ -63,17 +63,22 @@ impl S3 {
             if if_different && is_so(&object.key, input) {
                 return Ok((Transaction::new(), Updated::Already(shown)));
             }
-            object.key = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
+            let (row, leases) = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
+            object.key = row;
             found.row.object = Some(object);
             let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);
             let transaction = Transaction::new()
                 .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored))
                 .put(Table::VERSIONS, found.row_key, sealed);
+            for lease in &leases {
+                check_lease(lease.as_ref())?;
+            }
             Ok((transaction, Updated::Changed(shown)))
         })
     }
 
-    /// The data key of a version, opened as the caller and wrapped under the new key.
+    /// The data key of a version, opened as the caller and wrapped under the new key, and the leases
+    /// of the old key and the new.
     fn wrapped_anew(
         &self,
         bucket: &BucketView,
@@ -82,7 +87,7 @@ impl S3 {
         object: &ObjectRow,
         context: &RequestContext,
         input: &UpdateObjectEncryptionInput,
-    ) -> Result<KeyRow, S3Error> {
+    ) -> Result<(KeyRow, [Option<KeyLease>; 2]), S3Error> {
         let identity = strongroom_crypto::ObjectIdentity {
             bucket: bucket.uid,
             key: key.clone(),
@@ -103,7 +108,7 @@ impl S3 {
         let KmsWrapped {
             wrapped,
             encryption,
-            lease: _,
+            lease,
         } = self.wrap_under_kms(
             opened.body_keys.data_key(),
             &identity,
@@ -111,11 +116,12 @@ impl S3 {
             context,
             (SseAlgorithm::AwsKms, &reference, &client, input.bucket_key),
         )?;
-        Ok(KeyRow {
+        let row = KeyRow {
             wrapped: wrapped.as_bytes().to_vec(),
             customer_verifier: None,
             kms: Some(encryption.to_row()),
-        })
+        };
+        Ok((row, [opened.lease, Some(lease)]))
     }
 }
 

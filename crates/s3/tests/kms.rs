@@ -944,3 +944,43 @@ fn requesters_are_told_apart_by_all_that_names_them() {
         assert_eq!(f.keys.take_operations(), ["authorize Decrypt", "Decrypt"]);
     }
 }
+
+#[test]
+fn a_key_that_goes_while_the_body_is_synced_leaves_nothing() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = || kms(Some(&key.to_string()));
+    // Each is asked for the lease once for the body (a window of a body that is not inline) and once
+    // more for the commit.
+    let last_checks_refuse = |what: &str, checks: u64, write: &dyn Fn() -> Result<(), S3Error>| {
+        let state = || (f.rows(Table::VERSIONS), f.rows(Table::PARTS), f.blob_ids());
+        let before = state();
+        for left in 0..checks {
+            f.keys.break_leases_after(left);
+            let got = write().unwrap_err();
+            let refused = matches!(got, S3Error::Kms(KeyError::Disabled(_)));
+            assert!(refused, "{what}, {left} checks: {got:?}");
+            assert!(state() == before, "{what}, {left} checks");
+        }
+        f.keys.break_leases_after(checks);
+        assert_eq!(write(), Ok(()), "{what}");
+        f.keys.break_leases_after(u64::MAX);
+    };
+    let (small, large) = (pattern(100), pattern(WINDOW));
+    let put_body = |body: &[u8]| put(&f, "k", sse(), body).map(|_| ());
+    last_checks_refuse("small put", 2, &|| put_body(&small));
+    last_checks_refuse("copy of a small one", 3, &|| {
+        copy(&f, "c", sse()).map(|_| ())
+    });
+    last_checks_refuse("large put", 3, &|| put_body(&large));
+    let upload = create(&f, "m", sse()).unwrap();
+    last_checks_refuse("part", 3, &|| part(&f, "m", upload, 1, &large).map(|_| ()));
+    let etag = part(&f, "m", upload, 1, &large).unwrap();
+    let etags = [etag];
+    last_checks_refuse("complete", 2, &|| {
+        complete(&f, "m", upload, &etags).map(|_| ())
+    });
+    last_checks_refuse("update from another key", 2, &|| update(&f, &key, false));
+    put(&f, "k", SseHeaders::default(), b"x").unwrap();
+    last_checks_refuse("update from SSE-S3", 1, &|| update(&f, &key, false));
+}
