@@ -1,5 +1,6 @@
-//! The collector, which removes what deleted versions left, and the orphan sweep, which removes what
-//! never became part of a version. Both run in the background and may be killed at any point.
+//! The collector, which removes what deleted versions left and completes what re-encryptions did not,
+//! and the orphan sweep, which removes what never became part of a version. Both run in the background
+//! and may be killed at any point.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ const SWEEP_PAGE: usize = 1000;
 pub struct CollectReport {
     /// Garbage rows worked off.
     pub collected: usize,
-    /// Garbage rows left, because somebody still reads what they name.
+    /// Garbage rows left, because somebody still reads what they name, or because it failed.
     pub postponed: usize,
     /// Blob files removed.
     pub blobs_removed: usize,
@@ -85,7 +86,7 @@ impl S3 {
         failed.map_or(Ok(report), Err)
     }
 
-    /// Removes one thing; false if somebody still reads it.
+    /// Removes or completes one thing; false if it has to wait.
     fn collect_one(&self, garbage: Garbage, report: &mut CollectReport) -> Result<bool, S3Error> {
         match garbage {
             Garbage::Blob(id) => {
@@ -112,6 +113,8 @@ impl S3 {
                 self.collect_uploads(bucket)?;
                 self.remove_rows(Transaction::new(), garbage)?;
             }
+            // Its row goes with it, unless it is asked for once more meanwhile.
+            Garbage::Footers(version) => return Ok(self.rewrite_pending_footers(version)),
         }
         Ok(true)
     }

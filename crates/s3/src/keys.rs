@@ -154,7 +154,7 @@ pub(crate) fn blob(id: BlobId) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
-/// What a garbage row asks the collector to remove.
+/// What a garbage row asks the collector to remove, or to complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Garbage {
     /// One blob file.
@@ -163,6 +163,8 @@ pub(crate) enum Garbage {
     Parts(VersionUid),
     /// All uploads in progress of a deleted bucket.
     BucketUploads(BucketUid),
+    /// The data key as it was wrapped before, in the footers of a version's blobs.
+    Footers(VersionUid),
 }
 
 impl Garbage {
@@ -172,6 +174,7 @@ impl Garbage {
             Self::Blob(id) => (1, id.as_bytes()),
             Self::Parts(id) => (2, id.as_bytes()),
             Self::BucketUploads(id) => (3, id.as_bytes()),
+            Self::Footers(id) => (4, id.as_bytes()),
         };
         [&[kind][..], id].concat().into()
     }
@@ -184,6 +187,7 @@ impl Garbage {
             1 => Some(Self::Blob(BlobId::from_bytes(id))),
             2 => Some(Self::Parts(VersionUid::from_bytes(id))),
             3 => Some(Self::BucketUploads(BucketUid::from_bytes(id))),
+            4 => Some(Self::Footers(VersionUid::from_bytes(id))),
             _ => None,
         }
     }
@@ -284,7 +288,9 @@ mod tests {
         );
         for garbage in [
             Garbage::Blob(BlobId::from_bytes([1; 16])),
+            Garbage::Parts(VersionUid::from_bytes([2; 16])),
             Garbage::BucketUploads(BUCKET),
+            Garbage::Footers(VersionUid::from_bytes([4; 16])),
         ] {
             assert_eq!(Garbage::parse(&garbage.key()), Some(garbage));
         }

@@ -25,6 +25,7 @@ mod data_keys;
 mod digest;
 mod entry;
 mod error;
+mod footers;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod input;

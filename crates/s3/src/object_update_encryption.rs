@@ -1,7 +1,7 @@
 //! UpdateObjectEncryption: another key around the same data key. Body, ETag and dates stay.
 //!
-//! The version's row alone says how its data key is kept. What a blob's footer says is how it was
-//! when the blob was written: recovery from blobs alone then needs the keys of that time.
+//! The version's row says how its data key is kept. The footers of its blobs say it once more, and
+//! are rewritten before the answer: the key that it was wrapped under before opens none of them then.
 
 use strongroom_policy::actions::UpdateObjectEncryption;
 use strongroom_ports::{KeyLease, KeyReference, Table, Transaction};
@@ -23,7 +23,9 @@ pub(crate) enum Updated {
 }
 
 impl S3 {
-    /// UpdateObjectEncryption. Blocks until it is durable.
+    /// UpdateObjectEncryption. Blocks until it is durable, and until no blob of the version holds its
+    /// data key as it was wrapped before; should a blob not let itself be rewritten, that is logged
+    /// and tried again in the background.
     ///
     /// # Errors
     ///
@@ -56,25 +58,33 @@ impl S3 {
             return Err(ReEncryptionRefusal::NotSigned.into());
         }
         self.allow_kms(context)?;
-        self.commit_retrying(|_| {
+        let (updated, pending) = self.commit_retrying(|_| {
             let (mut found, mut object) = self.existing_object(bucket, key, input.version)?;
             let shown = found.shown_id(bucket);
             refuse(&object, bucket, input)?;
             if if_different && is_so(&object.key, input) {
-                return Ok((Transaction::new(), Updated::Already(shown)));
+                return Ok((Transaction::new(), (Updated::Already(shown), None)));
             }
             let (row, leases) = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
             object.key = row;
+            let version = found.row.uid();
+            let (asked, pending) = self.put_pending_footers(Transaction::new(), &found, &object);
             found.row.object = Some(object);
             let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);
-            let transaction = Transaction::new()
+            let transaction = asked
                 .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored))
                 .put(Table::VERSIONS, found.row_key, sealed);
             for lease in &leases {
                 check_lease(lease.as_ref())?;
             }
-            Ok((transaction, Updated::Changed(shown)))
-        })
+            let updated = Updated::Changed(shown);
+            Ok((transaction, (updated, pending.then_some(version))))
+        })?;
+        // The change is made whatever comes of this: what fails here, the collector tries again.
+        if let Some(version) = pending {
+            self.rewrite_pending_footers(version);
+        }
+        Ok(updated)
     }
 
     /// The data key of a version, opened as the caller and wrapped under the new key, and the leases

@@ -109,16 +109,27 @@ impl RecoveryRow {
             &Record::encode(self),
             entropy,
         );
-        encode_footer(&Footer {
-            wrapped_key: wrapped.clone(),
-            record,
-            encryption: kms.map(|(row, custody)| {
-                let place = footer_place(identity);
-                let plaintext = Record::encode(row);
-                custody
-                    .rows()
-                    .seal(FOOTER_TABLE, &place, &plaintext, entropy)
-            }),
-        })
+        encode_with_key(record, wrapped, identity, kms, entropy)
     }
+}
+
+/// The footer of a blob whose sealed record is there already.
+pub(crate) fn encode_with_key(
+    record: Vec<u8>,
+    wrapped: &WrappedKey,
+    identity: &ObjectIdentity,
+    kms: Option<(&KmsRow, &Custody)>,
+    entropy: &dyn Entropy,
+) -> Vec<u8> {
+    encode_footer(&Footer {
+        wrapped_key: wrapped.clone(),
+        record,
+        encryption: kms.map(|(row, custody)| {
+            let place = footer_place(identity);
+            let plaintext = Record::encode(row);
+            custody
+                .rows()
+                .seal(FOOTER_TABLE, &place, &plaintext, entropy)
+        }),
+    })
 }

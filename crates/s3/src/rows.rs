@@ -22,7 +22,8 @@ records!(
     BlobRow = 7,
     GarbageRow = 8,
     KmsRow = 10,
-    ReEncryptionRow = 11
+    ReEncryptionRow = 11,
+    PendingFootersRow = 12
 );
 
 /// A key and a value, of tags and user metadata.
@@ -329,4 +330,15 @@ pub(crate) struct BlobRow {
 pub(crate) struct GarbageRow {
     #[n(0)]
     pub since_millis: u64,
+}
+
+/// Blobs of a version whose footers still hold its data key as it was wrapped before.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct PendingFootersRow {
+    #[n(0)]
+    pub since_millis: u64,
+    /// Key of the version's row.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub version_row: Vec<u8>,
 }

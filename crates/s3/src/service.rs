@@ -16,6 +16,7 @@ use strongroom_types::{
 };
 
 use crate::bucket_keys::BucketKeys;
+use crate::footers::FOOTER_TURNS;
 use crate::resident::resident_ports;
 use crate::rows::{BucketRow, Record};
 use crate::windows::WindowPool;
@@ -73,6 +74,8 @@ pub struct S3 {
     /// Versions whose parts are being read, and by how many, also by the service on what is in
     /// memory.
     pub(crate) versions_being_read: Arc<Mutex<BTreeMap<VersionUid, usize>>>,
+    /// Who rewrites footers holds one, by the version.
+    pub(crate) footer_turns: Arc<[Mutex<()>]>,
     /// Buffers for bodies on their way out.
     pub(crate) windows: WindowPool,
     /// Bucket keys in use, also of the service on what is in memory.
@@ -86,6 +89,7 @@ impl S3 {
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
         let windows = WindowPool::default();
         let bucket_keys = Arc::new(BucketKeys::new(options.bucket_key_ttl));
+        let footer_turns: Arc<[Mutex<()>]> = (0..FOOTER_TURNS).map(|_| Mutex::default()).collect();
         // The collector asks one service only.
         let versions_being_read = Arc::default();
         let resident = Self {
@@ -94,6 +98,7 @@ impl S3 {
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
             versions_being_read: Arc::clone(&versions_being_read),
+            footer_turns: Arc::clone(&footer_turns),
             windows: windows.clone(),
             bucket_keys: Arc::clone(&bucket_keys),
             resident: None,
@@ -104,6 +109,7 @@ impl S3 {
             blobs_in_flight: Arc::default(),
             suspected_orphans: Mutex::default(),
             versions_being_read,
+            footer_turns,
             windows,
             bucket_keys,
             resident: Some(Arc::new(resident)),

@@ -954,7 +954,7 @@ fn read_by_part(f: &Fixture, round: u32) -> Result<(), S3Error> {
             let entry = f.entry::<GetObjectAttributes>("k");
             let output = f.service.get_object_attributes(entry, input)?;
             let parts = output.parts.unwrap().parts;
-            assert!(parts.len() == 1 && parts[0].checksum.is_some());
+            assert!(parts.len() == 1 && parts.iter().all(|part| part.checksum.is_some()));
             output.object
         }
     };
