@@ -16,6 +16,7 @@ import urllib.request
 import uuid
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import ROOT, new_bucket, refused
 
@@ -102,11 +103,18 @@ def shown(answer):
         words.append("key ARN")
     if headers.get("x-amz-server-side-encryption-bucket-key-enabled") == "true":
         words.append("bucket key")
+    if "x-amz-server-side-encryption-context" in headers:
+        words.append("context")
     if "x-amz-server-side-encryption-customer-algorithm" in headers:
         words.append("customer algorithm, key MD5")
         assert headers["x-amz-server-side-encryption-customer-key-md5"] == customer_headers()[
             "x-amz-server-side-encryption-customer-key-MD5"]
     return ", ".join(words) or "nothing"
+
+
+def without_context(answer):
+    """As a read shows it: what the context was is told to the writer alone."""
+    return shown(answer).replace(", context", "")
 
 
 def key_of(answer):
@@ -136,7 +144,7 @@ def put(w, sent, body=SMALL):
 def op_put(w, sent, key):
     name, answer = put(w, sent)
     read = read_back(w, name, sent, SMALL)
-    assert key_of(answer) == key_of(read) == key and shown(answer) == shown(read)
+    assert key_of(answer) == key_of(read) == key and without_context(answer) == shown(read)
     return f"200: {shown(answer)}; {etag_kind(answer['ETag'], SMALL)}"
 
 
@@ -148,21 +156,24 @@ def send(request):
         return error.code, dict(error.headers), error.read()
 
 
-def op_presigned_put(w, sent, key):
-    name = w.name()
+def presigned_put(w, sent, name):
     url = w.s3.generate_presigned_url("put_object", Params={"Bucket": w.bucket, "Key": name, **sent})
     signed = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["X-Amz-SignedHeaders"][0].split(";")
     headers = as_headers(sent)
     sendable = {k: v for k, v in headers.items() if k.lower() in signed or customer(sent)}
-    status, answered, text = send(urllib.request.Request(url, data=SMALL, method="PUT", headers=sendable))
+    return send(urllib.request.Request(url, data=SMALL, method="PUT", headers=sendable))
+
+
+def op_presigned_put(w, sent, key):
+    name = w.name()
+    status, answered, text = presigned_put(w, sent, name)
     assert status == 200, text
     assert key_of(answered) == key
     read_back(w, name, sent, SMALL)
     return f"200: {shown(answered)}"
 
 
-def op_post_form(w, sent, key):
-    name = w.name()
+def post_form(w, sent, name):
     fields = as_headers(sent)
     form = w.s3.generate_presigned_post(w.bucket, name, Fields=dict(fields),
                                         Conditions=[{k: v} for k, v in fields.items()])
@@ -172,7 +183,12 @@ def op_post_form(w, sent, key):
     lines.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'.encode())
     body = b"".join([*lines, SMALL, f"\r\n--{boundary}--\r\n".encode()])
     kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    status, answered, text = send(urllib.request.Request(form["url"], data=body, headers=kind, method="POST"))
+    return send(urllib.request.Request(form["url"], data=body, headers=kind, method="POST"))
+
+
+def op_post_form(w, sent, key):
+    name = w.name()
+    status, answered, text = post_form(w, sent, name)
     assert status == 204, text
     assert key_of(answered) == key
     read_back(w, name, sent, SMALL)
@@ -226,7 +242,7 @@ def copy_from(mode):
         answer = w.s3.copy_object(Bucket=w.bucket, Key=name, CopySource={"Bucket": w.bucket, "Key": source}, **sent,
                                   **customer(from_sent, "CopySource"))
         read = read_back(w, name, sent, SMALL)
-        assert key_of(answer) == key_of(read) == key and shown(answer) == shown(read)
+        assert key_of(answer) == key_of(read) == key and without_context(answer) == shown(read)
         if customer(from_sent):
             wrong = refused(w.s3.copy_object, Bucket=w.bucket, Key=w.name(),
                             CopySource={"Bucket": w.bucket, "Key": source}, **sent)
@@ -360,6 +376,114 @@ OPERATIONS = {
 }
 
 
+class WithOwnKey:
+    """The world with a key that nobody else uses, so that it can be taken away."""
+
+    def __init__(self, world):
+        self.s3, self.kms, self.raw, self.bucket, self.name = world.s3, world.kms, world.raw, world.bucket, world.name
+        metadata = self.kms.create_key(Description="taken away")["KeyMetadata"]
+        self.key_id, self.key_arn = metadata["KeyId"], metadata["Arn"]
+        self.alias = f"alias/taken-{uuid.uuid4().hex}"
+        self.kms.create_alias(AliasName=self.alias, TargetKeyId=self.key_id)
+
+
+def over_http(answer):
+    """A raw answer, in boto3's way."""
+    status, headers, text = answer
+    if status >= 300:
+        code = re.search(r"<Code>([^<]+)</Code>", text.decode())[1]
+        metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+        raise ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "raw")
+
+
+def away_put(w, sent):
+    return lambda: put(w, sent)
+
+
+def away_presigned_put(w, sent):
+    return lambda: over_http(presigned_put(w, sent, w.name()))
+
+
+def away_post_form(w, sent):
+    return lambda: over_http(post_form(w, sent, w.name()))
+
+
+def away_get(w, sent):
+    name, _ = put(w, sent)
+    return lambda: read_back(w, name, sent, SMALL)
+
+
+def away_range(w, sent):
+    name, _ = put(w, sent)
+    return lambda: w.s3.get_object(Bucket=w.bucket, Key=name, Range="bytes=65535-65537")["Body"].read()
+
+
+def away_head(w, sent):
+    name, _ = put(w, sent)
+    return lambda: w.s3.head_object(Bucket=w.bucket, Key=name, ChecksumMode="ENABLED")
+
+
+def away_copy_source(w, sent):
+    source, _ = put(w, sent)
+    return lambda: w.s3.copy_object(Bucket=w.bucket, Key=w.name(), CopySource={"Bucket": w.bucket, "Key": source},
+                                    ServerSideEncryption="AES256")
+
+
+def away_copy_destination(w, sent):
+    source, _ = put(w, {})
+    return lambda: w.s3.copy_object(Bucket=w.bucket, Key=w.name(), CopySource={"Bucket": w.bucket, "Key": source},
+                                    **sent)
+
+
+def away_upload_part(w, sent):
+    name = w.name()
+    upload = w.s3.create_multipart_upload(Bucket=w.bucket, Key=name, **sent)["UploadId"]
+    return lambda: w.s3.upload_part(Bucket=w.bucket, Key=name, UploadId=upload, PartNumber=1, Body=SMALL)
+
+
+def away_complete(w, sent):
+    name = w.name()
+    upload = w.s3.create_multipart_upload(Bucket=w.bucket, Key=name, **sent)["UploadId"]
+    upload = {"Bucket": w.bucket, "Key": name, "UploadId": upload}
+    part = w.s3.upload_part(**upload, PartNumber=1, Body=SMALL)["ETag"]
+    return lambda: w.s3.complete_multipart_upload(
+        **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+
+
+# What is prepared while the key is there, and gives the call that is made without it.
+AWAY = {
+    "PutObject": away_put,
+    "presigned PutObject": away_presigned_put,
+    "POST form": away_post_form,
+    "GetObject": away_get,
+    "GetObject of a range": away_range,
+    "HeadObject with checksum mode": away_head,
+    "CopyObject from it": away_copy_source,
+    "CopyObject to it": away_copy_destination,
+    "UploadPart": away_upload_part,
+    "CompleteMultipartUpload": away_complete,
+}
+AWAY = {f"{operation}, key taken away": prepare for operation, prepare in AWAY.items()}
+# The AWS managed key cannot be taken away.
+AWAY_MODES = [mode for mode in MODES if mode.startswith("aws:kms") and mode != "aws:kms"]
+
+
+def taken_away(world, operation, mode):
+    w = WithOwnKey(world)
+    sent, _ = MODES[mode](w)
+    attempt = AWAY[operation](w, sent)
+    w.kms.disable_key(KeyId=w.key_id)
+    disabled = refused(attempt)
+    w.kms.schedule_key_deletion(KeyId=w.key_id, PendingWindowInDays=7)
+    pending = refused(attempt)
+    w.kms.cancel_key_deletion(KeyId=w.key_id)
+    w.kms.enable_key(KeyId=w.key_id)
+    attempt()
+    told = [f"{state}: {failure.status}" + (f" `{failure.code}`" if not failure.code.isdigit() else "")
+            for state, failure in (("disabled", disabled), ("pending deletion", pending))]
+    return "; ".join(told)
+
+
 def documented():
     """The table's cells: operation -> mode -> text."""
     text = DOCUMENT.read_text()
@@ -382,20 +506,33 @@ def render(cells):
     return "\n".join([*lines, END])
 
 
+def modes_of(operation):
+    return AWAY_MODES if operation in AWAY else list(MODES)
+
+
 def test_the_document_has_every_cell_and_no_other(request):
     if request.config.getoption("--write-sse-matrix"):
         return  # It is being written.
     cells = documented()
-    assert list(cells) == list(OPERATIONS)
+    assert list(cells) == [*OPERATIONS, *AWAY]
     for operation, row in cells.items():
-        assert list(row) == list(MODES), operation
+        assert list(row) == modes_of(operation), operation
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_cell(world, request, operation, mode):
     sent, key = MODES[mode](world)
-    told = OPERATIONS[operation](world, sent, key)
+    compare(request, operation, mode, OPERATIONS[operation](world, sent, key))
+
+
+@pytest.mark.parametrize("mode", AWAY_MODES)
+@pytest.mark.parametrize("operation", AWAY)
+def test_cell_with_the_key_taken_away(world, request, operation, mode):
+    compare(request, operation, mode, taken_away(world, operation, mode))
+
+
+def compare(request, operation, mode, told):
     written = request.config.getoption("--write-sse-matrix", default=False)
     if written:
         request.config.stash[STASH].setdefault(operation, {})[mode] = told
@@ -413,7 +550,7 @@ def written_matrix(request):
     yield
     cells = config.stash[STASH]
     if config.getoption("--write-sse-matrix", default=False) and cells:
-        ordered = {op: {mode: cells[op][mode] for mode in MODES} for op in OPERATIONS}
+        ordered = {op: {mode: cells[op][mode] for mode in modes_of(op)} for op in [*OPERATIONS, *AWAY]}
         text = DOCUMENT.read_text()
         if BEGIN in text:
             head, tail = text[:text.index(BEGIN)], text[text.index(END) + len(END):]

@@ -132,6 +132,49 @@ aws s3 cp s3://w5/f back; cmp f back
     shell.fails("aws s3api head-object --bucket w5 --key f --checksum-mode ENABLED", "(400)")
 
 
+def test_w2_to_w5_with_boto3(clients):
+    """The same walkthroughs, in the words of the Python SDK."""
+    s3, kms = clients.boto(signature_version="s3v4"), clients.boto(service="kms")
+    bucket, data = new_bucket(s3), os.urandom(200_000)
+
+    def write(name, **sse):
+        s3.put_object(Bucket=bucket, Key=name, Body=data, **sse)
+        assert s3.get_object(Bucket=bucket, Key=name)["Body"].read() == data
+        return s3.head_object(Bucket=bucket, Key=name)
+
+    # W2: the managed key.
+    head = write("w2", ServerSideEncryption="aws:kms")
+    managed = kms.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]
+    assert (head["SSEKMSKeyId"], managed["KeyManager"]) == (managed["Arn"], "AWS")
+    assert refused(kms.disable_key, KeyId=managed["KeyId"]).code == "AccessDeniedException"
+    # W3: a customer's key is taken away and given back.
+    key = kms.create_key()["KeyMetadata"]
+    key, arn = key["KeyId"], key["Arn"]
+    assert write("w3", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)["SSEKMSKeyId"] == arn
+    kms.disable_key(KeyId=key)
+    assert refused(s3.get_object, Bucket=bucket, Key="w3").code == "KMS.DisabledException"
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    assert refused(s3.get_object, Bucket=bucket, Key="w3").code == "KMS.KMSInvalidStateException"
+    kms.cancel_key_deletion(KeyId=key)
+    kms.enable_key(KeyId=key)
+    kms.rotate_key_on_demand(KeyId=key)
+    assert s3.get_object(Bucket=bucket, Key="w3")["Body"].read() == data
+    # W4: the bucket's default, and a request that beats it.
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = [{"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}]
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+    head = write("w4")
+    assert head["SSEKMSKeyId"] == arn and head["BucketKeyEnabled"] is True
+    assert write("w4 override", ServerSideEncryption="AES256")["ServerSideEncryption"] == "AES256"
+    # W5: two layers.
+    head = write("w5", ServerSideEncryption="aws:kms:dsse", SSEKMSKeyId=arn)
+    assert head["ServerSideEncryption"] == "aws:kms:dsse" and "BucketKeyEnabled" not in head
+    kms.disable_key(KeyId=key)
+    for name in ("w3", "w4", "w5"):
+        assert refused(s3.get_object, Bucket=bucket, Key=name).code == "KMS.DisabledException"
+    s3.delete_object(Bucket=bucket, Key="w3")
+
+
 def test_a_running_download_stops_when_the_key_is_taken_away(make_server):
     """The bound that SECURITY.md states: what was not read yet is not given out."""
     server = make_server()

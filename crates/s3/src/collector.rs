@@ -40,7 +40,8 @@ pub struct SweepReport {
 }
 
 impl S3 {
-    /// Works off up to `max` garbage rows. Blocks; call it in the background until it collects
+    /// Forgets bucket keys that must not be used any more, and works off up to `max` garbage rows.
+    /// Blocks; call it in the background until it collects
     /// nothing more.
     ///
     /// Files go first and rows after them, so that a crash in between leaves work to do again and
@@ -50,6 +51,7 @@ impl S3 {
     ///
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`]. What was done before stays done.
     pub fn collect_garbage(&self, max: usize) -> Result<CollectReport, S3Error> {
+        self.bucket_keys.sweep(self.ports.clock.monotonic());
         let mut report = CollectReport::default();
         let mut failed = None;
         let mut start = Bytes::new();

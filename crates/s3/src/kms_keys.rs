@@ -177,7 +177,7 @@ impl S3 {
             } else {
                 authority.authorize(&caller, &key, KeyUse::Decrypt, &encryption_context)
             }?;
-            if let Some(found) = self.bucket_keys.for_read(&owner(), blob, now) {
+            if let Some(found) = self.bucket_keys.for_read(owner(), blob, now) {
                 return Ok((found.key, lease));
             }
         }

@@ -186,6 +186,7 @@ impl S3 {
                 version: upload.stored,
             }],
             writes,
+            lease: opened.and_then(|opened| opened.lease.clone()),
         };
         let published = self.commit_retrying(|attempt| {
             if attempt > 0 && !self.is_unchanged(upload)? {

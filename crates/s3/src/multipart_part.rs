@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_crypto::PartIdentity;
 use strongroom_policy::actions;
-use strongroom_ports::{Table, Transaction, Write};
+use strongroom_ports::{KeyLease, Table, Transaction, Write};
 use strongroom_sse::{CustomerHeaders, SseError};
 use strongroom_types::limits::PART_MAX_BYTES;
 use strongroom_types::{
@@ -14,6 +14,7 @@ use strongroom_types::{
 };
 
 use crate::checksum_seal::seal_checksum;
+use crate::data_keys::check_lease;
 use crate::keys::Garbage;
 use crate::multipart_create::FoundUpload;
 use crate::recovery::RecoveryRow;
@@ -205,7 +206,7 @@ impl S3 {
             sealed_checksum,
         };
         let place = self.place_writes(stored, &job.identity, Some(part));
-        if let Err(error) = self.commit_part(&upload, part, &row, &place) {
+        if let Err(error) = self.commit_part(&upload, part, &row, &place, job.lease.as_ref()) {
             self.discard_stream(stored, &error);
             return Err(error);
         }
@@ -224,6 +225,7 @@ impl S3 {
         part: PartIdentity,
         row: &PartRow,
         place: &Write,
+        lease: Option<&KeyLease>,
     ) -> Result<(), S3Error> {
         let identity = &upload.identity;
         let row_key = keys::part(identity.version, part.number);
@@ -252,6 +254,8 @@ impl S3 {
             if let Some((earlier, _)) = earlier {
                 transaction = self.remove_part_stream(transaction, identity.version, &earlier);
             }
+            // The body was synced, and races may have been lost, since the key was asked for last.
+            check_lease(lease)?;
             Ok((transaction, ()))
         })
     }

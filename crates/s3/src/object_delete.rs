@@ -142,6 +142,7 @@ impl S3 {
                     checks,
                     conditions: Vec::new(),
                     writes: Vec::new(),
+                    lease: None,
                 };
                 // The bucket was just read where that was needed.
                 let (transaction, published) = self.prepare_version(&marker, 0)?;

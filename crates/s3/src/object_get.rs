@@ -14,8 +14,8 @@ use strongroom_types::{
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
-use crate::rows::{ContentRow, ObjectRow, PartRow, PlaceRow};
-use crate::stream_out::ReadLease;
+use crate::rows::{ContentRow, ObjectRow, PartRow};
+use crate::stream_out::{ReadLease, StoredAt};
 use crate::{
     BucketView, EncryptionAnswer, Entry, GetObjectInput, GetObjectOutput, ObjectView, S3, S3Error,
     keys,
@@ -68,7 +68,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input.version, found, |found, object, identity| {
-            self.expect_kms_body_in_memory(object, identity)?;
+            self.expect_in_memory(input, object, identity, true)?;
             let Some(answer) = self.answer(entry, input, found, object, identity, true)? else {
                 return Ok(None);
             };
@@ -123,6 +123,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input.version, found, |found, object, identity| {
+            self.expect_in_memory(input, object, identity, false)?;
             let answer = self.answer(entry, input, found, object, identity, false)?;
             Ok(answer.map(|Answer { view, range, .. }| GetObjectOutput {
                 object: view,
@@ -161,25 +162,37 @@ impl S3 {
         Err(S3Error::Contention)
     }
 
-    /// On what is in memory: gives up before the key service is asked if the body cannot be read
+    /// On what is in memory: gives up before the key service is asked if what comes after it is not
     /// there, so that no use of a key is made and recorded twice for one request.
-    fn expect_kms_body_in_memory(
+    fn expect_in_memory(
         &self,
+        input: &GetObjectInput,
         object: &ObjectRow,
         identity: &ObjectIdentity,
+        with_body: bool,
     ) -> Result<(), S3Error> {
         if !self.is_resident() || object.key.kms.is_none() {
             return Ok(());
         }
         match &object.content {
-            ContentRow::Single(PlaceRow::Inline) => {
-                let row_key = keys::inline(identity.version);
-                let body = self.ports.meta.read(Table::INLINE, &row_key)?;
-                body.map(|_| ()).ok_or(S3Error::NotInMemory)
+            ContentRow::Single(place) if with_body => {
+                let stored = StoredAt {
+                    identity,
+                    part: None,
+                    place,
+                    size_bytes: object.size_bytes,
+                };
+                let wanted = input
+                    .range
+                    .and_then(|range| range.resolve(object.size_bytes));
+                let range = wanted.unwrap_or(ByteRange::whole(object.size_bytes));
+                self.expect_stream_in_memory(stored, range)
             }
-            ContentRow::Single(PlaceRow::Blob(_)) | ContentRow::Parts(_) => {
+            // Part lists and parts' rows are looked for on the disk.
+            ContentRow::Parts(_) if with_body || input.part_number.is_some() => {
                 Err(S3Error::NotInMemory)
             }
+            ContentRow::Single(_) | ContentRow::Parts(_) => Ok(()),
         }
     }
 

@@ -262,6 +262,7 @@ impl S3 {
             checks: conditions.clone(),
             conditions: Vec::new(),
             writes: vec![self.place_writes(stored, identity, None)],
+            lease: job.lease.clone(),
         })
     }
 }

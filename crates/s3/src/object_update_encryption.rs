@@ -4,11 +4,11 @@
 //! are rewritten before the answer: the key that it was wrapped under before opens none of them then.
 
 use strongroom_policy::actions::UpdateObjectEncryption;
-use strongroom_ports::{KeyReference, Table, Transaction};
+use strongroom_ports::{KeyLease, KeyReference, Table, Transaction};
 use strongroom_sse::{ClientContext, CustomerHeaders};
 use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, VersionId};
 
-use crate::data_keys::KmsWrapped;
+use crate::data_keys::{KmsWrapped, check_lease};
 use crate::integrity::Damage;
 use crate::rows::{KeyRow, ObjectRow};
 use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
@@ -65,7 +65,8 @@ impl S3 {
             if if_different && is_so(&object.key, input) {
                 return Ok((Transaction::new(), (Updated::Already(shown), None)));
             }
-            object.key = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
+            let (row, leases) = self.wrapped_anew(bucket, key, &found, &object, context, input)?;
+            object.key = row;
             let version = found.row.uid();
             let (asked, pending) = self.put_pending_footers(Transaction::new(), &found, &object);
             found.row.object = Some(object);
@@ -73,6 +74,9 @@ impl S3 {
             let transaction = asked
                 .expect(Table::VERSIONS, found.row_key.clone(), Some(found.stored))
                 .put(Table::VERSIONS, found.row_key, sealed);
+            for lease in &leases {
+                check_lease(lease.as_ref())?;
+            }
             let updated = Updated::Changed(shown);
             Ok((transaction, (updated, pending.then_some(version))))
         })?;
@@ -83,7 +87,8 @@ impl S3 {
         Ok(updated)
     }
 
-    /// The data key of a version, opened as the caller and wrapped under the new key.
+    /// The data key of a version, opened as the caller and wrapped under the new key, and the leases
+    /// of the old key and the new.
     fn wrapped_anew(
         &self,
         bucket: &BucketView,
@@ -92,7 +97,7 @@ impl S3 {
         object: &ObjectRow,
         context: &RequestContext,
         input: &UpdateObjectEncryptionInput,
-    ) -> Result<KeyRow, S3Error> {
+    ) -> Result<(KeyRow, [Option<KeyLease>; 2]), S3Error> {
         let identity = strongroom_crypto::ObjectIdentity {
             bucket: bucket.uid,
             key: key.clone(),
@@ -113,7 +118,7 @@ impl S3 {
         let KmsWrapped {
             wrapped,
             encryption,
-            lease: _,
+            lease,
         } = self.wrap_under_kms(
             opened.body_keys.data_key(),
             &identity,
@@ -121,11 +126,12 @@ impl S3 {
             context,
             (SseAlgorithm::AwsKms, &reference, &client, input.bucket_key),
         )?;
-        Ok(KeyRow {
+        let row = KeyRow {
             wrapped: wrapped.as_bytes().to_vec(),
             customer_verifier: None,
             kms: Some(encryption.to_row()),
-        })
+        };
+        Ok((row, [opened.lease, Some(lease)]))
     }
 }
 

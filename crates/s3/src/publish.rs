@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use strongroom_ports::{CommitError, Condition, RowVersion, Table, Transaction, Write};
+use strongroom_ports::{CommitError, Condition, KeyLease, RowVersion, Table, Transaction, Write};
 use strongroom_types::{BlobId, CanonicalId, ObjectKey, Timestamp, VersionId, VersionUid};
 
 use crate::contention::{ATTEMPTS, back_off};
+use crate::data_keys::check_lease;
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
 use crate::rows::{
@@ -43,6 +44,8 @@ pub(crate) struct NewVersion {
     pub conditions: Vec<Condition>,
     /// Rows that come with it: the inline stream, the blob's row; none of the version's own.
     pub writes: Vec<Write>,
+    /// How long its key may be used; asked each time the transaction is made.
+    pub lease: Option<KeyLease>,
 }
 
 /// A version that is durable and current.
@@ -61,7 +64,8 @@ impl S3 {
     ///
     /// [`S3Error::PreconditionFailed`] and [`S3Error::NoSuchKey`] by the client's conditions;
     /// [`S3Error::NoSuchBucket`] when the bucket went away; [`S3Error::Contention`],
-    /// [`S3Error::NoSpace`]. Nothing was changed then; only after [`S3Error::Unavailable`] the
+    /// [`S3Error::NoSpace`]; [`S3Error::Kms`] for a key that was taken away meanwhile. Nothing was
+    /// changed then; only after [`S3Error::Unavailable`] the
     /// outcome may be unknown.
     pub(crate) fn publish(&self, new: &NewVersion) -> Result<Published, S3Error> {
         self.commit_retrying(|attempt| self.prepare_version(new, attempt))
@@ -181,6 +185,8 @@ impl S3 {
             Versioning::Never => None,
             Versioning::Enabled | Versioning::Suspended => Some(row.version_id(sequence)),
         };
+        // The body was synced, and races may have been lost, since the key was asked for last.
+        check_lease(new.lease.as_ref())?;
         Ok((
             transaction.put(Table::VERSIONS, row_key, sealed),
             Published { version, sequence },

@@ -17,7 +17,7 @@ use futures_core::Stream;
 use parking_lot::Mutex;
 use strongroom_crypto::{
     BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, OpenError, PartIdentity, SEGMENT_LEN_BYTES,
-    StreamOpener,
+    StreamLayout, StreamOpener,
 };
 use strongroom_ports::{BlobError, BlobReader, KeyLease, Table};
 use strongroom_types::{BlobId, ByteRange, VersionUid};
@@ -323,14 +323,30 @@ impl ObjectReader {
         }
     }
 
+    /// Whether the key service was asked for its keys.
+    fn has_lease(&self) -> bool {
+        match self {
+            Self::Single(reader) => reader.lease.is_some(),
+            Self::Parts(reader) => reader.lease.is_some(),
+        }
+    }
+
     /// The answer's body. Reads and verifies the first window now.
     ///
     /// # Errors
     ///
     /// As [`ObjectReader::next_window`].
     pub(crate) fn into_body(mut self, service: &Arc<S3>) -> Result<ObjectBody, S3Error> {
+        let mut worker_windows = 0;
         let first = if service.is_resident() {
-            self.next_window_in_memory(service)?
+            match self.next_window_in_memory(service) {
+                // It was in memory just before. To give up now would use the key a second time.
+                Err(S3Error::NotInMemory) if self.has_lease() => {
+                    worker_windows = WORKER_WINDOWS;
+                    None
+                }
+                read => read?,
+            }
         } else {
             self.next_window(service)?
         };
@@ -343,7 +359,7 @@ impl ObjectReader {
             service,
             ready,
             state: State::Idle(self),
-            worker_windows: 0,
+            worker_windows,
         })))
     }
 }
@@ -446,6 +462,50 @@ impl S3 {
                     _lease: lease,
                 }))))
             }
+        }
+    }
+
+    /// Whether reading a range of a stored object can begin without waiting for the disk: asked
+    /// before its keys are. Needs no key, and proves nothing of what is read.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NotInMemory`], [`S3Error::Unavailable`].
+    pub(crate) fn expect_stream_in_memory(
+        &self,
+        stored: StoredAt<'_>,
+        range: ByteRange,
+    ) -> Result<(), S3Error> {
+        let id = match stored.place {
+            PlaceRow::Inline => {
+                let row_key = keys::inline(stored.identity.version);
+                let body = self.ports.meta.read(Table::INLINE, &row_key)?;
+                return body.map(|_| ()).ok_or(S3Error::NotInMemory);
+            }
+            PlaceRow::Blob(id) => BlobId::from_bytes(*id),
+        };
+        let reader = self.ports.blobs.open_in_memory(id);
+        let reader = reader.ok_or(S3Error::NotInMemory)?;
+        let stored_len = usize::try_from(reader.len_bytes()).unwrap_or(usize::MAX);
+        let mut header = vec![0; stored_len.min(HEADER_MAX_BYTES)];
+        if !reader.read_in_memory(0, &mut header) {
+            return Err(S3Error::NotInMemory);
+        }
+        // Damage is found, and told, where there is a key.
+        let layout = StreamLayout::parse(&header).map_err(|_| S3Error::NotInMemory)?;
+        let span = layout.span(range, stored.size_bytes);
+        let per_window = MEMORY_WINDOW_LEN_BYTES / layout.segment_len_bytes().max(1);
+        let window_len = len_u64(layout.stored_segment_len_bytes().saturating_mul(per_window));
+        let last = span.stored_len.min(window_len).saturating_sub(1);
+        // The ends tell of a whole window, so far as anything can without reading it.
+        let ends = [span.stored_offset, span.stored_offset.saturating_add(last)];
+        let all = ends
+            .into_iter()
+            .all(|end| reader.read_in_memory(end, &mut [0]));
+        if all {
+            Ok(())
+        } else {
+            Err(S3Error::NotInMemory)
         }
     }
 

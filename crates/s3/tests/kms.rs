@@ -717,12 +717,83 @@ fn what_memory_does_not_hold_is_left_to_a_worker_before_a_key_is_used() {
         let got = resident.read_object(&entry, &GetObjectInput::default());
         assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
         f.keys.set_cold(false);
-        // A body that is on the disk is left to a worker before the key service is asked.
-        put(&f, "k", sse, &pattern(100_000)).unwrap();
         f.keys.take_log();
         let got = resident.read_object(&entry, &GetObjectInput::default());
-        assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
-        assert!(f.keys.take_log().is_empty());
+        assert_eq!(f.drain(got.unwrap()).unwrap(), b"x");
+        assert_eq!(f.keys.take_log().len(), 1);
+        // A body that is on the disk is left to a worker before the key service is asked: its file,
+        // its header, or either end of its first window.
+        let body = pattern(3 * WINDOW);
+        put(&f, "k", sse, &body).unwrap();
+        f.keys.take_log();
+        for reads in 0..3 {
+            f.blobs.allow_reads_in_memory(reads);
+            let got = resident.read_object(&entry, &GetObjectInput::default());
+            assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+            assert!(f.keys.take_log().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_body_in_memory_is_read_there_and_its_key_is_used_once() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let body = pattern(3 * WINDOW + 5);
+    for (sse, _, _) in modes(&key) {
+        put(&f, "k", sse, &body).unwrap();
+        let resident = f.service.resident().unwrap();
+        let entry = f.entry::<GetObject>("k");
+        let ranged = || GetObjectInput {
+            range: RangeSpec::parse("bytes=300000-700000"),
+            ..GetObjectInput::default()
+        };
+        // In memory throughout, or up to some read after the key was used: then a worker goes on.
+        for reads in [u64::MAX, 4, 5, 6] {
+            let inputs = [
+                (GetObjectInput::default(), body.as_slice()),
+                (ranged(), &body[300_000..=700_000]),
+            ];
+            for (input, expected) in inputs {
+                f.keys.take_log();
+                f.blobs.allow_reads_in_memory(reads);
+                let output = resident.read_object(&entry, &input).unwrap();
+                assert_eq!(f.drain(output).unwrap(), expected, "{reads}");
+                assert_eq!(f.keys.take_log().len(), 1, "{reads}");
+            }
+        }
+        // The lease is asked for each window here too.
+        f.blobs.allow_reads_in_memory(u64::MAX);
+        let output = resident.read_object(&entry, &GetObjectInput::default());
+        f.keys.set(&key, KeyState::Disabled);
+        assert_eq!(f.drain(output.unwrap()), Err(ReadError::KeyUnusable));
+        f.keys.set(&key, KeyState::Enabled);
+    }
+}
+
+#[test]
+fn a_head_of_parts_uses_its_key_once() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let upload = create(&f, "k", kms(Some(&key.to_string()))).unwrap();
+    let etags = [part(&f, "k", upload, 1, b"only").unwrap()];
+    complete(&f, "k", upload, &etags).unwrap();
+    let resident = f.service.resident().unwrap();
+    let entry = f.entry::<GetObject>("k");
+    for part_number in [None, PartNumber::new(1)] {
+        let input = GetObjectInput {
+            part_number,
+            ..checksums()
+        };
+        f.keys.take_log();
+        match resident.describe_object(&entry, &input) {
+            Ok(_) => {}
+            Err(S3Error::NotInMemory) => {
+                f.service.describe_object(&entry, &input).unwrap();
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+        assert_eq!(f.keys.take_operations(), ["Decrypt"], "{part_number:?}");
     }
 }
 
@@ -932,4 +1003,44 @@ fn requesters_are_told_apart_by_all_that_names_them() {
         get_as(&f, Arc::new(other), "k").unwrap();
         assert_eq!(f.keys.take_operations(), ["authorize Decrypt", "Decrypt"]);
     }
+}
+
+#[test]
+fn a_key_that_goes_while_the_body_is_synced_leaves_nothing() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = || kms(Some(&key.to_string()));
+    // Each is asked for the lease once for the body (a window of a body that is not inline) and once
+    // more for the commit.
+    let last_checks_refuse = |what: &str, checks: u64, write: &dyn Fn() -> Result<(), S3Error>| {
+        let state = || (f.rows(Table::VERSIONS), f.rows(Table::PARTS), f.blob_ids());
+        let before = state();
+        for left in 0..checks {
+            f.keys.break_leases_after(left);
+            let got = write().unwrap_err();
+            let refused = matches!(got, S3Error::Kms(KeyError::Disabled(_)));
+            assert!(refused, "{what}, {left} checks: {got:?}");
+            assert!(state() == before, "{what}, {left} checks");
+        }
+        f.keys.break_leases_after(checks);
+        assert_eq!(write(), Ok(()), "{what}");
+        f.keys.break_leases_after(u64::MAX);
+    };
+    let (small, large) = (pattern(100), pattern(WINDOW));
+    let put_body = |body: &[u8]| put(&f, "k", sse(), body).map(|_| ());
+    last_checks_refuse("small put", 2, &|| put_body(&small));
+    last_checks_refuse("copy of a small one", 3, &|| {
+        copy(&f, "c", sse()).map(|_| ())
+    });
+    last_checks_refuse("large put", 3, &|| put_body(&large));
+    let upload = create(&f, "m", sse()).unwrap();
+    last_checks_refuse("part", 3, &|| part(&f, "m", upload, 1, &large).map(|_| ()));
+    let etag = part(&f, "m", upload, 1, &large).unwrap();
+    let etags = [etag];
+    last_checks_refuse("complete", 2, &|| {
+        complete(&f, "m", upload, &etags).map(|_| ())
+    });
+    last_checks_refuse("update from another key", 2, &|| update(&f, &key, false));
+    put(&f, "k", SseHeaders::default(), b"x").unwrap();
+    last_checks_refuse("update from SSE-S3", 1, &|| update(&f, &key, false));
 }

@@ -168,6 +168,10 @@ impl MetaStore for MemoryMeta {
         })
     }
 
+    fn read_in_memory(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.read(table, key)
+    }
+
     fn commit(&self, transaction: Transaction) -> PendingCommit {
         PendingCommit::ready(self.try_commit(transaction))
     }
@@ -185,6 +189,7 @@ struct BlobState {
     unfinished: BTreeSet<BlobId>,
     used_bytes: u64,
     capacity_bytes: Option<u64>,
+    reads_in_memory: u64,
 }
 
 impl MemoryBlobs {
@@ -199,6 +204,12 @@ impl MemoryBlobs {
         let blobs = Self::new();
         blobs.state.lock().capacity_bytes = Some(capacity_bytes);
         blobs
+    }
+
+    /// Lets the next so many reads find their bytes "in memory", as a system's page cache may: none
+    /// unless told otherwise.
+    pub fn allow_reads_in_memory(&self, count: u64) {
+        self.state.lock().reads_in_memory = count;
     }
 }
 
@@ -228,7 +239,15 @@ impl BlobStore for MemoryBlobs {
     fn open(&self, id: BlobId) -> Result<Arc<dyn BlobReader>, BlobError> {
         let state = self.state.lock();
         let bytes = state.blobs.get(&id).ok_or(BlobError::NotFound(id))?;
-        Ok(Arc::new(MemoryReader(bytes.clone())))
+        Ok(Arc::new(MemoryReader {
+            bytes: bytes.clone(),
+            state: Arc::clone(&self.state),
+        }))
+    }
+
+    fn open_in_memory(&self, id: BlobId) -> Option<Arc<dyn BlobReader>> {
+        let allowed = self.state.lock().reads_in_memory > 0;
+        allowed.then(|| self.open(id).ok()).flatten()
     }
 
     fn delete(&self, id: BlobId) -> Result<(), BlobError> {
@@ -308,17 +327,31 @@ impl Drop for MemoryWriter {
     }
 }
 
-struct MemoryReader(Bytes);
+struct MemoryReader {
+    bytes: Bytes,
+    state: Arc<Mutex<BlobState>>,
+}
 
 impl BlobReader for MemoryReader {
     fn len_bytes(&self) -> u64 {
-        len_u64(self.0.len())
+        len_u64(self.bytes.len())
+    }
+
+    fn read_in_memory(&self, offset: u64, out: &mut [u8]) -> bool {
+        {
+            let mut state = self.state.lock();
+            let Some(left) = state.reads_in_memory.checked_sub(1) else {
+                return false;
+            };
+            state.reads_in_memory = left;
+        }
+        self.read_at(offset, out).is_ok()
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), BlobError> {
         let found = usize::try_from(offset)
             .ok()
-            .and_then(|offset| self.0.get(offset..offset.checked_add(out.len())?))
+            .and_then(|offset| self.bytes.get(offset..offset.checked_add(out.len())?))
             .ok_or(BlobError::Io(io::ErrorKind::UnexpectedEof.into()))?;
         out.copy_from_slice(found);
         Ok(())
