@@ -431,7 +431,6 @@ fn kms(error: &KeyError) -> ErrorAnswer {
             "Please reduce your request rate for operations involving AWS KMS.",
         ),
         KeyError::InvalidCiphertext | KeyError::Damaged => row(500, "InternalError", INTERNAL),
-        KeyError::Damaged | KeyError::Damaged => row(500, "InternalError", INTERNAL),
         // Unavailable, or whatever way the enum grows by: never another encryption instead.
         _ => row(
             503,
