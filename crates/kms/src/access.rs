@@ -174,6 +174,10 @@ impl KeyService {
             KeyIdentifier::Id(id) => Ok(self.arn(account, id).into()),
             KeyIdentifier::Arn(arn) => {
                 self.check_region(&arn.region)?;
+                if arn.account != account && !operation.crosses_accounts() {
+                    let action = operation.action();
+                    return Err(no_resource_policy(caller, action, &arn.to_string()));
+                }
                 Ok(arn.into())
             }
             KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_) if !operation.takes_aliases() => {

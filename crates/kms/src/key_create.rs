@@ -100,7 +100,7 @@ impl KeyService {
         };
         let stored = until_undisturbed(|| {
             let transaction = Transaction::new().expect(Table::KMS_KEYS, keys::key(&key.arn), None);
-            let mut transaction = with(self.put_key(transaction, &key)?)?;
+            let mut transaction = with(self.put_key_with_reserve(transaction, &key)?)?;
             if let Some(kept) = &kept {
                 transaction = self.put_material(transaction, &key.arn, kept)?;
             }

@@ -109,6 +109,20 @@ impl Operation {
         )
     }
 
+    /// Whether it may name a key of another account (API Reference, "Cross-account use").
+    pub(crate) const fn crosses_accounts(self) -> bool {
+        matches!(
+            self,
+            Self::CreateGrant
+                | Self::DescribeKey
+                | Self::GetKeyRotationStatus
+                | Self::GetPublicKey
+                | Self::ListGrants
+                | Self::RetireGrant
+                | Self::RevokeGrant
+        ) || self.required_usage().is_some()
+    }
+
     /// Whether `KeyId` may be an alias (spec 1.1): where the key is used, not managed.
     pub(crate) const fn takes_aliases(self) -> bool {
         self.required_usage().is_some() || matches!(self, Self::DescribeKey | Self::GetPublicKey)

@@ -11,9 +11,12 @@
 //! It stays: a store that was brought back from a backup may not know yet what it needs. Whoever dies
 //! after the commit leaves a rotated key.
 
+use strongroom_crypto::ShredId;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
-use strongroom_types::kms::{ExpirationModel, KeyArn, KeyOrigin, KeyState, RotationType};
+use strongroom_types::kms::{
+    ExpirationModel, KeyArn, KeyMaterialId, KeyOrigin, KeyState, RotationType,
+};
 use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access::Ask;
@@ -191,6 +194,16 @@ impl KeyService {
             let transaction = self.put_key(transaction, &key)?;
             return self.commit(transaction, asked, &[&key.arn]);
         }
+        // A row that has no room for another material is found before a shred key is made for it.
+        let mut fuller = key.clone();
+        fuller.materials.push(KeyMaterial {
+            id: KeyMaterialId::from_bytes([0xFF; 32]),
+            shred: ShredId::from_bytes([0xFF; 16]),
+            created: now,
+            rotated: Some((now, why)),
+            import: None,
+        });
+        self.put_key(Transaction::new(), &fuller)?;
         let material = Material::generate(self, key.spec)?;
         let mut kept = self.keep_material(&key.arn, key.spec, &material, None)?;
         kept.entry.rotated = Some((now, why));

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use strongroom_policy::Authorizer;
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table,
-    Transaction, VALUE_MAX_BYTES,
+    Transaction, VALUE_MAX_BYTES, Write,
 };
 use strongroom_rows::{Record, SealedRows};
 use strongroom_types::kms::KeyArn;
@@ -176,9 +176,7 @@ impl KeyService {
     ) -> Result<Transaction, KmsError> {
         let value = self.ports.rows.seal(table, &key, record);
         if value.len() > VALUE_MAX_BYTES {
-            return Err(KmsError::LimitExceeded(
-                "Policy, tags and description of the key are too long together.".to_owned(),
-            ));
+            return Err(too_long());
         }
         Ok(transaction.put(table, key, value))
     }
@@ -191,6 +189,26 @@ impl KeyService {
     ) -> Result<Transaction, KmsError> {
         let row_key = keys::key(&key.arn);
         self.put(transaction, Table::KMS_KEYS, row_key, &key.to_row())
+    }
+
+    /// As [`KeyService::put_key`], where the caller's texts grow: they leave [`ROW_RESERVE_BYTES`]
+    /// for what the key itself must be able to say, so that no key is too full to be disabled,
+    /// deleted or rotated.
+    pub(crate) fn put_key_with_reserve(
+        &self,
+        transaction: Transaction,
+        key: &Key,
+    ) -> Result<Transaction, KmsError> {
+        let transaction = self.put_key(transaction, key)?;
+        let fits = transaction.writes.last().is_some_and(|write| match write {
+            Write::Put { value, .. } => value.len() <= VALUE_MAX_BYTES - ROW_RESERVE_BYTES,
+            Write::Delete { .. } => true,
+        });
+        if fits {
+            Ok(transaction)
+        } else {
+            Err(too_long())
+        }
     }
 
     /// Commits what changes `changed`, with the record of who asked for it, and makes every user of
@@ -246,7 +264,11 @@ impl KeyService {
                 keys::key(&key.arn),
                 Some(opened.version),
             );
-            let mut transaction = self.put_key(transaction, &key)?;
+            let mut transaction = if texts_len_bytes(&key) > texts_len_bytes(&opened.key) {
+                self.put_key_with_reserve(transaction, &key)?
+            } else {
+                self.put_key(transaction, &key)?
+            };
             transaction.takes_away = takes_away;
             self.commit(transaction, Some(asked), &[&key.arn])?;
             Ok(key)
@@ -288,6 +310,21 @@ impl KeyService {
             document: document.to_string().into(),
         })
     }
+}
+
+/// What policy, tags and description leave free in a key's row.
+const ROW_RESERVE_BYTES: usize = 4096;
+
+fn too_long() -> KmsError {
+    KmsError::LimitExceeded(
+        "Policy, tags and description of the key are too long together.".to_owned(),
+    )
+}
+
+/// The texts of a key that its callers choose.
+fn texts_len_bytes(key: &Key) -> usize {
+    let tags = key.tags.iter().map(|tag| tag.key.len() + tag.value.len());
+    key.policy.len() + key.description.len() + tags.sum::<usize>()
 }
 
 /// Rows, each with its record or why it does not open; and whether there are more.

@@ -66,6 +66,19 @@ fn signing_key(world: &World, spec: KeySpec) -> KeyArn {
 const P256: SigningAlgorithm = SigningAlgorithm::EcdsaSha256;
 
 #[test]
+fn what_is_asked_of_memory_computes_nothing_asymmetric() {
+    let world = World::new();
+    let key = signing_key(&world, KeySpec::EccNistP256);
+    let service = world.service();
+    assert!(service.sign(&root(), sign_input(&key, P256, b"x")).is_ok());
+    let resident = service.resident();
+    assert_eq!(
+        resident.sign(&root(), sign_input(&key, P256, b"x")).err(),
+        Some(KmsError::NotInMemory)
+    );
+}
+
+#[test]
 fn signatures_verify_and_wrong_ones_are_errors_without_a_reason() {
     let world = World::new();
     for spec in [

@@ -140,6 +140,24 @@ fn imported_material_makes_the_key_usable_and_its_loss_unusable_again() {
 }
 
 #[test]
+fn a_key_saved_from_deletion_before_its_first_import_is_enabled_by_it() {
+    let world = World::new();
+    let key = world.external();
+    let key_id = key.to_string();
+    let service = world.service();
+    let scheduled = crate::ScheduleKeyDeletionInput {
+        key_id: key_id.clone(),
+        pending_window_in_days: Some(7),
+    };
+    service.schedule_key_deletion(&root(), scheduled).unwrap();
+    let cancelled = crate::CancelKeyDeletionInput { key_id };
+    service.cancel_key_deletion(&root(), cancelled).unwrap();
+    assert_eq!(world.state(&key), KeyState::PendingImport);
+    import(&world, input(&key, &oaep(&world, &key), &FIRST)).unwrap();
+    assert_eq!(world.state(&key), KeyState::Enabled);
+}
+
+#[test]
 fn other_bytes_are_not_the_keys_material() {
     let world = World::new();
     let key = world.external();

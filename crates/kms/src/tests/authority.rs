@@ -242,7 +242,7 @@ fn a_bad_grant_token_does_not_tell_whether_a_key_is_there() {
         strongroom_types::kms::KeyId::from_bytes([9; 16]),
     );
     let answer = |arn: &KeyArn| {
-        let input = crate::EncryptInput {
+        let input = EncryptInput {
             grant_tokens: vec!["bad".to_owned()],
             ..encrypt_input(&arn.to_string(), b"x", &context(&[]))
         };
@@ -256,4 +256,23 @@ fn a_bad_grant_token_does_not_tell_whether_a_key_is_there() {
 fn damage_and_contention_are_told_as_such() {
     assert_eq!(KeyError::from(KmsError::Damaged), KeyError::Damaged);
     assert_eq!(KeyError::from(KmsError::Contention), KeyError::Throttled);
+}
+
+#[test]
+fn what_is_of_one_account_names_no_key_of_another() {
+    let service = World::new().service();
+    let arn = created(&service);
+    let foreign = caller("999988887777");
+    let named = service.resolve(
+        &foreign,
+        &arn.to_string(),
+        crate::operation::Operation::CreateAlias,
+    );
+    assert!(matches!(named, Err(KmsError::AccessDenied(_))));
+    let named = service.resolve(
+        &foreign,
+        &arn.to_string(),
+        crate::operation::Operation::Encrypt,
+    );
+    assert!(named.is_ok());
 }

@@ -388,3 +388,44 @@ fn re_encryption_is_a_use_of_both_keys_and_destroyed_keys_leave_none() {
     service.flush_last_uses().unwrap();
     assert_eq!(world.rows(Table::KMS_LAST_USAGE), 1);
 }
+
+#[test]
+fn no_key_is_too_full_to_be_disabled_deleted_or_rotated() {
+    let world = World::new();
+    let service = world.service();
+    let arn = created(&service);
+    let key_id = arn.to_string();
+    let tagged = |key: &str, len: usize| {
+        let input = crate::TagResourceInput {
+            key_id: key_id.clone(),
+            tags: vec![crate::Tag {
+                key: key.to_owned(),
+                value: "v".repeat(len),
+            }],
+        };
+        service.tag_resource(&root(), input)
+    };
+    // Behind the service's back, because no single text may be so long.
+    world.change(&arn, |key| key.description = "d".repeat(60 * 1024));
+    assert!(matches!(tagged("a", 200), Err(KmsError::LimitExceeded(_))));
+    disable(&service, &arn).unwrap();
+    enable(&service, &arn).unwrap();
+    let rotate = || {
+        let key_id = key_id.clone();
+        service.rotate_key_on_demand(&root(), crate::RotateKeyOnDemandInput { key_id })
+    };
+    rotate().unwrap();
+    let shreds = world.shreds.len();
+    // As much as fits, but for the date of a deletion.
+    let mut key = world.key_row(&arn);
+    let most = (60_000..65_536).rev().find(|len| {
+        key.description = "d".repeat(*len);
+        let nothing = strongroom_ports::Transaction::new();
+        service.put_key(nothing, &key).is_ok()
+    });
+    let len = most.unwrap() - 40;
+    world.change(&arn, |key| key.description = "d".repeat(len));
+    assert!(matches!(rotate(), Err(KmsError::LimitExceeded(_))));
+    assert_eq!(world.shreds.len(), shreds);
+    schedule(&service, &arn, 7).unwrap();
+}
