@@ -205,7 +205,7 @@ impl S3 {
     /// The request as the key service sees it: the caller's, made by S3.
     pub(crate) fn forwarded(&self, context: &RequestContext) -> RequestContext {
         RequestContext {
-            via_service: Some(format!("s3.{}.amazonaws.com", self.options.region).into()),
+            via_service: Some(Arc::clone(&self.service_name)),
             ..context.clone()
         }
     }

@@ -163,7 +163,12 @@ impl S3 {
             reverse: false,
         })?;
         let mut skipped_here = Vec::new();
-        for outcome in self.reencrypt_page(&entry, job, &page.rows) {
+        let outcomes = self.reencrypt_page(&entry, job, &page.rows);
+        if outcomes.iter().any(is_about_keys) {
+            // The target may have been taken away meanwhile. If not, the version's own key is lost.
+            self.check_target(&entry, bucket, job)?;
+        }
+        for outcome in outcomes {
             match outcome? {
                 Outcome::Updated => row.updated = row.updated.saturating_add(1),
                 Outcome::Already => row.already = row.already.saturating_add(1),
@@ -295,7 +300,13 @@ impl S3 {
         job: &ReEncryptionJob,
         found: &Row,
     ) -> Result<Outcome, S3Error> {
-        let (key, sequence) = keys::parse_version(&found.key).ok_or(S3Error::Damaged)?;
+        let Some((key, sequence)) = keys::parse_version(&found.key) else {
+            return Ok(Outcome::Skipped(SkippedVersion {
+                key: String::from_utf8_lossy(&found.key).into_owned(),
+                version: None,
+                reason: S3Error::Damaged,
+            }));
+        };
         let row = match self.open_scanned::<VersionRow>(Table::VERSIONS, found) {
             Ok(row) => row,
             // One damaged row must not hold up all that come after it.
@@ -353,6 +364,14 @@ enum Outcome {
     Skipped(SkippedVersion),
 }
 
+/// Whether a version was skipped for what the key service said.
+fn is_about_keys(outcome: &Result<Outcome, S3Error>) -> bool {
+    match outcome {
+        Ok(Outcome::Skipped(skipped)) => matches!(skipped.reason, S3Error::Kms(_)),
+        Ok(Outcome::Updated | Outcome::Already | Outcome::Gone) | Err(_) => false,
+    }
+}
+
 /// Whether the next version would meet the same, so that going on would only count it.
 fn meets_all(error: &S3Error) -> bool {
     matches!(
@@ -360,7 +379,7 @@ fn meets_all(error: &S3Error) -> bool {
         S3Error::NoSuchBucket(_)
             | S3Error::NoSpace
             | S3Error::Unavailable
-            | S3Error::Kms(KeyError::Unavailable | KeyError::Throttled)
+            | S3Error::Kms(KeyError::Throttled)
     )
 }
 

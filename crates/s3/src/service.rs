@@ -80,6 +80,8 @@ pub struct S3 {
     pub(crate) windows: WindowPool,
     /// Bucket keys in use, also of the service on what is in memory.
     pub(crate) bucket_keys: Arc<BucketKeys>,
+    /// As whom the key service is asked: `s3.REGION.amazonaws.com`.
+    pub(crate) service_name: Arc<str>,
     /// This service on what is in memory; none in that one itself.
     pub(crate) resident: Option<Arc<Self>>,
 }
@@ -90,6 +92,7 @@ impl S3 {
         let windows = WindowPool::default();
         let bucket_keys = Arc::new(BucketKeys::new(options.bucket_key_ttl));
         let footer_turns: Arc<[Mutex<()>]> = (0..FOOTER_TURNS).map(|_| Mutex::default()).collect();
+        let service_name: Arc<str> = format!("s3.{}.amazonaws.com", options.region).into();
         // The collector asks one service only.
         let versions_being_read = Arc::default();
         let resident = Self {
@@ -101,6 +104,7 @@ impl S3 {
             footer_turns: Arc::clone(&footer_turns),
             windows: windows.clone(),
             bucket_keys: Arc::clone(&bucket_keys),
+            service_name: Arc::clone(&service_name),
             resident: None,
         };
         Self {
@@ -112,6 +116,7 @@ impl S3 {
             footer_turns,
             windows,
             bucket_keys,
+            service_name,
             resident: Some(Arc::new(resident)),
         }
     }

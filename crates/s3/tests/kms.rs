@@ -408,7 +408,7 @@ fn a_key_taken_away_fails_every_path_at_once_and_gives_all_back() {
                 KeyState::PendingDeletion => {
                     KeyError::InvalidState(format!("{key} is pending deletion."))
                 }
-                KeyState::Deleted | KeyState::Enabled => {
+                KeyState::Deleted | KeyState::Lost | KeyState::Enabled => {
                     KeyError::NotFound(format!("Key '{key}' does not exist"))
                 }
             };
@@ -1043,4 +1043,40 @@ fn a_key_that_goes_while_the_body_is_synced_leaves_nothing() {
     last_checks_refuse("update from another key", 2, &|| update(&f, &key, false));
     put(&f, "k", SseHeaders::default(), b"x").unwrap();
     last_checks_refuse("update from SSE-S3", 1, &|| update(&f, &key, false));
+}
+
+#[test]
+fn a_lost_key_is_skipped_and_a_target_that_goes_stops_the_job() {
+    let f = Fixture::new(Versioning::Enabled);
+    let (target, broken) = (f.keys.create(), f.keys.create());
+    for number in 0..6 {
+        put(&f, &format!("k{number}"), SseHeaders::default(), b"x").unwrap();
+    }
+    put(&f, "k3", kms(Some(&broken.to_string())), b"lost").unwrap();
+    f.keys.set(&broken, KeyState::Lost);
+    let job = ReEncryptionJob {
+        prefix: String::new(),
+        key: target.clone(),
+        bucket_key: false,
+    };
+    let page = |limit| {
+        let entry = f
+            .service
+            .enter_bucket::<ListBucketVersions>(context(), &bucket(), None)
+            .unwrap();
+        f.service.reencrypt(entry, &job, limit)
+    };
+    let first = page(2).unwrap();
+    assert_eq!((first.updated, first.skipped), (2, 0));
+    // The page begins with a usable key and loses it on the way: nothing of it is counted.
+    f.keys.disable_after(&target, 2);
+    assert!(matches!(page(10), Err(S3Error::Kms(KeyError::Disabled(_)))));
+    assert_eq!(f.rows(Table::REENCRYPTION_JOBS).len(), 1);
+    f.keys.set(&target, KeyState::Enabled);
+    let last = page(10).unwrap();
+    assert_eq!((last.updated + last.already, last.skipped), (6, 1));
+    assert_eq!((last.failed, last.looked_at, last.done), (1, 7, true));
+    let skipped = &last.skipped_here[0];
+    assert_eq!(skipped.key, "k3");
+    assert_eq!(skipped.reason, S3Error::Kms(KeyError::Unavailable));
 }

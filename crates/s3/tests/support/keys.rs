@@ -21,6 +21,8 @@ pub(crate) enum KeyState {
     Disabled,
     PendingDeletion,
     Deleted,
+    /// Its material cannot be read.
+    Lost,
 }
 
 /// A cryptographic call, or a decision without one.
@@ -46,6 +48,8 @@ struct Inner {
     /// The ones in memory do not know.
     cold: AtomicBool,
     unavailable: AtomicBool,
+    /// A key that is disabled after so many calls more.
+    disabled_after: Mutex<Option<(KeyId, u64)>>,
     /// A lease breaks after so many checks; never at its highest.
     lease_checks_left: AtomicU64,
     entropy: Counter,
@@ -74,6 +78,7 @@ impl TestKeys {
                 aliases: Mutex::default(),
                 cold: AtomicBool::new(false),
                 unavailable: AtomicBool::new(false),
+                disabled_after: Mutex::default(),
                 lease_checks_left: AtomicU64::new(u64::MAX),
                 entropy: Counter(AtomicU64::new(1 << 40)),
             }),
@@ -107,6 +112,11 @@ impl TestKeys {
 
     pub(crate) fn set_unavailable(&self, unavailable: bool) {
         self.inner.unavailable.store(unavailable, Ordering::SeqCst);
+    }
+
+    /// Disables a key after so many calls more.
+    pub(crate) fn disable_after(&self, key: &KeyArn, calls: u64) {
+        *self.inner.disabled_after.lock() = Some((key.id, calls));
     }
 
     /// Lets leases hold for so many checks more.
@@ -164,6 +174,7 @@ impl Inner {
         match self.keys.lock().get(&id) {
             Some((KeyState::Enabled, material)) => Ok(Arc::clone(material)),
             Some((KeyState::Disabled, _)) => Err(KeyError::Disabled(format!("{arn} is disabled."))),
+            Some((KeyState::Lost, _)) => Err(KeyError::Unavailable),
             Some((KeyState::PendingDeletion, _)) => Err(KeyError::InvalidState(format!(
                 "{arn} is pending deletion."
             ))),
@@ -188,6 +199,16 @@ impl Inner {
             key: arn(id),
             context: context.clone(),
         });
+        let mut planned = self.disabled_after.lock();
+        match planned.as_mut() {
+            Some((key, 0)) if *key == id => {
+                self.keys.lock().get_mut(&id).unwrap().0 = KeyState::Disabled;
+                *planned = None;
+            }
+            Some((key, left)) if *key == id => *left -= 1,
+            Some(_) | None => {}
+        }
+        drop(planned);
         let who = caller.principal.arn();
         if self.denied.lock().contains(&(who.clone(), checked)) {
             let text = format!("User: {who} is not authorized to perform: kms:{checked}");
