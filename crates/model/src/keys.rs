@@ -199,7 +199,7 @@ impl Keys {
         self.all.len()
     }
 
-    /// The aliases and what they point to, also those of keys that are gone and not yet destroyed.
+    /// The aliases and what they point to.
     pub fn aliases(&self) -> &BTreeMap<String, usize> {
         &self.aliases
     }
@@ -447,9 +447,12 @@ impl Keys {
         removed.map(|_| ()).ok_or(Refusal::NotFound)
     }
 
-    /// Time passes.
+    /// Time passes. The aliases of a key end with its date.
     pub fn pass(&mut self, millis: u64) {
         self.now += millis;
+        let (now, all) = (self.now, &self.all);
+        self.aliases
+            .retain(|_, key| all.get(*key).is_some_and(|key| key.state(now).is_some()));
     }
 
     /// What the background does: keys past their date are destroyed, expired material goes, and
@@ -472,11 +475,6 @@ impl Keys {
             }
             key.rotate_if_due(now);
         }
-        let all = &self.all;
-        self.aliases.retain(|_, key| {
-            let key = all.get(*key);
-            key.is_some_and(|key| key.lifecycle != Lifecycle::Destroyed)
-        });
     }
 
     fn present(&mut self, key: usize) -> Result<&mut Key, Refusal> {

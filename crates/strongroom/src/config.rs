@@ -22,6 +22,10 @@ pub(crate) use value::{ByteSize, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own that the operator sets by name"
+)]
 pub(crate) struct Settings {
     pub(crate) data: DataDir,
     pub(crate) listen: Listen,

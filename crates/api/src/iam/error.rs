@@ -89,7 +89,7 @@ mod tests {
             P::Internal,
         ]
         .map(|error| (format!("{error:?}"), error.into()));
-        let actual: String = errors
+        let lines: Vec<String> = errors
             .into_iter()
             .chain(protocol)
             .map(|(name, answer): (String, ErrorAnswer)| {
@@ -99,6 +99,7 @@ mod tests {
                 )
             })
             .collect();
+        let actual = lines.concat();
         let agreed = include_str!("../../../../testdata/iam_error_table.txt");
         assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
     }

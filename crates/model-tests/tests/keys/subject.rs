@@ -52,7 +52,8 @@ pub(crate) enum Failed {
 impl From<KmsError> for Failed {
     fn from(error: KmsError) -> Self {
         Self::Refused(match error {
-            KmsError::NotFound(_) => Refusal::NotFound,
+            // Only one account is here: what is said to be another's is a ciphertext whose key is gone.
+            KmsError::NotFound(_) | KmsError::AccessDenied(_) => Refusal::NotFound,
             KmsError::Disabled(_) => Refusal::Disabled,
             KmsError::InvalidState(_) => Refusal::InvalidState,
             KmsError::UnsupportedOperation(_) => Refusal::Unsupported,

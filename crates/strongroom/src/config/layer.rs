@@ -74,7 +74,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "data",
     "listen",
     "listen-tls",
