@@ -111,9 +111,13 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
             )
         })?;
     let meta = Arc::clone(&parts.meta);
-    let identities = Arc::clone(parts.iam.identities());
+    let (identities, kms) = (Arc::clone(parts.iam.identities()), Arc::clone(&parts.kms));
     let outcome = runtime.block_on(serve(settings, parts, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
+    // Both wait for a commit, so only here, where no task runs any more.
+    if let Err(error) = kms.note_time() {
+        tracing::warn!(%error, "the time of the end is not written");
+    }
     if let Err(error) = identities.save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
     }
@@ -309,9 +313,6 @@ async fn serve(
     server.run(handler, shutdown).await;
     drop(collector);
     drop(due_work);
-    if let Err(error) = parts.kms.note_time() {
-        tracing::warn!(%error, "the time of the end is not written");
-    }
     drop(admin);
     Ok(())
 }
