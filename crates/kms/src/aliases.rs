@@ -110,9 +110,7 @@ impl KeyService {
         };
         until_undisturbed(|| {
             self.authorize_alias(caller, operation, &alias)?;
-            let found = self
-                .find_alias(&alias)?
-                .ok_or_else(|| alias_not_found(&alias))?;
+            let found = self.living_alias(&alias)?;
             let opened = self.admit_named(caller, &target, &Ask::plain(operation))?;
             let key = &opened.key;
             if let Some(old) = self.present_target(caller, &alias, &found, operation)?
@@ -159,9 +157,7 @@ impl KeyService {
         let alias = self.own_alias(caller, &input.alias_name, operation)?;
         until_undisturbed(|| {
             self.authorize_alias(caller, operation, &alias)?;
-            let found = self
-                .find_alias(&alias)?
-                .ok_or_else(|| alias_not_found(&alias))?;
+            let found = self.living_alias(&alias)?;
             self.present_target(caller, &alias, &found, operation)?;
             let arn = self.arn(alias.account, found.key());
             let asked = Asked {
@@ -368,6 +364,14 @@ impl KeyService {
     fn find_alias(&self, alias: &AliasArn) -> Result<Option<Found>, KmsError> {
         let found = self.read::<AliasRow>(Table::KMS_ALIASES, &self.alias_row_key(alias))?;
         Ok(found.map(|(row, version)| Found { row, version }))
+    }
+
+    /// As [`KeyService::find_alias`]; one of a key that is gone is gone, too.
+    fn living_alias(&self, alias: &AliasArn) -> Result<Found, KmsError> {
+        match self.find_alias(alias)? {
+            Some(found) if !self.is_gone(alias, &found.row)? => Ok(found),
+            Some(_) | None => Err(alias_not_found(alias)),
+        }
     }
 
     fn alias_row_key(&self, alias: &AliasArn) -> bytes::Bytes {
