@@ -104,3 +104,13 @@ impl From<CommitError> for IamError {
         Self::Unavailable
     }
 }
+
+impl strongroom_rows::Contended for IamError {
+    fn contention() -> Self {
+        Self::Contention
+    }
+
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Contention)
+    }
+}

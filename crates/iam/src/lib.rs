@@ -16,7 +16,6 @@ mod accounts;
 mod attachments;
 mod authentication;
 mod aws_managed;
-mod contention;
 mod directory;
 mod document;
 mod error;

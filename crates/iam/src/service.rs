@@ -9,10 +9,10 @@ use strongroom_ports::{
 use strongroom_rows::SealedRows;
 use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 
-use crate::contention::until_undisturbed;
 use crate::directory::{self, Account};
 use crate::records::{AccountRow, Entity as _};
 use crate::{IamError, Identities};
+use strongroom_rows::until_undisturbed;
 
 /// What the service stands on.
 #[derive(Clone)]

@@ -9,7 +9,6 @@ use strongroom_types::{AccountId, RequestContext, Timestamp};
 
 use crate::access::{Ask, Named, alias_not_found};
 use crate::cache::OpenedKey;
-use crate::contention::until_undisturbed;
 use crate::key::Key;
 use crate::managed::MANAGED_SERVICES;
 use crate::markers::page_size;
@@ -20,6 +19,7 @@ use crate::{
     AliasEntry, CreateAliasInput, DeleteAliasInput, KeyService, KmsError, ListAliasesInput, Page,
     UpdateAliasInput, keys, states,
 };
+use strongroom_rows::until_undisturbed;
 
 /// Aliases of one key (Developer Guide, "Quotas").
 const ALIASES_PER_KEY_MAX: usize = 50;

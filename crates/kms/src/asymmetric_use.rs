@@ -6,7 +6,6 @@ use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeySpec, KeyUsage, MacAlgorithm, MessageType, SigningAlgorithm};
 
 use crate::access::Ask;
-use crate::contention::until_undisturbed;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     GetPublicKeyInput, GetPublicKeyOutput, KeyService, KmsError, SignInput, SignOutput,
     VerifyInput, VerifyMacInput, VerifyMacOutput, VerifyOutput,
 };
+use strongroom_rows::until_undisturbed;
 
 impl KeyService {
     /// Signs a message or its digest.

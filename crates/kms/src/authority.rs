@@ -7,11 +7,11 @@ use strongroom_types::RequestContext;
 use strongroom_types::kms::{DataKeySpec, EncryptionAlgorithm, EncryptionContext};
 
 use crate::access::{Ask, Named};
-use crate::contention::until_undisturbed;
 use crate::encrypt::{Decrypted, Encrypted, Source, data_key_ask};
 use crate::managed::ManagedService;
 use crate::operation::Operation;
 use crate::{KeyService, KmsError};
+use strongroom_rows::until_undisturbed;
 
 impl KeyAuthority for KeyService {
     fn generate_data_key(

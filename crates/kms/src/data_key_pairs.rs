@@ -7,13 +7,13 @@ use strongroom_types::kms::{DataKeyPairSpec, EncryptionAlgorithm, EncryptionCont
 use zeroize::Zeroizing;
 
 use crate::access::Ask;
-use crate::contention::until_undisturbed;
 use crate::encrypt::{Encrypted, data_key_ask};
 use crate::operation::Operation;
 use crate::{
     GenerateDataKeyPairInput, GenerateDataKeyPairOutput, GenerateDataKeyPairWithoutPlaintextInput,
     GenerateDataKeyPairWithoutPlaintextOutput, KeyService, KmsError,
 };
+use strongroom_rows::until_undisturbed;
 
 impl KeyService {
     /// GenerateDataKeyPair. Of RSA it takes long.

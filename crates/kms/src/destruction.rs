@@ -15,13 +15,13 @@ use bytes::Bytes;
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::kms::KeyArn;
 
-use crate::contention::until_undisturbed;
 use crate::grants::record::{self, GrantId};
 use crate::key::{Key, Lifecycle};
 use crate::rotation::is_due;
 use crate::rows::{AliasRow, DoomedShredRow, GrantRow, KeyAliasRow, KeyRow};
 use crate::service::damaged;
 use crate::{KeyService, KmsError, keys};
+use strongroom_rows::until_undisturbed;
 
 /// Keys read at once.
 const PAGE_ROWS: usize = 200;
@@ -173,7 +173,7 @@ impl KeyService {
     fn destroy(&self, arn: &KeyArn, work: &mut DueWork) -> Result<(), KmsError> {
         self.remove_aliases(arn)?;
         self.remove_grants(arn)?;
-        let removed = until_undisturbed(|| {
+        let removed = until_undisturbed::<_, KmsError>(|| {
             let Some(opened) = self.opened_key(arn)? else {
                 return Ok(false);
             };

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 use crate::access::{Ask, Named, with_context};
 use crate::cache::OpenedKey;
-use crate::contention::until_undisturbed;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::MaterialRow;
@@ -24,6 +23,7 @@ use crate::{
     GenerateDataKeyWithoutPlaintextOutput, GenerateRandomInput, GenerateRandomOutput, KeyService,
     KmsError, ReEncryptInput, ReEncryptOutput, keys,
 };
+use strongroom_rows::until_undisturbed;
 
 /// Of GenerateDataKey and GenerateRandom.
 const RANDOM_MAX_BYTES: u32 = 1024;

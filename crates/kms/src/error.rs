@@ -207,3 +207,13 @@ impl From<KmsError> for KeyError {
         }
     }
 }
+
+impl strongroom_rows::Contended for KmsError {
+    fn contention() -> Self {
+        Self::Contention
+    }
+
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Contention)
+    }
+}

@@ -24,7 +24,6 @@ use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access::Ask;
 use crate::cache::OpenedKey;
-use crate::contention::until_undisturbed;
 use crate::key::{Import, Key, KeyMaterial};
 use crate::materials::Material;
 use crate::operation::Operation;
@@ -36,6 +35,7 @@ use crate::{
 };
 use rules::Place;
 pub(crate) use rules::available_pending;
+use strongroom_rows::until_undisturbed;
 use token::{ImportToken, TOKEN_LIFE_MILLIS};
 
 impl KeyService {

@@ -5,13 +5,13 @@ use strongroom_ports::{Table, Transaction};
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
 
-use crate::contention::until_undisturbed;
 use crate::fixed_policies::default_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::materials::{KeptMaterial, Material};
 use crate::service::{Asked, damaged};
 use crate::tags::{self, with_tags};
 use crate::{CreateKeyInput, CreateKeyOutput, KeyService, KmsError, keys};
+use strongroom_rows::until_undisturbed;
 
 impl KeyService {
     /// CreateKey: makes a key, with material unless that will be imported. Each call makes one.

@@ -23,7 +23,6 @@ mod asymmetric_use;
 mod authority;
 mod cache;
 mod clock_guard;
-mod contention;
 mod data_key_pairs;
 mod destruction;
 mod encrypt;

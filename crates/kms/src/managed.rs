@@ -6,12 +6,12 @@ use strongroom_types::kms::{AliasName, KeyArn, KeyId, KeyManager, KeyOrigin, Key
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::access::{Ask, Named, alias_not_found};
-use crate::contention::until_undisturbed;
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::rotation::after_days;
 use crate::rows::{AliasRow, KeyAliasRow};
 use crate::{KeyService, KmsError, keys};
+use strongroom_rows::until_undisturbed;
 
 /// Days between the rotations of an AWS managed key. Nobody changes it.
 const ROTATION_PERIOD_DAYS: u32 = 365;

@@ -21,7 +21,6 @@ use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access::Ask;
 use crate::cache::OpenedKey;
-use crate::contention::until_undisturbed;
 use crate::import::available_pending;
 use crate::key::{Key, KeyMaterial, Lifecycle, Rotation};
 use crate::markers::page_size;
@@ -33,6 +32,7 @@ use crate::{
     GetKeyRotationStatusOutput, KeyMaterialState, KeyService, KmsError, ListKeyRotationsInput,
     Page, RotateKeyOnDemandInput, RotateKeyOnDemandOutput, RotationEntry, keys,
 };
+use strongroom_rows::until_undisturbed;
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// Days between automatic rotations where none are asked for (KMS API Reference).

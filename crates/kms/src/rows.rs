@@ -4,13 +4,8 @@
 //! enumerations are stored as text.
 
 use minicbor::{Decode, Encode};
-use strongroom_rows::Record;
 
-macro_rules! records {
-    ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};
-}
-
-records!(
+strongroom_rows::record_kinds!(
     KeyRow = 20,
     MaterialRow = 21,
     DoomedShredRow = 22,

@@ -16,13 +16,13 @@ use strongroom_types::{Region, RequestContext, Timestamp};
 use crate::access::Ask;
 use crate::cache::{OpenedKey, OpenedKeys};
 use crate::clock_guard::ClockGuard;
-use crate::contention::until_undisturbed;
 use crate::key::Key;
 use crate::lease::Watches;
 use crate::markers::Markers;
 use crate::rows::KeyRow;
 use crate::usage::LastUses;
 use crate::{KmsError, keys};
+use strongroom_rows::until_undisturbed;
 
 /// What the service stands on.
 #[derive(Clone)]

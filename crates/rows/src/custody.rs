@@ -3,7 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use strongroom_crypto::{Keyring, RowSealer, ServiceKey, ServicePurpose, Unsealed};
+use strongroom_ports::{Entropy, Table};
+
+use crate::{Record, RowError};
 
 /// The unsealed key ring and the row sealer, shared by all requests.
 pub struct Custody {
@@ -31,6 +35,41 @@ impl Custody {
     /// Seals and opens metadata rows.
     pub fn rows(&self) -> &RowSealer {
         &self.rows
+    }
+
+    /// Opens and decodes a row that was read. One that does not verify is an integrity event.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::Damaged`].
+    pub fn open_record<R: Record>(
+        &self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<R, RowError> {
+        let opened = self.rows.open(table.0, key, value);
+        opened
+            .ok()
+            .and_then(|plaintext| <R as Record>::decode(&plaintext))
+            .ok_or_else(|| {
+                tracing::error!(table = table.0, "metadata row does not verify");
+                metrics::counter!("strongroom_integrity_events_total", "what" => "row")
+                    .increment(1);
+                RowError::Damaged(table.0)
+            })
+    }
+
+    /// The value to store for `record` at its place.
+    pub fn seal_record<R: Record>(
+        &self,
+        table: Table,
+        key: &[u8],
+        record: &R,
+        entropy: &dyn Entropy,
+    ) -> Bytes {
+        let plaintext = Record::encode(record);
+        self.rows.seal(table.0, key, &plaintext, entropy).into()
     }
 
     /// The secret that keeps SSE-C verifiers from being guessed off line.

@@ -30,3 +30,11 @@ pub trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
         minicbor::decode(body).ok()
     }
 }
+
+/// Gives records their kinds: `record_kinds!(KeyRow = 20, AliasRow = 23);`
+#[macro_export]
+macro_rules! record_kinds {
+    ($($type:ident = $kind:literal),* $(,)?) => {
+        $(impl $crate::Record for $type { const KIND: u8 = $kind; })*
+    };
+}

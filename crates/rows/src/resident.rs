@@ -8,7 +8,7 @@ use strongroom_ports::{
 
 /// Metadata, as far as it is in memory. Reads answer [`MetaError::NotInMemory`] where they would
 /// have to wait; scans always do, and commits are refused.
-pub(crate) struct Resident(pub Arc<dyn MetaStore>);
+pub struct Resident(pub Arc<dyn MetaStore>);
 
 impl MetaStore for Resident {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {

@@ -96,24 +96,11 @@ impl SealedRows {
     ///
     /// [`RowError::Damaged`].
     pub fn open<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, RowError> {
-        let opened = self.custody.rows().open(table.0, key, value);
-        opened
-            .ok()
-            .and_then(|plaintext| <R as Record>::decode(&plaintext))
-            .ok_or_else(|| {
-                tracing::error!(table = table.0, "metadata row does not verify");
-                metrics::counter!("strongroom_integrity_events_total", "what" => "row")
-                    .increment(1);
-                RowError::Damaged(table.0)
-            })
+        self.custody.open_record(table, key, value)
     }
 
     /// The value to store for `record` at its place.
     pub fn seal<R: Record>(&self, table: Table, key: &[u8], record: &R) -> Bytes {
-        let plaintext = Record::encode(record);
-        self.custody
-            .rows()
-            .seal(table.0, key, &plaintext, &*self.entropy)
-            .into()
+        self.custody.seal_record(table, key, record, &*self.entropy)
     }
 }

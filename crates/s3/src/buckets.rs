@@ -14,13 +14,13 @@ use strongroom_types::{
     AccountId, BlockedEncryption, BucketEncryption, BucketName, BucketUid, SseAlgorithm, TagSet,
 };
 
-use crate::contention::until_undisturbed;
 use crate::keys::Garbage;
 use crate::rows::{BucketRow, GarbageRow};
 use crate::{
     BucketView, CreateBucketInput, EncryptionChange, Entry, ListBucketsInput, ListBucketsOutput,
     S3, S3Error, Versioning, keys,
 };
+use strongroom_rows::until_undisturbed;
 
 impl S3 {
     /// Creates a bucket. Names are global.

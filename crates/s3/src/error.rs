@@ -249,3 +249,13 @@ impl From<KeyError> for S3Error {
         }
     }
 }
+
+impl strongroom_rows::Contended for S3Error {
+    fn contention() -> Self {
+        Self::Contention
+    }
+
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Contention)
+    }
+}

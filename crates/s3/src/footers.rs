@@ -18,7 +18,6 @@ use strongroom_crypto::{
 use strongroom_ports::{BlobError, BlobReader, Table, Transaction};
 use strongroom_types::{BlobId, BucketUid, ObjectKey, VersionUid};
 
-use crate::contention::until_undisturbed;
 use crate::integrity::Damage;
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
@@ -26,6 +25,7 @@ use crate::recovery::encode_with_key;
 use crate::rows::{ContentRow, KeyRow, ObjectRow, PendingFootersRow, PlaceRow, VersionRow};
 use crate::stream_in::len_u64;
 use crate::{S3, S3Error, keys};
+use strongroom_rows::until_undisturbed;
 
 /// Part rows read at a time.
 const PARTS_PAGE: usize = 1000;

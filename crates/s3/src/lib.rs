@@ -19,7 +19,6 @@ mod buckets;
 mod checksum_seal;
 mod collector;
 mod conditions;
-mod contention;
 mod convert;
 mod data_keys;
 mod digest;

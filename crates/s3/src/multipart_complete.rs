@@ -29,7 +29,6 @@ use strongroom_types::{
 };
 
 use crate::checksum_seal::seal_checksum;
-use crate::contention::until_undisturbed;
 use crate::data_keys::{OpenedKey, check_lease};
 use crate::digest::{checksum_of, combine, md5_of};
 use crate::manifest::{MANIFEST_INLINE_MAX_BYTES, ManifestPart, seal_manifest};
@@ -41,6 +40,7 @@ use crate::{
     BucketView, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
     EncryptionAnswer, Entry, S3, S3Error, keys,
 };
+use strongroom_rows::until_undisturbed;
 
 /// What the list of parts makes.
 struct Judged {

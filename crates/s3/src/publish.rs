@@ -9,7 +9,6 @@ use std::sync::Arc;
 use strongroom_ports::{CommitError, Condition, KeyLease, RowVersion, Table, Transaction, Write};
 use strongroom_types::{BlobId, CanonicalId, ObjectKey, Timestamp, VersionId, VersionUid};
 
-use crate::contention::{ATTEMPTS, back_off};
 use crate::data_keys::check_lease;
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
@@ -19,6 +18,7 @@ use crate::rows::{
 };
 use crate::worker::on_worker;
 use crate::{BucketView, S3, S3Error, Versioning, WriteConditions, keys};
+use strongroom_rows::{ATTEMPTS, back_off};
 
 /// What is to become the newest version of a key.
 #[derive(Debug)]

@@ -5,29 +5,10 @@
 
 use std::sync::Arc;
 
-use strongroom_ports::{
-    CommitError, MetaError, MetaStore, PendingCommit, Scan, ScanPage, Stored, Table, Transaction,
-};
+use strongroom_rows::Resident;
 
 use crate::S3;
 use crate::service::S3Ports;
-
-/// Metadata, as far as it is in memory.
-struct Resident(Arc<dyn MetaStore>);
-
-impl MetaStore for Resident {
-    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
-        self.0.read_in_memory(table, key)
-    }
-
-    fn scan(&self, _: &Scan) -> Result<ScanPage, MetaError> {
-        Err(MetaError::NotInMemory)
-    }
-
-    fn commit(&self, _: Transaction) -> PendingCommit {
-        PendingCommit::ready(Err(CommitError::Failed("read only".to_owned())))
-    }
-}
 
 impl S3 {
     /// This service on what is in memory. It reads; it refuses to write. Its calls never wait for

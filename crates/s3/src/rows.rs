@@ -8,11 +8,7 @@ use strongroom_types::{ChecksumAlgorithm, ChecksumType};
 
 use crate::reencryption::ReEncryptionRow;
 
-macro_rules! records {
-    ($($type:ident = $kind:literal),* $(,)?) => {$(impl Record for $type { const KIND: u8 = $kind; })*};
-}
-
-records!(
+strongroom_rows::record_kinds!(
     BucketRow = 1,
     CurrentRow = 2,
     VersionRow = 3,

@@ -252,25 +252,14 @@ impl S3 {
 
     /// The value to store for `record` at its place.
     pub(crate) fn seal_row<R: Record>(&self, table: Table, key: &[u8], record: &R) -> Bytes {
-        let plaintext = Record::encode(record);
         self.ports
             .custody
-            .rows()
-            .seal(table.0, key, &plaintext, &*self.ports.entropy)
-            .into()
+            .seal_record(table, key, record, &*self.ports.entropy)
     }
 
     fn open_row<R: Record>(&self, table: Table, key: &[u8], value: &[u8]) -> Result<R, S3Error> {
-        let opened = self.ports.custody.rows().open(table.0, key, value);
-        opened
-            .ok()
-            .and_then(|plaintext| <R as Record>::decode(&plaintext))
-            .ok_or_else(|| {
-                tracing::error!(table = table.0, "metadata row does not verify");
-                metrics::counter!("strongroom_integrity_events_total", "what" => "row")
-                    .increment(1);
-                S3Error::Damaged
-            })
+        let opened = self.ports.custody.open_record(table, key, value);
+        opened.map_err(|_| S3Error::Damaged)
     }
 }
 

@@ -10,7 +10,6 @@ use super::record::{self, GrantCountRow, GrantId};
 use super::rules;
 use super::token::{self, GrantToken};
 use crate::access::{Ask, with_context};
-use crate::contention::until_undisturbed;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{GrantRow, RetirableGrantRow};
@@ -19,6 +18,7 @@ use crate::{
     CreateGrantInput, CreateGrantOutput, GrantEntry, KeyService, KmsError, ListGrantsInput,
     ListRetirableGrantsInput, Page, RetireGrantInput, RevokeGrantInput, keys,
 };
+use strongroom_rows::until_undisturbed;
 
 /// Most grants of a key (KMS Developer Guide, "Resource quotas").
 const GRANTS_MAX: u32 = 50_000;

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use crate::KmsError;
-
 /// How often an operation is tried before the client is told to come back.
-pub(crate) const ATTEMPTS: u32 = 64;
+pub const ATTEMPTS: u32 = 64;
+
+/// An error of a service that commits optimistically.
+pub trait Contended {
+    /// What a client is told after the last attempt.
+    fn contention() -> Self;
+
+    /// Whether it only says that somebody else was faster.
+    fn is_contention(&self) -> bool;
+}
 
 /// Runs `attempt` until it is not beaten by a concurrent writer. An attempt reads everything anew.
 ///
@@ -13,23 +20,23 @@ pub(crate) const ATTEMPTS: u32 = 64;
 ///
 /// # Errors
 ///
-/// What `attempt` says; [`KmsError::Contention`] after the last attempt.
-pub(crate) fn until_undisturbed<T>(
-    mut attempt: impl FnMut() -> Result<T, KmsError>,
-) -> Result<T, KmsError> {
+/// What `attempt` says; [`Contended::contention`] after the last attempt.
+pub fn until_undisturbed<T, E: Contended>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     for lost in 0..ATTEMPTS {
         back_off(lost);
         match attempt() {
-            Err(KmsError::Contention) => {}
+            Err(error) if error.is_contention() => {}
             outcome => return outcome,
         }
     }
-    Err(KmsError::Contention)
+    Err(E::contention())
 }
 
 /// Waits before an attempt, after so many races were `lost`: not at all before the first; then the
 /// winner is let finish, and from the fifth on up to 6 ms pass. Blocks the thread.
-pub(crate) fn back_off(lost: u32) {
+pub fn back_off(lost: u32) {
     match lost {
         0 => {}
         1..=4 => std::thread::yield_now(),
@@ -41,13 +48,29 @@ pub(crate) fn back_off(lost: u32) {
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Eq)]
+    enum Error {
+        Contention,
+        NoSpace,
+    }
+
+    impl Contended for Error {
+        fn contention() -> Self {
+            Self::Contention
+        }
+
+        fn is_contention(&self) -> bool {
+            *self == Self::Contention
+        }
+    }
+
     #[test]
     fn conflicts_are_retried_and_other_errors_are_not() {
         let mut rounds = 0;
         let outcome = until_undisturbed(|| {
             rounds += 1;
             if rounds < 9 {
-                Err(KmsError::Contention)
+                Err(Error::Contention)
             } else {
                 Ok(rounds)
             }
@@ -56,12 +79,12 @@ mod tests {
         let mut rounds = 0;
         let outcome: Result<(), _> = until_undisturbed(|| {
             rounds += 1;
-            Err(KmsError::Unavailable)
+            Err(Error::NoSpace)
         });
-        assert_eq!((outcome, rounds), (Err(KmsError::Unavailable), 1));
+        assert_eq!((outcome, rounds), (Err(Error::NoSpace), 1));
         assert_eq!(
-            until_undisturbed::<()>(|| Err(KmsError::Contention)),
-            Err(KmsError::Contention)
+            until_undisturbed::<(), _>(|| Err(Error::Contention)),
+            Err(Error::Contention)
         );
     }
 }
