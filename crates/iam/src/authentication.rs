@@ -155,22 +155,4 @@ impl Identities {
         };
         holds(id)
     }
-
-    /// The unique id of the user or role that an ARN names now, for policies of resources that keep
-    /// whom they meant: an identity that is deleted and made again is another.
-    pub fn unique_id_of(&self, arn: &str) -> Option<String> {
-        let (owner, resource) = names::split_arn(arn)?;
-        let account = self.account(owner?).ok()??;
-        let name = resource.rsplit('/').next()?;
-        if resource.starts_with("user/") {
-            let user = account
-                .user(name)
-                .filter(|it| account.user_arn(it) == arn)?;
-            return Some(user.id.clone());
-        }
-        let role = account
-            .role(name)
-            .filter(|it| account.role_arn(it) == arn)?;
-        Some(role.id.clone())
-    }
 }

@@ -28,6 +28,7 @@ mod managed_policies;
 mod markers;
 mod names;
 mod policies_of;
+mod principals;
 mod records;
 mod roles;
 mod service;

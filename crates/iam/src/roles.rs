@@ -344,14 +344,14 @@ fn trusted_names(document: &Document) -> impl Iterator<Item = &str> {
 }
 
 /// Account and resource in the ARN of a session.
-fn session_owner(arn: &str) -> Option<(Option<AccountId>, &str)> {
+pub(crate) fn session_owner(arn: &str) -> Option<(Option<AccountId>, &str)> {
     let (account, resource) = arn.strip_prefix("arn:aws:sts::")?.split_once(':')?;
     Some((Some(AccountId::parse(account).ok()?), resource))
 }
 
 /// The unique id of what an ARN names, by what follows the account in it. Sessions are those of their
 /// role; a federated user's of nobody that could be deleted.
-fn unique_id(account: &Account, resource: &str) -> Option<String> {
+pub(crate) fn unique_id(account: &Account, resource: &str) -> Option<String> {
     let (kind, rest) = resource.split_once('/')?;
     let last = rest.rsplit('/').next()?;
     match kind {

@@ -34,6 +34,7 @@ mod json;
 pub mod key_policy;
 mod operator;
 mod pattern;
+pub mod pinning;
 mod policy_authorizer;
 mod principals;
 
@@ -55,4 +56,5 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
+pub use pinning::{PinError, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;

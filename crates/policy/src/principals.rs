@@ -88,11 +88,17 @@ impl Name {
                 Principal::User { user_id, .. } => {
                     N::ITSELF.when(**text == **user_id || **text == *facts.arn())
                 }
-                Principal::RoleSession { role_id, .. } => {
+                Principal::RoleSession {
+                    role_id,
+                    session_name,
+                    ..
+                } => {
                     let is_role = attributes.role_arn.as_deref() == Some(&**text);
+                    // As a pinned policy has it.
+                    let is_session = text.split_once(':') == Some((role_id, session_name));
                     N::ROLE
                         .when(**text == **role_id || is_role)
-                        .or(N::ITSELF.when(**text == *facts.arn()))
+                        .or(N::ITSELF.when(is_session || **text == *facts.arn()))
                 }
                 Principal::Federated { .. } => {
                     let is_federator = attributes.federator_arn.as_deref() == Some(&**text);
