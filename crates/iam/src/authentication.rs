@@ -8,7 +8,7 @@ use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Principal, Session, 
 
 use crate::records::Secret;
 use crate::token::Token;
-use crate::{Identities, names};
+use crate::Identities;
 
 /// An access key as the signature check needs it.
 #[derive(Clone, PartialEq, Eq)]
