@@ -10,8 +10,6 @@
 mod keys;
 mod providers;
 mod session;
-#[cfg(test)]
-mod tests;
 mod token;
 
 pub use keys::{IssuerKeys, IssuerKeysError, KeySet, KeySetError, NoIssuerKeys};
