@@ -1,13 +1,17 @@
 //! Key policies: PutKeyPolicy, GetKeyPolicy, ListKeyPolicies.
 //!
-//! The text is kept and given back as it came. Whether it can be a key's policy is decided by
-//! [`key_policy::check`], for CreateKey as well.
+//! The text is kept and given back as it came, and with it whom it meant: by that is decided. Whether
+//! a text can be a key's policy is decided by [`key_policy::check`], for CreateKey as well.
 
-use strongroom_policy::{Conditions, KeyPolicyError, key_policy};
+use strongroom_policy::{
+    AccessRequest, Conditions, KeyPolicyError, Pins, Resource, Unreadable, key_policy, pinning,
+};
 use strongroom_types::RequestContext;
 
-use crate::access::Ask;
+use crate::access::{Ask, general_conditions};
+use crate::key::Key;
 use crate::operation::Operation;
+use crate::rows::PairRow;
 use crate::{
     GetKeyPolicyInput, GetKeyPolicyOutput, KeyService, KmsError, ListKeyPoliciesInput, Page,
     PutKeyPolicyInput,
@@ -15,6 +19,60 @@ use crate::{
 
 /// The only policy that a key has.
 const POLICY_NAME: &str = "default";
+
+/// A key's policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyPolicy {
+    text: String,
+    pins: Pins,
+    /// The text with everybody's unique id in the place of his name, if it names anybody.
+    pinned: Option<String>,
+}
+
+impl KeyPolicy {
+    fn new(text: String, pins: Pins) -> Self {
+        Self {
+            pinned: pinning::pinned(&text, &pins),
+            text,
+            pins,
+        }
+    }
+
+    /// One that names accounts and services only.
+    pub(crate) fn of_accounts(text: String) -> Self {
+        Self::new(text, Pins::new())
+    }
+
+    pub(crate) fn from_row(text: String, pins: Vec<PairRow>) -> Self {
+        let pins = pins.into_iter().map(|pair| (pair.key, pair.value));
+        Self::new(text, pins.collect())
+    }
+
+    /// What the row keeps beside the text.
+    pub(crate) fn pins_row(&self) -> Option<Vec<PairRow>> {
+        let row = |(key, value): (&String, &String)| PairRow {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        (!self.pins.is_empty()).then(|| self.pins.iter().map(row).collect())
+    }
+
+    /// The JSON text as it was given.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text by which is decided.
+    pub(crate) fn deciding(&self) -> &str {
+        self.pinned.as_deref().unwrap_or(&self.text)
+    }
+
+    /// What it takes of the key's row.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let pins = self.pins.iter().map(|(name, pin)| name.len() + pin.len());
+        self.text.len() + pins.sum::<usize>()
+    }
+}
 
 impl KeyService {
     /// Replaces a key's policy.
@@ -40,11 +98,45 @@ impl KeyService {
         };
         self.change_admitted(caller, &input.key_id, &ask, |key| {
             check_name(input.policy_name.as_deref())?;
-            key_policy::check(&input.policy, &key.arn, &caller.principal, bypass)?;
-            key.policy.clone_from(&input.policy);
-            Ok(())
+            key.policy = self.key_policy(input.policy.clone())?;
+            if bypass {
+                Ok(())
+            } else {
+                self.check_lockout(caller, key)
+            }
         })?;
         Ok(())
+    }
+
+    /// `text` as the policy of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyPolicyError`].
+    pub(crate) fn key_policy(&self, text: String) -> Result<KeyPolicy, KmsError> {
+        let pins = key_policy::check(&text, &*self.ports.principals)?;
+        Ok(KeyPolicy::new(text, pins))
+    }
+
+    /// Whether `caller` could replace the policy that `key` is to have, by the policies and under the
+    /// circumstances of this request.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::MalformedPolicy`].
+    pub(crate) fn check_lockout(&self, caller: &RequestContext, key: &Key) -> Result<(), KmsError> {
+        let decision = self.ports.authorizer.decide(&AccessRequest {
+            context: caller,
+            action: Operation::PutKeyPolicy.action(),
+            resource: &Resource::Key {
+                arn: key.arn.clone(),
+                manager: key.manager,
+            },
+            conditions: &general_conditions(Conditions::default(), caller, key, None),
+            resource_policy: Some(key.policy.deciding()),
+            grants: None,
+        });
+        decision.map_err(|_| key_policy::locked_out().into())
     }
 
     /// A key's policy, as it was stored.
@@ -59,8 +151,9 @@ impl KeyService {
     ) -> Result<GetKeyPolicyOutput, KmsError> {
         let opened = self.admit(caller, &input.key_id, &Ask::plain(Operation::GetKeyPolicy))?;
         check_name(input.policy_name.as_deref())?;
+        let KeyPolicy { text, pinned, .. } = &opened.key.policy;
         Ok(GetKeyPolicyOutput {
-            policy: opened.key.policy.clone(),
+            policy: pinning::shown(text, pinned.as_deref(), &*self.ports.principals)?,
             policy_name: POLICY_NAME.to_owned(),
         })
     }
@@ -98,10 +191,17 @@ fn check_name(name: Option<&str>) -> Result<(), KmsError> {
     }
 }
 
+impl From<Unreadable> for KmsError {
+    fn from(_: Unreadable) -> Self {
+        Self::Unavailable
+    }
+}
+
 impl From<KeyPolicyError> for KmsError {
     fn from(error: KeyPolicyError) -> Self {
         match error {
             KeyPolicyError::TooLong => Self::LimitExceeded(error.to_string()),
+            KeyPolicyError::Unreadable => Self::Unavailable,
             KeyPolicyError::Malformed(_) | _ => Self::MalformedPolicy(error.to_string()),
         }
     }
@@ -149,7 +249,7 @@ mod tests {
         ] {
             world.change(&key, |key| {
                 key.lifecycle = lifecycle;
-                key.policy = POLICY.to_owned();
+                key.policy = KeyPolicy::of_accounts(POLICY.to_owned());
             });
             assert_eq!(put(&world, &key, &spaced, false), Ok(()));
             assert_eq!(get(&world, &key, Some("default")), Ok(spaced.clone()));

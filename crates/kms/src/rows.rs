@@ -53,6 +53,9 @@ pub(crate) struct KeyRow {
     pub current_material: Option<[u8; 32]>,
     #[cbor(n(14), with = "minicbor::bytes")]
     pub pending_material: Option<[u8; 32]>,
+    /// Names in the policy, each with the unique id of whom it means; none if it names only accounts.
+    #[n(15)]
+    pub policy_pins: Option<Vec<PairRow>>,
 }
 
 /// A name and a value: of tags and of encryption contexts.
@@ -182,12 +185,19 @@ pub(crate) struct GrantRow {
     pub key_account: String,
     #[n(9)]
     pub key_region: String,
+    /// The unique id of the user or role that the grantee meant; none for accounts.
+    #[n(10)]
+    pub grantee_pin: Option<String>,
+    /// Likewise of the retiring principal.
+    #[n(11)]
+    pub retiring_pin: Option<String>,
 }
 
 /// A principal may retire the grant that the row's key names.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct RetirableGrantRow {
+    /// Its unique id, or the ARN of an account or federated user.
     #[n(0)]
     pub principal: String,
 }
