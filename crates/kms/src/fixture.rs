@@ -329,9 +329,15 @@ pub(crate) struct MortalMeta {
     death: Mutex<Option<(usize, Death, bool)>>,
     dead: AtomicBool,
     full: AtomicBool,
+    reads: AtomicU64,
 }
 
 impl MortalMeta {
+    /// How many rows were read one by one, and pages scanned, so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
     /// Lets the process die at its next commit; the stores live on with the next process.
     pub(crate) fn die_at_next_commit(&self, death: Death) {
         *self.death.lock() = Some((0, death, false));
@@ -367,14 +373,16 @@ impl MortalMeta {
 
 impl MetaStore for MortalMeta {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.meta.read(table, key)
     }
 
     fn read_in_memory(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
-        self.meta.read(table, key)
+        self.read(table, key)
     }
 
     fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.meta.scan(scan)
     }
 

@@ -210,10 +210,12 @@ impl From<KeyPolicyError> for KmsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{POLICY, World, root};
+    use crate::fixture::{ACCOUNT, POLICY, World, root};
     use crate::key::Lifecycle;
     use strongroom_types::Timestamp;
     use strongroom_types::kms::{KeyArn, KeyManager};
+
+    const OTHER: &str = "444455556666";
 
     fn put(world: &World, key: &KeyArn, policy: &str, bypass: bool) -> Result<(), KmsError> {
         let input = PutKeyPolicyInput {
@@ -283,7 +285,11 @@ mod tests {
         ));
         assert_eq!(get(&world, &key, None), Ok(POLICY.to_owned()));
         assert_eq!(put(&world, &key, locked_out, true), Ok(()));
-        assert_eq!(get(&world, &key, None), Ok(locked_out.to_owned()));
+        assert_eq!(world.key_row(&key).policy.text(), locked_out);
+        assert!(matches!(
+            get(&world, &key, None),
+            Err(KmsError::AccessDenied(_))
+        ));
     }
 
     #[test]
@@ -304,11 +310,151 @@ mod tests {
             (vec!["default".to_owned()], None)
         );
         assert!(matches!(list(Some("x")), Err(KmsError::InvalidMarker(_))));
-        world.change(&key, |key| key.manager = KeyManager::Aws);
+        let fixed = crate::fixed_policies::aws_managed_policy(
+            "auto-s3-2",
+            "S3",
+            "s3",
+            key.account,
+            &key.region,
+        );
+        world.change(&key, |key| {
+            key.manager = KeyManager::Aws;
+            key.policy = KeyPolicy::of_accounts(fixed.clone());
+        });
         assert!(matches!(
             put(&world, &key, POLICY, false),
             Err(KmsError::AccessDenied(_))
         ));
+        assert_eq!(get(&world, &key, None), Ok(fixed));
+    }
+
+    const EVERYTHING: &str = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}"#;
+
+    /// The account's statement and one that lets `principal` describe.
+    fn naming(principal: &str) -> String {
+        POLICY.replace(
+            "}]}",
+            &format!(
+                r#"}},{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"kms:DescribeKey","Resource":"*"}}]}}"#
+            ),
+        )
+    }
+
+    fn describe(world: &World, caller: &RequestContext, key: &KeyArn) -> Result<(), KmsError> {
+        let input = crate::DescribeKeyInput {
+            key_id: key.to_string(),
+            grant_tokens: Vec::new(),
+        };
+        world.service().describe_key(caller, input).map(drop)
+    }
+
+    #[test]
+    fn a_policy_means_who_has_the_name_now_and_nobody_who_gets_it_later() {
+        let world = World::new();
+        let key = world.symmetric();
+        let alice = world.people.user(ACCOUNT, "alice", None);
+        let session = world.people.role(OTHER, "r", Some(EVERYTHING));
+        let arn = alice.principal.arn();
+        assert!(describe(&world, &alice, &key).is_err());
+        let policy = naming(&arn);
+        assert_eq!(put(&world, &key, &policy, false), Ok(()));
+        assert_eq!(describe(&world, &alice, &key), Ok(()));
+        assert_eq!(get(&world, &key, None), Ok(policy));
+        world.people.delete(&arn);
+        let again = world.people.user(ACCOUNT, "alice", None);
+        assert!(matches!(
+            describe(&world, &again, &key),
+            Err(KmsError::AccessDenied(_))
+        ));
+        let shown = get(&world, &key, None).unwrap();
+        assert!(
+            !shown.contains("alice") && shown.contains("AIDA"),
+            "{shown}"
+        );
+        // What is shown for somebody who is gone names nobody.
+        assert!(matches!(
+            put(&world, &key, &shown, false),
+            Err(KmsError::MalformedPolicy(_))
+        ));
+        let role = format!("arn:aws:iam::{OTHER}:role/r");
+        assert!(describe(&world, &session, &key).is_err());
+        assert_eq!(put(&world, &key, &naming(&role), false), Ok(()));
+        assert_eq!(describe(&world, &session, &key), Ok(()));
+        assert!(describe(&world, &again, &key).is_err());
+    }
+
+    #[test]
+    fn a_policy_names_nobody_who_is_not_there() {
+        let world = World::new();
+        let key = world.symmetric();
+        let refused = Err(KmsError::MalformedPolicy(
+            "Policy contains a statement with one or more invalid principals.".to_owned(),
+        ));
+        for nobody in [
+            "arn:aws:iam::111122223333:user/nobody",
+            "arn:aws:iam::999988887777:role/elsewhere",
+        ] {
+            assert_eq!(put(&world, &key, &naming(nobody), false), refused);
+            let input = crate::CreateKeyInput {
+                policy: Some(naming(nobody)),
+                ..crate::tests::defaults()
+            };
+            let made = world.service().create_key(&root(), input).map(drop);
+            assert_eq!(made, refused);
+        }
         assert_eq!(get(&world, &key, None), Ok(POLICY.to_owned()));
+    }
+
+    #[test]
+    fn the_lockout_check_decides_as_the_next_request_would() {
+        let world = World::new();
+        let key = world.symmetric();
+        let put_as = |caller: &RequestContext, policy: &str| {
+            let input = PutKeyPolicyInput {
+                key_id: key.to_string(),
+                policy_name: None,
+                policy: policy.to_owned(),
+                bypass_policy_lockout_safety_check: false,
+            };
+            world.service().put_key_policy(caller, input)
+        };
+        let locked_out = || Err(key_policy::locked_out().into());
+        let admin = world.people.user(ACCOUNT, "admin", Some(EVERYTHING));
+        assert_eq!(put_as(&admin, POLICY), Ok(()));
+        let of = |principal: &str, rest: &str| {
+            format!(
+                r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"kms:*","Resource":"*"{rest}}}}}"#
+            )
+        };
+        // Of the present connection, which is not encrypted.
+        let secure = |value| {
+            of(
+                ACCOUNT,
+                &format!(r#","Condition":{{"Bool":{{"aws:SecureTransport":"{value}"}}}}"#),
+            )
+        };
+        assert_eq!(put_as(&admin, &secure(true)), locked_out());
+        assert_eq!(put_as(&admin, &of(OTHER, "")), locked_out());
+        assert_eq!(put_as(&admin, &secure(false)), Ok(()));
+        // Named himself, he needs no account; the account alone would not do without his own policy.
+        let alone = of(&admin.principal.arn(), "");
+        assert_eq!(put_as(&admin, &alone), Ok(()));
+        let plain = world.people.user(ACCOUNT, "plain", None);
+        let both = alone.replace(
+            &format!("\"{}\"", admin.principal.arn()),
+            &format!(
+                "[\"{}\",\"{}\"]",
+                admin.principal.arn(),
+                plain.principal.arn()
+            ),
+        );
+        assert_eq!(put_as(&admin, &both), Ok(()));
+        assert_eq!(put_as(&plain, POLICY), locked_out());
+        assert_eq!(put_as(&plain, &of(&plain.principal.arn(), "")), Ok(()));
+        // And so the others are locked out.
+        assert!(matches!(
+            put_as(&root(), POLICY),
+            Err(KmsError::AccessDenied(_))
+        ));
     }
 }

@@ -213,3 +213,70 @@ pub(crate) struct LastUsageRow {
     #[cbor(n(2), with = "minicbor::bytes")]
     pub request_id: [u8; 16],
 }
+
+#[cfg(test)]
+mod tests {
+    use minicbor::Decoder;
+    use strongroom_rows::Record as _;
+
+    use super::*;
+
+    fn fields(record: &[u8]) -> Vec<u8> {
+        let mut decoder = Decoder::new(&record[2..]);
+        let count = decoder.map().unwrap().unwrap();
+        (0..count)
+            .map(|_| {
+                let field = decoder.u8().unwrap();
+                decoder.skip().unwrap();
+                field
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rows_without_pins_are_as_they_were_before_there_were_pins() {
+        let grant = GrantRow {
+            grantee: "g".to_owned(),
+            retiring: None,
+            operations: Vec::new(),
+            context_equals: None,
+            context_subset: None,
+            name: String::new(),
+            created_millis: 1,
+            issuing_account: "a".to_owned(),
+            key_account: "k".to_owned(),
+            key_region: "r".to_owned(),
+            grantee_pin: None,
+            retiring_pin: None,
+        };
+        // So the ids of named grants, which are made of this, stay as well.
+        assert_eq!(fields(&grant.encode()), [0, 2, 5, 6, 7, 8, 9]);
+        let back = GrantRow::decode(&grant.encode()).unwrap();
+        assert_eq!((back.grantee_pin, back.retiring_pin), (None, None));
+        let key = KeyRow {
+            spec: String::new(),
+            usage: String::new(),
+            origin: String::new(),
+            manager: String::new(),
+            lifecycle: 1,
+            description: String::new(),
+            policy: "p".to_owned(),
+            tags: Vec::new(),
+            created_millis: 1,
+            deletion_millis: None,
+            rotation: RotationRow {
+                enabled: false,
+                period_days: 1,
+                next_millis: None,
+                enabled_since_millis: None,
+            },
+            on_demand_rotations: 0,
+            materials: Vec::new(),
+            current_material: None,
+            pending_material: None,
+            policy_pins: None,
+        };
+        assert!(!fields(&key.encode()).contains(&15));
+        assert!(KeyRow::decode(&key.encode()).unwrap().policy_pins.is_none());
+    }
+}

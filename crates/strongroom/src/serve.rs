@@ -187,11 +187,12 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let iam = Arc::new(IamService::new(iam_ports, identities));
+    let iam = Arc::new(IamService::new(iam_ports, identities.clone()));
     let key_ports = KeyServicePorts {
         rows,
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
+        principals: identities,
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),

@@ -410,7 +410,7 @@ impl KeyService {
         })
     }
 
-    pub(super) fn grant_count(
+    pub(crate) fn grant_count(
         &self,
         key: KeyId,
     ) -> Result<(GrantCountRow, Option<RowVersion>), KmsError> {
@@ -423,7 +423,7 @@ impl KeyService {
         Ok(found.map_or((NONE, None), |(row, version)| (row, Some(version))))
     }
 
-    pub(super) fn put_count(
+    pub(crate) fn put_count(
         &self,
         transaction: Transaction,
         key: KeyId,
