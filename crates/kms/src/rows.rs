@@ -217,7 +217,7 @@ pub(crate) struct LastUsageRow {
 #[cfg(test)]
 mod tests {
     use minicbor::Decoder;
-    use strongroom_rows::Record as _;
+    use strongroom_rows::Record;
 
     use super::*;
 
@@ -250,8 +250,8 @@ mod tests {
             retiring_pin: None,
         };
         // So the ids of named grants, which are made of this, stay as well.
-        assert_eq!(fields(&grant.encode()), [0, 2, 5, 6, 7, 8, 9]);
-        let back = GrantRow::decode(&grant.encode()).unwrap();
+        assert_eq!(fields(&Record::encode(&grant)), [0, 2, 5, 6, 7, 8, 9]);
+        let back = <GrantRow as Record>::decode(&Record::encode(&grant)).unwrap();
         assert_eq!((back.grantee_pin, back.retiring_pin), (None, None));
         let key = KeyRow {
             spec: String::new(),
@@ -276,7 +276,12 @@ mod tests {
             pending_material: None,
             policy_pins: None,
         };
-        assert!(!fields(&key.encode()).contains(&15));
-        assert!(KeyRow::decode(&key.encode()).unwrap().policy_pins.is_none());
+        assert!(!fields(&Record::encode(&key)).contains(&15));
+        assert!(
+            <KeyRow as Record>::decode(&Record::encode(&key))
+                .unwrap()
+                .policy_pins
+                .is_none()
+        );
     }
 }
