@@ -293,12 +293,13 @@ impl KeyService {
         id: GrantId,
         dry_run: bool,
     ) -> Result<(), KmsError> {
-        let ask = match operation {
-            Operation::RetireGrant => Ask {
+        let ask = if operation == Operation::RetireGrant {
+            Ask {
                 retired: Some(id),
                 ..Ask::plain(operation)
-            },
-            _ => ask(caller, operation),
+            }
+        } else {
+            ask(caller, operation)
         };
         let opened = self.admit(caller, key_id, &ask)?;
         let arn = &opened.key.arn;
