@@ -39,12 +39,12 @@ pub mod pinning;
 mod policy_authorizer;
 mod principals;
 
-pub use action::{Action, actions};
+pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
 pub use compile::Policy;
-pub use conditions::Conditions;
+pub use conditions::{ConditionSource, Conditions};
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 pub use denials::{Denial, Denials};
 pub use document::{
@@ -58,5 +58,5 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
-pub use pinning::{PinError, PrincipalDirectory};
+pub use pinning::{PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;

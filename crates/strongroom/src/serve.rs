@@ -179,12 +179,13 @@ fn assemble(
     let denials = Arc::new(Denials::default());
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
-    let iam = identities::service(&accounts, identities, authorizer.clone());
+    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
     let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
     let key_ports = KeyServicePorts {
         rows: identities::rows(&accounts),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
+        principals: identities,
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
