@@ -13,6 +13,7 @@ pub mod chunked;
 mod error;
 pub mod form;
 mod front;
+mod gate;
 pub mod iam;
 mod intake;
 mod json;
@@ -26,3 +27,4 @@ pub mod sts;
 pub mod xml;
 
 pub use front::Front;
+pub use gate::Gate;

@@ -24,6 +24,9 @@ use crate::server::ConnectionInfo;
 use crate::sigv4::{Service, Verifier};
 use crate::xml::XmlWriter;
 
+/// Of the service's XML documents.
+pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
 /// The STS protocol in front of the identity service.
 pub struct StsApi(QueryEdge<Sts>);
 
@@ -33,7 +36,7 @@ struct Sts(Arc<IamService>);
 impl QueryService for Sts {
     const SERVICE: Service = Service::Sts;
     const VERSION: &'static str = "2011-06-15";
-    const NAMESPACE: &'static str = "https://sts.amazonaws.com/doc/2011-06-15/";
+    const NAMESPACE: &'static str = NAMESPACE;
     const TAKES_GET: bool = true;
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
