@@ -97,7 +97,9 @@ impl RingFiles {
             .any(|copy| !matches!(copy.ring, Err(CopyFault::Missing)))
     }
 
-    /// Opens the newest copy that `reveal` finds the unseal key of, and repairs the other.
+    /// Opens the newest whole copy with the unseal key that `reveal` finds, and repairs the other.
+    /// A seal that does not open it is not tried on an older copy: that would bring back a seal that
+    /// was removed.
     ///
     /// # Errors
     ///
@@ -119,7 +121,6 @@ impl RingFiles {
         }
         copies.sort_by_key(|copy| std::cmp::Reverse(copy.generation()));
         let mut faults = Vec::new();
-        let mut seal_error = None;
         for index in 0..copies.len() {
             let Some(copy) = copies.get_mut(index) else {
                 continue;
@@ -137,10 +138,7 @@ impl RingFiles {
                     faults.push(format!("{}: {error}", copy.name));
                     continue;
                 }
-                Err(error) => {
-                    seal_error.get_or_insert(error);
-                    continue;
-                }
+                Err(error) => return Err(error.into()),
             };
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
@@ -154,10 +152,7 @@ impl RingFiles {
                 Err(error) => faults.push(format!("{}: {error}", copy.name)),
             }
         }
-        Err(seal_error.map_or_else(
-            || RingFileError::Damaged(faults.join("; ")),
-            RingFileError::Seal,
-        ))
+        Err(RingFileError::Damaged(faults.join("; ")))
     }
 
     /// Writes both copies. The second is touched only after the first was read back and opened, so

@@ -1,15 +1,27 @@
 //! From a data directory to an unsealed ring, and the making of the first one.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_crypto::{Keyring, Sealed, UnsealKey};
 use strongroom_ports::{Clock, Entropy, Seal, SealError, SealKind};
+use strongroom_types::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile, KeyFileError};
+use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
+use crate::seals::ask::{self, Brought};
+use crate::seals::passphrase::Passphrase;
+use crate::seals::shares::{self, Collected, Collector, Progress};
+use crate::seals::slots::{self, Slot};
+
+/// How many answers a person at the terminal has.
+const ATTEMPTS_MAX: usize = 32;
 
 /// How variables of the environment are looked up.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -20,8 +32,328 @@ pub(crate) struct CreatedRing {
     pub(crate) key_file: PathBuf,
 }
 
-/// Opens the ring with the key file that the settings name, or else with the ones that its slots
-/// name.
+/// What opens the ring: where keys may be, and what somebody has given.
+pub(crate) struct Means<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) entropy: &'a Arc<dyn Entropy>,
+    pub(crate) environment: Environment<'a>,
+    pub(crate) given: Given,
+    /// A slot that is not tried: the one that is about to be removed.
+    pub(crate) except: Option<usize>,
+}
+
+/// What somebody has given, by hand or by a file descriptor.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) passphrase: Option<Zeroizing<String>>,
+    pub(crate) key_file: Option<Zeroizing<String>>,
+    pub(crate) shares: Vec<Zeroizing<String>>,
+    pub(crate) pin: Option<Zeroizing<String>>,
+}
+
+/// How a server starts.
+pub(crate) enum Start {
+    /// With its keys.
+    Open(OpenedRing),
+    /// Without: no seal opened, and people or a service may still open one.
+    Sealed(Failure),
+}
+
+/// A key file opened a slot.
+pub(crate) struct OpenedByKeyFile {
+    key: UnsealKey,
+    /// Which, if it was one that lies somewhere.
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Why a key file did not.
+pub(crate) enum KeyFileFailure {
+    /// It cannot be used.
+    File(KeyFileError),
+    /// The one of this place can, but does not open the slot.
+    Seal(String, SealError),
+}
+
+impl From<KeyFileFailure> for SealError {
+    fn from(failure: KeyFileFailure) -> Self {
+        match failure {
+            KeyFileFailure::File(error) => Self::Unavailable(error.to_string()),
+            KeyFileFailure::Seal(_, error) => error,
+        }
+    }
+}
+
+impl Given {
+    /// Takes what was brought. The newest of each kind counts; shares add up.
+    pub(crate) fn take(&mut self, brought: Brought) {
+        match brought {
+            Brought::Passphrase(text) => self.passphrase = Some(text),
+            Brought::Share(text) => self.shares.push(text),
+            Brought::KeyFile(text) => self.key_file = Some(text),
+            Brought::Pin(text) => self.pin = Some(text),
+        }
+    }
+}
+
+impl<'a> Means<'a> {
+    /// The settings' own, and what is at the file descriptor that they name.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Seal`] when that cannot be read.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        entropy: &'a Arc<dyn Entropy>,
+        environment: Environment<'a>,
+    ) -> Result<Self, Failure> {
+        let mut given = Given::default();
+        if let Some(number) = settings.unseal_fd {
+            for brought in ask::classify(&ask::descriptor(number)?)? {
+                given.take(brought);
+            }
+        }
+        Ok(Self {
+            settings,
+            entropy,
+            environment,
+            given,
+            except: None,
+        })
+    }
+
+    /// The same, with this given and nothing else.
+    pub(crate) fn giving(&self, brought: Brought) -> Self {
+        let mut given = Given::default();
+        given.take(brought);
+        Self { given, ..*self }
+    }
+
+    fn slots<'r>(&self, ring: &'r Keyring<Sealed>) -> Vec<Slot<'r>> {
+        let mut slots = slots::of(ring);
+        slots.retain(|slot| Some(slot.index) != self.except);
+        slots
+    }
+
+    /// Tries one slot with everything at hand. `None` where a person is needed and gave nothing.
+    pub(crate) fn try_slot(
+        &self,
+        ring: &Keyring<Sealed>,
+        slot: &Slot<'_>,
+    ) -> Option<Result<UnsealKey, SealError>> {
+        let context = ring.slot_context(slot.index);
+        let reveal = |seal: &dyn Seal| seal.reveal(slot.body, &context);
+        Some(match slot.kind {
+            Some(SealKind::KeyFile | SealKind::Credential) => {
+                match self.try_key_files(ring, slot) {
+                    Ok(opened) => Ok(opened.key),
+                    Err(failures) => Err(most_telling(failures.into_iter().map(SealError::from))
+                        .unwrap_or_else(|| {
+                            let place = slot.place;
+                            SealError::Unavailable(format!("credential {place} is not handed over"))
+                        })),
+                }
+            }
+            Some(SealKind::Passphrase) => {
+                let text = self.given.passphrase.clone()?;
+                reveal(&Passphrase::new(text, Arc::clone(self.entropy)))
+            }
+            Some(SealKind::Shares) => {
+                if self.given.shares.is_empty() {
+                    return None;
+                }
+                self.try_shares(ring)
+            }
+            Some(kind @ (SealKind::KeyService | SealKind::Token | _)) => Err(
+                SealError::Unavailable(format!("{} seals are not known here", kind.name())),
+            ),
+            None => Err(SealError::Unavailable(
+                "the seal is of a kind that only a newer strongroom knows".to_owned(),
+            )),
+        })
+    }
+
+    /// Tries every slot, those first that ask nobody.
+    ///
+    /// # Errors
+    ///
+    /// The most telling one; [`SealError::Unavailable`] as long as a person may still open a slot.
+    pub(crate) fn try_all(&self, ring: &Keyring<Sealed>) -> Result<UnsealKey, SealError> {
+        let mut slots = self.slots(ring);
+        slots.sort_by_key(|slot| slot.kind.map(SealKind::code));
+        let mut errors = Vec::new();
+        let mut untried = Vec::new();
+        for slot in &slots {
+            match self.try_slot(ring, slot) {
+                Some(Ok(key)) => return Ok(key),
+                Some(Err(error)) => errors.push(error),
+                None => untried.extend(slot.kind),
+            }
+        }
+        let telling = most_telling(errors);
+        if let Some(kind) = untried.first() {
+            let waits = format!("nobody has given the {} yet", kind.name());
+            return Err(SealError::Unavailable(match telling {
+                Some(error) => format!("{waits}, and of the others: {error}"),
+                None => waits,
+            }));
+        }
+        Err(telling.unwrap_or_else(|| SealError::Unavailable("the ring has no seal".to_owned())))
+    }
+
+    /// As [`Means::try_all`], and then asks the person at the terminal, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Means::try_all`].
+    pub(crate) fn try_and_ask(&self, ring: &Keyring<Sealed>) -> Result<UnsealKey, SealError> {
+        let refused = match self.try_all(ring) {
+            Ok(key) => return Ok(key),
+            Err(error) => error,
+        };
+        let has = |kind| self.slots(ring).iter().any(|slot| slot.kind == Some(kind));
+        let (by_passphrase, by_shares) = (has(SealKind::Passphrase), has(SealKind::Shares));
+        if !ask::is_attended() || !(by_passphrase || by_shares) {
+            return Err(refused);
+        }
+        output::complain(&format!("strongroom: {refused}"));
+        let mut collector = Collector::without(self.except);
+        let mut last = refused;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(text) = ask::secret(&question(by_passphrase, by_shares, &mut collector)) else {
+                break;
+            };
+            let outcome = if shares::is_share(&text) {
+                match collector.add(ring, &text, Duration::ZERO) {
+                    Ok(Collected::Open(key)) => return Ok(key),
+                    Ok(Collected::Waiting(_)) => continue,
+                    Err(error) => Err(SealError::WrongSeal(error.to_string())),
+                }
+            } else {
+                let given = self.giving(Brought::Passphrase(text));
+                given.try_kinds(ring, &[SealKind::Passphrase])
+            };
+            match outcome {
+                Ok(key) => return Ok(key),
+                Err(error) => {
+                    output::complain(&format!("strongroom: {error}"));
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Tries the slots of some kinds only.
+    ///
+    /// # Errors
+    ///
+    /// The most telling one.
+    pub(crate) fn try_kinds(
+        &self,
+        ring: &Keyring<Sealed>,
+        kinds: &[SealKind],
+    ) -> Result<UnsealKey, SealError> {
+        let mut errors = Vec::new();
+        for slot in self.slots(ring) {
+            if !slot.kind.is_some_and(|kind| kinds.contains(&kind)) {
+                continue;
+            }
+            match self.try_slot(ring, &slot) {
+                Some(Ok(key)) => return Ok(key),
+                Some(Err(error)) => errors.push(error),
+                None => {}
+            }
+        }
+        Err(most_telling(errors).unwrap_or_else(|| {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            SealError::WrongSeal(format!("no seal of the ring is of kind {}", names.join(" or ")))
+        }))
+    }
+
+    /// Tries the key files that may be a slot's.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with each.
+    pub(crate) fn try_key_files(
+        &self,
+        ring: &Keyring<Sealed>,
+        slot: &Slot<'_>,
+    ) -> Result<OpenedByKeyFile, Vec<KeyFileFailure>> {
+        let context = ring.slot_context(slot.index);
+        let mut failures = Vec::new();
+        for found in self.key_files(ring, slot) {
+            let seal = match found {
+                Ok(seal) => seal,
+                Err(error) => {
+                    failures.push(KeyFileFailure::File(error));
+                    continue;
+                }
+            };
+            match seal.reveal(slot.body, &context) {
+                Ok(key) => {
+                    let path = (seal.kind() == SealKind::KeyFile).then(|| seal.path().to_owned());
+                    return Ok(OpenedByKeyFile { key, path });
+                }
+                Err(error) => failures.push(KeyFileFailure::Seal(seal.describe(), error)),
+            }
+        }
+        Err(failures)
+    }
+
+    fn key_files(
+        &self,
+        ring: &Keyring<Sealed>,
+        slot: &Slot<'_>,
+    ) -> Vec<Result<KeyFile, KeyFileError>> {
+        let entropy = || Arc::clone(self.entropy);
+        let mut found = Vec::new();
+        if let Some(text) = &self.given.key_file {
+            found.push(KeyFile::of_text(text, "what was given", entropy()));
+        }
+        if slot.kind == Some(SealKind::Credential) {
+            let directory = (self.environment)("CREDENTIALS_DIRECTORY");
+            // The place comes from a file that is not proven yet.
+            let name = Some(slot.place).filter(|name| key_file::is_credential_name(name));
+            if let (Some(directory), Some(name)) = (directory, name) {
+                found.push(KeyFile::read_credential(Path::new(&directory), name, entropy()));
+            }
+            if let Some(path) = &self.settings.key_file {
+                found.push(KeyFile::read(path, entropy()));
+            }
+            return found;
+        }
+        let paths = match &self.settings.key_file {
+            Some(path) => vec![path.clone()],
+            None => {
+                let place = PathBuf::from(slot.place);
+                let default = key_file::default_path(ring.ring_id(), self.environment);
+                let default = default.filter(|path| *path != place);
+                std::iter::once(place).chain(default).collect()
+            }
+        };
+        found.extend(paths.iter().map(|path| KeyFile::read(path, entropy())));
+        found
+    }
+
+    fn try_shares(&self, ring: &Keyring<Sealed>) -> Result<UnsealKey, SealError> {
+        let mut collector = Collector::without(self.except);
+        let mut progress = None;
+        for text in &self.given.shares {
+            match collector.add(ring, text, Duration::ZERO) {
+                Ok(Collected::Open(key)) => return Ok(key),
+                Ok(Collected::Waiting(so_far)) => progress = Some(so_far),
+                Err(error) => return Err(SealError::WrongSeal(error.to_string())),
+            }
+        }
+        let told = progress.map_or_else(String::new, |Progress { have, need }| {
+            format!("{have} of {need} shares were given")
+        });
+        Err(SealError::Unavailable(told))
+    }
+}
+
+/// Opens the ring with what the settings name, and with what a person at the terminal gives.
 ///
 /// # Errors
 ///
@@ -31,10 +363,47 @@ pub(crate) fn unseal(
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
 ) -> Result<OpenedRing, Failure> {
+    let means = Means::new(settings, entropy, environment)?;
+    let opened = open(settings, &|ring| means.try_and_ask(ring));
+    opened.map_err(ring_failure)
+}
+
+/// As [`unseal`], for a server, which may also begin without its keys.
+///
+/// # Errors
+///
+/// As [`unseal`], but not for seals that may be opened later.
+pub(crate) fn start(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<Start, Failure> {
+    let means = Means::new(settings, entropy, environment)?;
+    let may_wait = Cell::new(false);
+    let opened = open(settings, &|ring| {
+        may_wait.set(slots::of(ring).iter().any(may_open_later));
+        means.try_and_ask(ring)
+    });
+    match opened {
+        Ok(opened) => Ok(Start::Open(opened)),
+        Err(RingFileError::Seal(error)) if may_wait.get() => {
+            Ok(Start::Sealed(seal_failure(&error)))
+        }
+        Err(error) => Err(ring_failure(error)),
+    }
+}
+
+/// Opens the ring's files with `reveal`, and tells of what was repaired.
+///
+/// # Errors
+///
+/// [`RingFileError`].
+pub(crate) fn open(
+    settings: &Settings,
+    reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+) -> Result<OpenedRing, RingFileError> {
     let files = RingFiles::new(settings.data.ring());
-    let opened =
-        files.open(&|ring| reveal(ring, settings.key_file.as_deref(), entropy, environment));
-    let opened = opened.map_err(ring_failure)?;
+    let opened = files.open(reveal)?;
     for name in &opened.repaired {
         tracing::error!(
             copy = name,
@@ -42,6 +411,40 @@ pub(crate) fn unseal(
         );
     }
     Ok(opened)
+}
+
+/// Whether a seal may open after the start: people come, and services come back. A key file that is
+/// not there is an error of whoever starts the server, and the start says so.
+pub(crate) fn may_open_later(slot: &Slot<'_>) -> bool {
+    match slot.kind {
+        Some(SealKind::KeyFile | SealKind::Credential) | None => false,
+        Some(
+            SealKind::Passphrase | SealKind::Shares | SealKind::KeyService | SealKind::Token | _,
+        ) => true,
+    }
+}
+
+/// What is there and wrong says more than what is missing.
+fn most_telling(errors: impl IntoIterator<Item = SealError>) -> Option<SealError> {
+    let mut first = None;
+    for error in errors {
+        if !matches!(error, SealError::Unavailable(_)) {
+            return Some(error);
+        }
+        first.get_or_insert(error);
+    }
+    first
+}
+
+fn question(by_passphrase: bool, by_shares: bool, collector: &mut Collector) -> String {
+    if let Some(Progress { have, need }) = collector.progress(Duration::ZERO) {
+        return format!("Share {} of {need}:", have.saturating_add(1));
+    }
+    match (by_passphrase, by_shares) {
+        (true, true) => "Passphrase or share of the key ring:".to_owned(),
+        (false, true) => "A share of the key ring:".to_owned(),
+        (true | false, false) => "Passphrase of the key ring:".to_owned(),
+    }
 }
 
 /// Makes the store's ring and its first seal.
@@ -82,7 +485,9 @@ pub(crate) fn create(
     let protected = seal
         .protect(&unseal_key, &ring.slot_context(0))
         .map_err(|error| seal_failure(&error))?;
-    ring.add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
+    let slot = slots::dated(seal.kind(), &seal.describe(), clock.now(), &protected);
+    // A new ring has no other slot.
+    let _ = ring.put_slot(0, slot);
     files
         .write(&ring, &unseal_key, &**entropy)
         .map_err(ring_failure)?;
@@ -105,71 +510,48 @@ pub(crate) fn add_key_file(
     settings: &Settings,
     opened: &mut OpenedRing,
     path: &Path,
+    now: Timestamp,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let seal = first_key_file(&path, settings, entropy)?;
-    let index = opened.ring.slots().len();
-    let protected = seal
-        .protect(&opened.unseal_key, &opened.ring.slot_context(index))
-        .map_err(|error| seal_failure(&error))?;
+    add_seal(settings, opened, &seal, now, entropy)?;
+    Ok(path)
+}
+
+/// Adds a seal to a ring that is open, and returns its slot's number.
+///
+/// # Errors
+///
+/// [`Exit::Seal`] when the seal does not protect and reveal, [`Exit::Ring`] when the ring cannot be
+/// written, or what was written does not open by the new seal.
+pub(crate) fn add_seal(
+    settings: &Settings,
+    opened: &mut OpenedRing,
+    seal: &dyn Seal,
+    now: Timestamp,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<usize, Failure> {
+    let index = opened.ring.free_slot();
+    let context = opened.ring.slot_context(index);
+    let refused = |error: SealError| seal_failure(&error);
+    let body = seal.protect(&opened.unseal_key, &context).map_err(refused)?;
     // Proven before the ring says that it can be relied on.
-    seal.reveal(&protected, &opened.ring.slot_context(index))
-        .map_err(|error| seal_failure(&error))?;
-    opened
-        .ring
-        .add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
+    seal.reveal(&body, &context).map_err(refused)?;
+    let slot = slots::dated(seal.kind(), &seal.describe(), now, &body);
+    let _ = opened.ring.put_slot(index, slot);
     let files = RingFiles::new(settings.data.ring());
     files
         .write(&opened.ring, &opened.unseal_key, &**entropy)
         .map_err(ring_failure)?;
-    Ok(path)
-}
-
-/// The key files that may open `ring`: the named one alone, or those of its slots and the default.
-pub(crate) fn candidates(
-    ring: &Keyring<Sealed>,
-    named: Option<&Path>,
-    environment: Environment<'_>,
-) -> Vec<PathBuf> {
-    if let Some(path) = named {
-        return vec![path.to_owned()];
-    }
-    let of_slots = ring
-        .slots()
-        .iter()
-        .filter(|slot| slot.kind_code == SealKind::KeyFile.code());
-    let mut paths: Vec<PathBuf> = of_slots
-        .map(|slot| PathBuf::from(&slot.description))
-        .collect();
-    if let Some(path) = key_file::default_path(ring.ring_id(), environment)
-        && !paths.contains(&path)
-    {
-        paths.push(path);
-    }
-    paths
-}
-
-/// Tries `seal` on every slot.
-///
-/// # Errors
-///
-/// [`SealError::WrongSeal`] unless one of them opens, or [`SealError::Damaged`].
-pub(crate) fn reveal_with(seal: &dyn Seal, ring: &Keyring<Sealed>) -> Result<UnsealKey, SealError> {
-    let mut first_error = None;
-    for (index, slot) in ring.slots().iter().enumerate() {
-        if slot.kind_code != seal.kind().code() {
-            continue;
-        }
-        match seal.reveal(&slot.protected, &ring.slot_context(index)) {
-            Ok(key) => return Ok(key),
-            Err(error @ SealError::Damaged(_)) => first_error = Some(error),
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    Err(first_error.unwrap_or_else(|| SealError::WrongSeal(seal.describe())))
+    // And once more from what is on disk now.
+    let reread = files.open(&|ring| {
+        let slot = slots::of(ring).into_iter().find(|slot| slot.index == index);
+        let slot = slot.ok_or_else(|| SealError::Damaged("the new slot is not there".to_owned()))?;
+        seal.reveal(slot.body, &ring.slot_context(index))
+    });
+    reread.map_err(ring_failure)?;
+    Ok(index)
 }
 
 /// What a failure to open the ring means for the person who started the program.
@@ -193,16 +575,16 @@ pub(crate) fn ring_failure(error: RingFileError) -> Failure {
     }
 }
 
-fn seal_failure(error: &SealError) -> Failure {
+pub(crate) fn seal_failure(error: &SealError) -> Failure {
     let remedy = match error {
         SealError::WrongSeal(_) => {
-            "name this store's own key file with --key-file FILE; strongroom seal list shows where it was"
+            "give this store's own seal: --key-file FILE, --unseal-fd N, or at a terminal; strongroom seal list shows what there is"
         }
         SealError::Unavailable(_) => {
-            "put the key file back from your copy, or name it with --key-file FILE"
+            "put the key file back from your copy, name it with --key-file FILE, or give a passphrase or shares at a terminal or with --unseal-fd N"
         }
         SealError::Damaged(_) | _ => {
-            "use another seal of this ring with --key-file FILE, or a backup of the ring"
+            "use another seal of this ring (strongroom seal list), or a backup of the ring"
         }
     };
     Failure::new(Exit::Seal, error.to_string(), remedy)
@@ -216,37 +598,8 @@ fn ring_over_data() -> Failure {
     )
 }
 
-fn reveal(
-    ring: &Keyring<Sealed>,
-    named: Option<&Path>,
-    entropy: &Arc<dyn Entropy>,
-    environment: Environment<'_>,
-) -> Result<UnsealKey, SealError> {
-    let mut errors = Vec::new();
-    for path in candidates(ring, named, environment) {
-        match KeyFile::read(&path, entropy.clone()) {
-            Ok(seal) => match reveal_with(&seal, ring) {
-                Ok(key) => return Ok(key),
-                Err(error) => errors.push(error),
-            },
-            Err(error) => errors.push(SealError::Unavailable(error.to_string())),
-        }
-    }
-    // The most telling one: a file that is there and wrong says more than one that is missing.
-    let telling = errors
-        .iter()
-        .position(|error| !matches!(error, SealError::Unavailable(_)))
-        .unwrap_or(0);
-    if telling < errors.len() {
-        return Err(errors.swap_remove(telling));
-    }
-    Err(SealError::Unavailable(
-        "the ring names no key file".to_owned(),
-    ))
-}
-
 /// A new key file, or one that its operator has put there.
-fn first_key_file(
+pub(crate) fn first_key_file(
     path: &Path,
     settings: &Settings,
     entropy: &Arc<dyn Entropy>,

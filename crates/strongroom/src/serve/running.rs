@@ -8,7 +8,7 @@ use strongroom_api::server::TlsReloader;
 use super::reencryption::ReEncryption;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
-use crate::commands::{env_answer, seal_lines};
+use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
@@ -30,9 +30,11 @@ impl AdminActions for Running {
         match request {
             Request::Env => self.env(),
             Request::RotateCredentials => self.rotate(),
-            Request::SealStatus => Ok(Answer::Seals {
-                seals: seal_lines(&self.settings)?,
-            }),
+            Request::Seal { .. } => Err(Failure::new(
+                Exit::General,
+                "what is about seals does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
             Request::CountVersions {
                 bucket,

@@ -1,0 +1,12 @@
+//! Seals: the ways to keep the key ring's unseal key, and what people do with them.
+//!
+//! ```text
+//!   ask (terminal, descriptor) -> unseal -> slots -> key file | passphrase | shares | ...
+//!   commands (seal list, add, remove, test, status; unseal)
+//! ```
+
+pub(crate) mod ask;
+pub(crate) mod commands;
+pub(crate) mod passphrase;
+pub(crate) mod shares;
+pub(crate) mod slots;
