@@ -5,10 +5,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
+use strongroom_crypto::Keyring;
 use strongroom_ports::{
     AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
 };
-use strongroom_crypto::Keyring;
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region};
 use zeroize::{Zeroize as _, Zeroizing};

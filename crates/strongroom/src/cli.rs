@@ -166,7 +166,12 @@ pub(crate) struct SealAddArgs {
     #[arg(long, value_name = "URL", requires = "kms_key")]
     pub(crate) kms_endpoint: Option<String>,
     /// Label of a key in the token of --pkcs11-token
-    #[arg(long, value_name = "LABEL", requires = "pkcs11_token", conflicts_with = "key_file")]
+    #[arg(
+        long,
+        value_name = "LABEL",
+        requires = "pkcs11_token",
+        conflicts_with = "key_file"
+    )]
     pub(crate) pkcs11_key: Option<String>,
     /// Label of the token
     #[arg(long, value_name = "LABEL", requires = "pkcs11_key")]

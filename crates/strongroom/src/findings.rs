@@ -265,9 +265,9 @@ fn key_file_finding(ring: &Keyring<Sealed>, failure: KeyFileFailure) -> Finding 
                     "chmod 600 {}, and think about who may have read it",
                     path.display()
                 ),
-                KeyFileError::Missing(_) | KeyFileError::NotAKeyFile(_) | KeyFileError::Io { .. } => {
-                    String::new()
-                }
+                KeyFileError::Missing(_)
+                | KeyFileError::NotAKeyFile(_)
+                | KeyFileError::Io { .. } => String::new(),
             };
             fatal(4, Exit::Seal, error.to_string(), remedy)
         }

@@ -219,7 +219,8 @@ impl<'a> Means<'a> {
         let mut collector = Collector::without(self.except);
         let mut last = refused;
         for _ in 0..ATTEMPTS_MAX {
-            let Some(text) = ask::secret(&question(by_passphrase, by_shares, &mut collector)) else {
+            let Some(text) = ask::secret(&question(by_passphrase, by_shares, &mut collector))
+            else {
                 break;
             };
             let outcome = if shares::is_share(&text) {
@@ -266,7 +267,10 @@ impl<'a> Means<'a> {
         }
         Err(most_telling(errors).unwrap_or_else(|| {
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-            SealError::WrongSeal(format!("no seal of the ring is of kind {}", names.join(" or ")))
+            SealError::WrongSeal(format!(
+                "no seal of the ring is of kind {}",
+                names.join(" or ")
+            ))
         }))
     }
 
@@ -316,7 +320,11 @@ impl<'a> Means<'a> {
             // The place comes from a file that is not proven yet.
             let name = Some(slot.place).filter(|name| key_file::is_credential_name(name));
             if let (Some(directory), Some(name)) = (directory, name) {
-                found.push(KeyFile::read_credential(Path::new(&directory), name, entropy()));
+                found.push(KeyFile::read_credential(
+                    Path::new(&directory),
+                    name,
+                    entropy(),
+                ));
             }
             if let Some(path) = &self.settings.key_file {
                 found.push(KeyFile::read(path, entropy()));
@@ -535,7 +543,9 @@ pub(crate) fn add_seal(
     let index = opened.ring.free_slot();
     let context = opened.ring.slot_context(index);
     let refused = |error: SealError| seal_failure(&error);
-    let body = seal.protect(&opened.unseal_key, &context).map_err(refused)?;
+    let body = seal
+        .protect(&opened.unseal_key, &context)
+        .map_err(refused)?;
     // Proven before the ring says that it can be relied on.
     seal.reveal(&body, &context).map_err(refused)?;
     let slot = slots::dated(seal.kind(), &seal.describe(), now, &body);
@@ -547,7 +557,8 @@ pub(crate) fn add_seal(
     // And once more from what is on disk now.
     let reread = files.open(&|ring| {
         let slot = slots::of(ring).into_iter().find(|slot| slot.index == index);
-        let slot = slot.ok_or_else(|| SealError::Damaged("the new slot is not there".to_owned()))?;
+        let slot =
+            slot.ok_or_else(|| SealError::Damaged("the new slot is not there".to_owned()))?;
         seal.reveal(slot.body, &ring.slot_context(index))
     });
     reread.map_err(ring_failure)?;

@@ -137,7 +137,9 @@ impl Layer {
             kms_seal_ca: self.kms_seal_ca.or(lower.kms_seal_ca),
             pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
             pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
-            danger_accept_older_ring: self.danger_accept_older_ring.or(lower.danger_accept_older_ring),
+            danger_accept_older_ring: self
+                .danger_accept_older_ring
+                .or(lower.danger_accept_older_ring),
             tls_cert: self.tls_cert.or(lower.tls_cert),
             tls_key: self.tls_key.or(lower.tls_key),
             region: self.region.or(lower.region),

@@ -36,7 +36,10 @@ pub(crate) fn classify(text: &Zeroizing<String>) -> Result<Vec<Brought>, Failure
     if key_file::is_key_file(text) {
         return Ok(vec![Brought::KeyFile(own(text))]);
     }
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     match lines.as_slice() {
         [] => Err(Failure::new(
             Exit::Seal,
@@ -181,7 +184,10 @@ mod tests {
     fn a_line_can_be_mended_and_broken_off() {
         assert_eq!(line(b"abc\n").as_deref(), Some("abc"));
         assert_eq!(line(b"abx\x7fc\r").as_deref(), Some("abc"));
-        assert_eq!(line("a\u{fc}\u{20ac}\x7f\x7fb\n".as_bytes()).as_deref(), Some("ab"));
+        assert_eq!(
+            line("a\u{fc}\u{20ac}\x7f\x7fb\n".as_bytes()).as_deref(),
+            Some("ab")
+        );
         assert_eq!(line(b"wrong\x15right\n").as_deref(), Some("right"));
         assert_eq!(line(b"\x7f\x7fa\n").as_deref(), Some("a"));
         for broken in [b"abc\x03".as_slice(), b"\x04", b"", b"abc", b"\xff\n"] {
@@ -208,7 +214,10 @@ mod tests {
         };
         assert_eq!(kinds("correct horse\n"), Some(vec!["passphrase"]));
         assert_eq!(kinds("srs1-AAAAA\n\nSRS1-BBBBB\n"), Some(vec!["share"; 2]));
-        assert_eq!(kinds("# strongroom key file 1\nab\n"), Some(vec!["key file"]));
+        assert_eq!(
+            kinds("# strongroom key file 1\nab\n"),
+            Some(vec!["key file"])
+        );
         for nothing in ["", "\n \n", "one\ntwo\n", "SRS1-A\nword\n"] {
             assert_eq!(kinds(nothing), None, "{nothing:?}");
         }

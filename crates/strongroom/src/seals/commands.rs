@@ -70,14 +70,15 @@ pub(crate) fn add(
             (Box::new(Passphrase::new(text, Arc::clone(&entropy))), None)
         }
         Wanted::Shares { threshold, count } => {
-            let new = NewShares::draw(&ring_id, threshold, count, Arc::clone(&entropy))
-                .map_err(|error| {
+            let new = NewShares::draw(&ring_id, threshold, count, Arc::clone(&entropy)).map_err(
+                |error| {
                     Failure::new(
                         Exit::Usage,
                         error.to_string(),
                         "as in --shares 5 --threshold 3",
                     )
-                })?;
+                },
+            )?;
             let new = Arc::new(new);
             (Box::new(Lent(Arc::clone(&new))), Some(new))
         }
@@ -117,7 +118,10 @@ pub(crate) fn remove(
     // One of those that stay opens the ring, here and now, or nothing is removed.
     let opened = unseal::open(settings, &|ring| means.try_and_ask(ring)).map_err(|error| {
         let mut failure = unseal::ring_failure(error);
-        failure.what = format!("none of the seals that would be left opens the key ring: {}", failure.what);
+        failure.what = format!(
+            "none of the seals that would be left opens the key ring: {}",
+            failure.what
+        );
         failure
     })?;
     let OpenedRing {
@@ -163,12 +167,16 @@ pub(crate) fn test(
         let (word, why) = match &outcome {
             Some(Ok(_)) => ("opens", None),
             Some(Err(error @ SealError::WrongSeal(_))) => ("wrong", Some(error.to_string())),
-            Some(Err(error @ SealError::Unavailable(_))) => ("unreachable", Some(error.to_string())),
+            Some(Err(error @ SealError::Unavailable(_))) => {
+                ("unreachable", Some(error.to_string()))
+            }
             Some(Err(error)) => ("damaged", Some(error.to_string())),
             None => ("not-tried", Some("nobody gave its secret".to_owned())),
         };
         if !json {
-            let why = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            let why = why
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
             output::say(&format!("{word:<12} {}{why}", line(&slot)))?;
         }
         let mut told = described(&slot);
@@ -227,7 +235,10 @@ pub(crate) fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
         None => output::say("No server runs on this data directory."),
         Some(state) if !state.sealed => output::say("The server is open."),
         Some(state) => {
-            output::say(&format!("The server is sealed: {}", state.why.unwrap_or_default()))?;
+            output::say(&format!(
+                "The server is sealed: {}",
+                state.why.unwrap_or_default()
+            ))?;
             match state.shares {
                 Some((have, need)) => output::say(&format!("{have} of {need} shares are here.")),
                 None => Ok(()),
@@ -243,7 +254,9 @@ pub(crate) fn unseal(settings: &Settings, args: &UnsealArgs) -> Result<(), Failu
         return Err(Failure::new(
             Exit::General,
             format!("no server runs on {root}"),
-            format!("start it: strongroom serve --data {root}, or name its directory with --data DIR"),
+            format!(
+                "start it: strongroom serve --data {root}, or name its directory with --data DIR"
+            ),
         ));
     };
     if !state.sealed {
@@ -251,7 +264,11 @@ pub(crate) fn unseal(settings: &Settings, args: &UnsealArgs) -> Result<(), Failu
     }
     if args.forget {
         ask_server(settings, SealRequest::ForgetShares)?;
-        return say_either(args.json, &json!({"sealed": true, "shares": null}), "The shares are forgotten.");
+        return say_either(
+            args.json,
+            &json!({"sealed": true, "shares": null}),
+            "The shares are forgotten.",
+        );
     }
     let mut last = None;
     for gift in gifts(settings, args, state.shares)? {
@@ -282,10 +299,18 @@ enum Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn decide(args: &'a SealAddArgs) -> Result<Self, Failure> {
-        let usage = |what: &str| Failure::new(Exit::Usage, what, "strongroom seal add --help shows the forms");
+        let usage = |what: &str| {
+            Failure::new(
+                Exit::Usage,
+                what,
+                "strongroom seal add --help shows the forms",
+            )
+        };
         match (&args.credential, &args.key_file) {
             (Some(name), _) if !key_file::is_credential_name(name) => {
-                return Err(usage("a credential's name is a file name of letters, digits, - _ and ."));
+                return Err(usage(
+                    "a credential's name is a file name of letters, digits, - _ and .",
+                ));
             }
             (Some(name), Some(path)) => return Ok(Self::Credential(name, path)),
             (None, Some(path)) => return Ok(Self::KeyFile(path)),
@@ -362,12 +387,20 @@ fn new_key_file(
 }
 
 fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {
-    let refused = |what: &str| Failure::new(Exit::Seal, what, "nothing was changed; run the command again");
+    let refused = |what: &str| {
+        Failure::new(
+            Exit::Seal,
+            what,
+            "nothing was changed; run the command again",
+        )
+    };
     let text = if let Some(number) = fd {
         ask::descriptor_line(number)?
     } else {
         let nobody = || {
-            refused("a new passphrase is asked for at a terminal, and there is none; or give --passphrase-fd N")
+            refused(
+                "a new passphrase is asked for at a terminal, and there is none; or give --passphrase-fd N",
+            )
         };
         let first = ask::secret("New passphrase:").ok_or_else(nobody)?;
         if let Some(why) = weakness(&first) {
@@ -426,11 +459,17 @@ fn gifts(
     }
     if args.pin {
         let pin = ask::secret("PIN of the token:").ok_or_else(nothing_given)?;
-        return Ok(vec![Gift::Pin { text: Secret::new(pin) }]);
+        return Ok(vec![Gift::Pin {
+            text: Secret::new(pin),
+        }]);
     }
     let brought = if let Some(path) = &args.key_file {
         let text = key_file::text(path).map_err(|error| {
-            Failure::new(Exit::Seal, error.to_string(), "name another with --key-file FILE")
+            Failure::new(
+                Exit::Seal,
+                error.to_string(),
+                "name another with --key-file FILE",
+            )
         })?;
         vec![Brought::KeyFile(text)]
     } else if let Some(number) = args.fd {
@@ -500,7 +539,9 @@ fn ask_server(settings: &Settings, ask: SealRequest) -> Result<Option<Answer>, F
 /// The running server remembers how new its ring is. Without one, its next start does.
 fn tell_server(settings: &Settings) {
     if let Err(failure) = ask_server(settings, SealRequest::RingChanged) {
-        output::complain(&format!("strongroom: warning: the running server was not told: {failure}"));
+        output::complain(&format!(
+            "strongroom: warning: the running server was not told: {failure}"
+        ));
     }
 }
 
@@ -519,8 +560,15 @@ fn kind_name(slot: &Slot<'_>) -> &'static str {
 }
 
 fn line(slot: &Slot<'_>) -> String {
-    let added = slot.added.map_or_else(|| "-".to_owned(), |added| added.to_iso8601());
-    format!("{}  {:<10}  {added:<24}  {}", slot.index, kind_name(slot), slot.place)
+    let added = slot
+        .added
+        .map_or_else(|| "-".to_owned(), |added| added.to_iso8601());
+    format!(
+        "{}  {:<10}  {added:<24}  {}",
+        slot.index,
+        kind_name(slot),
+        slot.place
+    )
 }
 
 fn described(slot: &Slot<'_>) -> Value {

@@ -217,7 +217,10 @@ mod tests {
             let mut forged = body.clone();
             forged[at..at + 4].copy_from_slice(&value.to_be_bytes());
             let refused = cheap("correct horse").reveal(&forged, b"c");
-            assert!(matches!(refused, Err(SealError::Damaged(_))), "{at} {value}");
+            assert!(
+                matches!(refused, Err(SealError::Damaged(_))),
+                "{at} {value}"
+            );
         }
         for len in 0..body.len() {
             assert!(cheap("correct horse").reveal(&body[..len], b"c").is_err());

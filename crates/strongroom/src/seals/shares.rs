@@ -430,13 +430,19 @@ mod tests {
 
     fn fixture(threshold: u8, count: u8) -> Fixture {
         let (mut ring, key) = Keyring::create(Timestamp::from_seconds(1), &SystemEntropy);
-        let new = NewShares::draw(&ring.ring_id(), threshold, count, Arc::new(SystemEntropy)).unwrap();
+        let new =
+            NewShares::draw(&ring.ring_id(), threshold, count, Arc::new(SystemEntropy)).unwrap();
         let body = new.protect(&key, &ring.slot_context(0)).unwrap();
         assert_eq!(
             new.reveal(&body, &ring.slot_context(0)).unwrap().expose(),
             key.expose()
         );
-        let slot = slots::dated(new.kind(), &new.describe(), Timestamp::from_seconds(1), &body);
+        let slot = slots::dated(
+            new.kind(),
+            &new.describe(),
+            Timestamp::from_seconds(1),
+            &body,
+        );
         ring.put_slot(0, slot).unwrap();
         let texts = new.texts();
         assert!(new.texts().is_empty(), "shares are told once");
@@ -457,7 +463,13 @@ mod tests {
         let mut collector = Collector::default();
         assert_eq!(have(collector.add(&f.ring, &f.texts[4], NOW)), 1);
         // As people type.
-        let sloppy = format!("  {} ", f.texts[0].to_lowercase().replace('-', " ").replace('0', "o"));
+        let sloppy = format!(
+            "  {} ",
+            f.texts[0]
+                .to_lowercase()
+                .replace('-', " ")
+                .replace('0', "o")
+        );
         assert_eq!(have(collector.add(&f.ring, &sloppy, NOW)), 2);
         assert_eq!(collector.progress(NOW), Some(Progress { have: 2, need: 3 }));
         match collector.add(&f.ring, &f.texts[2], NOW).unwrap() {
@@ -490,7 +502,10 @@ mod tests {
             assert_eq!(add(&bad), Some(ShareError::Mistyped), "{at}");
             assert_eq!(add(&f.texts[1][..at]), Some(ShareError::Mistyped), "{at}");
         }
-        assert_eq!(add(&format!("{}0", *f.texts[1])), Some(ShareError::Mistyped));
+        assert_eq!(
+            add(&format!("{}0", *f.texts[1])),
+            Some(ShareError::Mistyped)
+        );
     }
 
     #[test]

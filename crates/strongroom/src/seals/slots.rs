@@ -71,7 +71,10 @@ mod tests {
         let added = Timestamp::from_millis(1_700_000_000_123);
         let new = dated(SealKind::Passphrase, "x", added, b"body");
         let read = parse(3, &new);
-        assert_eq!((read.index, read.added, read.body), (3, Some(added), b"body".as_slice()));
+        assert_eq!(
+            (read.index, read.added, read.body),
+            (3, Some(added), b"body".as_slice())
+        );
         assert_eq!(read.kind, Some(SealKind::Passphrase));
         let old = RingSlot {
             kind_code: 1,

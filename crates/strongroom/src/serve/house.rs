@@ -127,7 +127,10 @@ impl House {
     /// Why the server should get no requests now.
     pub(super) fn readiness(&self) -> Result<(), String> {
         let Some(parts) = self.parts.get() else {
-            return Err(format!("sealed: {}; run strongroom unseal", self.why.lock()));
+            return Err(format!(
+                "sealed: {}; run strongroom unseal",
+                self.why.lock()
+            ));
         };
         match parts.meta.stopped() {
             Some(reason) => Err(format!("the metadata store takes no commits: {reason}")),
@@ -213,7 +216,10 @@ impl House {
             .push(thread.map_err(|error| admin_failure(&error))?);
         output::say(&format!("The server is sealed: {}", why.what))?;
         output::say("It answers 503 to everybody until somebody opens it:")?;
-        output::say(&format!("  {}", first_start::command(&self.settings, "unseal")))?;
+        output::say(&format!(
+            "  {}",
+            first_start::command(&self.settings, "unseal")
+        ))?;
         output::say(&format!(
             "strongroom: sealed http={} https={}",
             shown(*http),
@@ -258,9 +264,10 @@ impl House {
                 Ok(opened) => opened,
                 Err(Progress { have, need }) => return Ok(Answer::SharesWait { have, need }),
             },
-            Gift::Passphrase { text } => {
-                self.open_by(Some(Brought::Passphrase(text.into_inner())), &[SealKind::Passphrase])?
-            }
+            Gift::Passphrase { text } => self.open_by(
+                Some(Brought::Passphrase(text.into_inner())),
+                &[SealKind::Passphrase],
+            )?,
             Gift::KeyFile { text } => self.open_by(
                 Some(Brought::KeyFile(text.into_inner())),
                 &[SealKind::KeyFile, SealKind::Credential],
@@ -298,15 +305,17 @@ impl House {
 
     fn take_share(&self, text: &str) -> Result<Result<OpenedRing, Progress>, Failure> {
         let waiting = Cell::new(None);
-        let opened = unseal::open(&self.settings, &|ring| {
-            match self.shares.lock().add(ring, text, self.clock.monotonic()) {
-                Ok(Collected::Open(key)) => Ok(key),
-                Ok(Collected::Waiting(progress)) => {
-                    waiting.set(Some(progress));
-                    Err(SealError::Unavailable("more shares are needed".to_owned()))
-                }
-                Err(error) => Err(SealError::WrongSeal(error.to_string())),
+        let opened = unseal::open(&self.settings, &|ring| match self.shares.lock().add(
+            ring,
+            text,
+            self.clock.monotonic(),
+        ) {
+            Ok(Collected::Open(key)) => Ok(key),
+            Ok(Collected::Waiting(progress)) => {
+                waiting.set(Some(progress));
+                Err(SealError::Unavailable("more shares are needed".to_owned()))
             }
+            Err(error) => Err(SealError::WrongSeal(error.to_string())),
         });
         match (opened, waiting.get()) {
             (Ok(opened), _) => Ok(Ok(opened)),
@@ -343,7 +352,9 @@ impl House {
             }
             SealRequest::RingChanged => {
                 if let Some(parts) = self.parts.get() {
-                    parts.accounts.note_ring(&RingFiles::new(self.settings.data.ring()))?;
+                    parts
+                        .accounts
+                        .note_ring(&RingFiles::new(self.settings.data.ring()))?;
                 }
                 Ok(Answer::Done)
             }
