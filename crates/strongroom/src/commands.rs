@@ -147,7 +147,7 @@ fn env_off_line(settings: &Settings, environment: Environment<'_>) -> Result<Env
 }
 
 /// The `http=` and `https=` lines of an endpoint file.
-fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
+pub(crate) fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let value = |name: &str| {
         text.lines()

@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFileError};
 use crate::ring_files::{CopyFault, RingFiles};
 use crate::seals::slots::{self, Slot};
-use crate::unseal::{self, Environment, Given, KeyFileFailure, Means};
+use crate::unseal::{self, Environment, KeyFileFailure, Means};
 
 /// 2024-01-01T00:00:00Z: no clock of a running server is before this program existed.
 const EARLIEST_NOW: Timestamp = Timestamp::from_seconds(1_704_067_200);
@@ -180,13 +180,7 @@ fn check_ring(
     findings.extend(check_seal_count(settings, &slots));
     // Nobody is asked, and no service: that is for the start, which then may wait sealed.
     let may_wait = slots.iter().any(unseal::may_open_later);
-    let means = Means {
-        settings,
-        entropy,
-        environment,
-        given: Given::default(),
-        except: None,
-    };
+    let means = Means::of_settings(settings, entropy, environment);
     let mut seal_findings = Vec::new();
     for slot in slots.iter().filter(|slot| !unseal::may_open_later(slot)) {
         match means.try_key_files(ring, slot) {

@@ -1,6 +1,7 @@
 //! From a data directory to an unsealed ring, and the making of the first one.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +11,19 @@ use strongroom_ports::{Clock, Entropy, Seal, SealError, SealKind};
 use strongroom_types::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::config::Settings;
+use crate::adapters::SystemClock;
+use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile, KeyFileError};
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::{self, Brought};
+use crate::seals::key_service::{Access, KeyServiceSeal};
 use crate::seals::passphrase::Passphrase;
 use crate::seals::shares::{self, Collected, Collector, Progress};
 use crate::seals::slots::{self, Slot};
+#[cfg(feature = "pkcs11")]
+use crate::seals::token::{self, TokenPlace, TokenSeal};
 
 /// How many answers a person at the terminal has.
 const ATTEMPTS_MAX: usize = 32;
@@ -38,6 +43,8 @@ pub(crate) struct Means<'a> {
     pub(crate) entropy: &'a Arc<dyn Entropy>,
     pub(crate) environment: Environment<'a>,
     pub(crate) given: Given,
+    /// Where this very server listens, or will: its own key service cannot open it.
+    pub(crate) own: Vec<SocketAddr>,
     /// A slot that is not tried: the one that is about to be removed.
     pub(crate) except: Option<usize>,
 }
@@ -106,26 +113,40 @@ impl<'a> Means<'a> {
         entropy: &'a Arc<dyn Entropy>,
         environment: Environment<'a>,
     ) -> Result<Self, Failure> {
-        let mut given = Given::default();
+        let mut means = Self::of_settings(settings, entropy, environment);
         if let Some(number) = settings.unseal_fd {
             for brought in ask::classify(&ask::descriptor(number)?)? {
-                given.take(brought);
+                means.given.take(brought);
             }
         }
-        Ok(Self {
+        Ok(means)
+    }
+
+    /// The settings' own alone: what is at a file descriptor can be read once.
+    pub(crate) fn of_settings(
+        settings: &'a Settings,
+        entropy: &'a Arc<dyn Entropy>,
+        environment: Environment<'a>,
+    ) -> Self {
+        Self {
             settings,
             entropy,
             environment,
-            given,
+            given: Given::default(),
+            own: Vec::new(),
             except: None,
-        })
+        }
     }
 
     /// The same, with this given and nothing else.
     pub(crate) fn giving(&self, brought: Brought) -> Self {
         let mut given = Given::default();
         given.take(brought);
-        Self { given, ..*self }
+        Self {
+            given,
+            own: self.own.clone(),
+            ..*self
+        }
     }
 
     fn slots<'r>(&self, ring: &'r Keyring<Sealed>) -> Vec<Slot<'r>> {
@@ -163,13 +184,68 @@ impl<'a> Means<'a> {
                 }
                 self.try_shares(ring)
             }
-            Some(kind @ (SealKind::KeyService | SealKind::Token | _)) => Err(
-                SealError::Unavailable(format!("{} seals are not known here", kind.name())),
-            ),
-            None => Err(SealError::Unavailable(
+            Some(SealKind::KeyService) => reveal(&KeyServiceSeal::of_slots(self.access())),
+            Some(SealKind::Token) => match self.token(None)? {
+                Ok(seal) => reveal(&*seal),
+                Err(error) => Err(error),
+            },
+            Some(_) | None => Err(SealError::Unavailable(
                 "the seal is of a kind that only a newer strongroom knows".to_owned(),
             )),
         })
+    }
+
+    /// How key services are reached.
+    pub(crate) fn access(&self) -> Access {
+        Access::new(
+            self.settings,
+            self.own.clone(),
+            Arc::new(SystemClock::new()),
+            Arc::clone(self.entropy),
+            self.environment,
+        )
+    }
+
+    /// The token of the operator's PKCS#11 library. `None` while nobody gave its PIN.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn token(
+        &self,
+        place: Option<(&str, &str)>,
+    ) -> Option<Result<Box<dyn Seal>, SealError>> {
+        let Some(module) = self.settings.pkcs11_module.clone() else {
+            return Some(Err(SealError::Unavailable(
+                "no PKCS#11 library is named; name it with --pkcs11-module FILE".to_owned(),
+            )));
+        };
+        let pin = match (&self.given.pin, &self.settings.pkcs11_pin_file) {
+            (Some(pin), _) => pin.clone(),
+            (None, Some(path)) => match token::read_pin(path) {
+                Ok(pin) => pin,
+                Err(why) => return Some(Err(SealError::Unavailable(why))),
+            },
+            (None, None) => return None,
+        };
+        let place = place.map(|(token, key)| TokenPlace {
+            token: token.to_owned(),
+            key: key.to_owned(),
+        });
+        Some(Ok(Box::new(TokenSeal {
+            module,
+            pin,
+            place,
+            entropy: Arc::clone(self.entropy),
+        })))
+    }
+
+    /// This program cannot talk to tokens.
+    #[cfg(not(feature = "pkcs11"))]
+    pub(crate) fn token(
+        &self,
+        _place: Option<(&str, &str)>,
+    ) -> Option<Result<Box<dyn Seal>, SealError>> {
+        Some(Err(SealError::Unavailable(
+            "this strongroom was built without the feature pkcs11".to_owned(),
+        )))
     }
 
     /// Tries every slot, those first that ask nobody.
@@ -212,6 +288,21 @@ impl<'a> Means<'a> {
         };
         let has = |kind| self.slots(ring).iter().any(|slot| slot.kind == Some(kind));
         let (by_passphrase, by_shares) = (has(SealKind::Passphrase), has(SealKind::Shares));
+        let by_pin = has(SealKind::Token) && self.settings.pkcs11_module.is_some();
+        if ask::is_attended()
+            && by_pin
+            && self.given.pin.is_none()
+            && self.settings.pkcs11_pin_file.is_none()
+            && let Some(pin) = ask::secret("PIN of the token (Enter to skip):")
+        {
+            match self
+                .giving(Brought::Pin(pin))
+                .try_kinds(ring, &[SealKind::Token])
+            {
+                Ok(key) => return Ok(key),
+                Err(error) => output::complain(&format!("strongroom: {error}")),
+            }
+        }
         if !ask::is_attended() || !(by_passphrase || by_shares) {
             return Err(refused);
         }
@@ -386,7 +477,15 @@ pub(crate) fn start(
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
 ) -> Result<Start, Failure> {
-    let means = Means::new(settings, entropy, environment)?;
+    let mut means = Means::new(settings, entropy, environment)?;
+    means.own = [settings.listen, settings.listen_tls]
+        .into_iter()
+        .filter_map(|listen| match listen {
+            // Port 0 is any free one, so nobody else's.
+            Listen::At(address) => (address.port() != 0).then_some(address),
+            Listen::Off => None,
+        })
+        .collect();
     let may_wait = Cell::new(false);
     let opened = open(settings, &|ring| {
         may_wait.set(slots::of(ring).iter().any(may_open_later));

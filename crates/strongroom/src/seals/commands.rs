@@ -1,5 +1,6 @@
 //! `seal list`, `add`, `remove`, `test`, `status`, and `unseal`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,14 @@ use strongroom_ports::{Clock as _, Entropy, Seal, SealError, SealKind};
 use zeroize::Zeroizing;
 
 use super::ask::{self, Brought};
+use super::key_service::{KeyPlace, KeyServiceSeal};
 use super::passphrase::{Passphrase, weakness};
 use super::shares::{Collected, Collector, NewShares, is_share};
 use super::slots::{self, Slot};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::{self, Answer, Gift, Request, SealRequest, Secret};
 use crate::cli::{SealAddArgs, SealRemoveArgs, UnsealArgs};
-use crate::commands::unexpected;
+use crate::commands::{read_endpoint, unexpected};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile};
@@ -82,6 +84,15 @@ pub(crate) fn add(
             let new = Arc::new(new);
             (Box::new(Lent(Arc::clone(&new))), Some(new))
         }
+        Wanted::KeyService(place) => {
+            let mut means = Means::of_settings(settings, &entropy, environment);
+            means.own = running_addresses(settings)?;
+            (Box::new(KeyServiceSeal::at(place, means.access())), None)
+        }
+        Wanted::Token { token, key } => (
+            new_token(settings, &entropy, environment, token, key)?,
+            None,
+        ),
     };
     let index = unseal::add_seal(settings, &mut opened, &*seal, now, &entropy)?;
     tell_server(settings);
@@ -295,6 +306,8 @@ enum Wanted<'a> {
     Credential(&'a str, &'a Path),
     Passphrase(Option<u32>),
     Shares { threshold: u8, count: u8 },
+    KeyService(KeyPlace),
+    Token { token: &'a str, key: &'a str },
 }
 
 impl<'a> Wanted<'a> {
@@ -318,6 +331,13 @@ impl<'a> Wanted<'a> {
         }
         if args.passphrase {
             return Ok(Self::Passphrase(args.passphrase_fd));
+        }
+        if let Some(key) = &args.kms_key {
+            let place = KeyPlace::parse(key, args.kms_endpoint.as_deref());
+            return place.map(Self::KeyService).map_err(|why| usage(&why));
+        }
+        if let (Some(token), Some(key)) = (&args.pkcs11_token, &args.pkcs11_key) {
+            return Ok(Self::Token { token, key });
         }
         match (args.shares, args.threshold) {
             (Some(count), Some(threshold)) => Ok(Self::Shares { threshold, count }),
@@ -384,6 +404,42 @@ fn new_key_file(
 ) -> Result<KeyFile, Failure> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     unseal::first_key_file(&path, settings, entropy)
+}
+
+/// Asks for the PIN if it is in no file.
+fn new_token(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+    token: &str,
+    key: &str,
+) -> Result<Box<dyn Seal>, Failure> {
+    let mut means = Means::of_settings(settings, entropy, environment);
+    let place = Some((token, key));
+    if means.token(place).is_none() {
+        let pin = ask::secret(&format!("PIN of token {token}:")).ok_or_else(|| {
+            Failure::new(
+                Exit::Seal,
+                "the PIN of the token is asked for at a terminal, and there is none",
+                "name a file with --pkcs11-pin-file FILE",
+            )
+        })?;
+        means.given.pin = Some(pin);
+    }
+    let seal = means.token(place).ok_or_else(nothing_given)?;
+    seal.map_err(|error| unseal::seal_failure(&error))
+}
+
+/// Where the server of this store listens, if one runs.
+fn running_addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
+    if ask_server(settings, SealRequest::Status)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let (http, https) = read_endpoint(&settings.data.endpoint());
+    let addresses = http.into_iter().chain(https);
+    Ok(addresses
+        .filter_map(|address| address.parse().ok())
+        .collect())
 }
 
 fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {

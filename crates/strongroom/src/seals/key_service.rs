@@ -110,7 +110,9 @@ impl KeyPlace {
 
 impl Endpoint {
     fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || format!("{url:?} is no address of a key service; https://HOST or https://HOST:PORT is");
+        let wrong = || {
+            format!("{url:?} is no address of a key service; https://HOST or https://HOST:PORT is")
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         let secure = match uri.scheme_str() {
@@ -118,12 +120,14 @@ impl Endpoint {
             Some("http") => false,
             Some(_) | None => return Err(wrong()),
         };
-        let is_plain = uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
+        let is_plain =
+            uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         if !is_plain || host.is_empty() {
             return Err(wrong());
         }
-        let is_near = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let is_near =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if !secure && !is_near {
             return Err(format!(
                 "{url} is plain HTTP: anyone on the way would read what opens the key ring; use https"
@@ -132,7 +136,9 @@ impl Endpoint {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             secure,
-            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
+            port: authority
+                .port_u16()
+                .unwrap_or(if secure { 443 } else { 80 }),
             host,
             authority: authority.to_string(),
         })
@@ -160,7 +166,12 @@ impl Access {
         let of_environment = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"]
             .into_iter()
             .find_map(|name| environment(name).map(PathBuf::from));
-        let system = || SYSTEM_CERTIFICATES.map(PathBuf::from).into_iter().find(|path| path.is_file());
+        let system = || {
+            SYSTEM_CERTIFICATES
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.is_file())
+        };
         Self {
             clock,
             entropy,
@@ -220,7 +231,10 @@ impl Credentials {
         if let Some(path) = named {
             return Self::read(path, &profile);
         }
-        let (id, secret) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"));
+        let (id, secret) = (
+            environment("AWS_ACCESS_KEY_ID"),
+            environment("AWS_SECRET_ACCESS_KEY"),
+        );
         if let (Some(id), Some(secret)) = (id, secret) {
             return Ok(Self {
                 id,
@@ -247,7 +261,10 @@ impl Credentials {
         let (mut id, mut secret, mut token) = (None, None, None);
         let mut is_ours = false;
         for line in text.lines().map(str::trim) {
-            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|line| line.strip_suffix(']'))
+            {
                 is_ours = name.trim() == profile;
             } else if let Some((name, value)) = line.split_once('=').filter(|_| is_ours) {
                 let value = value.trim();
@@ -316,7 +333,11 @@ impl Seal for KeyServiceSeal {
             .ok_or_else(|| senseless(&place.endpoint))?;
         let record = slot_key.protect(key, slot_context, &*self.access.entropy);
         let mut body = Vec::new();
-        for field in [place.key.to_string().as_bytes(), place.endpoint.url.as_bytes(), &blob] {
+        for field in [
+            place.key.to_string().as_bytes(),
+            place.endpoint.url.as_bytes(),
+            &blob,
+        ] {
             let len = u16::try_from(field.len()).map_err(|_| senseless(&place.endpoint))?;
             body.extend_from_slice(&len.to_be_bytes());
             body.extend_from_slice(field);
@@ -364,7 +385,10 @@ fn parse(body: &[u8]) -> Option<(KeyPlace, &[u8], &[u8])> {
     let (key, rest) = field(body)?;
     let (endpoint, rest) = field(rest)?;
     let (blob, record) = field(rest)?;
-    let (key, endpoint) = (std::str::from_utf8(key).ok()?, std::str::from_utf8(endpoint).ok()?);
+    let (key, endpoint) = (
+        std::str::from_utf8(key).ok()?,
+        std::str::from_utf8(endpoint).ok()?,
+    );
     let place = KeyPlace::parse(key, Some(endpoint)).ok()?;
     Some((place, blob, record))
 }
@@ -373,7 +397,9 @@ fn parse(body: &[u8]) -> Option<(KeyPlace, &[u8], &[u8])> {
 fn encryption_context(slot_context: &[u8]) -> Value {
     let (ring, slot) = slot_context
         .split_last_chunk::<4>()
-        .map_or((slot_context, 0), |(rest, slot)| (rest, u32::from_be_bytes(*slot)));
+        .map_or((slot_context, 0), |(rest, slot)| {
+            (rest, u32::from_be_bytes(*slot))
+        });
     let ring = ring.last_chunk::<16>().copied().unwrap_or_default();
     json!({"strongroom:ring": hex::encode(ring), "strongroom:slot": slot.to_string()})
 }
@@ -416,7 +442,10 @@ fn signed(
     let start = Zeroizing::new(format!("AWS4{}", *credentials.secret));
     let mut key = hmac::Key::new(hmac::HMAC_SHA256, start.as_bytes());
     for word in [day, region_of(&arn), "kms", "aws4_request"] {
-        key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, word.as_bytes()).as_ref());
+        key = hmac::Key::new(
+            hmac::HMAC_SHA256,
+            hmac::sign(&key, word.as_bytes()).as_ref(),
+        );
     }
     let signature = hex::encode(hmac::sign(&key, to_sign.as_bytes()));
     let claim = format!(
@@ -500,7 +529,8 @@ where
 }
 
 fn trust(certificates: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let path = certificates.ok_or("no certificates to trust are found; name some with --kms-seal-ca FILE")?;
+    let path = certificates
+        .ok_or("no certificates to trust are found; name some with --kms-seal-ca FILE")?;
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
@@ -545,7 +575,8 @@ mod tests {
 
     use super::*;
 
-    const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const ARN: &str =
+        "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     struct Noon;
 
@@ -597,13 +628,18 @@ mod tests {
     #[test]
     fn a_server_does_not_unseal_itself() {
         let refused = |own: &[&str], address: &str| {
-            access(own).refuse_itself(&[address.parse().unwrap()]).is_err()
+            access(own)
+                .refuse_itself(&[address.parse().unwrap()])
+                .is_err()
         };
         assert!(refused(&["127.0.0.1:9000"], "127.0.0.1:9000"));
         assert!(refused(&["0.0.0.0:9000"], "127.0.0.1:9000"));
         assert!(refused(&["[::]:9443"], "127.0.0.1:9443"));
         assert!(!refused(&["127.0.0.1:9000"], "127.0.0.1:9001"));
-        assert!(!refused(&["0.0.0.0:9000"], "192.0.2.1:9000"), "another machine's");
+        assert!(
+            !refused(&["0.0.0.0:9000"], "192.0.2.1:9000"),
+            "another machine's"
+        );
         assert!(!refused(&[], "127.0.0.1:9000"));
     }
 
@@ -616,7 +652,10 @@ mod tests {
         );
         let mut key = start;
         for word in ["20120215", "us-east-1", "iam", "aws4_request"] {
-            key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, word.as_bytes()).as_ref());
+            key = hmac::Key::new(
+                hmac::HMAC_SHA256,
+                hmac::sign(&key, word.as_bytes()).as_ref(),
+            );
         }
         let signed = hmac::sign(&key, b"").as_ref().to_vec();
         assert_eq!(signed.len(), 32);
@@ -672,9 +711,21 @@ mod tests {
             let body = format!(r#"{{"__type":"{name}","message":"m"}}"#);
             understood(&endpoint, 400, body.as_bytes()).unwrap_err()
         };
-        assert!(matches!(told("com.amazonaws.kms#InvalidCiphertextException"), SealError::WrongSeal(_)));
-        assert!(matches!(told("DisabledException"), SealError::Unavailable(_)));
-        assert!(matches!(told("AccessDeniedException"), SealError::Unavailable(_)));
-        assert!(matches!(understood(&endpoint, 200, b"<html>"), Err(SealError::Unavailable(_))));
+        assert!(matches!(
+            told("com.amazonaws.kms#InvalidCiphertextException"),
+            SealError::WrongSeal(_)
+        ));
+        assert!(matches!(
+            told("DisabledException"),
+            SealError::Unavailable(_)
+        ));
+        assert!(matches!(
+            told("AccessDeniedException"),
+            SealError::Unavailable(_)
+        ));
+        assert!(matches!(
+            understood(&endpoint, 200, b"<html>"),
+            Err(SealError::Unavailable(_))
+        ));
     }
 }

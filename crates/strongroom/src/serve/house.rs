@@ -9,6 +9,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,6 +48,12 @@ pub(super) struct Listening {
     pub(super) tls: Option<Arc<TlsReloader>>,
 }
 
+impl Listening {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.http.into_iter().chain(self.https).collect()
+    }
+}
+
 /// Everything that lives as long as the process.
 pub(super) struct House {
     settings: Settings,
@@ -65,6 +72,9 @@ pub(super) struct House {
     shares: Mutex<Collector>,
     /// Why it is sealed.
     why: Mutex<String>,
+    /// A token refused the PIN of the settings. Tokens lock after a few wrong ones, so nothing gives
+    /// it again but a person.
+    pin_refused: AtomicBool,
 }
 
 impl House {
@@ -89,6 +99,7 @@ impl House {
             opening: Mutex::default(),
             shares: Mutex::default(),
             why: Mutex::default(),
+            pin_refused: AtomicBool::new(false),
         }
     }
 
@@ -275,10 +286,7 @@ impl House {
             Gift::Pin { text } => {
                 self.open_by(Some(Brought::Pin(text.into_inner())), &[SealKind::Token])?
             }
-            Gift::Automatic => {
-                let automatic = SealKind::ALL.into_iter().filter(|kind| kind.is_automatic());
-                self.open_by(None, &automatic.collect::<Vec<_>>())?
-            }
+            Gift::Automatic => self.open_by_itself()?,
         };
         let generation = opened.ring.generation();
         let parts = self.assemble(opened)?;
@@ -292,15 +300,39 @@ impl House {
         if let Some(brought) = brought {
             given.take(brought);
         }
-        let means = Means {
-            settings: &self.settings,
-            entropy: &self.entropy,
-            environment: &crate::environment,
-            given,
-            except: None,
-        };
+        let means = self.means(given);
         let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, kinds));
         opened.map_err(unseal::ring_failure)
+    }
+
+    fn open_by_itself(&self) -> Result<OpenedRing, Failure> {
+        let automatic = SealKind::ALL.into_iter().filter(|kind| kind.is_automatic());
+        let (tokens, others): (Vec<_>, Vec<_>) =
+            automatic.partition(|kind| *kind == SealKind::Token);
+        let refused = match self.open_by(None, &others) {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        if self.pin_refused.load(Ordering::Acquire) {
+            return Err(refused);
+        }
+        let means = self.means(Given::default());
+        let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, &tokens));
+        if matches!(opened, Err(RingFileError::Seal(SealError::WrongSeal(_)))) {
+            self.pin_refused.store(true, Ordering::Release);
+        }
+        opened.map_err(|_| refused)
+    }
+
+    fn means(&self, given: Given) -> Means<'_> {
+        let mut means = Means::of_settings(&self.settings, &self.entropy, &crate::environment);
+        means.given = given;
+        means.own = self
+            .listening
+            .get()
+            .map(Listening::addresses)
+            .unwrap_or_default();
+        means
     }
 
     fn take_share(&self, text: &str) -> Result<Result<OpenedRing, Progress>, Failure> {
