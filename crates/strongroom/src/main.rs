@@ -24,6 +24,8 @@ mod hardening;
 mod key_file;
 mod logging;
 mod output;
+mod progress;
+mod recover;
 mod reencrypt;
 mod ring_files;
 mod seals;
@@ -84,6 +86,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
         },
         Command::Unseal(args) => seals::commands::unseal(&settings(args.layer())?, &args),
+        Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }

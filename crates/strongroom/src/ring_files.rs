@@ -98,8 +98,8 @@ impl RingFiles {
     }
 
     /// Opens the newest whole copy with the unseal key that `reveal` finds, and repairs the other.
-    /// A seal that does not open it is not tried on an older copy: that would bring back a seal that
-    /// was removed.
+    /// A seal that does not open it is not tried on an older copy of the same ring: that would bring
+    /// back a seal that was removed.
     ///
     /// # Errors
     ///
@@ -107,6 +107,26 @@ impl RingFiles {
     pub(crate) fn open(
         &self,
         reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+    ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |copies, good| self.repair(copies, good))
+    }
+
+    /// As [`RingFiles::open`], and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RingFileError`].
+    pub(crate) fn open_as_it_is(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+    ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |_, _| Ok(Vec::new()))
+    }
+
+    fn open_and(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+        repair: impl Fn(&[Copy; 2], usize) -> Result<Vec<&'static str>, RingFileError>,
     ) -> Result<OpenedRing, RingFileError> {
         let mut copies = self.inspect();
         if copies
@@ -121,6 +141,7 @@ impl RingFiles {
         }
         copies.sort_by_key(|copy| std::cmp::Reverse(copy.generation()));
         let mut faults = Vec::new();
+        let mut refused: Option<([u8; 16], SealError)> = None;
         for index in 0..copies.len() {
             let Some(copy) = copies.get_mut(index) else {
                 continue;
@@ -132,17 +153,24 @@ impl RingFiles {
                     continue;
                 }
             };
+            let ring_id = ring.ring_id();
+            if refused.as_ref().is_some_and(|(id, _)| *id == ring_id) {
+                break;
+            }
             let unseal_key = match reveal(&ring) {
                 Ok(key) => key,
                 Err(error @ SealError::Damaged(_)) => {
                     faults.push(format!("{}: {error}", copy.name));
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    refused.get_or_insert((ring_id, error));
+                    continue;
+                }
             };
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
-                    let repaired = self.repair(&copies, index)?;
+                    let repaired = repair(&copies, index)?;
                     return Ok(OpenedRing {
                         ring,
                         unseal_key,
@@ -152,7 +180,10 @@ impl RingFiles {
                 Err(error) => faults.push(format!("{}: {error}", copy.name)),
             }
         }
-        Err(RingFileError::Damaged(faults.join("; ")))
+        Err(refused.map_or_else(
+            || RingFileError::Damaged(faults.join("; ")),
+            |(_, error)| RingFileError::Seal(error),
+        ))
     }
 
     /// Writes both copies. The second is touched only after the first was read back and opened, so

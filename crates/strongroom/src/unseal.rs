@@ -554,6 +554,22 @@ fn question(by_passphrase: bool, by_shares: bool, collector: &mut Collector) -> 
     }
 }
 
+/// As [`unseal`], for who must not write to the data directory.
+///
+/// # Errors
+///
+/// As [`unseal`].
+pub(crate) fn unseal_as_it_is(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<OpenedRing, Failure> {
+    let means = Means::new(settings, entropy, environment)?;
+    let files = RingFiles::new(settings.data.ring());
+    let opened = files.open_as_it_is(&|ring| means.try_and_ask(ring));
+    opened.map_err(ring_failure)
+}
+
 /// Makes the store's ring and its first seal.
 ///
 /// # Errors
