@@ -3,6 +3,7 @@ exit code."""
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import threading
@@ -406,3 +407,257 @@ def test_every_command_has_help_with_an_example(tmp_path):
     for words in (["unseal"], *(["seal", verb] for verb in ("list", "add", "remove", "test", "status"))):
         shown = subprocess.run([binary(), *words, "--help"], capture_output=True, text=True, timeout=30).stdout
         assert "Example" in shown and "--json" in shown and f"strongroom {' '.join(words)}" in shown, words
+
+
+def add_kms_seal(server, authority, endpoint, credentials, **options):
+    """A seal of `server` under a fresh key of `authority`."""
+    key = Clients(authority.access()).boto(service="kms").create_key()["KeyMetadata"]["Arn"]
+    added = run_json(server, "seal", "add", "--unseal-with", server.key_file, "--kms-key", key, "--kms-endpoint",
+                     endpoint, STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials), **options)
+    assert added["kind"] == "kms" and key in added["place"]
+    return key
+
+
+@pytest.fixture
+def authority(make_server):
+    """Another server, whose key service opens the first one."""
+    return make_server(trace=False)
+
+
+def credentials_of(authority, path):
+    access = authority.access()
+    path.write_text(f"[default]\naws_access_key_id = {access.access}\naws_secret_access_key = {access.secret}\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_another_strongroom_opens_a_server_by_itself(stored, authority, scheme):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    trust = ("--kms-seal-ca", access.ca) if scheme == "https" else ()
+    key = add_kms_seal(server, authority, getattr(access, scheme), credentials, STRONGROOM_KMS_SEAL_CA=str(access.ca))
+    lose_key_file(server)
+    server.start("--kms-seal-credentials", str(credentials), *trust)
+    assert server.intact()
+    settings = dict(STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials), STRONGROOM_KMS_SEAL_CA=str(access.ca))
+    assert re.search(r"opens +1 ", run(server, "seal", "test", expect=6, **settings).stdout)
+    server.stop()
+
+    # Whoever disables the key keeps the server sealed, and it opens by itself when that is undone.
+    kms = Clients(access).boto(service="kms")
+    kms.disable_key(KeyId=key)
+    start_sealed(server, "--kms-seal-credentials", str(credentials), *trust)
+    assert "DisabledException" in health(server, "ready")[1]
+    unreachable = run_json(server, "seal", "test", expect=6, **settings)["seals"][1]
+    assert unreachable["outcome"] == "unreachable" and "DisabledException" in unreachable["why"]
+    kms.enable_key(KeyId=key)
+    poll(lambda: health(server, "ready")[0] == 200, 90)
+    assert server.intact()
+    server.stop()
+    # Neither the secret key nor what opens the ring went into the log.
+    assert access.secret not in server.log.read_text()
+
+
+def test_a_server_comes_back_when_its_key_service_does(stored, authority):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    authority.listen = access.http.removeprefix("http://")
+    add_kms_seal(server, authority, access.http, credentials)
+    lose_key_file(server)
+    authority.stop()
+    start_sealed(server, "--kms-seal-credentials", str(credentials))
+    assert access.http in health(server, "ready")[1]
+    authority.start()
+    assert "open" in run(server, "unseal", "--retry").stdout
+    assert server.intact()
+
+
+def test_a_key_service_that_is_no_or_another_one_says_so(stored, authority):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    add = ("seal", "add", "--unseal-with", server.key_file, "--kms-key")
+    arn = Clients(access).boto(service="kms").create_key()["KeyMetadata"]["Arn"]
+    env = dict(STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials))
+    plain = run(server, *add, arn, "--kms-endpoint", "http://kms.example.org", expect=2, **env)
+    assert "plain HTTP" in plain.stderr
+    run(server, *add, "alias/x", "--kms-endpoint", access.http, expect=2, **env)
+    gone = arn[:-12] + "000000000000"
+    missing = run(server, *add, gone, "--kms-endpoint", access.http, expect=3, **env)
+    assert "NotFoundException" in missing.stderr
+    nobody = run(server, *add, arn, "--kms-endpoint", access.http, expect=3)
+    assert "--kms-seal-credentials" in nobody.stderr
+    # TLS without the certificate to trust.
+    untrusted = run(server, *add, arn, "--kms-endpoint", access.https, expect=3, **env)
+    assert "certificate" in untrusted.stderr.lower()
+    # It cannot be its own: sealed, it could answer nothing.
+    server.start()
+    own = run(server, *add, arn, "--kms-endpoint", server.endpoint["http"], expect=3, **env)
+    assert "this very server" in own.stderr
+    assert len(run_json(server, "seal", "list")["seals"]) == 1, "nothing of this was added"
+
+
+# ---- HSM ------------------------------------------------------------------------------------------------------------
+
+PIN = "123456"
+
+
+def softhsm():
+    for path in ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+                 "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so"):
+        if os.path.exists(path):
+            return path
+    pytest.fail("softhsm2 is not installed: run tools/setup-tests.sh")
+
+
+@pytest.fixture
+def hsm(tmp_path, stored):
+    """A token `prod` in a SoftHSM of the test's own; the environment that reaches it."""
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    config = tmp_path / "softhsm2.conf"
+    config.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    env = {"SOFTHSM2_CONF": str(config), "STRONGROOM_PKCS11_MODULE": softhsm()}
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "prod", "--pin", PIN, "--so-pin", "654321"],
+                   env={**os.environ, **env}, check=True, capture_output=True)
+    pin_file = stored.home / "pin"
+    pin_file.write_text(PIN + "\n")
+    pin_file.chmod(0o600)
+    env["STRONGROOM_PKCS11_PIN_FILE"] = str(pin_file)
+    return env
+
+
+def start_with(server, env, sealed=False):
+    server.process = subprocess.Popen(server.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=open(server.output, "ab"), cwd=server.home,
+                                      env=clean_env(server.home, **env))
+    if not sealed:
+        return server.await_ready()
+    text = b""
+    for line in server.process.stdout:
+        text += line
+        if found := SEALED.search(text.decode()):
+            server.endpoint = {"http": f"http://{found[1]}", "https": f"https://{found[2]}"}
+            threading.Thread(target=server.process.stdout.read, daemon=True).start()
+            return server
+    raise AssertionError(text)
+
+
+def test_a_key_in_an_hsm_opens_the_store_and_never_leaves(stored, hsm):
+    server = stored
+    add = ("seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom")
+    added = run_json(server, *add, **hsm)
+    assert (added["kind"], added["place"]) == ("pkcs11", "key strongroom in token prod")
+    lose_key_file(server)
+    start_with(server, hsm)
+    assert server.intact()
+    assert re.search(r"opens +1 ", run(server, "seal", "test", expect=6, **hsm).stdout)
+    server.stop()
+
+    # Without the PIN's file a person gives it; the library is still named by the operator.
+    no_pin = {name: value for name, value in hsm.items() if name != "STRONGROOM_PKCS11_PIN_FILE"}
+    start_with(server, no_pin, sealed=True)
+    wrong = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    wrong.expect("PIN of the token:").type("999999")
+    assert wrong.end() == 1 and "refuses the PIN" in wrong.shown and "999999" not in wrong.shown
+    right = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    right.expect("PIN of the token:").type(PIN)
+    assert right.end() == 0, right.shown
+    assert server.intact()
+    server.stop()
+    for path in files(server.home):
+        if path.name != "pin":
+            assert PIN.encode() not in path.read_bytes(), path
+
+
+def test_an_hsm_that_is_gone_keeps_the_server_sealed_and_a_wrong_pin_is_not_tried_again(stored, hsm, tmp_path):
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    lose_key_file(server)
+    tokens = tmp_path / "tokens"
+    tokens.rename(tmp_path / "unplugged")
+    tokens.mkdir()
+    assert run_json(server, "seal", "test", expect=6, **hsm)["seals"][1]["outcome"] == "unreachable"
+    start_with(server, hsm, sealed=True)
+    assert "no slot holds a token prod" in health(server, "ready")[1]
+    tokens.rmdir()
+    (tmp_path / "unplugged").rename(tokens)
+    poll(lambda: health(server, "ready")[0] == 200, 90)
+    assert server.intact()
+    server.stop()
+
+    (server.home / "pin").write_text("999999\n")
+    start_with(server, hsm, sealed=True)
+    answer = run(server, "unseal", "--retry", expect=1)
+    assert answer.stderr
+    assert run_json(server, "seal", "test", expect=3, **hsm)["seals"][1]["outcome"] == "wrong"
+    # The right PIN from a person still works: the token is not locked.
+    person = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    person.expect("PIN of the token:").type(PIN)
+    assert person.end() == 0, person.shown
+
+
+def test_an_rsa_pair_in_a_token_opens_as_well(stored, hsm, tmp_path):
+    server = stored
+    private = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private],
+                   check=True, capture_output=True)
+    subprocess.run(["softhsm2-util", "--import", private, "--token", "prod", "--label", "pair", "--id", "01", "--pin", PIN],
+                   env={**os.environ, **hsm}, check=True, capture_output=True)
+
+    added = run_json(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod",
+                     "--pkcs11-key", "pair", **hsm)
+    assert added["place"] == "key pair in token prod"
+    lose_key_file(server)
+    assert server.known.access in run(server, "env", **hsm).stdout
+
+
+def test_a_library_in_the_ring_is_never_loaded(stored, hsm):
+    """Who writes the ring's files does not run code: without the operator's word no library is loaded at all."""
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    assert softhsm().encode() not in ring(server)[0].read_bytes()
+    lose_key_file(server)
+    answer = run_json(server, "seal", "test", expect=6)["seals"][1]
+    assert answer["outcome"] == "unreachable" and "--pkcs11-module" in answer["why"]
+
+
+def test_the_howto_for_retiring_an_hsm_holds(stored, hsm, tmp_path):
+    """Its commands as they stand, with this store's paths, while the server runs."""
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    run(server, "seal", "remove", "0", **hsm)
+    lose_key_file(server)
+    start_with(server, hsm)
+    text = (pathlib.Path(__file__).parents[2] / "docs/howto/retire-an-hsm.md").read_text()
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S))
+    for written, real in (("/srv/strongroom", server.data), ("/usr/lib/softhsm/libsofthsm2.so", softhsm()),
+                          ("/etc/strongroom/pin", server.home / "pin"), ("/media/usb", server.home / "seal")):
+        assert written in script
+        script = script.replace(written, str(real))
+    assert "NUMBER" in script
+    number = next(seal["seal"] for seal in run_json(server, "seal", "list")["seals"] if seal["kind"] == "pkcs11")
+    script = script.replace("NUMBER", str(number))
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "strongroom").symlink_to(binary())
+    env = clean_env(server.home, **hsm)
+    env["PATH"] = f"{tools}:{env['PATH']}"
+    done = subprocess.run(["bash", "-euxo", "pipefail", "-c", script], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    kinds = [seal["kind"] for seal in run_json(server, "seal", "list")["seals"]]
+    assert sorted(kinds) == ["key-file", "shares"]
+    assert not (tmp_path / "shares.txt").exists()
+    assert server.intact()
+    server.stop()
+    # Without HSM, library and PIN.
+    server.key_file = server.home / "seal" / "strongroom.key"
+    server.start()
+    assert server.intact()
