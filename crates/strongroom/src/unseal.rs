@@ -531,16 +531,16 @@ pub(crate) fn may_open_later(slot: &Slot<'_>) -> bool {
     }
 }
 
-/// What is there and wrong says more than what is missing.
+/// What is there and wrong says more than what is missing; of that, all is told.
 fn most_telling(errors: impl IntoIterator<Item = SealError>) -> Option<SealError> {
-    let mut first = None;
+    let mut missing = Vec::new();
     for error in errors {
-        if !matches!(error, SealError::Unavailable(_)) {
-            return Some(error);
+        match error {
+            SealError::Unavailable(why) => missing.push(why),
+            other => return Some(other),
         }
-        first.get_or_insert(error);
     }
-    first
+    (!missing.is_empty()).then(|| SealError::Unavailable(missing.join("; ")))
 }
 
 fn question(by_passphrase: bool, by_shares: bool, collector: &mut Collector) -> String {

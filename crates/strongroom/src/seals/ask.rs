@@ -111,9 +111,18 @@ pub(crate) fn secret(question: &str) -> Option<Zeroizing<String>> {
     let _silence = Silence::begin()?;
     let mut err = io::stderr().lock();
     write!(err, "{question} ").and_then(|()| err.flush()).ok()?;
-    let line = read_line(&mut io::stdin().lock());
+    let line = read_line(&mut Unbuffered);
     let _ = writeln!(err);
     line.filter(|line| !line.is_empty())
+}
+
+/// Standard input without the standard library's buffer, which would keep a copy.
+struct Unbuffered;
+
+impl io::Read for Unbuffered {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(io::stdin(), out)?)
+    }
 }
 
 /// A terminal that shows nothing of what is typed, until dropped.
@@ -140,8 +149,7 @@ impl Drop for Silence {
     }
 }
 
-/// A line with the few keys for mending it, byte by byte: a buffer of the standard library would
-/// keep a copy.
+/// A line with the few keys for mending it.
 fn read_line(input: &mut impl io::Read) -> Option<Zeroizing<String>> {
     const INTERRUPT: u8 = 0x03;
     const END: u8 = 0x04;

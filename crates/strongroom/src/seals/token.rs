@@ -87,8 +87,9 @@ impl TokenSeal {
             .map_err(failed)?;
         let outcome = self.in_session(&library, token, work);
         // The session is closed by now, and with it whoever was logged in is logged out.
-        library.finalize().map_err(failed)?;
-        outcome
+        let ended = library.finalize().map_err(failed);
+        let value = outcome?;
+        ended.map(|()| value)
     }
 
     fn in_session<T>(
