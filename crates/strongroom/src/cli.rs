@@ -211,6 +211,7 @@ pub(crate) struct SealRemoveArgs {
 
 /// `unseal`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct UnsealArgs {
     /// Where everything is kept [default: ./strongroom-data]
     #[arg(long, value_name = "DIR")]

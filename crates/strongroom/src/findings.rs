@@ -17,8 +17,9 @@ use crate::data_dir::FORMAT_VERSION;
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFileError};
 use crate::ring_files::{CopyFault, RingFiles};
+use crate::seals::means::{KeyFileFailure, Means, may_open_later};
 use crate::seals::slots::{self, Slot};
-use crate::unseal::{self, Environment, KeyFileFailure, Means};
+use crate::unseal::Environment;
 
 /// 2024-01-01T00:00:00Z: no clock of a running server is before this program existed.
 const EARLIEST_NOW: Timestamp = Timestamp::from_seconds(1_704_067_200);
@@ -179,10 +180,10 @@ fn check_ring(
     let slots = slots::of(ring);
     findings.extend(check_seal_count(settings, &slots));
     // Nobody is asked, and no service: that is for the start, which then may wait sealed.
-    let may_wait = slots.iter().any(unseal::may_open_later);
+    let may_wait = slots.iter().any(may_open_later);
     let means = Means::of_settings(settings, entropy, environment);
     let mut seal_findings = Vec::new();
-    for slot in slots.iter().filter(|slot| !unseal::may_open_later(slot)) {
+    for slot in slots.iter().filter(|slot| !may_open_later(slot)) {
         match means.try_key_files(ring, slot) {
             Ok(opened_by) => {
                 if let Some(path) = opened_by.path

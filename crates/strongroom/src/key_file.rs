@@ -126,7 +126,7 @@ impl KeyFile {
     }
 
     /// The same key, to be handed over as the credential `name`.
-    pub(crate) fn as_credential(self, name: &str) -> Self {
+    pub(crate) fn into_credential(self, name: &str) -> Self {
         Self {
             kind: SealKind::Credential,
             path: name.into(),

@@ -162,7 +162,8 @@ fn read_line(input: &mut impl io::Read) -> Option<Zeroizing<String>> {
         if input.read(byte.as_mut_slice()).ok()? == 0 {
             return None;
         }
-        match byte[0] {
+        let [typed] = *byte;
+        match typed {
             b'\n' | b'\r' => break,
             INTERRUPT => return None,
             END if line.is_empty() => return None,
@@ -201,7 +202,7 @@ mod tests {
         for broken in [b"abc\x03".as_slice(), b"\x04", b"", b"abc", b"\xff\n"] {
             assert_eq!(line(broken), None, "{broken:?}");
         }
-        assert_eq!(line(&[b'a'; SECRET_MAX_BYTES + 1]), None);
+        assert_eq!(line(&vec![b'a'; SECRET_MAX_BYTES + 1]), None);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use strongroom_crypto::{Keyring, Sealed, UnsealKey};
 use strongroom_ports::{Clock as _, Entropy, Seal, SealError, SealKind};
+use strongroom_types::Timestamp;
 use zeroize::Zeroizing;
 
 use super::ask::{self, Brought};
 use super::key_service::{KeyPlace, KeyServiceSeal};
+use super::means::Means;
 use super::passphrase::{Passphrase, weakness};
 use super::shares::{Collected, Collector, NewShares, is_share};
 use super::slots::{self, Slot};
@@ -24,7 +26,7 @@ use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile};
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFiles};
-use crate::unseal::{self, Environment, Means};
+use crate::unseal::{self, Environment};
 
 /// `seal list`.
 pub(crate) fn list(settings: &Settings, json: bool) -> Result<(), Failure> {
@@ -65,7 +67,7 @@ pub(crate) fn add(
         Wanted::KeyFile(path) => (Box::new(new_key_file(settings, path, &entropy)?), None),
         Wanted::Credential(name, path) => {
             let file = new_key_file(settings, path, &entropy)?;
-            (Box::new(file.as_credential(name)), None)
+            (Box::new(file.into_credential(name)), None)
         }
         Wanted::Passphrase(fd) => {
             let text = new_passphrase(fd)?;
@@ -618,7 +620,7 @@ fn kind_name(slot: &Slot<'_>) -> &'static str {
 fn line(slot: &Slot<'_>) -> String {
     let added = slot
         .added
-        .map_or_else(|| "-".to_owned(), |added| added.to_iso8601());
+        .map_or_else(|| "-".to_owned(), Timestamp::to_iso8601);
     format!(
         "{}  {:<10}  {added:<24}  {}",
         slot.index,
@@ -632,7 +634,7 @@ fn described(slot: &Slot<'_>) -> Value {
         "seal": slot.index,
         "kind": kind_name(slot),
         "place": slot.place,
-        "added": slot.added.map(|added| added.to_iso8601()),
+        "added": slot.added.map(Timestamp::to_iso8601),
     })
 }
 

@@ -433,10 +433,16 @@ fn signed(
     headers.push(("x-amz-target", format!("TrentService.{operation}")));
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let lines: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}:{value}\n"))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in &headers {
+        lines.extend([
+            name,
+            ":",
+            value.as_str(),
+            "
+",
+        ]);
+    }
     let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", sha256(body));
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(&canonical));
     let start = Zeroizing::new(format!("AWS4{}", *credentials.secret));

@@ -247,17 +247,27 @@ fn open(
     };
     let key = find(session, label, class)?
         .ok_or_else(|| unavailable(&format!("the token has no key {label}")))?;
-    let failed = |error: Error| match error {
-        // What a token says of a ciphertext that is not its own varies.
-        Error::Pkcs11(
-            RvError::EncryptedDataInvalid
-            | RvError::EncryptedDataLenRange
-            | RvError::GeneralError
-            | RvError::DataInvalid
-            | RvError::FunctionFailed,
-            _,
-        ) => SealError::WrongSeal(format!("key {label} of the token does not open the slot")),
-        error => unavailable(&format!("key {label}: {}", told(&error))),
+    // What a token says of a ciphertext that is not its own varies.
+    let is_refusal = |error: &Error| {
+        matches!(
+            error,
+            Error::Pkcs11(
+                RvError::EncryptedDataInvalid
+                    | RvError::EncryptedDataLenRange
+                    | RvError::GeneralError
+                    | RvError::DataInvalid
+                    | RvError::FunctionFailed,
+                _,
+            )
+        )
+    };
+    let failed = |error: Error| {
+        if is_refusal(&error) {
+            return SealError::WrongSeal(format!(
+                "key {label} of the token does not open the slot"
+            ));
+        }
+        unavailable(&format!("key {label}: {}", told(&error)))
     };
     let opened = match mechanism {
         GCM => {
@@ -372,10 +382,10 @@ fn put(body: &mut Vec<u8>, field: &[u8]) -> Result<(), SealError> {
 
 /// The standard's code for it, without the paragraph that comes with it.
 fn told(error: &Error) -> String {
-    match error {
-        Error::Pkcs11(code, _) => format!("{code:?}"),
-        other => other.to_string(),
+    if let Error::Pkcs11(code, _) = error {
+        return format!("{code:?}");
     }
+    error.to_string()
 }
 
 fn unavailable(why: &str) -> SealError {

@@ -30,9 +30,10 @@ use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::Brought;
+use crate::seals::means::{Given, Means};
 use crate::seals::shares::{Collected, Collector, Progress};
 use crate::seals::slots;
-use crate::unseal::{self, Given, Means};
+use crate::unseal;
 
 /// The first pause between two tries of seals that need nobody.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -403,16 +404,16 @@ pub(super) struct Door {
 impl AdminActions for Door {
     fn answer(&self, request: Request) -> Result<Answer, Failure> {
         let _inside = self.runtime.enter();
-        match request {
-            Request::Seal { ask } => self.house.seals(ask),
-            other => match self.house.running.get() {
-                Some(running) => running.answer(other),
-                None => Err(Failure::new(
-                    Exit::Seal,
-                    "it is sealed",
-                    "open it: strongroom unseal",
-                )),
-            },
+        if let Request::Seal { ask } = request {
+            return self.house.seals(ask);
+        }
+        match self.house.running.get() {
+            Some(running) => running.answer(request),
+            None => Err(Failure::new(
+                Exit::Seal,
+                "it is sealed",
+                "open it: strongroom unseal",
+            )),
         }
     }
 }
