@@ -9,7 +9,7 @@ use strongroom_iam::IamService;
 use super::reencryption::ReEncryption;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
-use crate::commands::{env_answer, seal_lines};
+use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
@@ -33,9 +33,11 @@ impl AdminActions for Running {
         match request {
             Request::Env => self.env(),
             Request::RotateCredentials => self.rotate(),
-            Request::SealStatus => Ok(Answer::Seals {
-                seals: seal_lines(&self.settings)?,
-            }),
+            Request::Seal { .. } => Err(Failure::new(
+                Exit::General,
+                "what is about seals does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
             Request::CreateAccount { .. }
             | Request::ListAccounts
