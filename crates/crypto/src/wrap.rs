@@ -342,12 +342,12 @@ impl Keyring<Unsealed> {
         };
         let rewrapped = match wrapped.layers() {
             None => {
-                let wrapper = Wrapper::Ring {
+                let by = Wrapper::Ring {
                     ring_id,
                     version: active,
                 };
                 WrappedKey {
-                    bytes: again(self.root_of(wrapped)?, &wrapped.bytes, wrapper)?,
+                    bytes: again(self.root_of(wrapped)?, &wrapped.bytes, by)?,
                     mode: WrapMode::RootRing {
                         ring_id,
                         version: active,
@@ -356,12 +356,12 @@ impl Keyring<Unsealed> {
             }
             Some((inner, _)) => {
                 let (old, record) = self.outer_of(wrapped)?;
-                let wrapper = Wrapper::Outer {
+                let by = Wrapper::Outer {
                     ring_id,
                     version: active,
                 };
                 let outer = WrappedOuterKey {
-                    bytes: again(old, record, wrapper)?,
+                    bytes: again(old, record, by)?,
                     ring_id,
                     version: active,
                 };
