@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
 /// [`RE_ENCRYPTION_PAGE_MAX`] object keys, each letter escaped, and the reasons.
@@ -44,6 +45,17 @@ pub(crate) enum Request {
     SealStatus,
     /// Read the certificate files again.
     ReloadTls,
+    /// How things stand with the root key.
+    RootKeyStatus,
+    /// Rotate the root key.
+    RotateRootKey,
+    /// Wrap keys anew once more.
+    Rewrap,
+    /// Begin to retire a version of the root key.
+    RetireRootKey {
+        /// The version.
+        version: u32,
+    },
     /// Count the next versions under a prefix.
     CountVersions {
         /// The bucket.
@@ -76,6 +88,10 @@ impl Request {
             Self::RotateCredentials => "rotate-credentials",
             Self::SealStatus => "seal-status",
             Self::ReloadTls => "reload-tls",
+            Self::RootKeyStatus => "root-key-status",
+            Self::RotateRootKey => "rotate-root-key",
+            Self::Rewrap => "rewrap",
+            Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
         }
@@ -85,7 +101,12 @@ impl Request {
     const fn patience(&self) -> Duration {
         match self {
             Self::Env | Self::RotateCredentials | Self::SealStatus | Self::ReloadTls => SILENCE_MAX,
-            Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+            Self::RootKeyStatus
+            | Self::RotateRootKey
+            | Self::Rewrap
+            | Self::RetireRootKey { .. }
+            | Self::CountVersions { .. }
+            | Self::ReEncrypt { .. } => PAGE_MAX,
         }
     }
 }
@@ -105,6 +126,13 @@ pub(crate) enum Answer {
     Seals {
         /// One line a slot.
         seals: Vec<String>,
+    },
+    /// To [`Request::RootKeyStatus`].
+    RootKey(RootKeyStatus),
+    /// To [`Request::RotateRootKey`].
+    RootKeyRotated {
+        /// The version that wraps now.
+        version: u32,
     },
     /// To [`Request::CountVersions`].
     Counted {
@@ -275,6 +303,8 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         answer @ (Answer::Env(_)
         | Answer::Rotated { .. }
         | Answer::Seals { .. }
+        | Answer::RootKey(_)
+        | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
         | Answer::Done) => Ok(Some(answer)),
@@ -370,6 +400,10 @@ mod tests {
                 Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
                 Request::Env
                 | Request::ReloadTls
+                | Request::RootKeyStatus
+                | Request::RotateRootKey
+                | Request::Rewrap
+                | Request::RetireRootKey { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. } => Ok(Answer::Done),
             }

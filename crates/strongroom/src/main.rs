@@ -27,7 +27,9 @@ mod output;
 mod progress;
 mod recover;
 mod reencrypt;
+mod reports;
 mod ring_files;
+mod root_key;
 mod serve;
 mod shell;
 mod store;
@@ -78,6 +80,7 @@ fn run(command: Command) -> Result<(), Failure> {
         },
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
 }

@@ -6,11 +6,12 @@ mod due_work;
 mod edge;
 mod first_start;
 mod reencryption;
+mod root_key;
 mod running;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -28,6 +29,8 @@ use strongroom_store::DurableMeta;
 
 use self::background::Stuck;
 use self::reencryption::ReEncryption;
+use self::root_key::RootKey;
+pub(crate) use self::root_key::RootKeyStatus;
 use self::running::Running;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
@@ -52,6 +55,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
@@ -154,8 +158,9 @@ fn assemble(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, Failure> {
     let metrics = install_metrics()?;
+    // Kept: a rotation of the root key writes the ring.
+    let unseal_key = ring.unseal_key;
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
-    drop(ring.unseal_key);
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
     let audit = Arc::new(TableAudit::new(
@@ -189,7 +194,7 @@ fn assemble(
     };
     let iam = Arc::new(IamService::new(iam_ports, identities));
     let key_ports = KeyServicePorts {
-        rows,
+        rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         audit: audit.clone(),
@@ -219,7 +224,19 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let root_key = Arc::new(RootKey {
+        settings: settings.clone(),
+        rows,
+        s3: s3.clone(),
+        kms: kms.clone(),
+        accounts: accounts.clone(),
+        unseal_key,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        turn: Mutex::default(),
+    });
     Ok(Parts {
+        root_key,
         meta,
         s3,
         kms,
@@ -288,6 +305,7 @@ async fn serve(
             clock: parts.clock.clone(),
             entropy: parts.entropy.clone(),
         },
+        root_key: parts.root_key.clone(),
         http,
         https,
         tls: server.tls(),
@@ -298,6 +316,10 @@ async fn serve(
     reload_on_hangup(server.tls(), log);
     tokio::spawn(keep_metrics(parts.metrics.clone()));
     let collector = collector::start(parts.s3.clone(), parts.meta.clone(), stuck.clone())
+        .map_err(|error| admin_failure(&error))?;
+    let root_key = parts
+        .root_key
+        .start(stuck.clone())
         .map_err(|error| admin_failure(&error))?;
     let due_work =
         due_work::start(parts.kms.clone(), stuck).map_err(|error| admin_failure(&error))?;
@@ -313,6 +335,7 @@ async fn serve(
     server.run(handler, shutdown).await;
     drop(collector);
     drop(due_work);
+    drop(root_key);
     drop(admin);
     Ok(())
 }

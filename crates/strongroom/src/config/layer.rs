@@ -71,10 +71,16 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// Rotate the root key when its newest version is so many days old; 0 is never [default: 0]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) root_key_rotation_days: Option<u32>,
+    /// Look at no more than so many wrapped keys a second after a rotation [default: 2000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) root_key_rewrap_rate: Option<u32>,
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "data",
     "listen",
     "listen-tls",
@@ -94,6 +100,8 @@ const NAMES: [&str; 19] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "root-key-rotation-days",
+    "root-key-rewrap-rate",
 ];
 
 impl Layer {
@@ -124,6 +132,8 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            root_key_rotation_days: self.root_key_rotation_days.or(lower.root_key_rotation_days),
+            root_key_rewrap_rate: self.root_key_rewrap_rate.or(lower.root_key_rewrap_rate),
         }
     }
 
@@ -211,6 +221,10 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "root-key-rotation-days" => self.root_key_rotation_days = Some(parse_count(text)?),
+            "root-key-rewrap-rate" => {
+                self.root_key_rewrap_rate = Some(parse_count(text)?).filter(|rate| *rate > 0);
+            }
             other => return Err(format!("{other} is not a setting")),
         }
         Ok(())
@@ -243,6 +257,11 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
         Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
         Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
     }
+}
+
+fn parse_count(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "a whole number is expected".to_owned())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {

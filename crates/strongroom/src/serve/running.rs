@@ -6,6 +6,7 @@ use std::sync::Arc;
 use strongroom_api::server::TlsReloader;
 
 use super::reencryption::ReEncryption;
+use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
 use crate::commands::{env_answer, seal_lines};
@@ -20,6 +21,7 @@ pub(super) struct Running {
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
     pub(super) reencryption: ReEncryption,
+    pub(super) root_key: Arc<RootKey>,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -34,6 +36,14 @@ impl AdminActions for Running {
                 seals: seal_lines(&self.settings)?,
             }),
             Request::ReloadTls => self.reload_tls(),
+            Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
+            Request::RotateRootKey => Ok(Answer::RootKeyRotated {
+                version: self.root_key.rotate()?,
+            }),
+            Request::Rewrap => self.root_key.rewrap().map(|()| Answer::Done),
+            Request::RetireRootKey { version } => {
+                self.root_key.retire(version).map(|()| Answer::Done)
+            }
             Request::CountVersions {
                 bucket,
                 prefix,
