@@ -179,6 +179,29 @@ impl Accounts {
         Ok(root)
     }
 
+    /// Notes the active version of the root key, so that an older ring is refused over this data.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`].
+    pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
+        let stored = self
+            .meta
+            .read(Table::SETTINGS, ACCOUNT_KEY)
+            .map_err(|error| damaged(&error.to_string()))?
+            .ok_or_else(|| damaged("the account's row is gone"))?;
+        let mut row: AccountRow =
+            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let ring = self.custody.ring();
+        row.ring_version = ring.active_version();
+        row.ring_generation = row.ring_generation.max(Some(ring.generation()));
+        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
+            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
+        self.commit(transaction)
+    }
+
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
         let stored = self
             .meta

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
 /// [`RE_ENCRYPTION_PAGE_MAX`] object keys, each letter escaped, and the reasons.
@@ -47,6 +48,17 @@ pub(crate) enum Request {
     },
     /// Read the certificate files again.
     ReloadTls,
+    /// How things stand with the root key.
+    RootKeyStatus,
+    /// Rotate the root key.
+    RotateRootKey,
+    /// Wrap keys anew once more.
+    Rewrap,
+    /// Begin to retire a version of the root key.
+    RetireRootKey {
+        /// The version.
+        version: u32,
+    },
     /// Count the next versions under a prefix.
     CountVersions {
         /// The bucket.
@@ -98,6 +110,10 @@ impl Request {
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
+            Self::RootKeyStatus => "root-key-status",
+            Self::RotateRootKey => "rotate-root-key",
+            Self::Rewrap => "rewrap",
+            Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
             Self::CreateAccount { .. } => "create-account",
@@ -118,7 +134,13 @@ impl Request {
             | Self::DisableAccount { .. }
             | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             // Unsealing opens the store, which may have a journal to read.
-            Self::Seal { .. } | Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+            Self::Seal { .. }
+            | Self::RootKeyStatus
+            | Self::RotateRootKey
+            | Self::Rewrap
+            | Self::RetireRootKey { .. }
+            | Self::CountVersions { .. }
+            | Self::ReEncrypt { .. } => PAGE_MAX,
         }
     }
 }
@@ -228,6 +250,13 @@ pub(crate) enum Answer {
         have: u8,
         /// How many must be.
         need: u8,
+    },
+    /// To [`Request::RootKeyStatus`].
+    RootKey(RootKeyStatus),
+    /// To [`Request::RotateRootKey`].
+    RootKeyRotated {
+        /// The version that wraps now.
+        version: u32,
     },
     /// To [`Request::CountVersions`].
     Counted {
@@ -439,6 +468,8 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::SealState(_)
         | Answer::Unsealed
         | Answer::SharesWait { .. }
+        | Answer::RootKey(_)
+        | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
         | Answer::AccountCreated { .. }
@@ -537,6 +568,10 @@ mod tests {
                 Request::Seal { .. } => Err(Failure::new(Exit::Seal, "no seal", "")),
                 Request::Env
                 | Request::ReloadTls
+                | Request::RootKeyStatus
+                | Request::RotateRootKey
+                | Request::Rewrap
+                | Request::RetireRootKey { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
                 | Request::CreateAccount { .. }

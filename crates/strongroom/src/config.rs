@@ -53,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) free_space_floor: ByteSize,
     pub(crate) grace: Duration,
+    /// After how many days the root key is rotated; zero is never by itself.
+    pub(crate) root_key_rotation_days: u32,
+    /// Wrapped keys that are looked at in a second after a rotation, at most.
+    pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
     /// Whose word on their clients' addresses is believed.
@@ -127,6 +131,8 @@ impl Settings {
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
             free_space_floor: layer.free_space_floor.unwrap_or(ByteSize(1 << 30)),
             grace: Duration::from_secs(layer.grace_seconds.unwrap_or(30)),
+            root_key_rotation_days: layer.root_key_rotation_days.unwrap_or(0),
+            root_key_rewrap_rate: layer.root_key_rewrap_rate.unwrap_or(2000),
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),

@@ -29,7 +29,9 @@ mod output;
 mod progress;
 mod recover;
 mod reencrypt;
+mod reports;
 mod ring_files;
+mod root_key;
 mod seals;
 mod serve;
 mod shell;
@@ -113,6 +115,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Unseal(args) => seals::commands::unseal(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
 }

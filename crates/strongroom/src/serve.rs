@@ -8,11 +8,12 @@ mod first_start;
 mod house;
 mod key_uses;
 mod reencryption;
+mod root_key;
 mod running;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -29,6 +30,8 @@ use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
 use self::house::{Door, House, Listening};
+use self::root_key::RootKey;
+pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
@@ -53,6 +56,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
@@ -163,8 +167,9 @@ fn assemble(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, Failure> {
+    // Kept: a rotation of the root key writes the ring.
+    let unseal_key = ring.unseal_key;
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
-    drop(ring.unseal_key);
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
     let audit = Arc::new(TableAudit::new(
@@ -189,8 +194,9 @@ fn assemble(
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
     let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
     let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
+    let rows = identities::rows(&accounts);
     let key_ports = KeyServicePorts {
-        rows: identities::rows(&accounts),
+        rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         principals: identities,
@@ -221,7 +227,19 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let root_key = Arc::new(RootKey {
+        settings: settings.clone(),
+        rows,
+        s3: s3.clone(),
+        kms: kms.clone(),
+        accounts: accounts.clone(),
+        unseal_key,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        turn: Mutex::default(),
+    });
     Ok(Parts {
+        root_key,
         meta,
         s3,
         kms,

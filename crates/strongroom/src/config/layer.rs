@@ -106,10 +106,16 @@ pub(crate) struct Layer {
     /// Fetch keys of issuers also from private and loopback addresses
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) oidc_allow_private: Option<bool>,
+    /// Rotate the root key when its newest version is so many days old; 0 is never [default: 0]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) root_key_rotation_days: Option<u32>,
+    /// Look at no more than so many wrapped keys a second after a rotation [default: 2000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) root_key_rewrap_rate: Option<u32>,
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 31] = [
     "data",
     "listen",
     "listen-tls",
@@ -139,6 +145,8 @@ const NAMES: [&str; 29] = [
     "oidc-jwks",
     "oidc-ca",
     "oidc-allow-private",
+    "root-key-rotation-days",
+    "root-key-rewrap-rate",
 ];
 
 impl Layer {
@@ -181,6 +189,8 @@ impl Layer {
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
             oidc_allow_private: self.oidc_allow_private.or(lower.oidc_allow_private),
+            root_key_rotation_days: self.root_key_rotation_days.or(lower.root_key_rotation_days),
+            root_key_rewrap_rate: self.root_key_rewrap_rate.or(lower.root_key_rewrap_rate),
         }
     }
 
@@ -280,6 +290,10 @@ impl Layer {
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),
             "oidc-allow-private" => self.oidc_allow_private = Some(parse_bool(text)?),
+            "root-key-rotation-days" => self.root_key_rotation_days = Some(parse_count(text)?),
+            "root-key-rewrap-rate" => {
+                self.root_key_rewrap_rate = Some(parse_count(text)?).filter(|rate| *rate > 0);
+            }
             other => return Err(format!("{other} is not a setting")),
         }
         Ok(())
@@ -316,6 +330,11 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
 
 fn parse_list<T: std::str::FromStr<Err = String>>(text: &str) -> Result<Vec<T>, String> {
     text.split(',').map(|it| it.trim().parse()).collect()
+}
+
+fn parse_count(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "a whole number is expected".to_owned())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {

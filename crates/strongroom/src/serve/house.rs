@@ -176,6 +176,7 @@ impl House {
                 clock: parts.clock.clone(),
                 entropy: parts.entropy.clone(),
             },
+            root_key: parts.root_key.clone(),
             http,
             https,
             tls: tls.clone(),
@@ -183,6 +184,7 @@ impl House {
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
+            parts.root_key.start(self.stuck.clone()),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {

@@ -7,6 +7,7 @@ use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
 
 use super::reencryption::ReEncryption;
+use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
 use crate::commands::env_answer;
@@ -23,6 +24,7 @@ pub(super) struct Running {
     pub(super) credentials: Arc<CredentialMap>,
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
+    pub(super) root_key: Arc<RootKey>,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -43,6 +45,14 @@ impl AdminActions for Running {
             | Request::ListAccounts
             | Request::DisableAccount { .. }
             | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
+            Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
+            Request::RotateRootKey => Ok(Answer::RootKeyRotated {
+                version: self.root_key.rotate()?,
+            }),
+            Request::Rewrap => self.root_key.rewrap().map(|()| Answer::Done),
+            Request::RetireRootKey { version } => {
+                self.root_key.retire(version).map(|()| Answer::Done)
+            }
             Request::CountVersions {
                 bucket,
                 prefix,
