@@ -21,6 +21,7 @@
 
 mod action;
 mod authorize;
+pub mod bucket_policy;
 mod comparison;
 mod compile;
 mod conditions;
@@ -37,6 +38,7 @@ mod pattern;
 pub mod pinning;
 mod policy_authorizer;
 mod principals;
+mod public;
 
 pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
@@ -58,3 +60,4 @@ pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
 pub use pinning::{PinError, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
+pub use public::is_public;
