@@ -178,7 +178,7 @@ fn assemble(
     let denials = Arc::new(Denials::default());
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
-    let iam = identities::service(&accounts, identities, authorizer.clone());
+    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
     let iam = Arc::new(iam);
     let key_ports = KeyServicePorts {
         rows: identities::rows(&accounts),
@@ -199,6 +199,7 @@ fn assemble(
         custody,
         keys: kms.clone(),
         authorizer,
+        principals: identities,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
