@@ -21,6 +21,7 @@
 
 mod action;
 mod authorize;
+pub mod bucket_policy;
 mod comparison;
 mod compile;
 mod conditions;
@@ -38,6 +39,7 @@ mod pattern;
 pub mod pinning;
 mod policy_authorizer;
 mod principals;
+mod public;
 
 pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
@@ -58,5 +60,6 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
-pub use pinning::{PinError, Pins, PrincipalDirectory};
+pub use pinning::{NoPrincipals, PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
+pub use public::is_public;
