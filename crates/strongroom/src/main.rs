@@ -26,6 +26,8 @@ mod issuers;
 mod key_file;
 mod logging;
 mod output;
+mod progress;
+mod recover;
 mod reencrypt;
 mod ring_files;
 mod serve;
@@ -99,6 +101,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 commands::test_seals(&settings(store.layer())?, &environment)
             }
         },
+        Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
