@@ -123,8 +123,9 @@ impl Identities {
         // All of one length, which would tell who may not read them whether a tag or a statement is
         // there.
         let len = message.len().next_multiple_of(MESSAGE_STEP_BYTES);
-        let padded = format!("{message:len$}");
-        URL_SAFE_NO_PAD.encode(rows.seal(MESSAGES, account, padded.as_bytes(), &**entropy))
+        let mut padded = message.as_bytes().to_vec();
+        padded.resize(len, b' ');
+        URL_SAFE_NO_PAD.encode(rows.seal(MESSAGES, account, &padded, &**entropy))
     }
 
     /// The message that [`Identities::seal_authorization_message`] sealed for that account.
