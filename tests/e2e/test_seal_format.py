@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from test_seals import PASSPHRASE, run_json, stored, with_passphrase  # noqa: F401 - the fixture
+from test_seals import PASSPHRASE, run, run_json, stored, with_passphrase  # noqa: F401 - the fixture
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -111,3 +111,52 @@ def test_every_slot_opens_as_the_format_says(stored):  # noqa: F811
     keys = kdf(salt, by_file, b"strongroom/1 ring", ring_id + generation, 64)
     assert keys[:32] == check
     assert AESGCM(keys[32:]).decrypt(bytes(12), sealed, before)[0] == 1
+
+
+def crc64(data):
+    """CRC-64/NVME."""
+    crc = (1 << 64) - 1
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x9a6c9329ac4bc9b5 if crc & 1 else 0)
+    return (crc ^ ((1 << 64) - 1)).to_bytes(8)
+
+
+def forge(server, find, replace):
+    """Changes both copies so that only what the seals bind can tell."""
+    for name in ("ring.a", "ring.b"):
+        path = server.data / "ring" / name
+        data = path.read_bytes()
+        assert crc64(data[:-8]) == data[-8:] and data.count(find) == 1
+        data = data[:-8].replace(find, replace)
+        path.write_bytes(data + crc64(data))
+
+
+def test_a_forged_slot_is_damage_and_takes_no_memory(stored):  # noqa: F811
+    server = stored
+    with_passphrase(server)
+    data = (server.data / "ring" / "ring.a").read_bytes()
+    slots = parse_ring(data)[4]
+    body = slots[1][2][9:]
+    given = {1000: PASSPHRASE}
+
+    def outcome(expect):
+        tested = run_json(server, "seal", "test", "--key-file", server.key_file, "--unseal-fd", 1000, given=given,
+                          expect=expect)
+        return [seal["outcome"] for seal in tested["seals"]], tested["seals"][1]["why"]
+
+    assert outcome(0)[0] == ["opens", "opens"]
+    # Four TiB for one try.
+    huge = struct.pack(">III", 0xFFFFFFFF, 3, 1) + body[12:]
+    forge(server, body, huge)
+    words, why = outcome(4)
+    assert words == ["opens", "damaged"] and "Argon2id" in why
+    # A cheaper one opens nothing, and the tag that follows the commitment tells damage from a wrong passphrase.
+    forge(server, huge, struct.pack(">III", 8, 1, 1) + body[12:])
+    assert outcome(3)[0] == ["opens", "wrong"]
+    forge(server, struct.pack(">III", 8, 1, 1) + body[12:], body[:-1] + bytes([body[-1] ^ 1]))
+    assert outcome(4)[0] == ["opens", "damaged"]
+    # The ring itself binds its slots: also a slot that opens does not open a forged ring.
+    answer = run(server, "env", "--key-file", server.key_file, expect=4)
+    assert "damaged" in answer.stderr

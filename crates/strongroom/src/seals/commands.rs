@@ -171,11 +171,22 @@ pub(crate) fn test(
     let entropy = entropy();
     let ring = newest(settings)?;
     let means = Means::new(settings, &entropy, environment)?;
+    // A named key file is one seal's; every other seal is tried where its own is.
+    let unnamed = Settings {
+        key_file: None,
+        ..settings.clone()
+    };
+    let elsewhere = Means::of_settings(&unnamed, &entropy, environment);
     let mut tested = Vec::new();
     for slot in slots::of(&ring) {
-        let outcome = match means.try_slot(&ring, &slot) {
-            Some(outcome) => Some(outcome),
-            None => ask_for(&means, &ring, &slot),
+        let outcome = match (
+            elsewhere.try_own_key_file(&ring, &slot),
+            means.try_slot(&ring, &slot),
+        ) {
+            (Some(Ok(key)), _) | (_, Some(Ok(key))) => Some(Ok(key)),
+            // What is wrong with the seal's own file, not that the named one is another's.
+            (Some(Err(error)), _) | (None, Some(Err(error))) => Some(Err(error)),
+            (None, None) => ask_for(&means, &ring, &slot),
         };
         let (word, why) = match &outcome {
             Some(Ok(_)) => ("opens", None),
