@@ -112,7 +112,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 seals::commands::status(&settings(args.store.layer())?, args.json)
             }
         },
-        Command::Unseal(args) => seals::commands::unseal(&settings(args.layer())?, &args),
+        Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),

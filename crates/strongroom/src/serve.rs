@@ -286,7 +286,10 @@ async fn serve(
     tokio::spawn(keep_metrics(house.metrics()));
     let runtime = Handle::current();
     match start {
-        Ok(parts) => house.open(parts)?,
+        Ok(parts) => {
+            house.open(parts)?;
+            house.greet()?;
+        }
         Err(why) => house.wait(&why, runtime.clone())?,
     }
     let door = Door {

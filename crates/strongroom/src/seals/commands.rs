@@ -1,4 +1,4 @@
-//! `seal list`, `add`, `remove`, `test`, `status`, and `unseal`.
+//! `seal list`, `add`, `remove`, `test` and `status`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,11 +15,11 @@ use super::ask::{self, Brought};
 use super::key_service::{KeyPlace, KeyServiceSeal};
 use super::means::Means;
 use super::passphrase::{Passphrase, weakness};
-use super::shares::{Collected, Collector, NewShares, is_share};
+use super::shares::{Collected, Collector, NewShares};
 use super::slots::{self, Slot};
 use crate::adapters::{SystemClock, SystemEntropy};
-use crate::admin::{self, Answer, Gift, Request, SealRequest, Secret};
-use crate::cli::{SealAddArgs, SealRemoveArgs, UnsealArgs};
+use crate::admin::{self, Answer, Request, SealRequest};
+use crate::cli::{SealAddArgs, SealRemoveArgs};
 use crate::commands::{read_endpoint, unexpected};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -171,11 +171,22 @@ pub(crate) fn test(
     let entropy = entropy();
     let ring = newest(settings)?;
     let means = Means::new(settings, &entropy, environment)?;
+    // A named key file is one seal's; every other seal is tried where its own is.
+    let unnamed = Settings {
+        key_file: None,
+        ..settings.clone()
+    };
+    let elsewhere = Means::of_settings(&unnamed, &entropy, environment);
     let mut tested = Vec::new();
     for slot in slots::of(&ring) {
-        let outcome = match means.try_slot(&ring, &slot) {
-            Some(outcome) => Some(outcome),
-            None => ask_for(&means, &ring, &slot),
+        let outcome = match (
+            elsewhere.try_own_key_file(&ring, &slot),
+            means.try_slot(&ring, &slot),
+        ) {
+            (Some(Ok(key)), _) | (_, Some(Ok(key))) => Some(Ok(key)),
+            // What is wrong with the seal's own file, not that the named one is another's.
+            (Some(Err(error)), _) | (None, Some(Err(error))) => Some(Err(error)),
+            (None, None) => ask_for(&means, &ring, &slot),
         };
         let (word, why) = match &outcome {
             Some(Ok(_)) => ("opens", None),
@@ -258,48 +269,6 @@ pub(crate) fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
             }
         }
     }
-}
-
-/// `unseal`.
-pub(crate) fn unseal(settings: &Settings, args: &UnsealArgs) -> Result<(), Failure> {
-    let Some(Answer::SealState(state)) = ask_server(settings, SealRequest::Status)? else {
-        let root = settings.data.root().display();
-        return Err(Failure::new(
-            Exit::General,
-            format!("no server runs on {root}"),
-            format!(
-                "start it: strongroom serve --data {root}, or name its directory with --data DIR"
-            ),
-        ));
-    };
-    if !state.sealed {
-        return told_unsealed(args.json);
-    }
-    if args.forget {
-        ask_server(settings, SealRequest::ForgetShares)?;
-        return say_either(
-            args.json,
-            &json!({"sealed": true, "shares": null}),
-            "The shares are forgotten.",
-        );
-    }
-    let mut last = None;
-    for gift in gifts(settings, args, state.shares)? {
-        match ask_server(settings, SealRequest::Unseal { gift })? {
-            Some(Answer::Unsealed) => return told_unsealed(args.json),
-            Some(Answer::SharesWait { have, need }) => last = Some((have, need)),
-            _ => return Err(unexpected()),
-        }
-    }
-    let Some((have, need)) = last else {
-        return Err(nothing_given());
-    };
-    let told = json!({"sealed": true, "shares": {"have": have, "need": need}});
-    say_either(
-        args.json,
-        &told,
-        &format!("{have} of {need} shares are here; the next person runs strongroom unseal."),
-    )
 }
 
 /// The seal that `add` makes.
@@ -507,70 +476,7 @@ fn ask_for(
     }
 }
 
-fn gifts(
-    settings: &Settings,
-    args: &UnsealArgs,
-    shares: Option<(u8, u8)>,
-) -> Result<Vec<Gift>, Failure> {
-    if args.retry {
-        return Ok(vec![Gift::Automatic]);
-    }
-    if args.pin {
-        let pin = ask::secret("PIN of the token:").ok_or_else(nothing_given)?;
-        return Ok(vec![Gift::Pin {
-            text: Secret::new(pin),
-        }]);
-    }
-    let brought = if let Some(path) = &args.key_file {
-        let text = key_file::text(path).map_err(|error| {
-            Failure::new(
-                Exit::Seal,
-                error.to_string(),
-                "name another with --key-file FILE",
-            )
-        })?;
-        vec![Brought::KeyFile(text)]
-    } else if let Some(number) = args.fd {
-        ask::classify(&ask::descriptor(number)?)?
-    } else {
-        let ring = newest(settings)?;
-        let has = |kind| slots::of(&ring).iter().any(|slot| slot.kind == Some(kind));
-        let question = match (has(SealKind::Passphrase), has(SealKind::Shares), shares) {
-            (_, _, Some((have, need))) => format!("Share {} of {need}:", have.saturating_add(1)),
-            (true, true, None) => "Passphrase or share:".to_owned(),
-            (true, false, None) => "Passphrase:".to_owned(),
-            (false, true, None) => "Share:".to_owned(),
-            // Nothing that people know: what opens it is tried again.
-            (false, false, None) => return Ok(vec![Gift::Automatic]),
-        };
-        let text = ask::secret(&question).ok_or_else(nothing_given)?;
-        if is_share(&text) {
-            vec![Brought::Share(text)]
-        } else {
-            vec![Brought::Passphrase(text)]
-        }
-    };
-    Ok(brought.into_iter().map(gift).collect())
-}
-
-fn gift(brought: Brought) -> Gift {
-    match brought {
-        Brought::Passphrase(text) => Gift::Passphrase {
-            text: Secret::new(text),
-        },
-        Brought::Share(text) => Gift::Share {
-            text: Secret::new(text),
-        },
-        Brought::KeyFile(text) => Gift::KeyFile {
-            text: Secret::new(text),
-        },
-        Brought::Pin(text) => Gift::Pin {
-            text: Secret::new(text),
-        },
-    }
-}
-
-fn nothing_given() -> Failure {
+pub(super) fn nothing_given() -> Failure {
     Failure::new(
         Exit::Seal,
         "nothing was given that could open the key ring",
@@ -578,11 +484,7 @@ fn nothing_given() -> Failure {
     )
 }
 
-fn told_unsealed(json: bool) -> Result<(), Failure> {
-    say_either(json, &json!({"sealed": false}), "The server is open.")
-}
-
-fn say_either(json: bool, told: &Value, text: &str) -> Result<(), Failure> {
+pub(super) fn say_either(json: bool, told: &Value, text: &str) -> Result<(), Failure> {
     if json {
         output::say(&told.to_string())
     } else {
@@ -590,7 +492,7 @@ fn say_either(json: bool, told: &Value, text: &str) -> Result<(), Failure> {
     }
 }
 
-fn ask_server(settings: &Settings, ask: SealRequest) -> Result<Option<Answer>, Failure> {
+pub(super) fn ask_server(settings: &Settings, ask: SealRequest) -> Result<Option<Answer>, Failure> {
     admin::ask(&settings.data.admin_socket(), &Request::Seal { ask })
 }
 
@@ -604,7 +506,7 @@ fn tell_server(settings: &Settings) {
 }
 
 /// The newest copy of the ring that is whole.
-fn newest(settings: &Settings) -> Result<Keyring<Sealed>, Failure> {
+pub(super) fn newest(settings: &Settings) -> Result<Keyring<Sealed>, Failure> {
     let copies = RingFiles::new(settings.data.ring()).inspect();
     copies
         .into_iter()

@@ -229,6 +229,18 @@ impl<'a> Means<'a> {
         )))
     }
 
+    /// Tries a key file's or credential's slot; `None` for other kinds.
+    pub(crate) fn try_own_key_file(
+        &self,
+        ring: &Keyring<Sealed>,
+        slot: &Slot<'_>,
+    ) -> Option<Result<UnsealKey, SealError>> {
+        match slot.kind {
+            Some(SealKind::KeyFile | SealKind::Credential) => self.try_slot(ring, slot),
+            Some(_) | None => None,
+        }
+    }
+
     /// Tries every slot, those first that ask nobody.
     ///
     /// # Errors

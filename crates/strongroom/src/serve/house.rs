@@ -41,8 +41,6 @@ use crate::unseal;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// What the thread that tries them rests when there is nothing left to do.
-const RETRY_NEVER: Duration = Duration::from_secs(86_400);
 
 /// Where the server listens.
 pub(super) struct Listening {
@@ -78,6 +76,8 @@ pub(super) struct House {
     /// A token refused the PIN of the settings. Tokens lock after a few wrong ones, so nothing gives
     /// it again but a person.
     pin_refused: AtomicBool,
+    /// The server ends.
+    closing: AtomicBool,
 }
 
 impl House {
@@ -103,6 +103,7 @@ impl House {
             shares: Mutex::default(),
             why: Mutex::default(),
             pin_refused: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -160,7 +161,7 @@ impl House {
     ///
     /// # Errors
     ///
-    /// When there is no thread, or nobody reads standard output.
+    /// When there is no thread.
     pub(super) fn open(&self, parts: Parts) -> Result<(), Failure> {
         let Listening { http, https, tls } = self.listening()?;
         let (http, https) = (*http, *https);
@@ -197,8 +198,21 @@ impl House {
         let _ = self.parts.set(parts);
         self.gate.open(front);
         metrics::gauge!("strongroom_sealed").set(0.0);
-        first_start::greet(&self.settings, &account, http, https)?;
         tracing::info!(?http, ?https, region = %account.region, "ready");
+        Ok(())
+    }
+
+    /// Says on standard output that it serves.
+    ///
+    /// # Errors
+    ///
+    /// When nobody reads that.
+    pub(super) fn greet(&self) -> Result<(), Failure> {
+        let Listening { http, https, .. } = self.listening()?;
+        let (http, https) = (*http, *https);
+        if let Some(parts) = self.parts.get() {
+            first_start::greet(&self.settings, &parts.account, http, https)?;
+        }
         output::say(&format!(
             "strongroom: ready http={} https={}",
             shown(http),
@@ -217,21 +231,11 @@ impl House {
         let Listening { http, https, .. } = self.listening()?;
         tracing::warn!(reason = %why.what, "sealed: every request is answered with 503 until strongroom unseal");
         let house = Arc::clone(self);
-        let mut pause = RETRY_FIRST;
-        let thread = Background::start("auto-unseal", self.stuck.clone(), move || {
-            if house.parts().is_some() || !house.has_automatic_seals() {
-                return RETRY_NEVER;
-            }
-            let _inside = runtime.enter();
-            if let Err(failure) = house.unseal(Gift::Automatic) {
-                tracing::debug!(reason = %failure.what, "still sealed");
-            }
-            pause = pause.saturating_mul(2).min(RETRY_MAX);
-            pause
-        });
-        self.background
-            .lock()
-            .push(thread.map_err(|error| admin_failure(&error))?);
+        // Nobody waits for its end: it may be asking a service that does not answer.
+        std::thread::Builder::new()
+            .name("auto-unseal".to_owned())
+            .spawn(move || house.retry(&runtime))
+            .map_err(|error| admin_failure(&error))?;
         output::say(&format!("The server is sealed: {}", why.what))?;
         output::say("It answers 503 to everybody until somebody opens it:")?;
         output::say(&format!(
@@ -245,8 +249,25 @@ impl House {
         ))
     }
 
+    /// Tries the seals that need nobody, until the store is open or the server ends.
+    fn retry(&self, runtime: &Handle) {
+        let mut pause = RETRY_FIRST;
+        while self.has_automatic_seals() {
+            std::thread::sleep(pause);
+            if self.parts.get().is_some() || self.closing.load(Ordering::Acquire) {
+                return;
+            }
+            let _inside = runtime.enter();
+            if let Err(failure) = self.unseal(Gift::Automatic) {
+                tracing::debug!(reason = %failure.what, "still sealed");
+            }
+            pause = pause.saturating_mul(2).min(RETRY_MAX);
+        }
+    }
+
     /// Stops what works beside the requests.
     pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
@@ -299,6 +320,10 @@ impl House {
         let parts = self.assemble(opened)?;
         tracing::warn!(generation, "unsealed");
         self.open(parts)?;
+        if let Err(failure) = self.greet() {
+            // It serves all the same; whoever unsealed it has the answer.
+            tracing::warn!(reason = %failure.what, "the ready line is not printed");
+        }
         Ok(Answer::Unsealed)
     }
 
