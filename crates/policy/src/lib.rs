@@ -27,6 +27,7 @@ mod conditions;
 mod decision;
 mod document;
 mod evaluate;
+mod explanation;
 mod facts;
 mod grants;
 mod identity;
@@ -51,6 +52,9 @@ pub use document::{
     VALUES_MAX,
 };
 pub use evaluate::{Question, QuestionedResource, ResourceKind, evaluate, explain};
+pub use explanation::{
+    Doubt, Doubtful, Explanation, Hope, LayerFinding, NearMiss, SeenCondition, Speaks, Witness,
+};
 pub use identity::{
     IdentityPolicies, NamedPolicy, PrincipalAttributes, PrincipalPolicies, Unreadable,
 };
