@@ -35,6 +35,7 @@ mod service;
 mod simulation;
 mod sts;
 mod summary;
+mod survey;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -62,5 +63,6 @@ pub use sts::{
     SessionInput, TemporaryCredentials,
 };
 pub use summary::{AuthorizationDetail, DetailFilter, GroupDetail, RoleDetail, UserDetail};
+pub use survey::{SurveyedAccount, SurveyedRole, SurveyedUser};
 pub use tags::Taggable;
 pub use users::UserView;

@@ -39,7 +39,7 @@ pub mod pinning;
 mod policy_authorizer;
 mod principals;
 
-pub use action::{Action, actions};
+pub use action::{Action, ForAction, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
