@@ -471,8 +471,15 @@ impl Witness {
 impl Authorizer for Witness {
     fn decide(&self, request: &AccessRequest<'_>) -> Result<(), Denied> {
         let hope = self.state().hope;
+        let unknown: Vec<String> = self
+            .unknown
+            .iter()
+            // A call that a service makes has no address, and that is known.
+            .filter(|key| request.context.via_service.is_none() || *key != "aws:sourceip")
+            .cloned()
+            .collect();
         let doubt = hope.map(|hope| Doubt {
-            unknown: &self.unknown,
+            unknown: &unknown,
             hope,
         });
         self.by.with_question(request, |question| {

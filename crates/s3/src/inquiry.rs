@@ -6,8 +6,10 @@ use std::sync::Arc;
 use strongroom_policy::Authorizer;
 use strongroom_ports::{KeyAuthority, KeyReference, KeyUse};
 use strongroom_types::kms::{EncryptionContext, KeyArn};
+use strongroom_types::limits::OBJECT_TAGS_MAX;
 use strongroom_types::{BucketName, ObjectKey, RequestContext, SseAlgorithm, VersionId};
 
+use crate::convert::tags_from_rows;
 use crate::{BucketView, S3, S3Error, S3Ports};
 
 /// A version and how it is kept, for who explains access to it. Nothing secret.
@@ -17,6 +19,8 @@ pub struct KeptObject {
     pub bucket: BucketView,
     /// Its id, in a bucket that ever had versions.
     pub version: Option<VersionId>,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
     /// How it is encrypted.
     pub encryption: KeptEncryption,
 }
@@ -84,7 +88,12 @@ impl S3 {
                 }
             }
         };
+        let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
+        let tags = tags.tags().iter();
         Ok(KeptObject {
+            tags: tags
+                .map(|tag| (tag.key.clone(), tag.value.clone()))
+                .collect(),
             version: found.shown_id(&bucket),
             bucket,
             encryption,
