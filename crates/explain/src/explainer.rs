@@ -228,6 +228,9 @@ impl ForAction for Enter<'_> {
     fn run<A: Action>(self) -> Self::Output {
         let Self { s3, context, on } = self;
         match on {
+            ResourceAsk::Bucket(bucket) if makes_bucket(A::NAME) => {
+                s3.enter_new_bucket::<A>(context, bucket).map(drop)
+            }
             ResourceAsk::Bucket(bucket) => s3.enter_bucket::<A>(context, bucket, None).map(drop),
             ResourceAsk::Object(bucket, key) => {
                 s3.enter_object::<A>(context, bucket, key, None).map(drop)
@@ -288,11 +291,12 @@ impl Explainer {
                 Err(S3Error::NoSuchKey { .. }) => None,
                 Err(error) => return Err(error.into()),
             },
-            ResourceAsk::Bucket(bucket) => {
+            ResourceAsk::Bucket(bucket) if !makes_bucket(action) => {
                 self.ports.s3.bucket_for_operator(bucket)?;
                 None
             }
-            ResourceAsk::Everything
+            ResourceAsk::Bucket(_)
+            | ResourceAsk::Everything
             | ResourceAsk::Key(_)
             | ResourceAsk::Alias(_)
             | ResourceAsk::Identity(..) => None,
@@ -514,7 +518,8 @@ impl Explainer {
         ask: &ObjectAsk,
         kept: &KeptObject,
     ) -> Result<(ObjectReport, Names), ExplainError> {
-        let mut names = self.names_of_bucket(&ask.bucket)?;
+        let policy = self.ports.s3.policy_of(&kept.bucket)?;
+        let mut names = policy.map_or_else(Names::default, |policy| Names::in_policy(&policy.text));
         let mut report = ObjectReport {
             arn: format!("arn:aws:s3:::{}/{}", ask.bucket, ask.key),
             version: kept.version.map(|version| version.to_string()),
@@ -549,11 +554,6 @@ impl Explainer {
             }
         }
         Ok((report, names))
-    }
-
-    /// Whom the bucket's policy names.
-    fn names_of_bucket(&self, _bucket: &BucketName) -> Result<Names, ExplainError> {
-        Ok(Names::default())
     }
 
     fn finding(
@@ -804,6 +804,10 @@ fn assumptions(given: &Given, who: &Candidate) -> Vec<String> {
     assumed
 }
 
+fn makes_bucket(action: &str) -> bool {
+    action == actions::CreateBucket::NAME
+}
+
 fn assumes(action: &str) -> bool {
     action.eq_ignore_ascii_case("sts:AssumeRole")
 }
@@ -822,7 +826,7 @@ fn sees_tags(action: &str) -> bool {
 /// Whether the action is done to such a thing.
 fn check_place(action: &str, on: &ResourceAsk) -> Result<(), ExplainError> {
     let name = action.strip_prefix("s3:").unwrap_or(action);
-    let of_account = matches!(name, "ListAllMyBuckets" | "CreateBucket");
+    let of_account = name == "ListAllMyBuckets";
     let of_object = name == "AbortMultipartUpload"
         || name == "ListMultipartUploadParts"
         || ["GetObject", "PutObject", "DeleteObject", "UpdateObject"]
