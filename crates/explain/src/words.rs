@@ -7,6 +7,11 @@ use strongroom_policy::{
 
 use crate::report::{ConditionLine, LayerLine, NearMissLine, StatementLine};
 
+/// Most values of a condition in a report. A policy may have thousands.
+const VALUES_SHOWN: usize = 32;
+/// Most statements of one layer, or near misses, in a report.
+const STATEMENTS_SHOWN: usize = 32;
+
 /// Turns explanations into lines, knowing which condition keys have no known value.
 #[derive(Clone, Copy)]
 pub(crate) struct Words<'a> {
@@ -85,8 +90,11 @@ impl Words<'_> {
         ConditionLine {
             operator: seen.operator.clone(),
             key: seen.key.clone(),
-            expected: seen.expected.clone(),
-            found: seen.found.clone().filter(|_| known),
+            expected: seen.expected.iter().take(VALUES_SHOWN).cloned().collect(),
+            found: seen.found.clone().filter(|_| known).map(|mut values| {
+                values.truncate(VALUES_SHOWN);
+                values
+            }),
             known,
             holds: known.then_some(seen.holds),
         }
@@ -152,6 +160,7 @@ impl Words<'_> {
             statements: found
                 .statements
                 .iter()
+                .take(STATEMENTS_SHOWN)
                 .map(|(statement, conditions)| self.statement(explanation, statement, conditions))
                 .collect(),
         };
@@ -168,6 +177,7 @@ impl Words<'_> {
         explanation
             .near_misses
             .iter()
+            .take(STATEMENTS_SHOWN)
             .map(|miss| NearMissLine {
                 statement: self.statement(explanation, &miss.statement, &miss.failed),
                 for_others: miss.is_for_others,

@@ -16,6 +16,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use strongroom_explain::{AssumersPage, Explained, ReadersPage};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -66,6 +67,37 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// Why a principal may or may not do something.
+    Explain {
+        /// The action.
+        action: String,
+        /// Who asks.
+        principal: String,
+        /// What it is done to.
+        resource: String,
+        /// Values of condition keys.
+        context: Vec<(String, String)>,
+        /// The service that asks for it.
+        via: Option<String>,
+    },
+    /// What the next principals can do to an object.
+    Readers {
+        /// The bucket.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// Its version.
+        version: Option<String>,
+        /// The `next` of the page before.
+        from: Option<String>,
+    },
+    /// Who of the next principals can assume a role.
+    Assumers {
+        /// The role's ARN.
+        role: String,
+        /// The `next` of the page before.
+        from: Option<String>,
+    },
 }
 
 impl Request {
@@ -78,6 +110,9 @@ impl Request {
             Self::ReloadTls => "reload-tls",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Explain { .. } => "explain",
+            Self::Readers { .. } => "readers",
+            Self::Assumers { .. } => "assumers",
         }
     }
 
@@ -85,7 +120,11 @@ impl Request {
     const fn patience(&self) -> Duration {
         match self {
             Self::Env | Self::RotateCredentials | Self::SealStatus | Self::ReloadTls => SILENCE_MAX,
-            Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+            Self::CountVersions { .. }
+            | Self::ReEncrypt { .. }
+            | Self::Explain { .. }
+            | Self::Readers { .. }
+            | Self::Assumers { .. } => PAGE_MAX,
         }
     }
 }
@@ -115,6 +154,12 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::Explain`].
+    Explained(Box<Explained>),
+    /// To [`Request::Readers`].
+    Readers(Box<ReadersPage>),
+    /// To [`Request::Assumers`].
+    Assumers(Box<AssumersPage>),
     /// It is done.
     Done,
     /// It is not.
@@ -277,6 +322,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Seals { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::Explained(_)
+        | Answer::Readers(_)
+        | Answer::Assumers(_)
         | Answer::Done) => Ok(Some(answer)),
     }
 }

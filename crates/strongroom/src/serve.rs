@@ -4,6 +4,7 @@ mod background;
 mod collector;
 mod due_work;
 mod edge;
+mod explaining;
 mod first_start;
 mod reencryption;
 mod running;
@@ -18,6 +19,7 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
+use strongroom_explain::{Explainer, ExplainerPorts};
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::PolicyAuthorizer;
@@ -27,6 +29,7 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
 use self::background::Stuck;
+use self::explaining::Explaining;
 use self::reencryption::ReEncryption;
 use self::running::Running;
 use crate::account::{Account, Accounts};
@@ -56,6 +59,7 @@ struct Parts {
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
@@ -206,7 +210,7 @@ fn assemble(
         blobs,
         custody,
         keys: kms.clone(),
-        authorizer,
+        authorizer: authorizer.clone(),
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -224,6 +228,7 @@ fn assemble(
         s3,
         kms,
         iam,
+        authorizer,
         accounts,
         account,
         credentials,
@@ -288,6 +293,15 @@ async fn serve(
             clock: parts.clock.clone(),
             entropy: parts.entropy.clone(),
         },
+        explaining: Explaining(Explainer::new(ExplainerPorts {
+            identities: parts.iam.identities().clone(),
+            authorizer: parts.authorizer.clone(),
+            s3: parts.s3.clone(),
+            kms: parts.kms.clone(),
+            clock: parts.clock.clone(),
+            entropy: parts.entropy.clone(),
+            region: parts.account.region.clone(),
+        })),
         http,
         https,
         tls: server.tls(),

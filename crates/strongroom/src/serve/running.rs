@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
 
+use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
@@ -20,6 +21,7 @@ pub(super) struct Running {
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
     pub(super) reencryption: ReEncryption,
+    pub(super) explaining: Explaining,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -48,6 +50,24 @@ impl AdminActions for Running {
             } => self
                 .reencryption
                 .page(&bucket, prefix, &key, bucket_key, limit),
+            Request::Explain {
+                action,
+                principal,
+                resource,
+                context,
+                via,
+            } => self
+                .explaining
+                .explain(action, (&principal, &resource), context, via),
+            Request::Readers {
+                bucket,
+                key,
+                version,
+                from,
+            } => self
+                .explaining
+                .readers((&bucket, &key, version.as_deref()), from.as_deref()),
+            Request::Assumers { role, from } => self.explaining.assumers(&role, from.as_deref()),
         }
     }
 }
