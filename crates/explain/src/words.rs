@@ -267,11 +267,12 @@ impl Words<'_> {
                 };
                 format!("no {}{or_grant} allows it", names.join(" and no "))
             }
+            Outcome::Unreadable(Layer::Identity) => {
+                "its policies cannot be read, or its account is disabled".to_owned()
+            }
             Outcome::Unreadable(layer) => {
-                format!(
-                    "what is stored of its {} policies cannot be read",
-                    layer_name(layer)
-                )
+                let name = layer_name(layer);
+                format!("what is stored of the {name} policy cannot be read")
             }
         }
     }

@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod handle_attributes;
 mod handle_bucket;
 mod handle_bucket_config;
+mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
+use strongroom_iam::IamService;
 
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
@@ -13,6 +14,7 @@ use crate::commands::{env_answer, seal_lines};
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::{identities, tenants};
 
 /// The server, as the admin channel sees it.
 pub(super) struct Running {
@@ -20,6 +22,7 @@ pub(super) struct Running {
     pub(super) accounts: Accounts,
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
+    pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) explaining: Explaining,
     pub(super) http: Option<SocketAddr>,
@@ -36,6 +39,10 @@ impl AdminActions for Running {
                 seals: seal_lines(&self.settings)?,
             }),
             Request::ReloadTls => self.reload_tls(),
+            Request::CreateAccount { .. }
+            | Request::ListAccounts
+            | Request::DisableAccount { .. }
+            | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
             Request::CountVersions {
                 bucket,
                 prefix,
@@ -96,6 +103,12 @@ impl Running {
         let new = self.accounts.rotate_root_key()?;
         self.credentials
             .replace(&self.account, std::slice::from_ref(&new));
+        let keys = std::slice::from_ref(&new);
+        identities::show_root_keys(self.iam.identities(), keys);
+        // Whoever had the old key may have made others with it.
+        self.iam
+            .delete_own_root_keys()
+            .map_err(|error| tenants::refused(&error))?;
         tracing::warn!(access_key_id = %new.id, "root access key rotated");
         Ok(Answer::Rotated {
             access_key_id: new.id.to_string(),
