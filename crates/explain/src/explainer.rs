@@ -215,6 +215,26 @@ impl Given {
     }
 }
 
+/// How S3 refuses.
+struct Refusal(S3Error);
+
+impl std::fmt::Display for Refusal {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others say what they mean"
+    )]
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            // Shown only where no policy was asked.
+            S3Error::AccessDenied(_) => f.write_str(
+                "the bucket policy is public, and the bucket's public access block \
+                 (RestrictPublicBuckets) keeps out who is not of the owner's account",
+            ),
+            other => other.fmt(f),
+        }
+    }
+}
+
 /// An S3 action on its place, as a request enters.
 struct Enter<'a> {
     s3: &'a S3,
@@ -315,7 +335,10 @@ impl Explainer {
                 on: &ask.resource,
             };
             // It is one of the names, so that there is an outcome.
-            actions::for_name(action, enter).unwrap_or(Err(S3Error::Unavailable))
+            let entered = actions::for_name(action, enter);
+            entered
+                .unwrap_or(Err(S3Error::Unavailable))
+                .map_err(Refusal)
         };
         let outcome = run(&asking.witness, who, enter);
         let mut explained = explained(&asking, who, action, ask, &outcome);
@@ -574,7 +597,7 @@ impl Explainer {
                         &ask.key,
                         None,
                     );
-                    enter.map(drop)
+                    enter.map(drop).map_err(Refusal)
                 }),
             )
         } else {
@@ -587,7 +610,7 @@ impl Explainer {
                         &ask.key,
                         None,
                     );
-                    enter.map(drop)
+                    enter.map(drop).map_err(Refusal)
                 }),
             )
         };

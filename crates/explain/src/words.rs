@@ -48,6 +48,10 @@ fn policy_in_words(explanation: &Explanation, statement: &MatchedStatement) -> S
         Layer::Boundary => format!("permissions boundary {name}"),
         Layer::Session => format!("session policy {name}"),
         Layer::Resource => resource_policy(explanation).to_owned(),
+        // By the unique id, which says little.
+        Layer::Grant if name.starts_with("AIDA") || name.starts_with("AROA") => {
+            format!("grant to {}", explanation.principal)
+        }
         Layer::Grant => format!("grant to {name}"),
     }
 }

@@ -117,7 +117,7 @@ impl KeyService {
         }
         Ok(Some(KeyFacts {
             state,
-            policy: opened.key.policy.to_string(),
+            policy: opened.key.policy.text().to_owned(),
             grantees,
         }))
     }

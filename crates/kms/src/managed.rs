@@ -8,6 +8,7 @@ use strongroom_types::{AccountId, RequestContext};
 use crate::access::{Ask, Named, alias_not_found};
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
+use crate::policies::KeyPolicy;
 use crate::rotation::after_days;
 use crate::rows::{AliasRow, KeyAliasRow};
 use crate::{KeyService, KmsError, keys};
@@ -109,10 +110,7 @@ impl KeyService {
     ) -> Result<Named, KmsError> {
         let name = service.alias().ok_or(KmsError::Unavailable)?;
         let row_key = keys::alias(account, &self.options.region, &name);
-        let named = |id| Named {
-            arn: self.arn(account, id),
-            alias: Some(name.clone()),
-        };
+        let named = |id| Named::by_alias(self.arn(account, id), name.clone());
         until_undisturbed(|| {
             if let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? {
                 return Ok(named(KeyId::from_bytes(row.key)));
@@ -180,7 +178,13 @@ impl KeyService {
             manager: KeyManager::Aws,
             lifecycle: Lifecycle::Enabled,
             description: description.to_owned(),
-            policy: aws_managed_policy(policy_id, title, name, arn.account, &arn.region),
+            policy: KeyPolicy::of_accounts(aws_managed_policy(
+                policy_id,
+                title,
+                name,
+                arn.account,
+                &arn.region,
+            )),
             tags: Vec::new(),
             created: now,
             rotation: Rotation {
@@ -220,7 +224,7 @@ impl KeyService {
                 manager: key.manager,
             },
             conditions: &conditions,
-            resource_policy: Some(&key.policy),
+            resource_policy: Some(key.policy.deciding()),
             grants: None,
         })?;
         Ok(())
