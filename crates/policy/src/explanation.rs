@@ -175,8 +175,9 @@ impl Explanation {
     }
 }
 
-/// Decides and explains.
-pub(crate) fn explained(question: &Question<'_>, doubt: Option<&Doubt<'_>>) -> Explanation {
+/// Decides, as [`explain()`](crate::explain()) does where there is no doubt, and says how it came
+/// about.
+pub fn explain_wholly(question: &Question<'_>, doubt: Option<&Doubt<'_>>) -> Explanation {
     let (decision, doubtful) = explain_in_doubt(question, doubt);
     let nobody = PrincipalPolicies::default();
     let policies = question.principal.unwrap_or(&nobody);
@@ -487,7 +488,7 @@ impl Authorizer for Witness {
                 overrides: Some(&self.given),
                 ..*question
             };
-            let explanation = explained(&question, doubt.as_ref());
+            let explanation = explain_wholly(&question, doubt.as_ref());
             let answer = if explanation.decision.is_allowed() {
                 Ok(())
             } else {

@@ -58,6 +58,7 @@ pub use document::{
 pub use evaluate::{Question, QuestionedResource, ResourceKind, evaluate, explain};
 pub use explanation::{
     Doubt, Doubtful, Explanation, Hope, LayerFinding, NearMiss, SeenCondition, Speaks, Witness,
+    explain_wholly,
 };
 pub use identity::{
     IdentityPolicies, NamedPolicy, PrincipalAttributes, PrincipalPolicies, Unreadable,

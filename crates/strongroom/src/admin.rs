@@ -185,7 +185,10 @@ pub(crate) enum Answer {
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
     /// To [`Request::Explain`].
-    Explained(Box<Explained>),
+    Explained {
+        /// It has a member `answer` of its own.
+        explained: Box<Explained>,
+    },
     /// To [`Request::Readers`].
     Readers(Box<ReadersPage>),
     /// To [`Request::Assumers`].
@@ -381,7 +384,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Seals { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
-        | Answer::Explained(_)
+        | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
         | Answer::AccountCreated { .. }
@@ -478,8 +481,33 @@ mod tests {
                     access_key_id: "AKIA".to_owned(),
                 }),
                 Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
+                // Its report has a member that is called as the tag of answers.
+                Request::Explain {
+                    action,
+                    principal,
+                    resource,
+                    ..
+                } => Ok(Answer::Explained {
+                    explained: Box::new(Explained {
+                        answer: strongroom_explain::Answer::If,
+                        principal,
+                        action,
+                        resource,
+                        via: None,
+                        reason: String::new(),
+                        deciding: Vec::new(),
+                        layers: Vec::new(),
+                        near_misses: Vec::new(),
+                        depends_on: Vec::new(),
+                        to_allow: Vec::new(),
+                        assumed: Vec::new(),
+                        then: None,
+                    }),
+                }),
                 Request::Env
                 | Request::ReloadTls
+                | Request::Readers { .. }
+                | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
                 | Request::CreateAccount { .. }
@@ -495,6 +523,23 @@ mod tests {
         let socket = AdminSocket::bind(&path).unwrap();
         socket.serve(Arc::new(Echo)).unwrap();
         (path, socket)
+    }
+
+    #[test]
+    fn an_explanation_arrives_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _socket) = socket(dir.path());
+        let request = Request::Explain {
+            action: "s3:GetObject".to_owned(),
+            principal: "anonymous".to_owned(),
+            resource: "*".to_owned(),
+            context: vec![("aws:SourceIp".to_owned(), "::1".to_owned())],
+            via: Some("s3".to_owned()),
+        };
+        let answer = ask(&path, &request).unwrap().unwrap();
+        assert!(matches!(answer, Answer::Explained { explained }
+            if explained.answer == strongroom_explain::Answer::If
+                && explained.action == "s3:GetObject"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(crate) fn explain(settings: &Settings, args: &ExplainArgs) -> Result<ExitCod
         context: args.context.clone(),
         via: args.via.clone(),
     };
-    let Answer::Explained(explained) = asked(settings, &request)? else {
+    let Answer::Explained { explained } = asked(settings, &request)? else {
         return Err(unexpected());
     };
     print(args.report.json, &*explained, || explained_text(&explained))?;

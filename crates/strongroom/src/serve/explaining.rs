@@ -33,7 +33,9 @@ impl Explaining {
             via,
         };
         let explained = self.0.explain(&ask).map_err(|error| failure(&error))?;
-        Ok(Answer::Explained(Box::new(explained)))
+        Ok(Answer::Explained {
+            explained: Box::new(explained),
+        })
     }
 
     /// What the next principals can do to an object.
