@@ -81,7 +81,7 @@ class Zoo:
             self.iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document(*statements))
         return self.arn("role", name)
 
-    def assume(self, made, role, session="s", **more):
+    def assume(self, made, role, session="session", **more):
         return self.client(made, "sts").assume_role(RoleArn=role, RoleSessionName=session, **more)["Credentials"]
 
     def build(self):
@@ -130,8 +130,8 @@ class Zoo:
         middle = self.role("middle", trust(account), allow(ASSUME, self.arn("role", "last")))
         last = self.role("last", trust({"AWS": middle}), read, decrypt, allow(ASSUME, middle))
         self.to_middle = self.user("assumes-two", allow(ASSUME, middle))
-        self.role("unreachable", trust({"Service": "nobody.amazonaws.com"}), read, decrypt)
-        external = self.role("external", trust(account, Condition={"StringEquals": {"sts:ExternalId": "x"}}), read, decrypt)
+        self.role("of-service", trust({"Service": "nobody.amazonaws.com"}), read, decrypt)
+        external = self.role("external", trust(account, Condition={"StringEquals": {"sts:ExternalId": "ours"}}), read, decrypt)
         self.to_external = self.user("assumes-external", allow(ASSUME, external))
         half = self.role("half", trust(account), decrypt)
         self.to_half = self.user("assumes-half", allow(ASSUME, half))
@@ -139,7 +139,7 @@ class Zoo:
         at_middle = self.assume(self.to_middle, middle)
         self.actors[middle] = self.client(at_middle)
         self.actors[last] = self.client(self.assume(at_middle, last))
-        self.actors[external] = self.client(self.assume(self.to_external, external, ExternalId="x"))
+        self.actors[external] = self.client(self.assume(self.to_external, external, ExternalId="ours"))
         self.actors[half] = self.client(self.assume(self.to_half, half))
         self.session = f"arn:aws:sts::{self.account}:assumed-role/half/named"
         self.actors[self.session] = self.client(self.assume(self.to_half, half, "named"))
@@ -150,6 +150,7 @@ class Zoo:
         self.other = other["Account"]["Id"]
         self.actors[f"arn:aws:iam::{self.other}:root"] = self.client(other)
         there = self.client(other, "iam")
+        self.role("unreachable", trust({"AWS": self.other}), read, decrypt)
         self.user("foreign", read, decrypt, iam=there)
         self.user("foreign-half", read, iam=there)
 
@@ -161,12 +162,12 @@ class Zoo:
             allow(GET, anything, Sid="Named", Principal=names("named-by-bucket")),
             deny(GET, anything, Sid="ShutOut", Principal=names("shut-out")),
             allow(GET, anything, Sid="Session", Principal={"AWS": self.session}),
-            allow(GET, anything, Sid="Other", Principal={"AWS": self.other}),
-            allow(GET, anything, Sid="Stranger", Principal={"AWS": "arn:aws:iam::999988887777:root"})))
+            allow(GET, anything, Sid="Other", Principal={"AWS": self.other})))
         self.kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=document(
             allow("kms:*", Sid="Account", Principal={"AWS": f"arn:aws:iam::{self.account}:root"}),
             allow(DECRYPT, Sid="Named", Principal=names("named-by-key")),
-            allow(DECRYPT, Sid="Other", Principal={"AWS": self.other})))
+            allow(DECRYPT, Sid="Other", Principal={"AWS": self.other}),
+            allow(DECRYPT, Sid="Stranger", Principal={"AWS": "arn:aws:iam::999988887777:root"})))
         self.kms.create_grant(KeyId=self.key, GranteePrincipal=self.arn("user", "granted"), Operations=["Decrypt"])
 
         put = {"Bucket": BUCKET, "Body": BODY, "Tagging": "team=blue"}
@@ -231,12 +232,14 @@ def test_who_can_decrypt_is_who_really_reads(zoo, mode):
     assert {zoo.short(arn) for arn, answer in own.items() if answer == "if"} == set(REALLY)
     # Nobody is reported who is not here, and everybody who is.
     others = set(own) | set(by_role) | no
-    assert others - set(zoo.actors) == {zoo.arn("role", "unreachable")}
+    service = "nobody.amazonaws.com"
+    assert others - set(zoo.actors) == {zoo.arn("role", "unreachable"), zoo.arn("role", "of-service"), service}
 
     # Through roles: those that the tests themselves went through.
     ways = {zoo.short(arn): ([zoo.short(role) for role in it["through"]], it["answer"]) for arn, it in by_role.items()}
     expected = {"assumes": (["reader"], "yes"), "assumes-two": (["middle", "last"], "yes"), "middle": (["last"], "yes"),
-                "assumes-external": (["external"], "if"), "assumes-half": (["named"], "if")}
+                "assumes-external": (["external"], "if"), "assumes-half": (["named"], "if"),
+                service: (["of-service"], "yes")}
     assert ways == expected
     unreachable = next(it for it in report["readers"] if it["principal"].endswith("role/unreachable"))
     assert unreachable["out_of_reach"] is True
@@ -316,10 +319,10 @@ def test_explain_names_the_statement_and_what_is_missing(zoo):
     assert any("the request has no such key" in line for line in lines("context", **direct))
     # A role: by whom, and with what.
     role = {"action": ASSUME, "on": zoo.arn("role", "external")}
-    assert lines("assumes-external", "--context", "sts:ExternalId=x", **role, code=0)[0].startswith("ALLOWED: ")
-    assert "sts:ExternalId StringEquals x" in " ".join(lines("assumes-external", **role, code=11))
-    shown = lines("assumes-external", "--context", "sts:ExternalId=y", **role)
-    assert any("but not sts:ExternalId StringEquals x; the request has y" in line for line in shown)
+    assert lines("assumes-external", "--context", "sts:ExternalId=ours", **role, code=0)[0].startswith("ALLOWED: ")
+    assert "sts:ExternalId StringEquals ours" in " ".join(lines("assumes-external", **role, code=11))
+    shown = lines("assumes-external", "--context", "sts:ExternalId=theirs", **role)
+    assert any("but not sts:ExternalId StringEquals ours; the request has theirs" in line for line in shown)
 
 
 def test_explain_of_every_kind_of_principal_and_place(zoo):

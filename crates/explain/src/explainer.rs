@@ -135,12 +135,14 @@ struct Asking {
     s3: S3,
     kms: Arc<KeyService>,
     unknown: Vec<String>,
+    given: Vec<String>,
 }
 
 impl Asking {
     fn words(&self) -> Words<'_> {
         Words {
             unknown: &self.unknown,
+            given: &self.given,
         }
     }
 }
@@ -713,6 +715,7 @@ impl Explainer {
             s3,
             kms,
             unknown,
+            given: given.keys.clone(),
         }
     }
 

@@ -16,6 +16,8 @@ const STATEMENTS_SHOWN: usize = 32;
 #[derive(Clone, Copy)]
 pub(crate) struct Words<'a> {
     pub unknown: &'a [String],
+    /// In lower case.
+    pub given: &'a [String],
 }
 
 /// The name of a layer in reports.
@@ -81,9 +83,9 @@ pub(crate) fn condition_in_words(line: &ConditionLine) -> String {
 impl Words<'_> {
     pub(crate) fn is_unknown(&self, key: &str) -> bool {
         let key = key.to_ascii_lowercase();
-        self.unknown
-            .iter()
-            .any(|unknown| match unknown.strip_suffix('*') {
+        let mut unknown = self.unknown.iter();
+        !self.given.contains(&key)
+            && unknown.any(|unknown| match unknown.strip_suffix('*') {
                 Some(prefix) => key.starts_with(prefix),
                 None => key == *unknown,
             })
@@ -129,12 +131,12 @@ impl Words<'_> {
             .layers
             .iter()
             .flat_map(|layer| &layer.statements)
-            .find(|(known, _)| known == statement);
+            .find(|spoken| spoken.statement == *statement);
         let doubtful = explanation.doubtful.iter();
         let doubtful = doubtful
             .filter(|it| it.statement == *statement)
             .map(|it| &it.conditions);
-        let conditions = found.map(|(_, conditions)| conditions).or(doubtful.last());
+        let conditions = found.map(|spoken| &spoken.conditions).or(doubtful.last());
         self.statement(
             explanation,
             statement,
@@ -165,7 +167,7 @@ impl Words<'_> {
                 .statements
                 .iter()
                 .take(STATEMENTS_SHOWN)
-                .map(|(statement, conditions)| self.statement(explanation, statement, conditions))
+                .map(|spoken| self.statement(explanation, &spoken.statement, &spoken.conditions))
                 .collect(),
         };
         let has_grants = explanation.kind == ResourceKind::Key;
@@ -212,11 +214,16 @@ impl Words<'_> {
             found.next().map(|it| self.traced(explanation, it))
         };
         let allow = |layer| of(layer, Effect::Allow);
+        let deciding = || {
+            explanation
+                .deciding()
+                .map(|it| self.traced(explanation, it))
+        };
         let found: [Option<StatementLine>; 2] = match explanation.decision.outcome {
             Outcome::ExplicitlyDenied(layer) => [of(layer, Effect::Deny), None],
             Outcome::ImplicitlyDenied(_) | Outcome::Unreadable(_) => [None, None],
             Outcome::Allowed(AllowedBy::Root) => [allow(Layer::Resource), None],
-            Outcome::Allowed(AllowedBy::Resource) => [allow(Layer::Resource), None],
+            Outcome::Allowed(AllowedBy::Resource) => [deciding(), None],
             Outcome::Allowed(AllowedBy::Identity) => {
                 let delegates = explanation.kind != ResourceKind::Ordinary;
                 let resource = allow(Layer::Resource).filter(|_| delegates);

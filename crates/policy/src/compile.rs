@@ -127,8 +127,12 @@ impl CompiledStatement {
 
     /// As [`CompiledStatement::conditions_hold`], where some circumstances are not known.
     pub(crate) fn conditions_in_doubt(&self, facts: &Facts<'_>, doubt: &Doubt<'_>) -> Applies {
-        let is_unknown =
-            |it: &&CompiledCondition| it.keys().any(|key| doubt.is_unknown(&key.name()));
+        let is_unknown = |it: &&CompiledCondition| {
+            it.keys().any(|key| {
+                let name = key.name();
+                doubt.is_unknown(&name) && !facts.is_given(&name)
+            })
+        };
         let (unknown, known): (Vec<_>, Vec<_>) = self.conditions.iter().partition(is_unknown);
         if !known.iter().all(|it| it.holds(facts)) {
             Applies::No

@@ -124,8 +124,19 @@ pub struct LayerFinding {
     pub speaks: Speaks,
     /// How many policies it is made of.
     pub policies: usize,
-    /// The statements that say so, with their conditions.
-    pub statements: Vec<(MatchedStatement, Vec<SeenCondition>)>,
+    /// The statements that say so.
+    pub statements: Vec<Spoken>,
+}
+
+/// A statement that has a part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// The statement.
+    pub statement: MatchedStatement,
+    /// Its conditions, which hold.
+    pub conditions: Vec<SeenCondition>,
+    /// It allows by naming the caller's account, and so leaves it to that account's policies.
+    pub delegates: bool,
 }
 
 /// A decision, and how it came about.
@@ -168,7 +179,14 @@ impl Explanation {
                     By::Resource => Layer::Resource,
                     By::Grant => Layer::Grant,
                 };
-                matched.iter().find(|it| it.layer == layer)
+                let mut found = matched.iter().filter(|it| it.layer == layer);
+                // Who is named himself is not allowed by what names his account.
+                let delegates = |it: &MatchedStatement| {
+                    let mut spoken = self.layers.iter().flat_map(|layer| &layer.statements);
+                    spoken.any(|spoken| spoken.delegates && spoken.statement == *it)
+                };
+                let first = found.clone().next();
+                found.find(|it| !delegates(it)).or(first)
             }
             Outcome::ImplicitlyDenied(_) | Outcome::Unreadable(_) => None,
         }
@@ -280,7 +298,13 @@ fn grants(decision: &Decision, has_grants: bool) -> LayerFinding {
         .matched
         .iter()
         .filter(|it| it.layer == Layer::Grant);
-    let statements: Vec<_> = granted.map(|it| (it.clone(), Vec::new())).collect();
+    let statements: Vec<_> = granted
+        .map(|it| Spoken {
+            statement: it.clone(),
+            conditions: Vec::new(),
+            delegates: false,
+        })
+        .collect();
     LayerFinding {
         layer: Layer::Grant,
         speaks: match (statements.is_empty(), has_grants) {
@@ -326,11 +350,15 @@ impl Search<'_> {
                 (Effect::Deny, Some(_)) => Namings::NONE,
             };
             let is_for_others = named == Namings::NONE;
-            let Some(seen) = self.applies(Layer::Resource, None, (index, statement), is_for_others)
+            let Some(spoken) =
+                self.applies(Layer::Resource, None, (index, statement), is_for_others)
             else {
                 continue;
             };
-            finding.statements.push(seen);
+            finding.statements.push(Spoken {
+                delegates: statement.effect == Effect::Allow && named == Namings::ACCOUNT,
+                ..spoken
+            });
             if statement.effect == Effect::Deny {
                 finding.speaks = Speaks::Denies;
             } else {
@@ -369,10 +397,10 @@ impl Search<'_> {
                     continue;
                 }
                 let found = self.applies(layer, Some(&named.name), (index, statement), false);
-                let Some(seen) = found else {
+                let Some(spoken) = found else {
                     continue;
                 };
-                finding.statements.push(seen);
+                finding.statements.push(spoken);
                 finding.speaks = match (finding.speaks, statement.effect) {
                     (Speaks::Denies, _) | (_, Effect::Deny) => Speaks::Denies,
                     (_, Effect::Allow) => Speaks::Allows,
@@ -389,7 +417,7 @@ impl Search<'_> {
         policy: Option<&Arc<str>>,
         (index, statement): (usize, &CompiledStatement),
         is_for_others: bool,
-    ) -> Option<(MatchedStatement, Vec<SeenCondition>)> {
+    ) -> Option<Spoken> {
         let Self {
             action,
             resource,
@@ -404,7 +432,11 @@ impl Search<'_> {
         let named = matched(layer, policy, index, statement);
         let failed: Vec<_> = seen.iter().filter(|it| !it.holds).cloned().collect();
         if failed.is_empty() && !is_for_others {
-            return Some((named, seen));
+            return Some(Spoken {
+                statement: named,
+                conditions: seen,
+                delegates: false,
+            });
         }
         self.near_misses.push(NearMiss {
             statement: named,

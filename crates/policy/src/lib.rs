@@ -57,8 +57,8 @@ pub use document::{
 };
 pub use evaluate::{Question, QuestionedResource, ResourceKind, evaluate, explain};
 pub use explanation::{
-    Doubt, Doubtful, Explanation, Hope, LayerFinding, NearMiss, SeenCondition, Speaks, Witness,
-    explain_wholly,
+    Doubt, Doubtful, Explanation, Hope, LayerFinding, NearMiss, SeenCondition, Speaks, Spoken,
+    Witness, explain_wholly,
 };
 pub use identity::{
     IdentityPolicies, NamedPolicy, PrincipalAttributes, PrincipalPolicies, Unreadable,

@@ -384,18 +384,22 @@ The exit code is 0 when nothing else was skipped, and 1 otherwise or when interr
 
 const EXPLAIN_HELP: &str = "\
 Examples:
-  strongroom explain s3:GetObject --as arn:aws:iam::111122223333:user/alice \\
-    --on arn:aws:s3:::photos/2025/a.jpg
+  strongroom explain s3:GetObject --on arn:aws:s3:::photos/2025/a.jpg \\
+    --as arn:aws:iam::111122223333:user/alice
   strongroom explain s3:PutObject --as 111122223333 --on s3://photos/a.jpg \\
-    --context s3:x-amz-server-side-encryption=AES256 --context aws:SourceIp=192.0.2.7
-  strongroom explain kms:Decrypt --via s3 --as arn:aws:iam::111122223333:role/app \\
-    --on arn:aws:kms:us-east-1:111122223333:key/ID --context kms:EncryptionContext:app=web
-  strongroom explain sts:AssumeRole --as arn:aws:iam::111122223333:user/alice \\
-    --on arn:aws:iam::111122223333:role/app --json
+    --context s3:x-amz-server-side-encryption=AES256 \\
+    --context aws:SourceIp=192.0.2.7
+  strongroom explain kms:Decrypt --via s3 \\
+    --as arn:aws:iam::111122223333:role/app \\
+    --on arn:aws:kms:us-east-1:111122223333:key/ID \\
+    --context kms:EncryptionContext:app=web
+  strongroom explain sts:AssumeRole --on arn:aws:iam::111122223333:role/app \\
+    --as arn:aws:iam::111122223333:user/alice --json
 
-The running server is asked, and decides as it would decide the request; nothing is done. What is
-not given is assumed: over TLS, now. What depends on anything else of a request (its address, MFA,
-how a role is assumed) is named rather than guessed: the answer is then ALLOWED IF.
+The running server is asked, and decides as it would decide the request; nothing
+is done. What is not given is assumed: over TLS, now. What depends on anything
+else of a request (its address, MFA, how a role is assumed) is named rather than
+guessed: the answer is then ALLOWED IF.
 For s3:GetObject, the key of the object is explained as well.
 
 Exit codes: 0 allowed, 10 denied, 11 allowed if, others as always.";
@@ -405,11 +409,13 @@ Examples:
   strongroom who-can-decrypt s3://photos/2025/a.jpg
   strongroom who-can-decrypt s3://photos/2025/a.jpg --all --json
 
-Each user, role and root user of every account is asked for: may it get the object, and may it
-have its KMS key through S3, with the encryption context that the object has? Listed are those
-with both rights, also by roles that they can assume one after the other, each with the statements
-that give it the right; then those with one half, and what they lack.
-It is who can read today. Who may change policies can give himself the right; this is not counted.
+Each user, role and root user of every account is asked for: may it get the
+object, and may it have its KMS key through S3, with the encryption context that
+the object has? Listed are those with both rights, also by roles that they can
+assume one after the other, each with the statements that give it the right;
+then those with one half, and what they lack.
+It is who can read today. Who may change policies can give himself the right;
+this is not counted.
 
 The running server is asked. The exit code is 0 whoever can read.";
 
