@@ -23,6 +23,7 @@ mod files;
 mod findings;
 mod hardening;
 mod identities;
+mod issuers;
 mod key_file;
 mod logging;
 mod output;
