@@ -238,7 +238,7 @@ def test_who_can_decrypt_is_who_really_reads(zoo, mode):
     # Through roles: those that the tests themselves went through.
     ways = {zoo.short(arn): ([zoo.short(role) for role in it["through"]], it["answer"]) for arn, it in by_role.items()}
     expected = {"assumes": (["reader"], "yes"), "assumes-two": (["middle", "last"], "yes"), "middle": (["last"], "yes"),
-                "assumes-external": (["external"], "if"), "assumes-half": (["named"], "if"),
+                "assumes-external": (["external"], "if"), "assumes-half": (["named"], "yes"),
                 service: (["of-service"], "yes")}
     assert ways == expected
     unreachable = next(it for it in report["readers"] if it["principal"].endswith("role/unreachable"))
