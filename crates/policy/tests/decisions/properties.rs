@@ -171,7 +171,7 @@ proptest! {
             prop_assert!(miss.is_for_others || !miss.failed.is_empty());
             prop_assert!(!explanation.decision.matched.contains(&miss.statement));
         }
-        if explanation.decision.is_allowed() || denies {
+        if matches!(outcome, Outcome::Allowed(_) | Outcome::ExplicitlyDenied(_)) {
             let root = matches!(outcome, Outcome::Allowed(strongroom_policy::AllowedBy::Root));
             prop_assert!(root || explanation.deciding().is_some(), "{explanation:#?}");
         }
