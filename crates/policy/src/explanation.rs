@@ -186,7 +186,9 @@ impl Explanation {
                     spoken.any(|spoken| spoken.delegates && spoken.statement == *it)
                 };
                 let first = found.clone().next();
-                found.find(|it| !delegates(it)).or(first)
+                // A root user has no identity policies that could have decided.
+                let resource = || matched.iter().find(|it| it.layer == Layer::Resource);
+                found.find(|it| !delegates(it)).or(first).or_else(resource)
             }
             Outcome::ImplicitlyDenied(_) | Outcome::Unreadable(_) => None,
         }
