@@ -345,11 +345,10 @@ impl Search<'_> {
         let mut namings = Namings::NONE;
         for (index, statement) in policy.statements.iter().enumerate() {
             let named = match (statement.effect, &statement.principal) {
-                (Effect::Allow, None) => Namings::NONE,
                 (Effect::Allow, Some(principal)) => principal.allows(self.facts),
                 (Effect::Deny, None) => Namings::ITSELF,
                 (Effect::Deny, Some(principal)) if principal.denies(self.facts) => Namings::ITSELF,
-                (Effect::Deny, Some(_)) => Namings::NONE,
+                (Effect::Allow, None) | (Effect::Deny, Some(_)) => Namings::NONE,
             };
             let is_for_others = named == Namings::NONE;
             let Some(spoken) =
