@@ -36,6 +36,7 @@ mod service;
 mod simulation;
 mod sts;
 mod summary;
+mod survey;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -67,5 +68,6 @@ pub use sts::{
     SessionInput, TemporaryCredentials,
 };
 pub use summary::{AuthorizationDetail, DetailFilter, GroupDetail, RoleDetail, UserDetail};
+pub use survey::{SurveyedAccount, SurveyedRole, SurveyedUser};
 pub use tags::Taggable;
 pub use users::UserView;

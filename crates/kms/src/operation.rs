@@ -15,7 +15,6 @@ macro_rules! operations {
 
         impl Operation {
             /// All of them.
-            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
 
             /// The name, as grants and policies have it.
@@ -81,6 +80,12 @@ operations! {
 }
 
 impl Operation {
+    /// The operation of an IAM action, in any case.
+    pub(crate) fn of_action(action: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|operation| operation.action().eq_ignore_ascii_case(action))
+    }
+
     /// The operation as it is called: in texts, records and figures.
     pub(crate) const fn called(self) -> &'static str {
         if matches!(self, Self::ReEncryptFrom | Self::ReEncryptTo) {

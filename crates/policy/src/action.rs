@@ -6,6 +6,15 @@ pub trait Action: Send + Sync + 'static {
     const NAME: &'static str;
 }
 
+/// What can be done for any action, once it is known which: for who has it by name.
+pub trait ForAction {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn run<A: Action>(self) -> Self::Output;
+}
+
 /// An action on objects that has another name where the request names a version.
 pub trait ActionOnVersion: Action {
     /// The action on a named version, such as `s3:GetObjectVersion`.
@@ -20,16 +29,31 @@ pub mod actions {
     use super::{Action, ActionOnVersion};
 
     macro_rules! actions {
-        ($($type:ident = $name:literal;)*) => {$(
-            #[doc = concat!("`", $name, "`")]
-            #[derive(Debug)]
-            #[non_exhaustive]
-            pub struct $type;
+        ($($type:ident = $name:literal;)*) => {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                #[derive(Debug)]
+                #[non_exhaustive]
+                pub struct $type;
 
-            impl Action for $type {
-                const NAME: &'static str = $name;
+                impl Action for $type {
+                    const NAME: &'static str = $name;
+                }
+            )*
+
+            /// The names of all of them.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// Does `work` for the action of that name, in any case; `None` if there is none.
+            pub fn for_name<W: super::ForAction>(name: &str, work: W) -> Option<W::Output> {
+                $(
+                    if name.eq_ignore_ascii_case($name) {
+                        return Some(work.run::<$type>());
+                    }
+                )*
+                None
             }
-        )*};
+        };
     }
 
     macro_rules! on_version {

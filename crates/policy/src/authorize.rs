@@ -114,7 +114,7 @@ pub struct AccessRequest<'a> {
     /// Who asks, from where.
     pub context: &'a RequestContext,
     /// The IAM action, such as `kms:Decrypt`.
-    pub action: &'static str,
+    pub action: &'a str,
     /// What it is done to.
     pub resource: &'a Resource,
     /// The request's values of the service's own condition keys.

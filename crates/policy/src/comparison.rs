@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::document::{Condition, PolicyVersion};
-use crate::facts::{ConditionKey, Facts};
+use crate::explanation::SeenCondition;
+use crate::facts::{ConditionKey, Facts, Values};
 use crate::operator::{AddressRange, Comparison, SetOperator, parse_date_millis};
 use crate::pattern::{Arn, ArnPattern, Dialect, Pattern, Unresolved, folded};
 
@@ -15,6 +16,8 @@ pub(crate) struct CompiledCondition {
     if_exists: bool,
     negated: bool,
     test: Test,
+    /// As it was written, for explanations.
+    source: Box<Condition>,
 }
 
 /// What a value of the request is compared with.
@@ -64,6 +67,22 @@ impl CompiledCondition {
             if_exists: operator.if_exists,
             negated: operator.comparison.is_negated(),
             test: Test::compile(operator.comparison, &condition.values, version),
+            source: Box::new(condition.clone()),
+        }
+    }
+
+    /// The condition as it was written, and what it finds in the request.
+    pub(crate) fn seen(&self, facts: &Facts<'_>) -> SeenCondition {
+        SeenCondition {
+            operator: self.source.operator.to_string(),
+            key: self.source.key.clone(),
+            expected: self.source.values.clone(),
+            found: match facts.values(&self.key) {
+                Values::Absent => None,
+                Values::One(value) => Some(vec![value.into_owned()]),
+                Values::Many(values) => Some(values.to_vec()),
+            },
+            holds: self.holds(facts),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::comparison::CompiledCondition;
 use crate::document::{
     ActionElement, DocumentError, Effect, PolicyDocument, PolicyVersion, ResourceElement, Statement,
 };
+use crate::explanation::{Doubt, SeenCondition};
 use crate::facts::Facts;
 use crate::pattern::{Arn, ArnPattern, Dialect, Pattern};
 use crate::principals::CompiledPrincipal;
@@ -98,15 +99,15 @@ impl CompiledStatement {
         }
     }
 
-    /// Whether it speaks of the action (in lower case) on the resource under the circumstances;
-    /// whom it speaks of is asked apart.
-    pub(crate) fn applies(&self, action: &str, resource: &Arn<'_>, facts: &Facts<'_>) -> bool {
-        self.resource.is_some() && self.applies_to_its_own(action, resource, facts)
+    /// Whether it speaks of the action (in lower case) on the resource; whom it speaks of, and
+    /// under which circumstances, is asked apart.
+    pub(crate) fn covers(&self, action: &str, resource: &Arn<'_>, facts: &Facts<'_>) -> bool {
+        self.resource.is_some() && self.covers_its_own(action, resource, facts)
     }
 
-    /// As [`CompiledStatement::applies`]; without `Resource` it is about what it is attached to. So
+    /// As [`CompiledStatement::covers`]; without `Resource` it is about what it is attached to. So
     /// trust policies are written.
-    pub(crate) fn applies_to_its_own(
+    pub(crate) fn covers_its_own(
         &self,
         action: &str,
         resource: &Arn<'_>,
@@ -117,8 +118,43 @@ impl CompiledStatement {
             .as_ref()
             .is_some_and(|it| it.cover(action, facts))
             && self.resource.as_ref().is_none_or(covered)
-            && self.conditions.iter().all(|it| it.holds(facts))
     }
+
+    /// Whether the circumstances are those that it asks for.
+    pub(crate) fn conditions_hold(&self, facts: &Facts<'_>) -> bool {
+        self.conditions.iter().all(|it| it.holds(facts))
+    }
+
+    /// As [`CompiledStatement::conditions_hold`], where some circumstances are not known.
+    pub(crate) fn conditions_in_doubt(&self, facts: &Facts<'_>, doubt: &Doubt<'_>) -> Applies {
+        let is_unknown = |it: &&CompiledCondition| {
+            it.keys().any(|key| {
+                let name = key.name();
+                doubt.is_unknown(&name) && !facts.is_given(&name)
+            })
+        };
+        let (unknown, known): (Vec<_>, Vec<_>) = self.conditions.iter().partition(is_unknown);
+        if !known.iter().all(|it| it.holds(facts)) {
+            Applies::No
+        } else if unknown.is_empty() {
+            Applies::Yes
+        } else {
+            Applies::Perhaps(unknown.iter().map(|it| it.seen(facts)).collect())
+        }
+    }
+
+    /// Its conditions, with what the request has, and whether each holds.
+    pub(crate) fn conditions_seen(&self, facts: &Facts<'_>) -> Vec<SeenCondition> {
+        self.conditions.iter().map(|it| it.seen(facts)).collect()
+    }
+}
+
+/// Whether a statement applies, as far as that is known.
+pub(crate) enum Applies {
+    Yes,
+    No,
+    /// If these conditions hold.
+    Perhaps(Vec<SeenCondition>),
 }
 
 impl Actions {

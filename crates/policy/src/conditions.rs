@@ -116,6 +116,16 @@ impl Conditions {
         self
     }
 
+    /// With the values of `others`; where both have a key, with its own.
+    #[must_use]
+    pub fn and(mut self, others: &Self) -> Self {
+        for (key, values) in &others.values {
+            let own = self.values.entry(key.clone());
+            own.or_insert_with(|| values.clone());
+        }
+        self
+    }
+
     /// Adds the pairs of an encryption context: `kms:EncryptionContext:NAME`,
     /// `kms:EncryptionContextKeys`, and what the constraints of grants are compared with. Of names
     /// that differ only in case, the condition key has all values.

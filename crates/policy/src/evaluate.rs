@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use strongroom_types::{AccountId, Principal, RequestContext};
 
-use crate::compile::{CompiledStatement, Policy};
+use crate::compile::{Applies, CompiledStatement, Policy};
 use crate::decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 use crate::document::Effect;
+use crate::explanation::{Doubt, Doubtful};
 use crate::facts::Facts;
 use crate::grants;
 use crate::pattern::Arn;
@@ -75,31 +76,54 @@ enum Trace {
     Whole,
 }
 
+/// How a question is answered.
+#[derive(Clone, Copy, Debug)]
+struct Mode<'a> {
+    trace: Trace,
+    /// Which condition keys have values that nobody knows yet; for explanations only.
+    doubt: Option<&'a Doubt<'a>>,
+}
+
 /// Decides.
 pub fn evaluate(question: &Question<'_>) -> Decision {
-    decide(question, Trace::Needed)
+    let mode = Mode {
+        trace: Trace::Needed,
+        doubt: None,
+    };
+    decide(question, mode).0
 }
 
 /// Decides alike, and names every statement that applies.
 pub fn explain(question: &Question<'_>) -> Decision {
-    decide(question, Trace::Whole)
+    explain_in_doubt(question, None).0
 }
 
-fn decide(question: &Question<'_>, trace: Trace) -> Decision {
-    let unreadable = |layer| Decision {
-        outcome: Outcome::Unreadable(layer),
-        matched: Vec::new(),
+/// As [`explain()`], of a request that is not wholly known, with the statements that could apply to
+/// it.
+pub(crate) fn explain_in_doubt(
+    question: &Question<'_>,
+    doubt: Option<&Doubt<'_>>,
+) -> (Decision, Vec<Doubtful>) {
+    let mode = Mode {
+        trace: Trace::Whole,
+        doubt,
+    };
+    decide(question, mode)
+}
+
+fn decide(question: &Question<'_>, mode: Mode<'_>) -> (Decision, Vec<Doubtful>) {
+    let unreadable = |layer| {
+        let decision = Decision {
+            outcome: Outcome::Unreadable(layer),
+            matched: Vec::new(),
+        };
+        (decision, Vec::new())
     };
     let Ok(policies) = question.principal else {
         return unreadable(Layer::Identity);
     };
-    let resource_policy = if is_lockout_repair(question) {
-        None
-    } else {
-        match question.resource_policy {
-            Ok(policy) => policy,
-            Err(Unreadable) => return unreadable(Layer::Resource),
-        }
+    let Ok(resource_policy) = policy_that_counts(question) else {
+        return unreadable(Layer::Resource);
     };
     let facts = Facts::new(
         question.context,
@@ -113,8 +137,9 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
         resource: Arn::split(question.resource.arn),
         kind: question.resource.kind,
         facts: &facts,
-        trace,
+        mode,
         matched: Vec::new(),
+        doubtful: Vec::new(),
         denied: None,
     };
     let namings = resource_policy.map_or(Namings::NONE, |it| review.resource_policy(it));
@@ -122,10 +147,11 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
     let boundary = review.layer(Layer::Boundary, policies.boundary.as_slice());
     let session = review.layer(Layer::Session, &policies.session);
     if let Some(layer) = review.denied {
-        return Decision {
+        let decision = Decision {
             outcome: Outcome::ExplicitlyDenied(layer),
             matched: review.matched,
         };
+        return (decision, review.doubtful);
     }
     let principal = &question.context.principal;
     let caller = Caller::of(principal);
@@ -155,9 +181,21 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
             outcome = Outcome::Allowed(AllowedBy::Grant);
         }
     }
-    Decision {
+    let decision = Decision {
         outcome,
         matched: review.matched,
+    };
+    (decision, review.doubtful)
+}
+
+/// The resource's policy, where it has a part in the decision.
+pub(crate) fn policy_that_counts<'a>(
+    question: &Question<'a>,
+) -> Result<Option<&'a Policy>, Unreadable> {
+    if is_lockout_repair(question) {
+        Ok(None)
+    } else {
+        question.resource_policy
     }
 }
 
@@ -300,8 +338,10 @@ struct Review<'a> {
     resource: Arn<'a>,
     kind: ResourceKind,
     facts: &'a Facts<'a>,
-    trace: Trace,
+    mode: Mode<'a>,
     matched: Vec<MatchedStatement>,
+    /// Statements whose conditions ask for what is not known.
+    doubtful: Vec<Doubtful>,
     /// The layer of the first Deny that applies.
     denied: Option<Layer>,
 }
@@ -322,7 +362,7 @@ impl Review<'_> {
                 (Effect::Deny, Some(principal)) => (Namings::NONE, principal.denies(self.facts)),
             };
             let speaks_of_caller = denies || allows != Namings::NONE;
-            if speaks_of_caller && self.applies_to_its_own(statement) {
+            if speaks_of_caller && self.applies(Layer::Resource, None, index, statement) {
                 namings = namings.or(allows);
                 self.note(Layer::Resource, None, index, statement);
             }
@@ -340,7 +380,7 @@ impl Review<'_> {
                 }
                 // These policies have no principals. Should one slip in, it may only restrict.
                 let void = statement.effect == Effect::Allow && statement.principal.is_some();
-                if !void && self.applies(statement) {
+                if !void && self.applies(layer, Some(&named.name), index, statement) {
                     allowed |= statement.effect == Effect::Allow;
                     self.note(layer, Some(&named.name), index, statement);
                 }
@@ -351,19 +391,41 @@ impl Review<'_> {
 
     /// Whether the statement can make no difference any more.
     fn is_settled(&self, statement: &CompiledStatement, allowed: bool) -> bool {
-        self.trace == Trace::Needed
+        self.mode.trace == Trace::Needed
             && (self.denied.is_some() || (allowed && statement.effect == Effect::Allow))
     }
 
-    fn applies(&self, statement: &CompiledStatement) -> bool {
-        statement.applies(self.action, &self.resource, self.facts)
-    }
-
-    fn applies_to_its_own(&self, statement: &CompiledStatement) -> bool {
-        match self.kind {
-            ResourceKind::Ordinary | ResourceKind::Key => self.applies(statement),
-            ResourceKind::RoleTrust => {
-                statement.applies_to_its_own(self.action, &self.resource, self.facts)
+    fn applies(
+        &mut self,
+        layer: Layer,
+        policy: Option<&Arc<str>>,
+        index: usize,
+        statement: &CompiledStatement,
+    ) -> bool {
+        if !covers(
+            statement,
+            layer,
+            self.kind,
+            self.action,
+            &self.resource,
+            self.facts,
+        ) {
+            return false;
+        }
+        let Some(doubt) = self.mode.doubt else {
+            return statement.conditions_hold(self.facts);
+        };
+        match statement.conditions_in_doubt(self.facts, doubt) {
+            Applies::Yes => true,
+            Applies::No => false,
+            Applies::Perhaps(conditions) => {
+                let statement = matched(layer, policy, index, statement);
+                let counts = doubt.counts(statement.effect);
+                self.doubtful.push(Doubtful {
+                    statement,
+                    conditions,
+                });
+                counts
             }
         }
     }
@@ -378,12 +440,41 @@ impl Review<'_> {
         if statement.effect == Effect::Deny && self.denied.is_none() {
             self.denied = Some(layer);
         }
-        self.matched.push(MatchedStatement {
-            layer,
-            policy: policy.cloned().unwrap_or_default(),
-            index,
-            sid: statement.sid.clone(),
-            effect: statement.effect,
-        });
+        self.matched.push(matched(layer, policy, index, statement));
+    }
+}
+
+/// Whether the statement speaks of the action on the resource.
+pub(crate) fn covers(
+    statement: &CompiledStatement,
+    layer: Layer,
+    kind: ResourceKind,
+    action: &str,
+    resource: &Arn<'_>,
+    facts: &Facts<'_>,
+) -> bool {
+    match kind {
+        ResourceKind::RoleTrust if layer == Layer::Resource => {
+            statement.covers_its_own(action, resource, facts)
+        }
+        ResourceKind::Ordinary | ResourceKind::Key | ResourceKind::RoleTrust => {
+            statement.covers(action, resource, facts)
+        }
+    }
+}
+
+/// The statement, for a trace.
+pub(crate) fn matched(
+    layer: Layer,
+    policy: Option<&Arc<str>>,
+    index: usize,
+    statement: &CompiledStatement,
+) -> MatchedStatement {
+    MatchedStatement {
+        layer,
+        policy: policy.cloned().unwrap_or_default(),
+        index,
+        sid: statement.sid.clone(),
+        effect: statement.effect,
     }
 }

@@ -162,6 +162,12 @@ impl<'a> Facts<'a> {
         self.arn.get_or_init(|| self.context.principal.arn())
     }
 
+    /// Whether a value stands for that of the request. `key` is in lower case.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        let given = self.overrides.and_then(|given| given.get_lower(key));
+        given.is_some()
+    }
+
     pub(crate) fn values(&self, key: &ConditionKey) -> Values<'_> {
         if let Some(overrides) = self.overrides
             && let Some(values) = overrides.get_lower(&key.name())

@@ -29,6 +29,7 @@ mod decision;
 mod denials;
 mod document;
 mod evaluate;
+mod explanation;
 mod facts;
 mod grants;
 mod identity;
@@ -41,7 +42,7 @@ mod policy_authorizer;
 mod principals;
 mod public;
 
-pub use action::{Action, ActionOnVersion, actions};
+pub use action::{Action, ActionOnVersion, ForAction, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
@@ -55,6 +56,10 @@ pub use document::{
     VALUES_MAX,
 };
 pub use evaluate::{Question, QuestionedResource, ResourceKind, evaluate, explain};
+pub use explanation::{
+    Doubt, Doubtful, Explanation, Hope, LayerFinding, NearMiss, SeenCondition, Speaks, Spoken,
+    Witness, explain_wholly,
+};
 pub use identity::{
     IdentityPolicies, NamedPolicy, PrincipalAttributes, PrincipalPolicies, Unreadable,
 };

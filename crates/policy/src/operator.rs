@@ -1,5 +1,6 @@
 //! The operators of conditions (IAM User Guide, "IAM JSON policy elements: Condition operators").
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
@@ -105,6 +106,18 @@ impl ConditionOperator {
             comparison,
             if_exists,
         })
+    }
+}
+
+impl fmt::Display for ConditionOperator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = match self.set {
+            Some(SetOperator::ForAllValues) => "ForAllValues:",
+            Some(SetOperator::ForAnyValue) => "ForAnyValue:",
+            None => "",
+        };
+        let if_exists = if self.if_exists { "IfExists" } else { "" };
+        write!(f, "{set}{}{if_exists}", self.comparison.name())
     }
 }
 

@@ -44,7 +44,7 @@ impl PolicyAuthorizer {
         self.with_question(request, explain)
     }
 
-    fn with_question<T>(
+    pub(crate) fn with_question<T>(
         &self,
         request: &AccessRequest<'_>,
         answer: impl FnOnce(&Question<'_>) -> T,

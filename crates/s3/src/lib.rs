@@ -30,6 +30,7 @@ mod footers;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod input;
+mod inquiry;
 mod integrity;
 mod keys;
 mod kms_keys;
@@ -69,6 +70,7 @@ pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
 pub use error::{ReEncryptionRefusal, S3Error};
 pub use input::*;
+pub use inquiry::{KeptEncryption, KeptObject};
 pub use output::*;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
 pub use rewrap::{RewrapPage, RewrapTask, WrappedPlace};

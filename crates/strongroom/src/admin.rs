@@ -16,6 +16,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use strongroom_explain::{AssumersPage, Explained, ReadersPage};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
@@ -81,6 +82,37 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// Why a principal may or may not do something.
+    Explain {
+        /// The action.
+        action: String,
+        /// Who asks.
+        principal: String,
+        /// What it is done to.
+        resource: String,
+        /// Values of condition keys.
+        context: Vec<(String, String)>,
+        /// The service that asks for it.
+        via: Option<String>,
+    },
+    /// What the next principals can do to an object.
+    Readers {
+        /// The bucket.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// Its version.
+        version: Option<String>,
+        /// The `next` of the page before.
+        from: Option<String>,
+    },
+    /// Who of the next principals can assume a role.
+    Assumers {
+        /// The role's ARN.
+        role: String,
+        /// The `next` of the page before.
+        from: Option<String>,
+    },
     /// Make an account.
     CreateAccount {
         /// The operator's name for it.
@@ -116,6 +148,9 @@ impl Request {
             Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Explain { .. } => "explain",
+            Self::Readers { .. } => "readers",
+            Self::Assumers { .. } => "assumers",
             Self::CreateAccount { .. } => "create-account",
             Self::ListAccounts => "list-accounts",
             Self::DisableAccount { .. } => "disable-account",
@@ -140,7 +175,10 @@ impl Request {
             | Self::Rewrap
             | Self::RetireRootKey { .. }
             | Self::CountVersions { .. }
-            | Self::ReEncrypt { .. } => PAGE_MAX,
+            | Self::ReEncrypt { .. }
+            | Self::Explain { .. }
+            | Self::Readers { .. }
+            | Self::Assumers { .. } => PAGE_MAX,
         }
     }
 }
@@ -267,6 +305,15 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::Explain`].
+    Explained {
+        /// It has a member `answer` of its own.
+        explained: Box<Explained>,
+    },
+    /// To [`Request::Readers`].
+    Readers(Box<ReadersPage>),
+    /// To [`Request::Assumers`].
+    Assumers(Box<AssumersPage>),
     /// To [`Request::CreateAccount`].
     AccountCreated {
         account: AccountAnswer,
@@ -472,6 +519,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::Explained { .. }
+        | Answer::Readers(_)
+        | Answer::Assumers(_)
         | Answer::AccountCreated { .. }
         | Answer::Accounts { .. }
         | Answer::AccountRotated { .. }
@@ -566,12 +616,37 @@ mod tests {
                     access_key_id: "AKIA".to_owned(),
                 }),
                 Request::Seal { .. } => Err(Failure::new(Exit::Seal, "no seal", "")),
+                // Its report has a member that is called as the tag of answers.
+                Request::Explain {
+                    action,
+                    principal,
+                    resource,
+                    ..
+                } => Ok(Answer::Explained {
+                    explained: Box::new(Explained {
+                        answer: strongroom_explain::Answer::If,
+                        principal,
+                        action,
+                        resource,
+                        via: None,
+                        reason: String::new(),
+                        deciding: Vec::new(),
+                        layers: Vec::new(),
+                        near_misses: Vec::new(),
+                        depends_on: Vec::new(),
+                        to_allow: Vec::new(),
+                        assumed: Vec::new(),
+                        then: None,
+                    }),
+                }),
                 Request::Env
                 | Request::ReloadTls
                 | Request::RootKeyStatus
                 | Request::RotateRootKey
                 | Request::Rewrap
                 | Request::RetireRootKey { .. }
+                | Request::Readers { .. }
+                | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
                 | Request::CreateAccount { .. }
@@ -608,6 +683,23 @@ mod tests {
         let socket = AdminSocket::bind(&path).unwrap();
         socket.serve(Arc::new(Echo)).unwrap();
         (path, socket)
+    }
+
+    #[test]
+    fn an_explanation_arrives_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _socket) = socket(dir.path());
+        let request = Request::Explain {
+            action: "s3:GetObject".to_owned(),
+            principal: "anonymous".to_owned(),
+            resource: "*".to_owned(),
+            context: vec![("aws:SourceIp".to_owned(), "::1".to_owned())],
+            via: Some("s3".to_owned()),
+        };
+        let answer = ask(&path, &request).unwrap().unwrap();
+        assert!(matches!(answer, Answer::Explained { explained }
+            if explained.answer == strongroom_explain::Answer::If
+                && explained.action == "s3:GetObject"));
     }
 
     #[test]

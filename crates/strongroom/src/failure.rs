@@ -18,6 +18,10 @@ pub(crate) enum Exit {
     Store,
     /// The machine: permissions, disk space, ports, clock.
     Environment,
+    /// `explain` says no.
+    Denied,
+    /// `explain` says that it depends.
+    Depends,
 }
 
 impl Exit {
@@ -30,6 +34,8 @@ impl Exit {
             Self::Ring => 4,
             Self::Store => 5,
             Self::Environment => 6,
+            Self::Denied => 10,
+            Self::Depends => 11,
         }
     }
 }

@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod credentials;
 mod data_dir;
+mod explain;
 mod failure;
 mod files;
 mod findings;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     // Usage errors leave through clap, with its exit code 2.
     let cli = Cli::parse();
     match hardening::harden().and_then(|()| run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(failure) => {
             output::complain(&format!("strongroom: error: {failure}"));
             failure.exit.into()
@@ -62,9 +63,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     let settings = |layer| Settings::decide(layer, &environment);
-    match command {
+    let done = match command {
         Command::Serve(layer) => serve::run(&settings(*layer)?, &environment),
         Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
         Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
@@ -116,8 +117,15 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
+        Command::Explain(args) => {
+            return explain::explain(&settings(args.report.layer())?, &args);
+        }
+        Command::WhoCanDecrypt(args) => {
+            explain::who_can_decrypt(&settings(args.report.layer())?, &args)
+        }
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn environment(name: &str) -> Option<String> {

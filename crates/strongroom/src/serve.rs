@@ -4,6 +4,7 @@ mod background;
 mod collector;
 mod due_work;
 mod edge;
+mod explaining;
 mod first_start;
 mod house;
 mod key_uses;
@@ -61,6 +62,7 @@ struct Parts {
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
@@ -214,7 +216,7 @@ fn assemble(
         blobs,
         custody,
         keys: kms.clone(),
-        authorizer,
+        authorizer: authorizer.clone(),
         principals: identities,
         audit,
         clock: clock.clone(),
@@ -245,6 +247,7 @@ fn assemble(
         s3,
         kms,
         iam,
+        authorizer,
         accounts,
         account,
         credentials,

@@ -144,7 +144,10 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::RetireRootKey { .. }
         | Request::ReloadTls
         | Request::CountVersions { .. }
-        | Request::ReEncrypt { .. } => return Err(unexpected()),
+        | Request::ReEncrypt { .. }
+        | Request::Explain { .. }
+        | Request::Readers { .. }
+        | Request::Assumers { .. } => return Err(unexpected()),
     };
     answered.map_err(|error| refused(&error))
 }

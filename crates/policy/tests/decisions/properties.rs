@@ -3,7 +3,7 @@
 use crate::cases::Case;
 use crate::random::Random;
 use proptest::prelude::*;
-use strongroom_policy::Outcome;
+use strongroom_policy::{Doubt, Hope, Outcome, Speaks, explain_wholly};
 
 const ALLOW_ALL: &str = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
 const DENY_ALL: &str = r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#;
@@ -132,6 +132,49 @@ proptest! {
             _ => case.resource_policy = Some(broken),
         }
         prop_assert!(matches!(case.decide().outcome, Outcome::Unreadable(_)));
+    }
+
+    #[test]
+    fn what_is_allowed_at_worst_is_allowed_always_and_what_is_denied_at_best_is_denied_always(
+        seed: u64,
+        address in prop::sample::select(vec!["203.0.113.7", "10.0.0.1", "198.51.100.9", "::1"]),
+    ) {
+        let (mut case, _) = case_of(seed);
+        address.clone_into(&mut case.source_ip);
+        let mut unknown: Vec<String> = case.conditions.iter().map(|(key, _)| key.to_ascii_lowercase()).collect();
+        unknown.push("aws:sourceip".to_owned());
+        unknown.push("aws:multifactor*".to_owned());
+        let allowed = |hope| case.ask(|question| {
+            let doubt = Doubt { unknown: &unknown, hope };
+            explain_wholly(question, Some(&doubt)).decision.is_allowed()
+        });
+        let (best, worst, neither) = (allowed(Hope::Best), allowed(Hope::Worst), allowed(Hope::Neither));
+        let really = case.is_allowed();
+        prop_assert!(!worst || really, "{case:#?}");
+        prop_assert!(best || !really, "{case:#?}");
+        prop_assert!((!worst || neither) && (best || !neither));
+    }
+
+    #[test]
+    fn an_explanation_says_what_was_decided(seed: u64) {
+        let (case, _) = case_of(seed);
+        let explanation = case.ask(|question| explain_wholly(question, None));
+        prop_assert_eq!(&explanation.decision, &case.decide());
+        let denies = explanation.layers.iter().any(|it| it.speaks == Speaks::Denies);
+        let outcome = explanation.decision.outcome;
+        prop_assert!(denies == matches!(outcome, Outcome::ExplicitlyDenied(_)) || matches!(outcome, Outcome::Unreadable(_)));
+        match outcome {
+            Outcome::ImplicitlyDenied(layer) => prop_assert_eq!(explanation.missing.first(), Some(&layer)),
+            _ => prop_assert!(explanation.missing.is_empty()),
+        }
+        for miss in &explanation.near_misses {
+            prop_assert!(miss.is_for_others || !miss.failed.is_empty());
+            prop_assert!(!explanation.decision.matched.contains(&miss.statement));
+        }
+        if matches!(outcome, Outcome::Allowed(_) | Outcome::ExplicitlyDenied(_)) {
+            let root = matches!(outcome, Outcome::Allowed(strongroom_policy::AllowedBy::Root));
+            prop_assert!(root || explanation.deciding().is_some(), "{explanation:#?}");
+        }
     }
 
     #[test]

@@ -17,10 +17,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use strongroom_api::Gate;
 use strongroom_api::server::TlsReloader;
+use strongroom_explain::{Explainer, ExplainerPorts};
 use strongroom_ports::{Clock, Entropy, SealError, SealKind};
 use tokio::runtime::Handle;
 
 use super::background::{Background, Stuck};
+use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::{
@@ -178,6 +180,15 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            explaining: Explaining(Explainer::new(ExplainerPorts {
+                identities: parts.iam.identities().clone(),
+                authorizer: parts.authorizer.clone(),
+                s3: parts.s3.clone(),
+                kms: parts.kms.clone(),
+                clock: parts.clock.clone(),
+                entropy: parts.entropy.clone(),
+                region: parts.account.region.clone(),
+            })),
             http,
             https,
             tls: tls.clone(),

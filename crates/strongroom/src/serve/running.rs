@@ -6,6 +6,7 @@ use std::sync::Arc;
 use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
 
+use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
@@ -25,6 +26,7 @@ pub(super) struct Running {
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
+    pub(super) explaining: Explaining,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -67,6 +69,24 @@ impl AdminActions for Running {
             } => self
                 .reencryption
                 .page(&bucket, prefix, &key, bucket_key, limit),
+            Request::Explain {
+                action,
+                principal,
+                resource,
+                context,
+                via,
+            } => self
+                .explaining
+                .explain(action, (&principal, &resource), context, via),
+            Request::Readers {
+                bucket,
+                key,
+                version,
+                from,
+            } => self
+                .explaining
+                .readers((&bucket, &key, version.as_deref()), from.as_deref()),
+            Request::Assumers { role, from } => self.explaining.assumers(&role, from.as_deref()),
         }
     }
 }
