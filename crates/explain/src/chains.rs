@@ -241,9 +241,12 @@ mod tests {
         let report = who_can_decrypt(object(), findings, false, |role| {
             *asked.entry(role.to_owned()).or_insert(0) += 1;
             let of_role = edges.iter().filter(|(_, to, _)| *to == role);
-            let kind = |name: &str| match name.starts_with("role") {
-                true => Kind::Role,
-                false => Kind::User,
+            let kind = |name: &str| {
+                if name.starts_with("role") {
+                    Kind::Role
+                } else {
+                    Kind::User
+                }
             };
             Ok::<_, Infallible>(
                 of_role

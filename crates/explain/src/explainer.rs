@@ -804,7 +804,7 @@ fn explained<E: std::fmt::Display>(
         near_misses: explanation.map_or_else(Vec::new, |it| words.near_misses(it)),
         depends_on: outcome.depends_on(words),
         to_allow: match (outcome.answer, explanation) {
-            (Answer::No, Some(explanation)) => words.to_allow(explanation),
+            (Answer::No, Some(explanation)) => words.remedies(explanation),
             (Answer::No | Answer::If | Answer::Yes, _) => Vec::new(),
         },
         assumed: Vec::new(),

@@ -40,22 +40,20 @@ pub(crate) fn run<E>(
     }
     let (outcome, seen) = witness.watch(Some(Hope::Best), &work);
     let explanation = last(seen);
-    match outcome {
-        Err(error) => Run {
+    if let Err(error) = outcome {
+        return Run {
             answer: Answer::No,
             explanation,
             error: Some(error),
             only_denials: false,
-        },
-        Ok(()) => {
-            let (outcome, _) = witness.watch(Some(Hope::Neither), &work);
-            Run {
-                answer: Answer::If,
-                explanation,
-                error: None,
-                only_denials: outcome.is_ok(),
-            }
-        }
+        };
+    }
+    let (outcome, _) = witness.watch(Some(Hope::Neither), &work);
+    Run {
+        answer: Answer::If,
+        explanation,
+        error: None,
+        only_denials: outcome.is_ok(),
     }
 }
 

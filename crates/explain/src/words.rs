@@ -132,11 +132,14 @@ impl Words<'_> {
             .iter()
             .flat_map(|layer| &layer.statements)
             .find(|spoken| spoken.statement == *statement);
-        let doubtful = explanation.doubtful.iter();
-        let doubtful = doubtful
+        let mut doubtful = explanation
+            .doubtful
+            .iter()
             .filter(|it| it.statement == *statement)
             .map(|it| &it.conditions);
-        let conditions = found.map(|spoken| &spoken.conditions).or(doubtful.last());
+        let conditions = found
+            .map(|spoken| &spoken.conditions)
+            .or(doubtful.next_back());
         self.statement(
             explanation,
             statement,
@@ -289,7 +292,7 @@ impl Words<'_> {
     }
 
     /// What would have to change.
-    pub(crate) fn to_allow(&self, explanation: &Explanation) -> Vec<String> {
+    pub(crate) fn remedies(&self, explanation: &Explanation) -> Vec<String> {
         let Explanation {
             principal,
             action,

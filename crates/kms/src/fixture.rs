@@ -223,7 +223,7 @@ pub(crate) fn caller(account: &str) -> RequestContext {
     }
 }
 
-pub(crate) type Decisions = Arc<Mutex<Option<Vec<(&'static str, Vec<&'static str>)>>>>;
+pub(crate) type Decisions = Arc<Mutex<Option<Vec<(String, Vec<&'static str>)>>>>;
 
 /// Decides, and notes what was decided about.
 struct Watched {
@@ -237,7 +237,7 @@ impl Authorizer for Watched {
             // Who looks for a key's aliases is asked again with them: the last counts.
             let has = |key: &&&str| request.conditions.get(key).is_some();
             let keys = CONDITION_KEYS.iter().filter(has).copied().collect();
-            seen.push((request.action, keys));
+            seen.push((request.action.to_owned(), keys));
         }
         self.decides.decide(request)
     }

@@ -55,8 +55,8 @@ impl S3 {
         keys: Arc<dyn KeyAuthority>,
     ) -> Self {
         let ports = S3Ports {
-            authorizer,
             keys,
+            authorizer,
             ..self.ports.clone()
         };
         Self::new(ports, self.options.clone())

@@ -61,7 +61,7 @@ impl Table {
     fn of<T>(
         &self,
         attempt: impl FnOnce(&KeyService) -> Result<T, KmsError>,
-    ) -> BTreeMap<&'static str, Vec<&'static str>> {
+    ) -> BTreeMap<String, Vec<&'static str>> {
         *self.world.decisions.lock() = Some(Vec::new());
         let _ = attempt(&self.service);
         let seen = self.world.decisions.lock().take().unwrap();
