@@ -140,6 +140,7 @@ impl KeyService {
             conditions: &conditions,
             resource_policy: Some(&key.policy),
             grants: Some(&grants),
+            acls: None,
         });
         match decision {
             Ok(()) => Ok(opened),
@@ -270,6 +271,7 @@ impl KeyService {
             conditions: &conditions,
             resource_policy: None,
             grants: None,
+            acls: None,
         })?;
         Ok(())
     }

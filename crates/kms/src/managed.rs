@@ -222,6 +222,7 @@ impl KeyService {
             conditions: &conditions,
             resource_policy: Some(&key.policy),
             grants: None,
+            acls: None,
         })?;
         Ok(())
     }

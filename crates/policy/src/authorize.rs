@@ -7,7 +7,7 @@ use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn,
 use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
 
 use crate::evaluate::ResourceKind;
-use crate::{Action, Conditions};
+use crate::{Acls, Action, Conditions};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +124,8 @@ pub struct AccessRequest<'a> {
     pub resource_policy: Option<&'a str>,
     /// The resource's grants, if its kind has them.
     pub grants: Option<&'a dyn GrantSource>,
+    /// The access control lists of the bucket and the object, where they count.
+    pub acls: Option<Acls<'a>>,
 }
 
 /// The grants of one key, read only if the decision needs them.
@@ -218,6 +220,7 @@ impl<A: Action> Authorized<A> {
             conditions,
             resource_policy,
             grants: None,
+            acls: None,
         })?;
         Ok(Self {
             resource,
@@ -409,6 +412,7 @@ mod tests {
                     conditions: &Conditions::default(),
                     resource_policy: None,
                     grants: None,
+                    acls: None,
                 })
                 .is_ok()
         };
