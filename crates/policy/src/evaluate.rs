@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{AccountId, Principal, RequestContext};
+use strongroom_types::{AccountId, CanonicalId, Principal, RequestContext};
 
 use crate::acl::{self, Acls, Speaking};
 use crate::compile::{CompiledStatement, Policy};
@@ -140,25 +140,19 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
     let principal = &question.context.principal;
     let caller = Caller::of(principal);
     let needs_session_policy = matches!(principal, Principal::Federated { .. });
-    let account = principal.account();
     let consent = Consent {
         caller,
-        is_own: match foreign_owner {
-            None => account == Some(question.resource.owner),
-            Some(owner) => {
-                account.is_some() && question.context.canonical_id.as_ref() == Some(owner)
-            }
-        },
+        account: CallersAccount::of(question, foreign_owner),
         identity: caller == Caller::Root || identity,
         boundary: policies.boundary.is_none() || boundary,
         session: session || (policies.session.is_empty() && !needs_session_policy),
     };
     let mut outcome = consent.decide(question, namings);
     if !matches!(outcome, Outcome::Allowed(_)) && acl_namings != Namings::NONE {
-        outcome = match consent.decide(question, namings.or(acl_namings)) {
-            Outcome::Allowed(_) => Outcome::Allowed(AllowedBy::Acl),
-            denied => denied,
-        };
+        outcome = consent.decide(question, namings.or(acl_namings));
+        if matches!(outcome, Outcome::Allowed(_)) {
+            outcome = Outcome::Allowed(AllowedBy::Acl);
+        }
     }
     if !matches!(outcome, Outcome::Allowed(_))
         && let Some(source) = question.grants
@@ -224,12 +218,33 @@ impl Caller {
     }
 }
 
+/// Whose the resource is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum CallersAccount {
+    /// The caller's account has it.
+    Owner,
+    /// Another one has it.
+    Another,
+}
+
+impl CallersAccount {
+    /// `foreign_owner` has the object, if that is not the bucket's owner.
+    fn of(question: &Question<'_>, foreign_owner: Option<&CanonicalId>) -> Self {
+        let context = question.context;
+        let account = context.principal.account();
+        let is_owner = match foreign_owner {
+            None => account == Some(question.resource.owner),
+            Some(owner) => account.is_some() && context.canonical_id.as_ref() == Some(owner),
+        };
+        if is_owner { Self::Owner } else { Self::Another }
+    }
+}
+
 /// What the principal's own side says.
 #[derive(Clone, Copy, Debug)]
 struct Consent {
     caller: Caller,
-    /// The resource is its account's.
-    is_own: bool,
+    account: CallersAccount,
     identity: bool,
     boundary: bool,
     session: bool,
@@ -259,10 +274,10 @@ impl Consent {
                 Outcome::ImplicitlyDenied(Layer::Resource)
             };
         }
-        if namings == N::NONE && (explicit || !self.is_own) {
+        if namings == N::NONE && (explicit || self.account == CallersAccount::Another) {
             return Outcome::ImplicitlyDenied(Layer::Resource);
         }
-        if !self.is_own {
+        if self.account == CallersAccount::Another {
             return self.own_side(AllowedBy::IdentityAndResource);
         }
         if self.resource_suffices(namings) {
