@@ -40,12 +40,12 @@ mod policy_authorizer;
 mod principals;
 
 pub use acl::Acls;
-pub use action::{Action, actions};
+pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
 pub use compile::Policy;
-pub use conditions::Conditions;
+pub use conditions::{ConditionSource, Conditions};
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 pub use document::{
     ActionElement, Condition, DOCUMENT_MAX_BYTES, DocumentError, Effect, PolicyDocument,

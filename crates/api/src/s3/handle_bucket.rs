@@ -17,10 +17,10 @@ use crate::xml::{S3_NAMESPACE, XmlWriter};
 /// ListBuckets.
 pub(crate) async fn list_buckets(call: Call) -> Reply {
     let input = list_buckets_input(&call);
-    let (s3, context) = (call.s3.clone(), call.context.clone());
+    let (s3, arrival) = (call.s3.clone(), call.arrival());
     let owner = call.context.canonical_id.clone();
     let (prefix, output) = blocking(move || {
-        let entry = s3.enter_account::<ListAllMyBuckets>(context)?;
+        let entry = s3.enter_account::<ListAllMyBuckets>(arrival)?;
         let input = input?;
         let prefix = input.prefix.clone();
         Ok((prefix, s3.list_buckets(entry, input)?))
@@ -78,14 +78,10 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let name = call.bucket()?;
     let document = call.read_document(DigestRule::Optional).await;
     let headers = check_create_headers(&call);
-    let (s3, context, region) = (
-        call.s3.clone(),
-        call.context.clone(),
-        call.context.region.clone(),
-    );
+    let (s3, arrival, region) = (call.s3.clone(), call.arrival(), call.context.region.clone());
     let location = format!("/{name}");
     blocking(move || {
-        let entry = s3.enter_account::<CreateBucket>(context)?;
+        let entry = s3.enter_new_bucket::<CreateBucket>(arrival, &name)?;
         headers?;
         let tags = parse_xml::create_bucket(&document.bytes()?, &region)?;
         match s3.create_bucket(entry, CreateBucketInput { name, tags }) {

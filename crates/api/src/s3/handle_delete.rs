@@ -17,9 +17,10 @@ use crate::xml::{S3_NAMESPACE, XmlWriter};
 /// DeleteObject.
 pub(crate) async fn delete_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
     let input = delete_object_input(&call);
     let output = blocking(move || {
-        let entry = door.enter_object::<DeleteObject>(&key)?;
+        let entry = door.enter_version::<DeleteObject>(&key, &version)?;
         Ok(door.s3.delete_object(entry, input?)?)
     })
     .await?;
@@ -66,7 +67,9 @@ pub(crate) async fn delete_objects(mut call: Call) -> Reply {
 /// whether a known caller may delete is decided and told key by key.
 fn enter_bucket(door: &Door) -> Result<(), Failure> {
     match door.enter_bucket::<DeleteObject>() {
-        Err(S3Error::AccessDenied(_)) if door.context.principal != Principal::Anonymous => Ok(()),
+        Err(S3Error::AccessDenied(_)) if door.arrival.context.principal != Principal::Anonymous => {
+            Ok(())
+        }
         outcome => Ok(outcome.map(|_| ())?),
     }
 }
@@ -85,7 +88,8 @@ fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes:
             .and_then(|key| Ok((key, input?)));
         let outcome = match parsed {
             Ok((key, input)) => {
-                asked.push((door.enter_object::<DeleteObject>(&key), input));
+                let version = Ok(input.version);
+                asked.push((door.enter_version::<DeleteObject>(&key, &version), input));
                 None
             }
             Err(failure) => Some(failure),
