@@ -24,6 +24,8 @@ mod hardening;
 mod key_file;
 mod logging;
 mod output;
+mod progress;
+mod recover;
 mod reencrypt;
 mod ring_files;
 mod serve;
@@ -74,6 +76,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 commands::test_seals(&settings(store.layer())?, &environment)
             }
         },
+        Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
