@@ -198,10 +198,11 @@ impl<A: Action> Authorized<A> {
         context: &RequestContext,
         resource: Resource,
     ) -> Result<Self, Denied> {
-        Self::check_with(by, context, resource, &Conditions::default(), None)
+        Self::check_with(by, context, resource, &Conditions::default(), None, None)
     }
 
-    /// As [`Authorized::check`], with the request's own condition keys and the resource's policy.
+    /// As [`Authorized::check`], with the request's own condition keys, the resource's policy and
+    /// the access control lists.
     ///
     /// # Errors
     ///
@@ -212,6 +213,7 @@ impl<A: Action> Authorized<A> {
         resource: Resource,
         conditions: &Conditions,
         resource_policy: Option<&str>,
+        acls: Option<Acls<'_>>,
     ) -> Result<Self, Denied> {
         by.decide(&AccessRequest {
             context,
@@ -220,7 +222,7 @@ impl<A: Action> Authorized<A> {
             conditions,
             resource_policy,
             grants: None,
-            acls: None,
+            acls,
         })?;
         Ok(Self {
             resource,
@@ -247,6 +249,7 @@ impl<A: ActionOnVersion> Authorized<A> {
         resource: Resource,
         conditions: &Conditions,
         resource_policy: Option<&str>,
+        acls: Option<Acls<'_>>,
     ) -> Result<Self, Denied> {
         let Authorized { resource, .. } = Authorized::<A::OnVersion>::check_with(
             by,
@@ -254,6 +257,7 @@ impl<A: ActionOnVersion> Authorized<A> {
             resource,
             conditions,
             resource_policy,
+            acls,
         )?;
         Ok(Self {
             resource,

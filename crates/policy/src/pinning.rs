@@ -36,6 +36,25 @@ pub trait PrincipalDirectory: Send + Sync {
     fn canonical_id_of(&self, account: AccountId) -> Result<Option<CanonicalId>, Unreadable>;
 }
 
+/// The directory of a server without identities: there is nobody but accounts' root users.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct NoPrincipals;
+
+impl PrincipalDirectory for NoPrincipals {
+    fn pin(&self, _: &str) -> Result<Option<String>, Unreadable> {
+        Ok(None)
+    }
+
+    fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+        Ok(None)
+    }
+
+    fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+        Ok(None)
+    }
+}
+
 /// Why a policy cannot be pinned.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PinError {

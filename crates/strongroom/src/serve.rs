@@ -187,7 +187,7 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let iam = Arc::new(IamService::new(iam_ports, identities));
+    let iam = Arc::new(IamService::new(iam_ports, identities.clone()));
     let key_ports = KeyServicePorts {
         rows,
         shreds: Arc::new(store::open_shreds(settings)?),
@@ -207,6 +207,7 @@ fn assemble(
         custody,
         keys: kms.clone(),
         authorizer,
+        principals: identities.clone(),
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),

@@ -18,7 +18,7 @@ use super::call::{Call, blocking};
 use super::handle_multipart::location;
 use super::handle_object::set_put_headers;
 use super::route::Reply;
-use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply};
+use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_xml, reply};
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
 use crate::intake;
@@ -227,7 +227,8 @@ fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
         headers.append(name, value);
     }
     if let Some(acl) = form.fields.get("acl") {
-        let value = HeaderValue::try_from(acl).map_err(|_| RequestError::AclNotSupported)?;
+        let value = HeaderValue::try_from(acl)
+            .map_err(|_| parse_headers::argument("Invalid Argument", "acl", Some(acl)))?;
         headers.insert(HeaderName::from_static("x-amz-acl"), value);
     }
     if !headers.contains_key(CONTENT_TYPE)
@@ -240,6 +241,7 @@ fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
     Ok(PutObjectInput {
         content_length: 0,
         metadata: parse_headers::metadata(&headers)?,
+        acl: parse_acl::headers(&headers)?,
         tags: match form.fields.get("tagging") {
             Some(document) => parse_xml::tagging(document.as_bytes(), OBJECT_TAGS_MAX)?,
             None => TagSet::default(),
