@@ -160,7 +160,7 @@ impl Conditions {
     }
 
     /// All of them; of a key that is there twice, the one that counts.
-    fn all(&self) -> BTreeMap<&str, &[String]> {
+    pub(crate) fn all(&self) -> BTreeMap<&str, &[String]> {
         let sourced = self.sourced().into_iter().flatten();
         let pairs = sourced.chain(&self.values);
         pairs

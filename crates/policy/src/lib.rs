@@ -22,10 +22,12 @@
 mod acl;
 mod action;
 mod authorize;
+pub mod bucket_policy;
 mod comparison;
 mod compile;
 mod conditions;
 mod decision;
+mod denials;
 mod document;
 mod evaluate;
 mod facts;
@@ -38,6 +40,7 @@ mod pattern;
 pub mod pinning;
 mod policy_authorizer;
 mod principals;
+mod public;
 
 pub use acl::Acls;
 pub use action::{Action, ActionOnVersion, actions};
@@ -47,6 +50,7 @@ pub use authorize::{
 pub use compile::Policy;
 pub use conditions::{ConditionSource, Conditions};
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
+pub use denials::{Denial, Denials};
 pub use document::{
     ActionElement, Condition, DOCUMENT_MAX_BYTES, DocumentError, Effect, PolicyDocument,
     PolicyVersion, PrincipalElement, PrincipalName, ResourceElement, STATEMENTS_MAX, Statement,
@@ -60,3 +64,4 @@ pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
 pub use pinning::{NoPrincipals, PinError, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
+pub use public::is_public;

@@ -36,7 +36,7 @@ pub trait PrincipalDirectory: Send + Sync {
     fn canonical_id_of(&self, account: AccountId) -> Result<Option<CanonicalId>, Unreadable>;
 }
 
-/// The directory of a server without identities: there is nobody but accounts' root users.
+/// The directory of a server without identities: it has no principals.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct NoPrincipals;

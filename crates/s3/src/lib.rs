@@ -64,9 +64,9 @@ mod windows;
 mod worker;
 
 pub use acls::{GranteePlace, WantedAcl};
-pub use arrival::Arrival;
+pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
-pub use bucket_policy::{BUCKET_POLICY_MAX_BYTES, BucketPolicy, PolicyUid, PublicAccessBlock};
+pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
 pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};

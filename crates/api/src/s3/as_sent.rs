@@ -11,7 +11,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 use strongroom_policy::{ConditionSource, Conditions};
-use strongroom_types::kms::{KeyArn, KeyId};
+use strongroom_s3::{NAMED_KMS_KEY, TaggingDirective};
+use strongroom_types::kms::{KeyArn, KeyIdentifier};
 use strongroom_types::{AccountId, Region, TagSet, Timestamp};
 
 use super::parse_headers;
@@ -53,34 +54,72 @@ pub(crate) struct AsSent {
     pub(crate) account: Option<AccountId>,
 }
 
+/// Which operations a header means something to. To others it says nothing, or it would be a way to
+/// claim what is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Means {
+    /// To all.
+    Always,
+    /// To those that say how an object is to be. The parts of a multipart upload go by what was said
+    /// when it was created.
+    Object,
+    /// To those that copy.
+    Copy,
+    /// To those that copy a whole object.
+    WholeCopy,
+    /// To those that set an ACL.
+    Acl,
+    /// To CreateBucket.
+    Bucket,
+}
+
+impl Means {
+    fn to(self, operation: &str) -> bool {
+        let makes_object = matches!(
+            operation,
+            "PutObject" | "PostObject" | "CopyObject" | "CreateMultipartUpload"
+        );
+        match self {
+            Self::Always => true,
+            Self::Object => makes_object,
+            Self::Copy => matches!(operation, "CopyObject" | "UploadPartCopy"),
+            Self::WholeCopy => operation == "CopyObject",
+            Self::Acl => {
+                makes_object
+                    || matches!(operation, "CreateBucket" | "PutBucketAcl" | "PutObjectAcl")
+            }
+            Self::Bucket => operation == "CreateBucket",
+        }
+    }
+}
+
 /// Headers that are keys by their own names: `s3:NAME`.
-const HEADERS: [&str; 19] = [
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-    "x-amz-server-side-encryption-customer-algorithm",
-    "x-amz-acl",
-    "x-amz-grant-full-control",
-    "x-amz-grant-read",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write",
-    "x-amz-grant-write-acp",
-    "x-amz-copy-source",
-    "x-amz-metadata-directive",
-    "x-amz-storage-class",
-    "x-amz-content-sha256",
-    "x-amz-website-redirect-location",
-    "x-amz-object-ownership",
-    "x-amz-request-payer",
-    "if-match",
-    "if-none-match",
-    "x-amz-bypass-governance-retention",
+const HEADERS: [(&str, Means); 18] = [
+    ("x-amz-server-side-encryption", Means::Object),
+    (KMS_KEY, Means::Object),
+    (
+        "x-amz-server-side-encryption-customer-algorithm",
+        Means::Always,
+    ),
+    ("x-amz-acl", Means::Acl),
+    ("x-amz-grant-full-control", Means::Acl),
+    ("x-amz-grant-read", Means::Acl),
+    ("x-amz-grant-read-acp", Means::Acl),
+    ("x-amz-grant-write", Means::Acl),
+    ("x-amz-grant-write-acp", Means::Acl),
+    (COPY_SOURCE, Means::Copy),
+    ("x-amz-metadata-directive", Means::WholeCopy),
+    ("x-amz-storage-class", Means::Object),
+    ("x-amz-website-redirect-location", Means::Object),
+    ("x-amz-object-ownership", Means::Bucket),
+    ("x-amz-content-sha256", Means::Always),
+    ("x-amz-request-payer", Means::Always),
+    ("if-match", Means::Always),
+    ("if-none-match", Means::Always),
 ];
 
-/// Of multipart uploads these were said when the upload was created, and count as said then.
-const OF_UPLOAD: [&str; 2] = [
-    "x-amz-server-side-encryption",
-    "x-amz-server-side-encryption-aws-kms-key-id",
-];
+const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// Parameters of listings that are keys by their own names.
 const LISTING: [&str; 3] = ["prefix", "delimiter", "max-keys"];
@@ -89,22 +128,18 @@ impl ConditionSource for AsSent {
     fn conditions(&self) -> Conditions {
         let headers = &self.parts.headers;
         let mut conditions = Conditions::default();
-        let is_of_upload = matches!(
-            self.operation,
-            "UploadPart" | "UploadPartCopy" | "CompleteMultipartUpload"
-        );
-        for name in HEADERS {
-            if is_of_upload && OF_UPLOAD.contains(&name) {
+        for (name, means) in HEADERS {
+            let Some(value) = joined(headers, name).filter(|_| means.to(self.operation)) else {
                 continue;
-            }
-            if let Some(value) = joined(headers, name) {
-                let value = match name {
-                    "x-amz-copy-source" => copy_source(headers).unwrap_or(value),
-                    "x-amz-server-side-encryption-aws-kms-key-id" => self.key_arn(value),
-                    _ => value,
-                };
-                conditions = conditions.with(&format!("s3:{name}"), value);
-            }
+            };
+            conditions = match name {
+                KMS_KEY => self.with_kms_key(conditions, value),
+                COPY_SOURCE => {
+                    let source = copy_source(headers).unwrap_or(value);
+                    conditions.with("s3:x-amz-copy-source", source)
+                }
+                _ => conditions.with(&format!("s3:{name}"), value),
+            };
         }
         if let Some(referer) = joined(headers, "referer") {
             conditions = conditions.with("aws:Referer", referer);
@@ -116,12 +151,16 @@ impl ConditionSource for AsSent {
                 }
             }
         }
-        if let Some(version) = self.query.get("versionId") {
-            conditions = conditions.with("s3:VersionId", text(version));
-        }
-        if let Ok(tags) = parse_headers::tagging(headers)
-            && !tags.is_empty()
-        {
+        // What is not sent in this header is the handlers' to add.
+        let tags = match self.operation {
+            "PutObject" | "CreateMultipartUpload" => parse_headers::tagging(headers).ok(),
+            "CopyObject" => match parse_headers::tagging_directive(headers) {
+                Ok(TaggingDirective::Replace(tags)) => Some(tags),
+                Ok(TaggingDirective::Copy) | Err(_) => None,
+            },
+            _ => None,
+        };
+        if let Some(tags) = tags.filter(|tags| !tags.is_empty()) {
             conditions = with_object_tags(conditions, &tags);
         }
         let creates = match self.operation {
@@ -129,8 +168,15 @@ impl ConditionSource for AsSent {
             "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" => Some("false"),
             _ => None,
         };
-        if let Some(creates) = creates {
-            conditions = conditions.with("s3:ObjectCreationOperation", creates);
+        match creates {
+            Some(creates) => conditions = conditions.with("s3:ObjectCreationOperation", creates),
+            // What creates a version does not name one.
+            None if self.level == Level::Object => {
+                if let Some(version) = self.query.get("versionId") {
+                    conditions = conditions.with("s3:VersionId", text(version));
+                }
+            }
+            None => {}
         }
         self.with_signature(conditions)
     }
@@ -154,17 +200,21 @@ impl AsSent {
         conditions
     }
 
-    /// A key that is named by its id is meant in the caller's account. Policies name keys by their
-    /// ARNs; what else a key is named by is resolved where keys are known.
-    fn key_arn(&self, named: String) -> String {
-        match (KeyId::parse(&named), self.account) {
-            (Some(id), Some(account)) => KeyArn {
+    /// Policies name keys by their ARNs. A key that is named by its id is meant in the caller's
+    /// account; what an alias stands for is found where keys are known.
+    fn with_kms_key(&self, conditions: Conditions, named: String) -> Conditions {
+        let arn = match KeyIdentifier::parse(&named) {
+            Ok(KeyIdentifier::Arn(arn)) => Some(arn),
+            Ok(KeyIdentifier::Id(id)) => self.account.map(|account| KeyArn {
                 region: self.region.clone(),
                 account,
                 id,
-            }
-            .to_string(),
-            _ => named,
+            }),
+            Ok(KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_)) | Err(_) => None,
+        };
+        match arn {
+            Some(arn) => conditions.with(&format!("s3:{KMS_KEY}"), arn.to_string()),
+            None => conditions.with(NAMED_KMS_KEY, named),
         }
     }
 }

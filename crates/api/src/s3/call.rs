@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use strongroom_policy::actions::ListBucket;
-use strongroom_policy::{Action, ActionOnVersion, Conditions, Denied};
+use strongroom_policy::{Action, ActionOnVersion, Conditions};
 use strongroom_s3::{Arrival, BucketView, Entry, S3, S3Error};
 use strongroom_types::{
     AccountId, BucketName, ObjectKey, Principal, RequestContext, UploadId, VersionId,
@@ -15,6 +15,7 @@ use super::body::{AnyBody, decoded_body};
 use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
+use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 
@@ -93,11 +94,12 @@ impl Call {
 
     /// Reads a body that is a document, whole, and holds it against its digests.
     pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
-        // Nobody's document is kept in memory: he is refused where the document would be used.
-        if self.context.principal == Principal::Anonymous {
-            let message = "Access Denied".to_owned();
-            return Document::failed(S3Error::from(Denied { message }).into());
-        }
+        // Documents are read before the decision, which may depend on them: of nobody's little.
+        let max_bytes = if self.context.principal == Principal::Anonymous {
+            ANONYMOUS_DOCUMENT_MAX_BYTES
+        } else {
+            XML_DOCUMENT_MAX_BYTES
+        };
         let headers = &self.parts.headers;
         let digests = match rule {
             DigestRule::OfObject => parse_digests::digests_but_checksum(headers, &self.payload),
@@ -118,6 +120,7 @@ impl Call {
                         digests,
                         is_signed,
                         rule,
+                        max_bytes,
                     },
                 )
                 .await

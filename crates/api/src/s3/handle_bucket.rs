@@ -3,12 +3,13 @@
 use http::StatusCode;
 use strongroom_policy::actions::{
     CreateBucket, DeleteBucket, GetBucketLocation, ListAllMyBuckets, ListBucket, PutBucketAcl,
-    PutBucketOwnershipControls,
+    PutBucketOwnershipControls, TagResource,
 };
-use strongroom_s3::{CreateBucketInput, ListBucketsInput, S3Error, WantedAcl};
-use strongroom_types::ObjectOwnership;
+use strongroom_s3::{Arrival, CreateBucketInput, ListBucketsInput, S3, S3Error, WantedAcl};
 use strongroom_types::limits::BUCKETS_PER_ACCOUNT_MAX;
+use strongroom_types::{BucketName, ObjectOwnership};
 
+use super::as_sent::with_resource_tags;
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
 use super::route::Reply;
@@ -82,18 +83,25 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let headers = create_headers(&call);
     let (s3, arrival, region) = (call.s3.clone(), call.arrival(), call.context.region.clone());
     let location = format!("/{name}");
-    let also = arrival.clone();
+    let also = AlsoAsked::of(&call);
     blocking(move || {
-        let entry = s3.enter_new_bucket::<CreateBucket>(arrival, &name)?;
+        let document = document.bytes();
+        let said = document.as_deref().map(parse_xml::create_bucket_says);
+        let (constraint, tags) = said.unwrap_or_default();
+        let mut arrival = arrival;
+        if let Some(constraint) = constraint {
+            arrival.conditions = arrival.conditions.with("s3:LocationConstraint", constraint);
+        }
+        if !tags.is_empty() {
+            arrival.conditions = with_resource_tags(arrival.conditions, &tags);
+        }
+        let entry = s3.enter_new_bucket::<CreateBucket>(arrival.clone(), &name)?;
+        if !tags.is_empty() {
+            s3.enter_new_bucket::<TagResource>(arrival.clone(), &name)?;
+        }
+        also.enter(&s3, &arrival, &name)?;
         let (ownership, acl) = headers?;
-        // To what a bucket is made with that can be set later, there is a right of its own.
-        if ownership.is_some() {
-            s3.enter_new_bucket::<PutBucketOwnershipControls>(also.clone(), &name)?;
-        }
-        if acl != WantedAcl::Unspecified {
-            s3.enter_new_bucket::<PutBucketAcl>(also, &name)?;
-        }
-        let tags = parse_xml::create_bucket(&document.bytes()?, &region)?;
+        let tags = parse_xml::create_bucket(&document?, &region)?;
         let input = CreateBucketInput {
             name,
             tags,
@@ -110,6 +118,35 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let mut response = reply::empty(StatusCode::OK);
     reply::set(response.headers_mut(), "location", &location);
     Ok(response)
+}
+
+/// What making a bucket needs the right to beside `s3:CreateBucket` (S3 API Reference, CreateBucket,
+/// "Permissions").
+struct AlsoAsked {
+    acl: bool,
+    ownership: bool,
+}
+
+impl AlsoAsked {
+    fn of(call: &Call) -> Self {
+        let headers = &call.parts.headers;
+        let is_grant = |name: &http::HeaderName| name.as_str().starts_with("x-amz-grant-");
+        let acl = headers.get("x-amz-acl");
+        Self {
+            acl: acl.is_some_and(|acl| acl != "private") || headers.keys().any(is_grant),
+            ownership: headers.contains_key("x-amz-object-ownership"),
+        }
+    }
+
+    fn enter(&self, s3: &S3, arrival: &Arrival, name: &BucketName) -> Result<(), S3Error> {
+        if self.acl {
+            s3.enter_new_bucket::<PutBucketAcl>(arrival.clone(), name)?;
+        }
+        if self.ownership {
+            s3.enter_new_bucket::<PutBucketOwnershipControls>(arrival.clone(), name)?;
+        }
+        Ok(())
+    }
 }
 
 fn create_headers(call: &Call) -> Result<(Option<ObjectOwnership>, WantedAcl), Failure> {

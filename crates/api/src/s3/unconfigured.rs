@@ -24,8 +24,6 @@ pub(crate) enum Answer {
     EmptyList(&'static str),
     /// The bucket's owner pays.
     RequestPayment,
-    /// Everything public is blocked, as in new buckets.
-    PublicAccessBlock,
     /// There is nothing to delete, which is a success.
     NothingToDelete,
 }
@@ -69,18 +67,6 @@ fn respond(bucket: &BucketView, answer: Answer) -> Reply {
         Answer::RequestPayment => {
             let mut xml = XmlWriter::new("RequestPaymentConfiguration", Some(S3_NAMESPACE));
             xml.element("Payer", "BucketOwner");
-            xml.finish()
-        }
-        Answer::PublicAccessBlock => {
-            let mut xml = XmlWriter::new("PublicAccessBlockConfiguration", Some(S3_NAMESPACE));
-            for name in [
-                "BlockPublicAcls",
-                "IgnorePublicAcls",
-                "BlockPublicPolicy",
-                "RestrictPublicBuckets",
-            ] {
-                xml.value(name, true);
-            }
             xml.finish()
         }
     };
