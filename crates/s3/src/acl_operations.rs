@@ -79,8 +79,9 @@ impl S3 {
         self.check_grantees(&wanted)?;
         self.commit_retrying(|attempt| {
             let (bucket, _) = self.bucket_for_attempt(entered, entry.bucket_version, attempt)?;
-            let (mut found, _) = self.existing_object(&bucket, key, version)?;
+            let (mut found, object) = self.existing_object(&bucket, key, version)?;
             entry.check_decided(&found)?;
+            found.row.object = Some(object);
             let owner = bucket.owner_of(&found.row.owner)?;
             let acl = bucket.replaced_acl(&owner, &wanted)?;
             let shown = found.shown_id(&bucket);
