@@ -55,23 +55,23 @@ impl Bar {
                 .saturating_sub(full);
             let (full, empty) = ("#".repeat(full), ".".repeat(empty));
             // Back to the start of the line, and away with the rest of the last one.
-            self.write(&format!("\r[{full}{empty}] {percent:>3} %  {what}\x1b[K"));
+            write(&format!("\r[{full}{empty}] {percent:>3} %  {what}\x1b[K"));
             self.is_drawn = true;
         } else {
-            self.write(&format!("{}: {percent} %, {what}\n", self.command));
+            write(&format!("{}: {percent} %, {what}\n", self.command));
         }
     }
 
     /// Takes the bar away.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.is_drawn) {
-            self.write("\r\x1b[K");
+            write("\r\x1b[K");
         }
     }
+}
 
-    fn write(&self, text: &str) {
-        // There is nobody left to tell if that fails.
-        let mut err = std::io::stderr().lock();
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-    }
+fn write(text: &str) {
+    // There is nobody left to tell if that fails.
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }

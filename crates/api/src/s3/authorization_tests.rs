@@ -1103,7 +1103,7 @@ async fn a_policy_is_put_shown_and_removed() {
     assert_eq!(shown.headers["content-type"], "application/json");
     let status = world.owner("GET", "/abc?policyStatus", &[], b"").await;
     assert!(
-        status.body.contains("<IsPublic>FALSE</IsPublic>"),
+        status.body.contains("<IsPublic>false</IsPublic>"),
         "{}",
         status.body
     );
