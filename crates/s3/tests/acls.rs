@@ -1,6 +1,10 @@
 //! Access control lists and object ownership: what is stored, what counts, and who gets in by it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "tests"
+)]
 
 #[expect(dead_code, reason = "shared with the other tests of this crate")]
 mod support;

@@ -54,7 +54,6 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let input = input(&form, &headers);
     let also = AlsoAsked {
         tags: form.fields.get("tagging").is_some(),
-        ..AlsoAsked::of(&headers)
     };
     call.conditions = conditions(&call, &form, headers);
     let door = call.bucket_door()?;

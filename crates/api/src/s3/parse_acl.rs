@@ -241,12 +241,10 @@ mod tests {
     }
 
     fn argument_of(failure: Failure) -> (&'static str, String) {
-        match failure {
-            Failure::Request(RequestError::InvalidArgument { message, value, .. }) => {
-                (message, value.unwrap_or_default())
-            }
-            other => panic!("{other:?}"),
-        }
+        let Failure::Request(RequestError::InvalidArgument { message, value, .. }) = failure else {
+            panic!("{failure:?}");
+        };
+        (message, value.unwrap_or_default())
     }
 
     #[test]
