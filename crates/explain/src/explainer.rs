@@ -492,6 +492,7 @@ impl Explainer {
                 conditions: &Conditions::default(),
                 resource_policy: trust.as_deref(),
                 grants: None,
+                acls: None,
             })
         };
         let outcome = run(&asking.witness, who, decide);
@@ -682,6 +683,7 @@ impl Explainer {
                     conditions: &Conditions::default(),
                     resource_policy: Some(&role.trust),
                     grants: None,
+                    acls: None,
                 })
             });
             if outcome.answer != Answer::No {

@@ -28,6 +28,7 @@ pub(crate) const fn layer_name(layer: Layer) -> &'static str {
         Layer::Session => "session",
         Layer::Resource => "resource",
         Layer::Grant => "grant",
+        Layer::Acl => "acl",
     }
 }
 
@@ -55,6 +56,7 @@ fn policy_in_words(explanation: &Explanation, statement: &MatchedStatement) -> S
             format!("grant to {}", explanation.principal)
         }
         Layer::Grant => format!("grant to {name}"),
+        Layer::Acl => "access control list".to_owned(),
     }
 }
 
@@ -156,6 +158,7 @@ impl Words<'_> {
                 Layer::Session => "session policies".to_owned(),
                 Layer::Resource => resource_policy(explanation).to_owned(),
                 Layer::Grant => "grants".to_owned(),
+                Layer::Acl => "access control list".to_owned(),
             },
             says: match found.speaks {
                 Speaks::Denies => "denies",
@@ -236,6 +239,7 @@ impl Words<'_> {
                 [allow(Layer::Resource), allow(Layer::Identity)]
             }
             Outcome::Allowed(AllowedBy::Grant) => [allow(Layer::Grant), None],
+            Outcome::Allowed(AllowedBy::Acl) => [allow(Layer::Acl), allow(Layer::Identity)],
         };
         found.into_iter().flatten().collect()
     }
@@ -266,7 +270,7 @@ impl Words<'_> {
                     .missing
                     .iter()
                     .map(|layer| match layer {
-                        Layer::Resource | Layer::Grant => resource_policy(explanation),
+                        Layer::Resource | Layer::Grant | Layer::Acl => resource_policy(explanation),
                         Layer::Identity => "identity policy",
                         Layer::Boundary => "permissions boundary",
                         Layer::Session => "session policy",
@@ -333,7 +337,7 @@ impl Words<'_> {
                     Layer::Identity => format!(
                         "attach a policy to {principal} that allows {action} on {resource}"
                     ),
-                    Layer::Resource | Layer::Grant => match kind {
+                    Layer::Resource | Layer::Grant | Layer::Acl => match kind {
                         ResourceKind::Key if *same_account => format!(
                             "let the {policy} allow {action} to {principal}, or to its account (then its identity policies decide), or make a grant"
                         ),

@@ -178,6 +178,7 @@ impl Explanation {
                     By::Identity | By::IdentityAndResource => Layer::Identity,
                     By::Resource => Layer::Resource,
                     By::Grant => Layer::Grant,
+                    By::Acl => Layer::Acl,
                 };
                 let mut found = matched.iter().filter(|it| it.layer == layer);
                 // Who is named himself is not allowed by what names his account.

@@ -537,7 +537,10 @@ fn an_operation_without_a_key_has_those_of_the_key_that_it_makes() {
         "kms:MultiRegion",
     ];
     let seen = table.of(|service| service.create_key(&root(), defaults()));
-    assert_eq!(seen, BTreeMap::from([("kms:CreateKey", of_new.to_vec())]));
+    assert_eq!(
+        seen,
+        BTreeMap::from([("kms:CreateKey".to_owned(), of_new.to_vec())])
+    );
     let tagged = CreateKeyInput {
         bypass_policy_lockout_safety_check: true,
         tags: vec![Tag {
@@ -555,7 +558,10 @@ fn an_operation_without_a_key_has_those_of_the_key_that_it_makes() {
     let seen = table.of(|service| service.create_key(&root(), tagged));
     assert_eq!(
         seen,
-        BTreeMap::from([("kms:CreateKey", all.clone()), ("kms:TagResource", all)])
+        BTreeMap::from([
+            ("kms:CreateKey".to_owned(), all.clone()),
+            ("kms:TagResource".to_owned(), all)
+        ])
     );
     let seen = table.of(|service| {
         let input = GenerateRandomInput {
@@ -563,7 +569,10 @@ fn an_operation_without_a_key_has_those_of_the_key_that_it_makes() {
         };
         service.generate_random(&root(), input)
     });
-    assert_eq!(seen, BTreeMap::from([("kms:GenerateRandom", Vec::new())]));
+    assert_eq!(
+        seen,
+        BTreeMap::from([("kms:GenerateRandom".to_owned(), Vec::new())])
+    );
 }
 
 #[test]

@@ -923,7 +923,7 @@ fn policies_of_buckets_see_what_the_request_says() {
     let kms = || put().condition(SSE, "aws:kms");
     let own_key = || kms().condition(KEY_ID, KEY);
     let customer = || put().condition(SSE_C, "AES256");
-    for (statement, cases) in [
+    for (statement, cases) in vec![
         (
             &require_kms,
             [
