@@ -10,7 +10,7 @@ use strongroom_ports::{
     AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
 };
 use strongroom_s3::Custody;
-use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region};
+use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::audit::TableAudit;
@@ -34,6 +34,7 @@ pub(crate) struct Account {
 pub(crate) struct RootKey {
     pub(crate) id: AccessKeyId,
     pub(crate) secret: Zeroizing<String>,
+    pub(crate) created: Timestamp,
 }
 
 /// Reads and writes the account's rows.
@@ -157,6 +158,7 @@ impl Accounts {
             keys.push(RootKey {
                 id,
                 secret: Zeroizing::new(row.secret),
+                created: Timestamp::from_millis(row.created_millis),
             });
         }
         Ok(keys)
@@ -175,6 +177,29 @@ impl Accounts {
         }
         self.commit(self.audited(transaction, "RootAccessKeyRotated", &root.id))?;
         Ok(root)
+    }
+
+    /// Notes the active version of the root key, so that an older ring is refused over this data.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`].
+    pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
+        let stored = self
+            .meta
+            .read(Table::SETTINGS, ACCOUNT_KEY)
+            .map_err(|error| damaged(&error.to_string()))?
+            .ok_or_else(|| damaged("the account's row is gone"))?;
+        let mut row: AccountRow =
+            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let ring = self.custody.ring();
+        row.ring_version = ring.active_version();
+        row.ring_generation = row.ring_generation.max(Some(ring.generation()));
+        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
+            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
+        self.commit(transaction)
     }
 
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
@@ -297,13 +322,14 @@ impl Accounts {
         Ok(RootKey {
             id: parsed(AccessKeyId::parse(&id))?,
             secret,
+            created: self.clock.now(),
         })
     }
 
     fn put_root_key(&self, transaction: Transaction, root: &RootKey) -> Transaction {
         let mut row = AccessKeyRow {
             secret: root.secret.as_str().to_owned(),
-            created_millis: self.clock.now().as_millis(),
+            created_millis: root.created.as_millis(),
         };
         let key = root.id.as_str().as_bytes();
         let value = self.seal(Table::ACCESS_KEYS, key, ACCESS_KEY_RECORD, &row);

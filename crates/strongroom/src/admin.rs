@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
 /// [`RE_ENCRYPTION_PAGE_MAX`] object keys, each letter escaped, and the reasons.
@@ -47,6 +48,17 @@ pub(crate) enum Request {
     },
     /// Read the certificate files again.
     ReloadTls,
+    /// How things stand with the root key.
+    RootKeyStatus,
+    /// Rotate the root key.
+    RotateRootKey,
+    /// Wrap keys anew once more.
+    Rewrap,
+    /// Begin to retire a version of the root key.
+    RetireRootKey {
+        /// The version.
+        version: u32,
+    },
     /// Count the next versions under a prefix.
     CountVersions {
         /// The bucket.
@@ -69,6 +81,25 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// Make an account.
+    CreateAccount {
+        /// The operator's name for it.
+        name: String,
+    },
+    /// Which accounts there are.
+    ListAccounts,
+    /// Let nobody of an account sign in, or everybody again.
+    DisableAccount {
+        /// The account's id.
+        id: String,
+        /// Whether nobody may.
+        disabled: bool,
+    },
+    /// Replace the root access keys of an account that was made later.
+    RotateAccountCredentials {
+        /// The account's id.
+        id: String,
+    },
 }
 
 impl Request {
@@ -79,17 +110,37 @@ impl Request {
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
+            Self::RootKeyStatus => "root-key-status",
+            Self::RotateRootKey => "rotate-root-key",
+            Self::Rewrap => "rewrap",
+            Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::CreateAccount { .. } => "create-account",
+            Self::ListAccounts => "list-accounts",
+            Self::DisableAccount { .. } => "disable-account",
+            Self::RotateAccountCredentials { .. } => "rotate-account-credentials",
         }
     }
 
     /// How long the answer may take.
     const fn patience(&self) -> Duration {
         match self {
-            Self::Env | Self::RotateCredentials | Self::ReloadTls => SILENCE_MAX,
+            Self::Env
+            | Self::RotateCredentials
+            | Self::ReloadTls
+            | Self::CreateAccount { .. }
+            | Self::ListAccounts
+            | Self::DisableAccount { .. }
+            | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             // Unsealing opens the store, which may have a journal to read.
-            Self::Seal { .. } | Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+            Self::Seal { .. }
+            | Self::RootKeyStatus
+            | Self::RotateRootKey
+            | Self::Rewrap
+            | Self::RetireRootKey { .. }
+            | Self::CountVersions { .. }
+            | Self::ReEncrypt { .. } => PAGE_MAX,
         }
     }
 }
@@ -200,6 +251,13 @@ pub(crate) enum Answer {
         /// How many must be.
         need: u8,
     },
+    /// To [`Request::RootKeyStatus`].
+    RootKey(RootKeyStatus),
+    /// To [`Request::RotateRootKey`].
+    RootKeyRotated {
+        /// The version that wraps now.
+        version: u32,
+    },
     /// To [`Request::CountVersions`].
     Counted {
         /// Versions and delete markers of this page.
@@ -209,6 +267,15 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::CreateAccount`].
+    AccountCreated {
+        account: AccountAnswer,
+        root: RootKeyAnswer,
+    },
+    /// To [`Request::ListAccounts`].
+    Accounts { accounts: Vec<AccountAnswer> },
+    /// To [`Request::RotateAccountCredentials`].
+    AccountRotated { root: RootKeyAnswer },
     /// It is done.
     Done,
     /// It is not.
@@ -218,6 +285,26 @@ pub(crate) enum Answer {
         /// What to do; empty if only the log knows.
         remedy: String,
     },
+}
+
+/// An account.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AccountAnswer {
+    pub(crate) id: String,
+    /// The operator's name for it.
+    pub(crate) name: String,
+    pub(crate) canonical_id: String,
+    /// ISO 8601.
+    pub(crate) created: String,
+    /// Nobody of it may sign in.
+    pub(crate) disabled: bool,
+}
+
+/// A root user's access key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RootKeyAnswer {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
 }
 
 /// Whether the server is sealed.
@@ -381,8 +468,13 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::SealState(_)
         | Answer::Unsealed
         | Answer::SharesWait { .. }
+        | Answer::RootKey(_)
+        | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::AccountCreated { .. }
+        | Answer::Accounts { .. }
+        | Answer::AccountRotated { .. }
         | Answer::Done) => Ok(Some(answer)),
     }
 }
@@ -476,8 +568,16 @@ mod tests {
                 Request::Seal { .. } => Err(Failure::new(Exit::Seal, "no seal", "")),
                 Request::Env
                 | Request::ReloadTls
+                | Request::RootKeyStatus
+                | Request::RotateRootKey
+                | Request::Rewrap
+                | Request::RetireRootKey { .. }
                 | Request::CountVersions { .. }
-                | Request::ReEncrypt { .. } => Ok(Answer::Done),
+                | Request::ReEncrypt { .. }
+                | Request::CreateAccount { .. }
+                | Request::ListAccounts
+                | Request::DisableAccount { .. }
+                | Request::RotateAccountCredentials { .. } => Ok(Answer::Done),
             }
         }
     }

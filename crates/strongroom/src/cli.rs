@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use strongroom_types::AccountId;
 use strongroom_types::kms::KeyArn;
 
 use crate::config::Layer;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Env(EnvArgs),
     /// The root access key
     Credentials(CredentialsArgs),
+    /// The accounts of the server
+    Account(AccountArgs),
     /// The seals that open the key ring
     Seal(SealArgs),
     /// Open the key ring of a running server that is sealed
@@ -44,6 +47,8 @@ pub(crate) enum Command {
     /// Put everything in a bucket, or under a prefix, under a KMS key
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
+    /// Versions of the root key, which wraps every data key
+    RootKey(RootKeyArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),
@@ -91,7 +96,79 @@ pub(crate) struct CredentialsArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum CredentialsAction {
     /// Replace it; a running server refuses the old one at once
-    Rotate(StoreArgs),
+    #[command(after_help = "Example:\n  strongroom credentials rotate --account 123456789012")]
+    Rotate(RotateArgs),
+}
+
+/// `credentials rotate`.
+#[derive(Args, Debug)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Of this account [default: the one that the server was made with]
+    #[arg(long, value_name = "ID", value_parser = parse_account)]
+    pub(crate) account: Option<AccountId>,
+}
+
+/// `account`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountArgs {
+    #[command(subcommand)]
+    pub(crate) action: AccountAction,
+}
+
+/// What to do with accounts.
+#[derive(Subcommand, Debug)]
+pub(crate) enum AccountAction {
+    /// Make an account with a root user, and print its access key once
+    #[command(
+        after_help = "Example:\n  strongroom account create tests --json > tests-account.json"
+    )]
+    Create(AccountCreateArgs),
+    /// Show all accounts
+    List(AccountListArgs),
+    /// Let nobody of an account sign in any more; its data stays, and others may use what they were
+    /// allowed to
+    #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
+    Disable(AccountIdArgs),
+    /// Let an account's people sign in again
+    Enable(AccountIdArgs),
+}
+
+/// `account create`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountCreateArgs {
+    /// Your name for it
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `account list`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `account disable` and `account enable`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountIdArgs {
+    /// The account's id
+    #[arg(value_parser = parse_account)]
+    pub(crate) id: AccountId,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+fn parse_account(text: &str) -> Result<AccountId, String> {
+    AccountId::parse(text).map_err(|error| error.to_string())
 }
 
 /// `seal`.
@@ -276,6 +353,85 @@ pub(crate) struct ReencryptArgs {
     pub(crate) rate: Option<u32>,
 }
 
+/// `root-key`.
+#[derive(Args, Debug)]
+pub(crate) struct RootKeyArgs {
+    #[command(subcommand)]
+    pub(crate) action: RootKeyAction,
+}
+
+/// What to do with the root key. All of it is done by the running server.
+#[derive(Subcommand, Debug)]
+pub(crate) enum RootKeyAction {
+    /// Show its versions, and how far the server is with wrapping keys anew
+    #[command(after_help = "Example:\n  strongroom root-key status --json")]
+    Status(RootKeyStore),
+    /// Make a new version; everything is wrapped anew in the background
+    #[command(after_help = ROTATE_HELP)]
+    Rotate(RootKeyRotate),
+    /// Wrap anew once more what is not under the newest version
+    #[command(after_help = "Example:\n  strongroom root-key rewrap --wait")]
+    Rewrap(RootKeyRotate),
+    /// Forget an old version, once nothing needs it
+    #[command(after_help = RETIRE_HELP)]
+    Retire(RootKeyRetire),
+}
+
+/// `root-key status`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyStore {
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `root-key rotate` and `root-key rewrap`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyRotate {
+    #[command(flatten)]
+    pub(crate) store: RootKeyStore,
+    /// Wait until everything is wrapped anew
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// `root-key retire`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyRetire {
+    /// The version
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: u32,
+    #[command(flatten)]
+    pub(crate) store: RootKeyStore,
+}
+
+impl RootKeyArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        let store = self.store();
+        Layer {
+            data: store.data.clone(),
+            config: store.config.clone(),
+            ..Layer::default()
+        }
+    }
+
+    /// Which store, and how to print.
+    pub(crate) const fn store(&self) -> &RootKeyStore {
+        match &self.action {
+            RootKeyAction::Status(store) => store,
+            RootKeyAction::Rotate(args) | RootKeyAction::Rewrap(args) => &args.store,
+            RootKeyAction::Retire(args) => &args.store,
+        }
+    }
+}
+
 /// `recover`.
 #[derive(Args, Debug)]
 pub(crate) struct RecoverArgs {
@@ -420,6 +576,26 @@ Examples:
 With shares, one person after the other runs it; the server says how many are still needed, and
 forgets them after 15 minutes without a further one. Shares and passphrases go to the server through
 the socket in its data directory, and into no log.";
+
+const ROTATE_HELP: &str = "\
+Example:
+  strongroom root-key rotate --wait
+
+From the answer on, every new key is wrapped by the new version. In the background all others
+are wrapped anew: data keys of every version and of uploads in progress, key material of the
+key service, the copies in blob files. No body is read or written, and clients go on.
+root-key-rewrap-rate bounds how fast; after a crash it goes on where it was.
+
+Old versions still unwrap until they are retired. A schedule: root-key-rotation-days.";
+
+const RETIRE_HELP: &str = "\
+Example:
+  strongroom root-key retire 1
+
+The server looks at every wrapped key once more. If one still needs the version, or a transfer
+that began before the rotation is still running, nothing is retired and the answer says why.
+Otherwise the version is forgotten, in both copies of the ring, and a signed report is left in
+DIR/reports. A backup whose ring is older needs its own copy of the ring: keep that with it.";
 
 const RECOVER_HELP: &str = "\
 Example:

@@ -14,7 +14,7 @@ use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
 use crate::unseal::{self, Environment};
-use crate::{output, shell, store};
+use crate::{output, shell, store, tenants};
 
 /// `check`: every finding, and the exit code of the first that stops the server.
 pub(crate) fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
@@ -88,8 +88,12 @@ pub(crate) fn rotate_credentials(
     let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
         Some(Answer::Rotated { access_key_id }) => access_key_id,
         Some(_) => return Err(unexpected()),
-        None => with_accounts(settings, environment, |accounts, _| {
-            Ok(accounts.rotate_root_key()?.id.to_string())
+        None => with_accounts(settings, environment, |accounts, account| {
+            let iam = tenants::off_line(accounts, account)?;
+            let new = accounts.rotate_root_key()?;
+            iam.delete_own_root_keys()
+                .map_err(|error| tenants::refused(&error))?;
+            Ok(new.id.to_string())
         })?,
     };
     output::say(&format!(
@@ -158,7 +162,7 @@ pub(crate) fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
 }
 
 /// Opens the store while no server does.
-fn with_accounts<T>(
+pub(crate) fn with_accounts<T>(
     settings: &Settings,
     environment: Environment<'_>,
     with: impl FnOnce(&Accounts, &Account) -> Result<T, Failure>,

@@ -10,6 +10,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_api::Cidr;
 use strongroom_s3::S3Options;
 use strongroom_types::Region;
 
@@ -18,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, Listen, LogFormat, LogLevel};
+pub(crate) use value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -52,8 +53,19 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) free_space_floor: ByteSize,
     pub(crate) grace: Duration,
+    /// After how many days the root key is rotated; zero is never by itself.
+    pub(crate) root_key_rotation_days: u32,
+    /// Wrapped keys that are looked at in a second after a rotation, at most.
+    pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// Whose word on their clients' addresses is believed.
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Issuers whose keys are not fetched.
+    pub(crate) oidc_jwks: Vec<IssuerKeysFile>,
+    /// `None` is the system's.
+    pub(crate) oidc_ca: Option<PathBuf>,
+    pub(crate) oidc_allow_private: bool,
 }
 
 /// The operator's own certificate and key, PEM.
@@ -119,9 +131,15 @@ impl Settings {
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
             free_space_floor: layer.free_space_floor.unwrap_or(ByteSize(1 << 30)),
             grace: Duration::from_secs(layer.grace_seconds.unwrap_or(30)),
+            root_key_rotation_days: layer.root_key_rotation_days.unwrap_or(0),
+            root_key_rewrap_rate: layer.root_key_rewrap_rate.unwrap_or(2000),
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
+            oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
+            oidc_ca: layer.oidc_ca,
+            oidc_allow_private: layer.oidc_allow_private.unwrap_or(false),
         };
         settings.refuse_exposed_http()?;
         Ok(settings)

@@ -6,12 +6,14 @@ mod due_work;
 mod edge;
 mod first_start;
 mod house;
+mod key_uses;
 mod reencryption;
+mod root_key;
 mod running;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -19,16 +21,17 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
-use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
+use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
-use strongroom_policy::PolicyAuthorizer;
+use strongroom_policy::{Denials, PolicyAuthorizer};
 use strongroom_ports::{Clock, Entropy};
-use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
 use self::house::{Door, House, Listening};
+use self::root_key::RootKey;
+pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
@@ -37,10 +40,11 @@ use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::issuers::Issuers;
 use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment, Start};
-use crate::{files, hardening, logging, store};
+use crate::{files, hardening, identities, logging, store};
 
 /// Streams up to this stored length live in the metadata store, in bytes: below it a file of its
 /// own costs more than its bytes.
@@ -52,6 +56,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
@@ -59,6 +64,7 @@ struct Parts {
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
+    denials: Arc<Denials>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -161,8 +167,9 @@ fn assemble(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, Failure> {
+    // Kept: a rotation of the root key writes the ring.
+    let unseal_key = ring.unseal_key;
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
-    drop(ring.unseal_key);
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
     let audit = Arc::new(TableAudit::new(
@@ -181,25 +188,18 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
-    let rows = SealedRows {
-        meta: meta.clone(),
-        custody: custody.clone(),
-        entropy: entropy.clone(),
-    };
-    let identities = open_identities(&rows, &account, &*clock)?;
-    let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    let iam_ports = IamServicePorts {
-        rows: rows.clone(),
-        authorizer: authorizer.clone(),
-        audit: audit.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-    };
-    let iam = Arc::new(IamService::new(iam_ports, identities));
+    let identities = identities::open(&accounts, &account)?;
+    let denials = Arc::new(Denials::default());
+    let authorizer =
+        Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
+    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
+    let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
+    let rows = identities::rows(&accounts);
     let key_ports = KeyServicePorts {
-        rows,
+        rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
+        principals: identities.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -215,6 +215,7 @@ fn assemble(
         custody,
         keys: kms.clone(),
         authorizer,
+        principals: identities,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -227,7 +228,19 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let root_key = Arc::new(RootKey {
+        settings: settings.clone(),
+        rows,
+        s3: s3.clone(),
+        kms: kms.clone(),
+        accounts: accounts.clone(),
+        unseal_key,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        turn: Mutex::default(),
+    });
     Ok(Parts {
+        root_key,
         meta,
         s3,
         kms,
@@ -235,27 +248,9 @@ fn assemble(
         accounts,
         account,
         credentials,
+        denials,
         clock,
         entropy,
-    })
-}
-
-fn open_identities(
-    rows: &SealedRows,
-    account: &Account,
-    clock: &dyn Clock,
-) -> Result<Arc<Identities>, Failure> {
-    let primary = PrimaryAccount {
-        id: account.id,
-        canonical_id: account.canonical_id.clone(),
-    };
-    let opened = Identities::open(rows.clone(), &primary, clock.now());
-    opened.map(Arc::new).map_err(|error| {
-        Failure::new(
-            Exit::Store,
-            format!("the identities of the store cannot be read: {error}"),
-            "look at the disk; then start again",
-        )
     })
 }
 

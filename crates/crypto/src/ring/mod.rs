@@ -232,6 +232,32 @@ impl Keyring<Unsealed> {
         self.state.keys.rotate(&self.ring_id, now, entropy);
     }
 
+    /// Forgets a version of the root key: what it wrapped is lost. The caller has proven that nothing
+    /// is left that needs it, and encodes and stores the file.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::NotRetirable`] of the active version, and of one that the ring does not have.
+    pub fn retire(&mut self, version: u32) -> Result<(), RingError> {
+        self.state.keys.retire(version)
+    }
+
+    /// The same ring once more, to be changed and written while this one is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::Damaged`], which would be a fault of this crate.
+    pub fn duplicate(&self) -> Result<Self, RingError> {
+        Ok(Self {
+            ring_id: self.ring_id,
+            generation: AtomicU64::new(self.generation()),
+            slots: self.slots.clone(),
+            state: Unsealed {
+                keys: self.state.keys.duplicate(&self.ring_id)?,
+            },
+        })
+    }
+
     /// The service key for `purpose`.
     pub fn service_key(&self, purpose: ServicePurpose) -> &ServiceKey {
         self.state.keys.service_key(purpose)

@@ -23,7 +23,9 @@ use tokio::runtime::Handle;
 use super::background::{Background, Stuck};
 use super::reencryption::ReEncryption;
 use super::running::Running;
-use super::{Parts, admin_failure, assemble, collector, due_work, edge, first_start, shown};
+use super::{
+    Parts, admin_failure, assemble, collector, due_work, edge, first_start, key_uses, shown,
+};
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -168,12 +170,14 @@ impl House {
             accounts: parts.accounts.clone(),
             account: parts.account.clone(),
             credentials: parts.credentials.clone(),
+            iam: parts.iam.clone(),
             reencryption: ReEncryption {
                 s3: parts.s3.clone(),
                 account: parts.account.clone(),
                 clock: parts.clock.clone(),
                 entropy: parts.entropy.clone(),
             },
+            root_key: parts.root_key.clone(),
             http,
             https,
             tls: tls.clone(),
@@ -181,6 +185,8 @@ impl House {
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
+            parts.root_key.start(self.stuck.clone()),
+            key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {
             let thread = thread.map_err(|error| admin_failure(&error))?;
