@@ -279,7 +279,10 @@ impl Accounts {
         let own = rings.filter(|ring| ring.ring_id() == ring_id);
         // Of both copies, the older: the newer may be all that a crash left of a change.
         match own.map(Keyring::generation).min() {
-            Some(generation) => self.note_generation(generation),
+            // Once more where a rotation of the root key wrote the row in between.
+            Some(generation) => self
+                .note_generation(generation)
+                .or_else(|_| self.note_generation(generation)),
             None => Ok(()),
         }
     }
@@ -302,7 +305,10 @@ impl Accounts {
         }
         row.ring_generation = Some(generation);
         let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        self.commit(Transaction::new().put(Table::SETTINGS, ACCOUNT_KEY, value))
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
+            .put(Table::SETTINGS, ACCOUNT_KEY, value);
+        self.commit(transaction)
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.
