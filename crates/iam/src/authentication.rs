@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Principal, Session, Timestamp};
 
+use crate::Identities;
 use crate::records::Secret;
 use crate::token::Token;
-use crate::Identities;
 
 /// An access key as the signature check needs it.
 #[derive(Clone, PartialEq, Eq)]

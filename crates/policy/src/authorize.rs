@@ -239,7 +239,8 @@ pub struct Denied {
     pub message: String,
 }
 
-/// The evaluator of a server without policies: an account's root user owns what the account owns.
+/// An evaluator without policies, for the tests of services: an account's root user owns what the
+/// account owns. No server decides by it: see [`PolicyAuthorizer`](crate::PolicyAuthorizer).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct RootOnly;

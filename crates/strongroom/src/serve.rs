@@ -20,7 +20,7 @@ use strongroom_api::server::{
 };
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
-use strongroom_policy::RootOnly;
+use strongroom_policy::PolicyAuthorizer;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
@@ -173,13 +173,13 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
-    let authorizer = Arc::new(RootOnly::default());
     let rows = SealedRows {
         meta: meta.clone(),
         custody: custody.clone(),
         entropy: entropy.clone(),
     };
     let identities = open_identities(&rows, &account, &*clock)?;
+    let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
     let iam_ports = IamServicePorts {
         rows: rows.clone(),
         authorizer: authorizer.clone(),
