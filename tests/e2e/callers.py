@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.credentials import ReadOnlyCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
 from conftest import Server
@@ -70,19 +70,15 @@ def told(call):
                     answer["Error"].get("Message", ""), answer)
 
 
-class Switch:
+class Switch(Credentials):
     """Credentials that are whose turn it is."""
 
     def __init__(self):
+        super().__init__("unused", "unused")
         self.actor = ANONYMOUS
 
     def get_frozen_credentials(self):
-        return ReadOnlyCredentials(self.actor.access, self.actor.secret, self.actor.token)
-
-    access_key = property(lambda self: self.actor.access)
-    secret_key = property(lambda self: self.actor.secret)
-    token = property(lambda self: self.actor.token)
-    method = "switch"
+        return ReadOnlyCredentials(self.actor.access, self.actor.secret, self.actor.token, None)
 
 
 class Callers:
@@ -215,11 +211,14 @@ class TimedServer(Server):
         found = subprocess.run(["bash", "-c", "command -v faketime"], capture_output=True, text=True).stdout.strip()
         assert found, "faketime is not installed: run tools/setup-tests.sh"
         library = subprocess.run([found, "-f", "+0d", "printenv", "LD_PRELOAD"], capture_output=True, text=True)
-        os.environ["LD_PRELOAD"], os.environ["FAKETIME"] = library.stdout.strip(), shift
+        # The monotonic clock stays: shifted below zero, timers never fire.
+        shifted = {"LD_PRELOAD": library.stdout.strip(), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        os.environ |= shifted
         try:
             return self.start(*more)
         finally:
-            del os.environ["LD_PRELOAD"], os.environ["FAKETIME"]
+            for name in shifted:
+                del os.environ[name]
 
 
 def query(access, actor, service, version, hours=0, **parameters):
