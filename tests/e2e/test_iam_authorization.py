@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import new_bucket, refused
+from conftest import Clients, new_bucket, refused
 from test_iam import AWS, account, as_user, iam, name, sts, trust, user  # noqa: F401 - fixtures
 
 
@@ -91,3 +91,18 @@ def test_session_tokens_do_not_reach_iam(iam, clients, user, own, filled):  # no
     assert reads(as_user(clients, made, "s3"), filled)
     error = refused(as_user(clients, made, "iam").list_users)
     assert (error.status, error.code) == (403, "InvalidClientTokenId")
+
+
+def test_the_last_use_of_a_key_outlives_the_server(make_server):
+    server = make_server()
+    own_clients = Clients(server.access())
+    own_iam = own_clients.boto(service="iam")
+    own_iam.create_user(UserName="u")
+    made = own_iam.create_access_key(UserName="u")["AccessKey"]
+    assert own_iam.get_access_key_last_used(AccessKeyId=made["AccessKeyId"])["AccessKeyLastUsed"]["ServiceName"] == "N/A"
+    as_user(own_clients, made, "sts").get_caller_identity()
+    used = own_iam.get_access_key_last_used(AccessKeyId=made["AccessKeyId"])["AccessKeyLastUsed"]
+    assert used["ServiceName"] == "sts" and used["Region"] == own_clients.region
+    server.restart()
+    own_iam = Clients(server.access()).boto(service="iam")
+    assert own_iam.get_access_key_last_used(AccessKeyId=made["AccessKeyId"])["AccessKeyLastUsed"] == used

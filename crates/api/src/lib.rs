@@ -13,7 +13,9 @@
 mod authorization_table;
 pub mod chunked;
 mod error;
+mod explainer;
 pub mod form;
+mod forwarded;
 mod front;
 pub mod iam;
 mod intake;
@@ -27,4 +29,6 @@ pub mod sigv4;
 pub mod sts;
 pub mod xml;
 
+pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
+pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;

@@ -79,6 +79,11 @@ impl Account {
         self.roles.values().find(|role| role.id == id)
     }
 
+    /// Whether the operator lets nobody of it sign in.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.row.disabled_millis.is_some()
+    }
+
     /// The user's groups.
     pub(crate) fn groups_of(&self, user: &User) -> impl Iterator<Item = &Arc<Group>> {
         self.groups
@@ -190,7 +195,7 @@ impl Account {
             .collect();
         self.access_keys
             .values()
-            .filter(|key| key.active)
+            .filter(|key| key.active && !self.is_disabled())
             .filter_map(move |key| {
                 let principal = if key.user_id.is_empty() {
                     Principal::Root { account: self.id }

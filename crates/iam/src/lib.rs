@@ -42,7 +42,7 @@ mod token;
 mod users;
 
 pub use access_keys::{AccessKeyLastUsed, AccessKeyView, CreatedAccessKey, SecretKey};
-pub use accounts::{AccountView, CreatedAccount};
+pub use accounts::{AccountView, CreatedAccount, RootAccessKey};
 pub use attachments::{AttachedPolicy, Holder};
 pub use authentication::{Signer, TemporarySigner, TokenError};
 pub use document::{Document, DocumentKind};

@@ -36,7 +36,10 @@ impl Identities {
             return Ok(PrincipalPolicies::default());
         };
         let gone = || IamError::AccessDenied("The caller does not exist any more.".to_owned());
-        let account = self.account(id)?.ok_or_else(gone)?;
+        let account = self
+            .account(id)?
+            .filter(|it| !it.is_disabled())
+            .ok_or_else(gone)?;
         let session = context.session.as_deref();
         let user = |id: &str| account.user_by_id(id).ok_or_else(gone);
         let mut held = match &context.principal {

@@ -52,6 +52,9 @@ pub(crate) struct AccountRow {
     /// Counts changes.
     #[n(3)]
     pub generation: u64,
+    /// Since when nobody of it may sign in.
+    #[n(4)]
+    pub disabled_millis: Option<u64>,
 }
 
 /// A user.

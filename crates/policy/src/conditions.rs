@@ -61,6 +61,13 @@ impl Conditions {
         self.values.get(key).map(Vec::as_slice)
     }
 
+    /// All keys, in lower case, with their values.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.values
+            .iter()
+            .map(|(key, values)| (key.as_str(), values.as_slice()))
+    }
+
     /// The encryption context of the request, empty if it has none.
     pub fn encryption_context(&self) -> &EncryptionContext {
         &self.encryption_context

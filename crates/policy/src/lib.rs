@@ -25,6 +25,7 @@ mod comparison;
 mod compile;
 mod conditions;
 mod decision;
+mod denials;
 mod document;
 mod evaluate;
 mod facts;
@@ -45,6 +46,7 @@ pub use authorize::{
 pub use compile::Policy;
 pub use conditions::Conditions;
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
+pub use denials::{Denial, Denials};
 pub use document::{
     ActionElement, Condition, DOCUMENT_MAX_BYTES, DocumentError, Effect, PolicyDocument,
     PolicyVersion, PrincipalElement, PrincipalName, ResourceElement, STATEMENTS_MAX, Statement,

@@ -9,7 +9,7 @@ use strongroom_ports::{
     AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
 };
 use strongroom_s3::Custody;
-use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region};
+use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::audit::TableAudit;
@@ -32,6 +32,7 @@ pub(crate) struct Account {
 pub(crate) struct RootKey {
     pub(crate) id: AccessKeyId,
     pub(crate) secret: Zeroizing<String>,
+    pub(crate) created: Timestamp,
 }
 
 /// Reads and writes the account's rows.
@@ -148,6 +149,7 @@ impl Accounts {
             keys.push(RootKey {
                 id,
                 secret: Zeroizing::new(row.secret),
+                created: Timestamp::from_millis(row.created_millis),
             });
         }
         Ok(keys)
@@ -229,13 +231,14 @@ impl Accounts {
         Ok(RootKey {
             id: parsed(AccessKeyId::parse(&id))?,
             secret,
+            created: self.clock.now(),
         })
     }
 
     fn put_root_key(&self, transaction: Transaction, root: &RootKey) -> Transaction {
         let mut row = AccessKeyRow {
             secret: root.secret.as_str().to_owned(),
-            created_millis: self.clock.now().as_millis(),
+            created_millis: root.created.as_millis(),
         };
         let key = root.id.as_str().as_bytes();
         let value = self.seal(Table::ACCESS_KEYS, key, ACCESS_KEY_RECORD, &row);

@@ -66,6 +66,25 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// Make an account.
+    CreateAccount {
+        /// The operator's name for it.
+        name: String,
+    },
+    /// Which accounts there are.
+    ListAccounts,
+    /// Let nobody of an account sign in, or everybody again.
+    DisableAccount {
+        /// The account's id.
+        id: String,
+        /// Whether nobody may.
+        disabled: bool,
+    },
+    /// Replace the root access keys of an account that was made later.
+    RotateAccountCredentials {
+        /// The account's id.
+        id: String,
+    },
 }
 
 impl Request {
@@ -78,13 +97,24 @@ impl Request {
             Self::ReloadTls => "reload-tls",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::CreateAccount { .. } => "create-account",
+            Self::ListAccounts => "list-accounts",
+            Self::DisableAccount { .. } => "disable-account",
+            Self::RotateAccountCredentials { .. } => "rotate-account-credentials",
         }
     }
 
     /// How long the answer may take.
     const fn patience(&self) -> Duration {
         match self {
-            Self::Env | Self::RotateCredentials | Self::SealStatus | Self::ReloadTls => SILENCE_MAX,
+            Self::Env
+            | Self::RotateCredentials
+            | Self::SealStatus
+            | Self::ReloadTls
+            | Self::CreateAccount { .. }
+            | Self::ListAccounts
+            | Self::DisableAccount { .. }
+            | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
         }
     }
@@ -115,6 +145,15 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::CreateAccount`].
+    AccountCreated {
+        account: AccountAnswer,
+        root: RootKeyAnswer,
+    },
+    /// To [`Request::ListAccounts`].
+    Accounts { accounts: Vec<AccountAnswer> },
+    /// To [`Request::RotateAccountCredentials`].
+    AccountRotated { root: RootKeyAnswer },
     /// It is done.
     Done,
     /// It is not.
@@ -124,6 +163,26 @@ pub(crate) enum Answer {
         /// What to do; empty if only the log knows.
         remedy: String,
     },
+}
+
+/// An account.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AccountAnswer {
+    pub(crate) id: String,
+    /// The operator's name for it.
+    pub(crate) name: String,
+    pub(crate) canonical_id: String,
+    /// ISO 8601.
+    pub(crate) created: String,
+    /// Nobody of it may sign in.
+    pub(crate) disabled: bool,
+}
+
+/// A root user's access key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RootKeyAnswer {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
 }
 
 /// How far a re-encryption is, since it began.
@@ -277,6 +336,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Seals { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::AccountCreated { .. }
+        | Answer::Accounts { .. }
+        | Answer::AccountRotated { .. }
         | Answer::Done) => Ok(Some(answer)),
     }
 }
@@ -371,7 +433,11 @@ mod tests {
                 Request::Env
                 | Request::ReloadTls
                 | Request::CountVersions { .. }
-                | Request::ReEncrypt { .. } => Ok(Answer::Done),
+                | Request::ReEncrypt { .. }
+                | Request::CreateAccount { .. }
+                | Request::ListAccounts
+                | Request::DisableAccount { .. }
+                | Request::RotateAccountCredentials { .. } => Ok(Answer::Done),
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::findings::{self, Severity};
 use crate::key_file::KeyFile;
 use crate::ring_files::RingFiles;
 use crate::unseal::{self, Environment, candidates, reveal_with};
-use crate::{output, shell, store};
+use crate::{output, shell, store, tenants};
 
 /// `check`: every finding, and the exit code of the first that stops the server.
 pub(crate) fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
@@ -90,8 +90,12 @@ pub(crate) fn rotate_credentials(
     let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
         Some(Answer::Rotated { access_key_id }) => access_key_id,
         Some(_) => return Err(unexpected()),
-        None => with_accounts(settings, environment, |accounts, _| {
-            Ok(accounts.rotate_root_key()?.id.to_string())
+        None => with_accounts(settings, environment, |accounts, account| {
+            let iam = tenants::off_line(accounts, account)?;
+            let new = accounts.rotate_root_key()?;
+            iam.delete_own_root_keys()
+                .map_err(|error| tenants::refused(&error))?;
+            Ok(new.id.to_string())
         })?,
     };
     output::say(&format!(
@@ -245,7 +249,7 @@ fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
 }
 
 /// Opens the store while no server does.
-fn with_accounts<T>(
+pub(crate) fn with_accounts<T>(
     settings: &Settings,
     environment: Environment<'_>,
     with: impl FnOnce(&Accounts, &Account) -> Result<T, Failure>,

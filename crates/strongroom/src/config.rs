@@ -10,6 +10,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_api::Cidr;
 use strongroom_s3::S3Options;
 use strongroom_types::Region;
 
@@ -18,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, Listen, LogFormat, LogLevel};
+pub(crate) use value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -47,6 +48,13 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// Whose word on their clients' addresses is believed.
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Issuers whose keys are not fetched.
+    pub(crate) oidc_jwks: Vec<IssuerKeysFile>,
+    /// `None` is the system's.
+    pub(crate) oidc_ca: Option<PathBuf>,
+    pub(crate) oidc_allow_private: bool,
 }
 
 /// The operator's own certificate and key, PEM.
@@ -109,6 +117,10 @@ impl Settings {
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
+            oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
+            oidc_ca: layer.oidc_ca,
+            oidc_allow_private: layer.oidc_allow_private.unwrap_or(false),
         };
         settings.refuse_exposed_http()?;
         Ok(settings)

@@ -21,6 +21,7 @@ mod failure;
 mod files;
 mod findings;
 mod hardening;
+mod identities;
 mod key_file;
 mod logging;
 mod output;
@@ -29,13 +30,14 @@ mod ring_files;
 mod serve;
 mod shell;
 mod store;
+mod tenants;
 mod unseal;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, CredentialsAction, SealAction};
+use crate::cli::{AccountAction, Cli, Command, CredentialsAction, SealAction};
 use crate::config::Settings;
 use crate::failure::Failure;
 
@@ -61,9 +63,31 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
         Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
         Command::Credentials(args) => match args.action {
-            CredentialsAction::Rotate(store) => {
-                commands::rotate_credentials(&settings(store.layer())?, &environment)
+            CredentialsAction::Rotate(args) => {
+                let settings = settings(args.store.layer())?;
+                match args.account {
+                    Some(id) => tenants::rotate(&settings, &id, &environment),
+                    None => commands::rotate_credentials(&settings, &environment),
+                }
             }
+        },
+        Command::Account(args) => match args.action {
+            AccountAction::Create(args) => {
+                let settings = settings(args.store.layer())?;
+                tenants::create(&settings, args.name, args.json, &environment)
+            }
+            AccountAction::List(args) => {
+                tenants::list(&settings(args.store.layer())?, args.json, &environment)
+            }
+            AccountAction::Disable(args) => {
+                tenants::disable(&settings(args.store.layer())?, &args.id, true, &environment)
+            }
+            AccountAction::Enable(args) => tenants::disable(
+                &settings(args.store.layer())?,
+                &args.id,
+                false,
+                &environment,
+            ),
         },
         Command::Seal(args) => match args.action {
             SealAction::List(store) => commands::list_seals(&settings(store.layer())?),

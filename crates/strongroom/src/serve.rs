@@ -5,6 +5,7 @@ mod collector;
 mod due_work;
 mod edge;
 mod first_start;
+mod key_uses;
 mod reencryption;
 mod running;
 
@@ -18,11 +19,10 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
-use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
+use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
-use strongroom_policy::PolicyAuthorizer;
+use strongroom_policy::{Denials, PolicyAuthorizer};
 use strongroom_ports::{Clock, Entropy};
-use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 
@@ -40,7 +40,7 @@ use crate::findings::{self, Severity};
 use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment};
-use crate::{files, hardening, logging, output, store};
+use crate::{files, hardening, identities, logging, output, store};
 
 /// Streams up to this stored length live in the metadata store, in bytes: below it a file of its
 /// own costs more than its bytes.
@@ -59,6 +59,7 @@ struct Parts {
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
+    denials: Arc<Denials>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     metrics: PrometheusHandle,
@@ -111,14 +112,14 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
             )
         })?;
     let meta = Arc::clone(&parts.meta);
-    let (identities, kms) = (Arc::clone(parts.iam.identities()), Arc::clone(&parts.kms));
+    let (known, kms) = (Arc::clone(parts.iam.identities()), Arc::clone(&parts.kms));
     let outcome = runtime.block_on(serve(settings, parts, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
     // Both wait for a commit, so only here, where no task runs any more.
     if let Err(error) = kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
-    if let Err(error) = identities.save_uses() {
+    if let Err(error) = known.save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
     }
     // Everything acknowledged is durable already; this makes the next start faster.
@@ -173,23 +174,14 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
-    let rows = SealedRows {
-        meta: meta.clone(),
-        custody: custody.clone(),
-        entropy: entropy.clone(),
-    };
-    let identities = open_identities(&rows, &account, &*clock)?;
-    let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    let iam_ports = IamServicePorts {
-        rows: rows.clone(),
-        authorizer: authorizer.clone(),
-        audit: audit.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-    };
-    let iam = Arc::new(IamService::new(iam_ports, identities));
+    let identities = identities::open(&accounts, &account)?;
+    let denials = Arc::new(Denials::default());
+    let authorizer =
+        Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
+    let iam = identities::service(&accounts, identities, authorizer.clone());
+    let iam = Arc::new(iam);
     let key_ports = KeyServicePorts {
-        rows,
+        rows: identities::rows(&accounts),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         audit: audit.clone(),
@@ -227,28 +219,10 @@ fn assemble(
         accounts,
         account,
         credentials,
+        denials,
         clock,
         entropy,
         metrics,
-    })
-}
-
-fn open_identities(
-    rows: &SealedRows,
-    account: &Account,
-    clock: &dyn Clock,
-) -> Result<Arc<Identities>, Failure> {
-    let primary = PrimaryAccount {
-        id: account.id,
-        canonical_id: account.canonical_id.clone(),
-    };
-    let opened = Identities::open(rows.clone(), &primary, clock.now());
-    opened.map(Arc::new).map_err(|error| {
-        Failure::new(
-            Exit::Store,
-            format!("the identities of the store cannot be read: {error}"),
-            "look at the disk; then start again",
-        )
     })
 }
 
@@ -282,6 +256,7 @@ async fn serve(
         accounts: parts.accounts.clone(),
         account: parts.account.clone(),
         credentials: parts.credentials.clone(),
+        iam: parts.iam.clone(),
         reencryption: ReEncryption {
             s3: parts.s3.clone(),
             account: parts.account.clone(),
@@ -299,6 +274,8 @@ async fn serve(
     tokio::spawn(keep_metrics(parts.metrics.clone()));
     let collector = collector::start(parts.s3.clone(), parts.meta.clone(), stuck.clone())
         .map_err(|error| admin_failure(&error))?;
+    let key_uses = key_uses::start(parts.iam.identities().clone(), stuck.clone())
+        .map_err(|error| admin_failure(&error))?;
     let due_work =
         due_work::start(parts.kms.clone(), stuck).map_err(|error| admin_failure(&error))?;
 
@@ -313,6 +290,7 @@ async fn serve(
     server.run(handler, shutdown).await;
     drop(collector);
     drop(due_work);
+    drop(key_uses);
     drop(admin);
     Ok(())
 }

@@ -169,9 +169,10 @@ fn complete_input(call: &Call) -> Result<CompleteMultipartUploadInput, Failure> 
 
 /// The URL under which the client asked, without its query.
 pub(crate) fn location(call: &Call) -> String {
-    let scheme = match call.context.transport {
-        strongroom_types::Transport::Tls(_) => "https",
-        strongroom_types::Transport::Plain => "http",
+    let scheme = if call.context.transport.is_secure() {
+        "https"
+    } else {
+        "http"
     };
     let host = crate::sigv4::host(&call.parts)
         .ok()

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, Listen, LogFormat, LogLevel};
+use super::value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -71,10 +72,24 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
+    /// repeated [default: nobody's]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Option<Vec<Cidr>>,
+    /// Keys of an OpenID Connect issuer, as a JWKS file: nothing is fetched from that issuer; may be
+    /// repeated
+    #[arg(long, value_name = "ISSUER=FILE")]
+    pub(crate) oidc_jwks: Option<Vec<IssuerKeysFile>>,
+    /// Certificates that issuers' servers are trusted by, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) oidc_ca: Option<PathBuf>,
+    /// Fetch keys of issuers also from private and loopback addresses
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) oidc_allow_private: Option<bool>,
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 23] = [
     "data",
     "listen",
     "listen-tls",
@@ -94,6 +109,10 @@ const NAMES: [&str; 19] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "trusted-proxy",
+    "oidc-jwks",
+    "oidc-ca",
+    "oidc-allow-private",
 ];
 
 impl Layer {
@@ -124,6 +143,10 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
+            oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
+            oidc_ca: self.oidc_ca.or(lower.oidc_ca),
+            oidc_allow_private: self.oidc_allow_private.or(lower.oidc_allow_private),
         }
     }
 
@@ -211,6 +234,10 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
+            "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
+            "oidc-ca" => self.oidc_ca = Some(text.into()),
+            "oidc-allow-private" => self.oidc_allow_private = Some(parse_bool(text)?),
             other => return Err(format!("{other} is not a setting")),
         }
         Ok(())
@@ -243,6 +270,10 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
         Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
         Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
     }
+}
+
+fn parse_list<T: std::str::FromStr<Err = String>>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|it| it.trim().parse()).collect()
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
@@ -310,7 +341,10 @@ mod tests {
             "danger-plain-http"
             | "danger-keys-over-plain-http"
             | "danger-trust-clock"
+            | "oidc-allow-private"
             | "block-sse-c-on-new-buckets" => "true",
+            "trusted-proxy" => "10.0.0.0/8,192.0.2.1",
+            "oidc-jwks" => "https://issuer.example=keys.json",
             "grace-seconds" | "bucket-key-ttl" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
@@ -368,6 +402,8 @@ mod tests {
             "listen = \"nowhere\"",
             "danger-plain-http = \"maybe\"",
             "region = \"EU\"",
+            "trusted-proxy = \"10/8\"",
+            "oidc-jwks = \"keys.json\"",
             "[listen]",
             "listen = ",
         ] {

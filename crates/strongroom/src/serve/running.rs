@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
+use strongroom_iam::IamService;
 
 use super::reencryption::ReEncryption;
 use crate::account::{Account, Accounts};
@@ -12,6 +13,7 @@ use crate::commands::{env_answer, seal_lines};
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::{identities, tenants};
 
 /// The server, as the admin channel sees it.
 pub(super) struct Running {
@@ -19,6 +21,7 @@ pub(super) struct Running {
     pub(super) accounts: Accounts,
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
+    pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
@@ -34,6 +37,10 @@ impl AdminActions for Running {
                 seals: seal_lines(&self.settings)?,
             }),
             Request::ReloadTls => self.reload_tls(),
+            Request::CreateAccount { .. }
+            | Request::ListAccounts
+            | Request::DisableAccount { .. }
+            | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
             Request::CountVersions {
                 bucket,
                 prefix,
@@ -76,6 +83,12 @@ impl Running {
         let new = self.accounts.rotate_root_key()?;
         self.credentials
             .replace(&self.account, std::slice::from_ref(&new));
+        let keys = std::slice::from_ref(&new);
+        identities::show_root_keys(self.iam.identities(), keys);
+        // Whoever had the old key may have made others with it.
+        self.iam
+            .delete_own_root_keys()
+            .map_err(|error| tenants::refused(&error))?;
         tracing::warn!(access_key_id = %new.id, "root access key rotated");
         Ok(Answer::Rotated {
             access_key_id: new.id.to_string(),
