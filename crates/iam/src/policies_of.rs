@@ -77,6 +77,7 @@ impl Identities {
                     let mut held = of_user(&account, issuer)?;
                     held.attributes.tags.clear();
                     held.attributes.federator_arn = Some(account.user_arn(issuer).into());
+                    held.attributes.federator_id = Some(issuer.id.as_str().into());
                     held
                 }
                 Some(SessionKind::Token | SessionKind::Role | SessionKind::WebIdentity) | None => {

@@ -18,6 +18,7 @@ use strongroom_types::{AccountId, RequestContext};
 
 use crate::cache::OpenedKey;
 use crate::grants::StoredGrants;
+use crate::grants::record::GrantId;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::AliasRow;
@@ -38,6 +39,8 @@ pub(crate) struct Ask<'a> {
     pub grant_tokens: &'a [String],
     /// Whether the key suits the request otherwise; asked together with its usage.
     pub fits: Option<&'a Suits<'a>>,
+    /// The grant that RetireGrant is about.
+    pub retired: Option<GrantId>,
 }
 
 impl Ask<'static> {
@@ -49,6 +52,7 @@ impl Ask<'static> {
             dry_run: false,
             grant_tokens: &[],
             fits: None,
+            retired: None,
         }
     }
 }
@@ -128,7 +132,7 @@ impl KeyService {
             return Err(no_resource_policy(caller, action, &arn.to_string()));
         }
         let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
-        let grants = StoredGrants::of(self, arn.id);
+        let grants = StoredGrants::of(self, arn.id, ask.retired);
         let resource = Resource::Key {
             arn: arn.clone(),
             manager: key.manager,
@@ -138,7 +142,7 @@ impl KeyService {
             action: ask.operation.action(),
             resource: &resource,
             conditions: &conditions,
-            resource_policy: Some(&key.policy),
+            resource_policy: Some(key.policy.deciding()),
             grants: Some(&grants),
         });
         match decision {

@@ -8,6 +8,7 @@ use strongroom_types::{AccountId, RequestContext};
 use crate::access::{Ask, Named, alias_not_found};
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
+use crate::policies::KeyPolicy;
 use crate::rotation::after_days;
 use crate::rows::{AliasRow, KeyAliasRow};
 use crate::{KeyService, KmsError, keys};
@@ -180,7 +181,13 @@ impl KeyService {
             manager: KeyManager::Aws,
             lifecycle: Lifecycle::Enabled,
             description: description.to_owned(),
-            policy: aws_managed_policy(policy_id, title, name, arn.account, &arn.region),
+            policy: KeyPolicy::of_accounts(aws_managed_policy(
+                policy_id,
+                title,
+                name,
+                arn.account,
+                &arn.region,
+            )),
             tags: Vec::new(),
             created: now,
             rotation: Rotation {
@@ -220,7 +227,7 @@ impl KeyService {
                 manager: key.manager,
             },
             conditions: &conditions,
-            resource_policy: Some(&key.policy),
+            resource_policy: Some(key.policy.deciding()),
             grants: None,
         })?;
         Ok(())

@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn, KeyManager};
-use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
+use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Principal, RequestContext};
 
 use crate::evaluate::ResourceKind;
-use crate::{Action, Conditions};
+use crate::{Action, Conditions, PrincipalDirectory, Unreadable};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,9 +150,10 @@ pub trait Authorizer: Send + Sync {
 /// A grant, as a decision sees it (KMS API Reference, GrantListEntry).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
-    /// Who may do it: an ARN.
+    /// Who may do it: the ARN of an account or federated user, or what
+    /// [`PrincipalDirectory::pin`](crate::PrincipalDirectory) has for a user, role or session.
     pub grantee_principal: String,
-    /// Who may retire it.
+    /// Who may retire it, likewise.
     pub retiring_principal: Option<String>,
     /// What may be done.
     pub operations: Vec<GrantOperation>,
@@ -293,6 +294,21 @@ impl Authorizer for RootOnly {
                 "no identity-based policy allows the {action} action"
             )),
         }
+    }
+}
+
+/// Nobody but accounts is known.
+impl PrincipalDirectory for RootOnly {
+    fn pin(&self, _: &str) -> Result<Option<String>, Unreadable> {
+        Ok(None)
+    }
+
+    fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+        Ok(None)
+    }
+
+    fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+        Ok(None)
     }
 }
 

@@ -58,5 +58,5 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
-pub use pinning::{PinError, PrincipalDirectory};
+pub use pinning::{PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;

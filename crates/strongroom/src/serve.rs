@@ -178,12 +178,13 @@ fn assemble(
     let denials = Arc::new(Denials::default());
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
-    let iam = identities::service(&accounts, identities, authorizer.clone());
+    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
     let iam = Arc::new(iam);
     let key_ports = KeyServicePorts {
         rows: identities::rows(&accounts),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
+        principals: identities,
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),

@@ -148,6 +148,7 @@ impl World {
             },
             shreds: Arc::clone(&shreds),
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(RootOnly::default()),
             audit: Arc::new(Unheard),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&entropy),
