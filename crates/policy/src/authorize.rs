@@ -7,7 +7,7 @@ use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn,
 use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Principal, RequestContext};
 
 use crate::evaluate::ResourceKind;
-use crate::{Action, Conditions, PrincipalDirectory, Unreadable};
+use crate::{Action, ActionOnVersion, Conditions, PrincipalDirectory, Unreadable};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -229,6 +229,34 @@ impl<A: Action> Authorized<A> {
     /// What the consent is for.
     pub fn resource(&self) -> &Resource {
         &self.resource
+    }
+}
+
+impl<A: ActionOnVersion> Authorized<A> {
+    /// As [`Authorized::check_with`], where the request names a version: what is asked is the action
+    /// on versions.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check_on_version(
+        by: &dyn Authorizer,
+        context: &RequestContext,
+        resource: Resource,
+        conditions: &Conditions,
+        resource_policy: Option<&str>,
+    ) -> Result<Self, Denied> {
+        let Authorized { resource, .. } = Authorized::<A::OnVersion>::check_with(
+            by,
+            context,
+            resource,
+            conditions,
+            resource_policy,
+        )?;
+        Ok(Self {
+            resource,
+            action: PhantomData,
+        })
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod action;
 mod authorize;
+pub mod bucket_policy;
 mod comparison;
 mod compile;
 mod conditions;
@@ -38,13 +39,14 @@ mod pattern;
 pub mod pinning;
 mod policy_authorizer;
 mod principals;
+mod public;
 
-pub use action::{Action, actions};
+pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
 pub use compile::Policy;
-pub use conditions::Conditions;
+pub use conditions::{ConditionSource, Conditions};
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 pub use denials::{Denial, Denials};
 pub use document::{
@@ -60,3 +62,4 @@ pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
 pub use pinning::{PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
+pub use public::is_public;

@@ -64,6 +64,8 @@ impl Table {
     pub const KMS_LAST_USAGE: Self = Self(19);
     /// Jobs that re-encrypt many objects.
     pub const REENCRYPTION_JOBS: Self = Self(20);
+    /// Policies of buckets, by bucket and the policy's own identity.
+    pub const BUCKET_POLICIES: Self = Self(21);
     /// Accounts by id.
     pub const IAM_ACCOUNTS: Self = Self(30);
     /// IAM users by account and unique id.

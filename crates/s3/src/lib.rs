@@ -12,9 +12,11 @@
 //! Storage calls block, so every operation hops to a worker thread once (or once per window of a
 //! long body) and is async only around that.
 
+mod arrival;
 mod attributes;
 mod body;
 mod bucket_keys;
+mod bucket_policy;
 mod buckets;
 mod checksum_seal;
 mod collector;
@@ -59,7 +61,9 @@ mod stream_out;
 mod windows;
 mod worker;
 
+pub use arrival::Arrival;
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
+pub use bucket_policy::{BUCKET_POLICY_MAX_BYTES, BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
 pub use error::{ReEncryptionRefusal, S3Error};

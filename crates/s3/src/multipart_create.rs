@@ -78,6 +78,7 @@ impl S3 {
             .canonical_id
             .clone()
             .unwrap_or_else(|| bucket.owner_canonical_id.clone());
+        let (asked_encryption, asked_kms_key) = entry.asked_encryption();
         let row = UploadRow {
             owner: owner.as_str().to_owned(),
             key: new_key.row,
@@ -86,6 +87,8 @@ impl S3 {
             checksum: kept.map(|(algorithm, kind)| ChecksumKindRow::new(algorithm, kind)),
             completing: false,
             checksum_declared: declared.is_some(),
+            asked_encryption,
+            asked_kms_key,
         };
         let row_key = keys::upload(bucket.uid, key, id);
         let sealed = self.seal_row(Table::UPLOADS, &row_key, &row);

@@ -6,6 +6,7 @@
 //! ```
 
 mod address;
+mod as_sent;
 mod body;
 mod call;
 mod documents;
@@ -41,6 +42,7 @@ use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
+use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
@@ -52,8 +54,9 @@ pub(crate) use body::AnyBody;
 pub(crate) use reply::set as set_header;
 
 use address::Address;
+use as_sent::{AsSent, AuthType};
 use call::Call;
-use route::{Handler, Level, Reply, Seen};
+use route::{Level, Reply, Seen};
 
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
@@ -188,10 +191,7 @@ impl S3Api {
                 response: error_response(&failure, &place),
             },
             Ok((route, call)) => {
-                let outcome: Reply = match route.handler {
-                    Handler::Run(run) => run(call).await,
-                    Handler::Unconfigured(answer) => unconfigured::answer(call, answer).await,
-                };
+                let outcome: Reply = (route.handler)(call).await;
                 let response = outcome.unwrap_or_else(|failure| error_response(&failure, &place));
                 Answered {
                     operation: route.name,
@@ -243,7 +243,25 @@ impl S3Api {
             Some(key) => format!("arn:aws:s3:::{}/{key}", place.bucket),
             None => format!("arn:aws:s3:::{}", place.bucket),
         };
+        let (parts, query) = (Arc::new(parts), Arc::new(query));
+        let auth_type = match (verified.credential.is_some(), verified.is_presigned) {
+            (false, _) => AuthType::Anonymous,
+            (true, false) => AuthType::Header,
+            (true, true) => AuthType::QueryString,
+        };
+        let as_sent = AsSent {
+            parts: Arc::clone(&parts),
+            query: Arc::clone(&query),
+            operation: route.name,
+            level,
+            auth_type,
+            signed: verified.signed,
+            received,
+            region: self.options.region.clone(),
+            account: context.principal.account(),
+        };
         let call = Call {
+            conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),
             verifier: self.verifier.clone(),

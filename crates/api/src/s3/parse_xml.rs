@@ -69,6 +69,18 @@ pub(crate) fn create_bucket(document: &[u8], region: &Region) -> Result<TagSet, 
     Ok(tags)
 }
 
+/// What a CreateBucketConfiguration says that the decision about it depends on: where, and which
+/// tags. Of a document that is none, nothing.
+pub(crate) fn create_bucket_says(document: &[u8]) -> (Option<String>, TagSet) {
+    let Ok(mut fields) = root(document, "CreateBucketConfiguration") else {
+        return (None, TagSet::default());
+    };
+    let location = fields.optional_text("LocationConstraint").ok().flatten();
+    let tags = fields.optional("Tags").ok().flatten();
+    let tags = tags.and_then(|tags| tag_list(tags, "Tags", BUCKET_TAGS_MAX).ok());
+    (location, tags.unwrap_or_default())
+}
+
 /// `eu-central-1` and its like: words and a number.
 fn looks_like_a_region(text: &str) -> bool {
     let words: Vec<&str> = text.split('-').collect();
