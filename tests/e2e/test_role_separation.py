@@ -7,11 +7,14 @@ The matrix that was seen is published in docs/authorization.md; a cell that is m
 """
 
 import fnmatch
+import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 
-from callers import Account, Actor, Callers, TimedServer, allow, document, fresh, told
+from callers import Account, Actor, Callers, TimedServer, allow, fresh, told
+from conftest import binary, clean_env
 from operations import DOCUMENT, OPERATIONS, UNSUPPORTED, Stage, key_of, kms_state, rows, s3_state
 
 BEGIN, END = "<!-- roles: generated -->", "<!-- end of roles -->"
@@ -119,6 +122,15 @@ def world(tmp_path_factory):
     finally:
         server.stop()
         server.assert_sane()
+
+
+def other_account(server):
+    """The root user of a second account."""
+    done = subprocess.run([binary(), "account", "create", "other", "--json", "--data", str(server.data), "--key-file",
+                           str(server.key_file)], env=clean_env(server.home), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    return Actor(made["AccessKeyId"], made["SecretAccessKey"])
 
 
 # Data operations by mode: the ways of encryption and the key that each needs.
@@ -396,8 +408,3 @@ def written_matrix(request):
         text = DOCUMENT.read_text()
         head, tail = text[:text.index(BEGIN)], text[text.index(END) + len(END):]
         DOCUMENT.write_text(head + render(ordered) + tail)
-
-
-def other_account(server):
-    """The root user of a second account."""
-    raise NotImplementedError

@@ -159,20 +159,13 @@ impl Conditions {
         Some(source.found.get_or_init(|| source.of.conditions().values))
     }
 
-    /// All of them; of a key that is there twice, the one that counts.
-    fn all(&self) -> BTreeMap<&str, &[String]> {
+    /// All of them, in lower case; of a key that is there twice, the one that counts.
+    pub(crate) fn all(&self) -> BTreeMap<&str, &[String]> {
         let sourced = self.sourced().into_iter().flatten();
         let pairs = sourced.chain(&self.values);
         pairs
             .map(|(key, values)| (key.as_str(), values.as_slice()))
             .collect()
-    }
-
-    /// All keys, in lower case, with their values.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.values
-            .iter()
-            .map(|(key, values)| (key.as_str(), values.as_slice()))
     }
 
     /// The encryption context of the request, empty if it has none.

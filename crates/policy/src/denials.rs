@@ -191,6 +191,7 @@ fn conditions(question: &Question<'_>) -> Vec<Value> {
     let brought = question
         .conditions
         .all()
+        .into_iter()
         .map(|(key, values)| (key.to_owned(), values.to_vec()));
     global
         .into_iter()
