@@ -27,6 +27,7 @@ pub mod limits;
 mod managed_policies;
 mod markers;
 mod names;
+mod oidc;
 mod policies_of;
 mod principals;
 mod records;
@@ -53,6 +54,10 @@ pub use input::{Page, PageInput, Tag};
 pub use managed_policies::{
     CreatePolicyInput, ListPoliciesInput, PolicyEntities, PolicyScope, PolicyUsage,
     PolicyVersionView, PolicyView,
+};
+pub use oidc::{
+    AssumeRoleWithWebIdentityInput, IssuerKeys, IssuerKeysError, KeySet, KeySetError, NoIssuerKeys,
+    OidcProviderView, WebIdentitySession,
 };
 pub use roles::{CreateRoleInput, RoleView};
 pub use service::{IamService, IamServicePorts};

@@ -33,7 +33,14 @@ impl Identities {
     /// [`IamError::Unavailable`] if its policies are not known. Each means deny.
     fn held(&self, context: &RequestContext) -> Result<PrincipalPolicies, IamError> {
         let Some(id) = context.principal.account() else {
-            return Ok(PrincipalPolicies::default());
+            let mut held = PrincipalPolicies::default();
+            // Nobody yet, but vouched for: who asks for a role with a web identity.
+            let session = context.session.as_deref();
+            held.attributes.federated_provider = session
+                .filter(|it| matches!(it.kind, SessionKind::WebIdentity))
+                .and_then(|it| it.federated_provider.as_deref())
+                .map(Into::into);
+            return Ok(held);
         };
         let gone = || IamError::AccessDenied("The caller does not exist any more.".to_owned());
         let account = self

@@ -11,7 +11,7 @@ use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 
 use crate::directory::{self, Account};
 use crate::records::{AccountRow, Entity as _};
-use crate::{IamError, Identities};
+use crate::{IamError, Identities, IssuerKeys, NoIssuerKeys};
 use strongroom_rows::until_undisturbed;
 
 /// What the service stands on.
@@ -33,6 +33,7 @@ pub struct IamServicePorts {
 pub struct IamService {
     pub(crate) ports: IamServicePorts,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) issuer_keys: Arc<dyn IssuerKeys>,
 }
 
 /// Who asked for what, for the decision and for the trail.
@@ -52,7 +53,18 @@ impl<'a> Asked<'a> {
 impl IamService {
     /// A service on its ports.
     pub fn new(ports: IamServicePorts, identities: Arc<Identities>) -> Self {
-        Self { ports, identities }
+        Self {
+            ports,
+            identities,
+            issuer_keys: Arc::new(NoIssuerKeys),
+        }
+    }
+
+    /// Takes tokens of issuers whose keys are found there; without it, of none.
+    #[must_use]
+    pub fn with_issuer_keys(mut self, issuer_keys: Arc<dyn IssuerKeys>) -> Self {
+        self.issuer_keys = issuer_keys;
+        self
     }
 
     /// The identities that it changes.

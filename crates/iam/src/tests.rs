@@ -1,5 +1,8 @@
 //! The service on stores in memory, with the evaluator that the server has.
 
+mod escalation;
+mod web_identity;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

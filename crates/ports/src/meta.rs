@@ -82,6 +82,8 @@ impl Table {
     pub const IAM_ACCESS_KEYS: Self = Self(36);
     /// When access keys were last used, by account and key id.
     pub const IAM_KEY_USES: Self = Self(37);
+    /// OpenID Connect providers by account and URL.
+    pub const IAM_OIDC_PROVIDERS: Self = Self(38);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.

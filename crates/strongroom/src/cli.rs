@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Put everything in a bucket, or under a prefix, under a KMS key
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
+    /// Get every object out of a data directory, without the server
+    #[command(after_help = RECOVER_HELP)]
+    Recover(RecoverArgs),
     /// Run the start-up check alone: says what is wrong and what to do
     Check(Box<Layer>),
     /// Print the version
@@ -222,6 +225,25 @@ pub(crate) struct ReencryptArgs {
     pub(crate) rate: Option<u32>,
 }
 
+/// `recover`.
+#[derive(Args, Debug)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Where everything goes; must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// A customer key of SSE-C objects: 32 bytes, as they are or in base64; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_c_key: Vec<PathBuf>,
+    /// Also recover blobs that no row names: deleted objects and parts that were still to be removed
+    #[arg(long)]
+    pub(crate) unreferenced: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl ReencryptArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
@@ -292,6 +314,23 @@ Examples:
 Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads the
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
+
+const RECOVER_HELP: &str = "\
+Example:
+  strongroom recover --data /mnt/rescued/strongroom-data --key-file /media/usb/strongroom.key \\
+    --out /mnt/plain
+
+Needs neither server nor index, and changes nothing in the data directory: it reads the journal,
+the snapshot, the blobs, the shred files and the key ring, and goes on where something is damaged.
+
+What it writes is plaintext, readable by its owner alone:
+  OUT/objects/BUCKET/KEY      the newest version of each object
+  OUT/versions/BUCKET/KEY/ID  older versions
+  OUT/unreferenced/...        what blobs tell of themselves, where rows are missing
+  OUT/objects.jsonl           every version: file, SHA-256, headers, metadata, tags, encryption
+  OUT/buckets.jsonl, OUT/kms-keys.jsonl, OUT/report.json
+
+The exit code is 0 when everything that was found came out whole, and 5 otherwise.";
 
 const REENCRYPT_HELP: &str = "\
 Example:

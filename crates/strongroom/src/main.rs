@@ -22,9 +22,12 @@ mod files;
 mod findings;
 mod hardening;
 mod identities;
+mod issuers;
 mod key_file;
 mod logging;
 mod output;
+mod progress;
+mod recover;
 mod reencrypt;
 mod ring_files;
 mod serve;
@@ -98,6 +101,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 commands::test_seals(&settings(store.layer())?, &environment)
             }
         },
+        Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }

@@ -106,6 +106,26 @@ impl RingFiles {
         &self,
         reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
     ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |copies, good| self.repair(copies, good))
+    }
+
+    /// As [`RingFiles::open`], and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RingFileError`].
+    pub(crate) fn open_as_it_is(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+    ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |_, _| Ok(Vec::new()))
+    }
+
+    fn open_and(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+        repair: impl Fn(&[Copy; 2], usize) -> Result<Vec<&'static str>, RingFileError>,
+    ) -> Result<OpenedRing, RingFileError> {
         let mut copies = self.inspect();
         if copies
             .iter()
@@ -144,7 +164,7 @@ impl RingFiles {
             };
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
-                    let repaired = self.repair(&copies, index)?;
+                    let repaired = repair(&copies, index)?;
                     return Ok(OpenedRing {
                         ring,
                         unseal_key,

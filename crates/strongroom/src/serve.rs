@@ -37,6 +37,7 @@ use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::issuers::Issuers;
 use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment};
@@ -179,7 +180,7 @@ fn assemble(
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
     let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
-    let iam = Arc::new(iam);
+    let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
     let key_ports = KeyServicePorts {
         rows: identities::rows(&accounts),
         shreds: Arc::new(store::open_shreds(settings)?),

@@ -44,6 +44,22 @@ pub(crate) fn unseal(
     Ok(opened)
 }
 
+/// As [`unseal`], for who must not write to the data directory.
+///
+/// # Errors
+///
+/// As [`unseal`].
+pub(crate) fn unseal_as_it_is(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<OpenedRing, Failure> {
+    let files = RingFiles::new(settings.data.ring());
+    let opened = files
+        .open_as_it_is(&|ring| reveal(ring, settings.key_file.as_deref(), entropy, environment));
+    opened.map_err(ring_failure)
+}
+
 /// Makes the store's ring and its first seal.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 mod answers;
 mod credentials;
 mod error;
+mod oidc_providers;
 mod operations;
 
 use std::error::Error;
@@ -49,6 +50,7 @@ impl QueryService for Iam {
     const VERSION: &'static str = "2010-05-08";
     const NAMESPACE: &'static str = "https://iam.amazonaws.com/doc/2010-05-08/";
     const TAKES_GET: bool = true;
+    const FOR_STRANGERS: &'static [&'static str] = &[];
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
         operations::OPERATIONS.iter().find(|it| it.name == name)
