@@ -63,11 +63,34 @@ pub(crate) struct Named {
     pub arn: KeyArn,
     /// The alias by which the request named it.
     pub alias: Option<AliasName>,
+    /// Of an alias of another account, its ARN: the key's own would tell that the alias exists.
+    foreign_alias: Option<String>,
+}
+
+impl Named {
+    /// A key that is named by an alias of the caller's account.
+    pub(crate) const fn by_alias(arn: KeyArn, alias: AliasName) -> Self {
+        Self {
+            arn,
+            alias: Some(alias),
+            foreign_alias: None,
+        }
+    }
+
+    /// The name that those are told who may not use the key.
+    fn told(&self) -> String {
+        let alias = self.foreign_alias.clone();
+        alias.unwrap_or_else(|| self.arn.to_string())
+    }
 }
 
 impl From<KeyArn> for Named {
     fn from(arn: KeyArn) -> Self {
-        Self { arn, alias: None }
+        Self {
+            arn,
+            alias: None,
+            foreign_alias: None,
+        }
     }
 }
 
@@ -112,7 +135,7 @@ impl KeyService {
         named: &Named,
         ask: &Ask<'_>,
     ) -> Result<Arc<OpenedKey>, KmsError> {
-        let Named { arn, alias } = named;
+        let Named { arn, alias, .. } = named;
         let foreign = caller.principal.account() != Some(arn.account);
         // Before anything else: who may not use a key must not learn by a bad token that it is there.
         self.check_grant_tokens(ask.grant_tokens)?;
@@ -121,7 +144,7 @@ impl KeyService {
             .filter(|opened| opened.key.state(self.now()).is_some());
         let Some(opened) = opened else {
             return Err(if foreign {
-                no_resource_policy(caller, ask.operation.action(), &arn.to_string())
+                no_resource_policy(caller, ask.operation.action(), &named.told())
             } else {
                 states::does_not_exist(arn)
             });
@@ -129,7 +152,7 @@ impl KeyService {
         let key = &opened.key;
         if key.manager == KeyManager::Aws && !self.is_of_asking_service(caller, arn)? {
             let action = ask.operation.action();
-            return Err(no_resource_policy(caller, action, &arn.to_string()));
+            return Err(no_resource_policy(caller, action, &named.told()));
         }
         let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
         let grants = StoredGrants::of(self, arn.id, ask.retired);
@@ -153,7 +176,7 @@ impl KeyService {
             Err(_) if foreign => Err(no_resource_policy(
                 caller,
                 ask.operation.action(),
-                &arn.to_string(),
+                &named.told(),
             )),
             Err(denied) => Err(denied.into()),
         }
@@ -196,12 +219,10 @@ impl KeyService {
                     Err(KmsError::NotFound(_)) if arn.account != account => {
                         Err(no_resource_policy(caller, operation.action(), &name))
                     }
-                    // The key's own ARN would tell that the alias exists.
-                    Ok(named) if arn.account != account => {
-                        self.authorize_key(caller, &named, &Ask::plain(operation))
-                            .map_err(|_| no_resource_policy(caller, operation.action(), &name))?;
-                        Ok(named)
-                    }
+                    Ok(named) if arn.account != account => Ok(Named {
+                        foreign_alias: Some(name),
+                        ..named
+                    }),
                     named => named,
                 }
             }
@@ -213,10 +234,8 @@ impl KeyService {
         let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? else {
             return Err(alias_not_found(&self.alias_arn(account, name)));
         };
-        Ok(Named {
-            arn: self.arn(account, KeyId::from_bytes(row.key)),
-            alias: Some(name),
-        })
+        let arn = self.arn(account, KeyId::from_bytes(row.key));
+        Ok(Named::by_alias(arn, name))
     }
 
     /// The account whose keys the caller means.

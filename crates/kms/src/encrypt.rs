@@ -335,15 +335,9 @@ impl KeyService {
         let named = self.source_key(caller, source)?;
         let fits = |key: &Key| algorithm_fits(key, source.algorithm);
         let ask = Ask {
-            conditions: crypto_conditions_with(
-                source.conditions.clone(),
-                source.algorithm,
-                source.context,
-            ),
             dry_run: source.dry_run,
-            grant_tokens: source.grant_tokens,
             fits: Some(&fits),
-            ..Ask::plain(source.operation)
+            ..source.ask()
         };
         let opened = self.admit_named(caller, &named, &ask).map_err(|error| {
             match (error, source.key_id) {
@@ -407,7 +401,7 @@ impl KeyService {
             Some(named) if named.arn.id == blob.key_id() => Ok(named),
             Some(named) => {
                 // Whether the other key is there, only those learn who may use it.
-                self.authorize_key(caller, &named, &Ask::plain(source.operation))?;
+                self.authorize_key(caller, &named, &source.ask())?;
                 Err(KmsError::IncorrectKey)
             }
             None => self.owner_of(caller, &blob, source.operation),
@@ -463,6 +457,21 @@ pub(crate) struct Source<'a> {
     pub dry_run: bool,
     /// `IGNORE_CIPHERTEXT`: of a dry run, needs no ciphertext.
     pub ignore_ciphertext: bool,
+}
+
+impl Source<'_> {
+    /// What decrypting asks of the key's owner.
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            conditions: crypto_conditions_with(
+                self.conditions.clone(),
+                self.algorithm,
+                self.context,
+            ),
+            grant_tokens: self.grant_tokens,
+            ..Ask::plain(self.operation)
+        }
+    }
 }
 
 /// What making a data key asks of its key.

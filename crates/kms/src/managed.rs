@@ -110,10 +110,7 @@ impl KeyService {
     ) -> Result<Named, KmsError> {
         let name = service.alias().ok_or(KmsError::Unavailable)?;
         let row_key = keys::alias(account, &self.options.region, &name);
-        let named = |id| Named {
-            arn: self.arn(account, id),
-            alias: Some(name.clone()),
-        };
+        let named = |id| Named::by_alias(self.arn(account, id), name.clone());
         until_undisturbed(|| {
             if let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? {
                 return Ok(named(KeyId::from_bytes(row.key)));

@@ -175,7 +175,7 @@ fn a_decision_reads_the_callers_grants_and_no_others() {
     let (quiet, few) = symmetric(&world, &service);
     let (busy, many) = symmetric(&world, &service);
     let alice = world.people.user(ACCOUNT, "alice", None);
-    for account in 0..10_000_u64 {
+    for account in 0..49_999_u64 {
         grant(&service, grant_input(&busy, &format!("{account:012}")));
     }
     for key in [&quiet, &busy] {
@@ -573,4 +573,81 @@ fn nobody_without_an_account_uses_a_key() {
             Err(KeyError::AccessDenied(_))
         ));
     }
+}
+
+#[test]
+fn an_alias_is_made_moved_and_deleted_by_who_may_on_both_sides() {
+    let world = World::new();
+    let service = world.service();
+    let (first, second) = (world.symmetric(), world.symmetric());
+    let on = |resources: &[String]| {
+        let resources = resources.join("\",\"");
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Action":["kms:CreateAlias","kms:UpdateAlias","kms:DeleteAlias"],"Resource":["{resources}"]}}}}"#
+        );
+        world.people.user(ACCOUNT, "u", Some(&text))
+    };
+    let name = format!("arn:aws:kms:us-east-1:{ACCOUNT}:alias/a");
+    let (first_arn, second_arn) = (first.to_string(), second.to_string());
+    let create = |caller: &RequestContext| {
+        let input = CreateAliasInput {
+            alias_name: "alias/a".to_owned(),
+            target_key_id: first_arn.clone(),
+        };
+        service.create_alias(caller, input)
+    };
+    let update = |caller: &RequestContext| {
+        let input = crate::UpdateAliasInput {
+            alias_name: "alias/a".to_owned(),
+            target_key_id: second_arn.clone(),
+        };
+        service.update_alias(caller, input)
+    };
+    let delete = |caller: &RequestContext| {
+        let alias_name = "alias/a".to_owned();
+        service.delete_alias(caller, crate::DeleteAliasInput { alias_name })
+    };
+    assert!(denied(create(&on(&[name.clone()]))));
+    assert!(denied(create(&on(&[first_arn.clone()]))));
+    assert_eq!(create(&on(&[name.clone(), first_arn.clone()])), Ok(()));
+    // Away from one key and to the other.
+    assert!(denied(update(&on(&[name.clone(), first_arn.clone()]))));
+    assert!(denied(update(&on(&[name.clone(), second_arn.clone()]))));
+    assert!(denied(update(&on(&[
+        first_arn.clone(),
+        second_arn.clone()
+    ]))));
+    let all = [name.clone(), first_arn.clone(), second_arn.clone()];
+    assert_eq!(update(&on(&all)), Ok(()));
+    assert!(denied(delete(&on(&[name.clone(), first_arn.clone()]))));
+    assert!(denied(delete(&on(&[second_arn.clone()]))));
+    assert_eq!(delete(&on(&[name, second_arn])), Ok(()));
+}
+
+#[test]
+fn an_alias_of_another_account_is_decided_as_the_request_is() {
+    let world = World::new();
+    let service = world.service();
+    let (key, _) = symmetric(&world, &service);
+    alias(&service, "alias/a", &key).unwrap();
+    let eve = world.people.user(OTHER, "eve", Some(&allow(r#""kms:*""#)));
+    let policy = POLICY.replace(
+        "}]}",
+        &format!(
+            r#"}},{{"Effect":"Allow","Principal":{{"AWS":"{OTHER}"}},"Action":"kms:Encrypt","Resource":"*","Condition":{{"StringEquals":{{"kms:EncryptionContext:a":"1"}}}}}}]}}"#
+        ),
+    );
+    world.change(&key, |key| key.policy = KeyPolicy::of_accounts(policy));
+    let encrypt_as = |alias: &str, pairs: &[(&str, &str)]| {
+        let key_id = format!("arn:aws:kms:us-east-1:{ACCOUNT}:alias/{alias}");
+        let outcome = service.encrypt(&eve, encrypt_input(&key_id, b"x", &context(pairs)));
+        text(outcome.map(drop)).replace(&key_id, "ALIAS")
+    };
+    assert_eq!(encrypt_as("a", &[("a", "1")]), "ok");
+    let refused = encrypt_as("a", &[("a", "2")]);
+    assert!(
+        refused.contains("ALIAS") && !refused.contains(&key.to_string()),
+        "{refused}"
+    );
+    assert_eq!(encrypt_as("absent", &[("a", "1")]), refused);
 }
