@@ -206,7 +206,11 @@ impl Levels {
     /// What the actions are done to that a pattern covers; `None` if it covers none.
     fn covered(pattern: &str) -> Option<Self> {
         let element = ActionElement::Is(vec![pattern.to_owned()]);
-        let covers = |names: &[&str]| names.iter().any(|name| element.covers(&format!("s3:{name}")));
+        let covers = |names: &[&str]| {
+            names
+                .iter()
+                .any(|name| element.covers(&format!("s3:{name}")))
+        };
         let levels = Self {
             bucket: covers(BUCKET_ACTIONS),
             object: covers(OBJECT_ACTIONS),
@@ -418,9 +422,18 @@ mod tests {
     fn documents_are_held_to_the_language_and_to_the_bucket() {
         const ALL: &str = r#""arn:aws:s3:::w6b/*""#;
         for (text, expected) in [
-            ("", "Policies must be valid JSON and the first byte must be '{'"),
-            (" {}", "Policies must be valid JSON and the first byte must be '{'"),
-            ("[]", "Policies must be valid JSON and the first byte must be '{'"),
+            (
+                "",
+                "Policies must be valid JSON and the first byte must be '{'",
+            ),
+            (
+                " {}",
+                "Policies must be valid JSON and the first byte must be '{'",
+            ),
+            (
+                "[]",
+                "Policies must be valid JSON and the first byte must be '{'",
+            ),
             ("{", "This policy contains invalid Json"),
             ("{}", "Missing required field Statement"),
             (
@@ -450,9 +463,24 @@ mod tests {
             (r#""*""#, r#""s3:GetObjekt""#, ALL, INVALID_ACTION),
             (r#""*""#, r#""kms:Decrypt""#, ALL, INVALID_ACTION),
             (r#""*""#, r#""s3:GetObject""#, r#""*""#, INVALID_RESOURCE),
-            (r#""*""#, r#""s3:GetObject""#, r#""arn:aws:s3:::*""#, INVALID_RESOURCE),
-            (r#""*""#, r#""s3:GetObject""#, r#""arn:aws:s3:::w6bc/*""#, INVALID_RESOURCE),
-            (r#""*""#, r#""s3:GetObject""#, r#""arn:aws:s3:::w6?/*""#, INVALID_RESOURCE),
+            (
+                r#""*""#,
+                r#""s3:GetObject""#,
+                r#""arn:aws:s3:::*""#,
+                INVALID_RESOURCE,
+            ),
+            (
+                r#""*""#,
+                r#""s3:GetObject""#,
+                r#""arn:aws:s3:::w6bc/*""#,
+                INVALID_RESOURCE,
+            ),
+            (
+                r#""*""#,
+                r#""s3:GetObject""#,
+                r#""arn:aws:s3:::w6?/*""#,
+                INVALID_RESOURCE,
+            ),
             (
                 r#""*""#,
                 r#"["s3:GetObject","s3:ListBucket"]"#,
@@ -477,10 +505,30 @@ mod tests {
                 ALL,
                 &Unreadable.to_string(),
             ),
-            (r#"{"AWS":"999999999999"}"#, r#""s3:GetObject""#, ALL, INVALID_PRINCIPAL),
-            (r#"{"AWS":"111122223333"}"#, r#""s3:GetObject""#, ALL, "as sent"),
-            (r#"{"CanonicalUser":"cdcd"}"#, r#""s3:GetObject""#, ALL, INVALID_PRINCIPAL),
-            (r#""111122223333""#, r#""s3:GetObject""#, ALL, INVALID_PRINCIPAL),
+            (
+                r#"{"AWS":"999999999999"}"#,
+                r#""s3:GetObject""#,
+                ALL,
+                INVALID_PRINCIPAL,
+            ),
+            (
+                r#"{"AWS":"111122223333"}"#,
+                r#""s3:GetObject""#,
+                ALL,
+                "as sent",
+            ),
+            (
+                r#"{"CanonicalUser":"cdcd"}"#,
+                r#""s3:GetObject""#,
+                ALL,
+                INVALID_PRINCIPAL,
+            ),
+            (
+                r#""111122223333""#,
+                r#""s3:GetObject""#,
+                ALL,
+                INVALID_PRINCIPAL,
+            ),
         ] {
             let told = statement(principal, action, resource, "");
             assert_eq!(told, expected, "{principal} {action} {resource}");

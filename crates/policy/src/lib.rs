@@ -60,6 +60,6 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
-pub use pinning::{PinError, Pins, PrincipalDirectory};
+pub use pinning::{NoPrincipals, PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
 pub use public::is_public;

@@ -42,7 +42,7 @@ struct Place<'a> {
 /// if the decision depends on them.
 #[derive(Clone, Copy)]
 enum Late {
-    /// There are none.
+    /// Nowhere but in the key service, which knows what an alias stands for.
     Nowhere,
     /// In the object's tags.
     Tags(Option<VersionId>),
@@ -57,7 +57,7 @@ const EXISTING_TAG: &str = "s3:existingobjecttag/";
 impl Late {
     const fn prefixes(self) -> &'static [&'static str] {
         match self {
-            Self::Nowhere => &[],
+            Self::Nowhere => &[KMS_KEY],
             Self::Tags(_) => &[EXISTING_TAG],
             // Of a customer's key too, of which the request itself must speak: then it is looked
             // for twice, and found as little as before.
@@ -65,6 +65,10 @@ impl Late {
         }
     }
 }
+
+/// Where a request that names its KMS key by an alias says so. No policy can ask for it: policies
+/// speak of the key that the alias stands for.
+pub const NAMED_KMS_KEY: &str = "strongroom:named-kms-key";
 
 /// How an authorizer is asked: for the action, or for the one on versions.
 type Ask<A> = fn(
@@ -258,6 +262,11 @@ impl S3 {
             context,
             conditions,
         } = arrival;
+        if let Some(policy) = &policy
+            && policy.is_kept_from(&context.principal, &bucket)
+        {
+            return Err(nobody().into());
+        }
         let decide = |conditions: &Conditions| {
             let resource = match key {
                 Some(key) => Resource::Object {
@@ -282,7 +291,7 @@ impl S3 {
         let mut conditions = conditions.without(late.prefixes());
         let mut outcome = decide(&conditions);
         if conditions.was_missed() {
-            conditions = self.with_late(conditions.complete(), &bucket, key, late)?;
+            conditions = self.with_late(conditions.complete(), &context, &bucket, key, late)?;
             outcome = decide(&conditions);
         }
         let proof = outcome?;
@@ -300,6 +309,7 @@ impl S3 {
     fn with_late(
         &self,
         mut conditions: Conditions,
+        context: &RequestContext,
         bucket: &BucketView,
         key: Option<&ObjectKey>,
         late: Late,
@@ -308,7 +318,21 @@ impl S3 {
             return Ok(conditions);
         };
         match late {
-            Late::Nowhere => {}
+            Late::Nowhere => {
+                if let Some(named) = conditions.get(NAMED_KMS_KEY).and_then(<[String]>::first) {
+                    if self.is_resident() {
+                        return Err(S3Error::NotInMemory);
+                    }
+                    // What cannot be resolved is no key of which a policy could speak, and is not
+                    // taken for none either.
+                    let key = self
+                        .ports
+                        .keys
+                        .key_named(context, named)
+                        .map_err(|_| nobody())?;
+                    conditions = conditions.with(KMS_KEY, key.to_string());
+                }
+            }
             Late::Tags(version) => {
                 let object = match self.existing_object(bucket, key, version) {
                     Ok((_, object)) => object,
@@ -341,18 +365,29 @@ impl S3 {
 }
 
 impl<A: Action> Entry<A> {
-    /// What the request said of encryption, for those that go on from it.
-    pub(crate) fn asked_encryption(&self) -> (Option<String>, Option<String>) {
-        let first = |key| self.conditions.get(key)?.first().cloned();
-        (first(ENCRYPTION), first(KMS_KEY))
+    /// What the request said of encryption, and whether it named a KMS key, for those that go on
+    /// from it.
+    pub(crate) fn asked_encryption(&self) -> (Option<String>, bool) {
+        let encryption = self.conditions.get(ENCRYPTION);
+        let named = [KMS_KEY, NAMED_KMS_KEY].iter();
+        (
+            encryption.and_then(<[String]>::first).cloned(),
+            named
+                .into_iter()
+                .any(|key| self.conditions.get(key).is_some()),
+        )
     }
 }
 
 /// Who has no account has nothing of one.
 fn account_of(arrival: &Arrival) -> Result<AccountId, S3Error> {
     let account = arrival.context.principal.account();
-    let denied = || Denied {
+    Ok(account.ok_or_else(nobody)?)
+}
+
+/// What is said to those who are told nothing.
+fn nobody() -> Denied {
+    Denied {
         message: "Access Denied".to_owned(),
-    };
-    Ok(account.ok_or_else(denied)?)
+    }
 }

@@ -9,16 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use strongroom_policy::{Action, actions};
+use strongroom_policy::bucket_policy::{self, BucketPolicyError};
+use strongroom_policy::{Action, Authorized, Denied, PolicyDocument, actions, is_public, pinning};
 use strongroom_ports::{Entropy, RowVersion, Table, Transaction};
 use strongroom_rows::until_undisturbed;
-use strongroom_types::BucketName;
+use strongroom_types::{BucketName, Principal};
 
 use crate::rows::{BucketRow, PolicyRow};
 use crate::{BucketView, Entry, S3, S3Error, keys};
-
-/// Longest bucket policy, in bytes (Amazon S3 User Guide, "Policies and permissions in Amazon S3").
-pub const BUCKET_POLICY_MAX_BYTES: usize = 20_480;
 
 /// The identity of one policy of one bucket: another text is another policy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -48,9 +46,36 @@ pub struct BucketPolicy {
     pub text: String,
     /// With users and roles by their unique ids, where it names any.
     pub pinned: Option<String>,
+    /// Whether it gives something to everybody.
+    pub is_public: bool,
 }
 
 impl BucketPolicy {
+    fn new(text: String, pinned: Option<String>) -> Self {
+        // A text that is no policy gives nothing.
+        let is_public = PolicyDocument::parse(&text).is_ok_and(|document| is_public(&document));
+        Self {
+            text,
+            pinned,
+            is_public,
+        }
+    }
+
+    /// Whether the block public access settings keep this caller out, whatever the policy says:
+    /// with `RestrictPublicBuckets`, a public policy serves nobody but the owner's account and
+    /// services.
+    pub(crate) fn is_kept_from(&self, caller: &Principal, bucket: &BucketView) -> bool {
+        let is_served = match caller {
+            Principal::Service { .. } => true,
+            Principal::Root { .. }
+            | Principal::User { .. }
+            | Principal::RoleSession { .. }
+            | Principal::Federated { .. }
+            | Principal::Anonymous => caller.account() == Some(bucket.owner),
+        };
+        self.is_public && bucket.blocks().restrict_public_buckets && !is_served
+    }
+
     /// The text by which is decided.
     pub fn decides(&self) -> &str {
         self.pinned.as_deref().unwrap_or(&self.text)
@@ -210,23 +235,92 @@ impl S3 {
         let row_key = keys::bucket_policy(bucket.uid, uid);
         let found = self.read_row::<PolicyRow>(Table::BUCKET_POLICIES, &row_key)?;
         Ok(found.map(|(PolicyRow { text, pinned }, _)| {
-            let policy = Arc::new(BucketPolicy { text, pinned });
+            let policy = Arc::new(BucketPolicy::new(text, pinned));
             self.known_policies.keep(uid, &policy);
             policy
         }))
     }
 
-    /// Replaces the bucket's policy. Blocks until it is durable.
+    /// PutBucketPolicy: replaces the bucket's policy. Unless `may_lock_out`, the policy must leave
+    /// the caller the right to replace it again. Blocks until it is durable.
     ///
     /// # Errors
     ///
-    /// [`S3Error::NoSuchBucket`], [`S3Error::Contention`], [`S3Error::NoSpace`].
+    /// [`S3Error::MalformedPolicy`]; [`S3Error::AccessDenied`] where the bucket blocks public
+    /// policies and this is one; [`S3Error::NoSuchBucket`], [`S3Error::Contention`],
+    /// [`S3Error::NoSpace`].
     pub fn put_bucket_policy(
         &self,
         entry: Entry<actions::PutBucketPolicy>,
-        policy: BucketPolicy,
+        text: String,
+        may_lock_out: bool,
     ) -> Result<(), S3Error> {
+        let bucket = entry.bucket().ok_or(S3Error::Unavailable)?;
+        let checked = bucket_policy::check(&text, &bucket.name, &*self.ports.principals);
+        let checked = checked.map_err(|error| match error {
+            BucketPolicyError::Malformed(text) => S3Error::MalformedPolicy(text),
+            BucketPolicyError::Unreadable(_) | _ => S3Error::Unavailable,
+        })?;
+        let policy = BucketPolicy::new(text, checked.pinned);
+        if !may_lock_out {
+            let kept = Authorized::<actions::PutBucketPolicy>::check_with(
+                &*self.ports.authorizer,
+                entry.context(),
+                entry.proof().resource().clone(),
+                &entry.conditions,
+                Some(policy.decides()),
+            );
+            kept.map_err(|_| {
+                S3Error::MalformedPolicy(
+                    "The new bucket policy will not allow you to update the bucket policy in the \
+                     future.",
+                )
+            })?;
+        }
         self.set_policy(&entry, Some(&policy))
+    }
+
+    /// GetBucketPolicy: the policy as it was put, but for principals that are no more, which are
+    /// shown by their unique ids; `None` if there is none. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NoSuchBucket`], [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub fn get_bucket_policy(
+        &self,
+        entry: Entry<actions::GetBucketPolicy>,
+    ) -> Result<Option<String>, S3Error> {
+        let Some(policy) = self.entered_policy(&entry)? else {
+            return Ok(None);
+        };
+        let BucketPolicy { text, pinned, .. } = &*policy;
+        let shown = pinning::shown(text, pinned.as_deref(), &*self.ports.principals);
+        shown.map(Some).map_err(|_| S3Error::Unavailable)
+    }
+
+    /// GetBucketPolicyStatus: whether the policy is public; `None` if there is none. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::get_bucket_policy`].
+    pub fn get_bucket_policy_status(
+        &self,
+        entry: Entry<actions::GetBucketPolicyStatus>,
+    ) -> Result<Option<bool>, S3Error> {
+        let policy = self.entered_policy(&entry)?;
+        Ok(policy.map(|policy| policy.is_public))
+    }
+
+    fn entered_policy<A: Action>(
+        &self,
+        entry: &Entry<A>,
+    ) -> Result<Option<Arc<BucketPolicy>>, S3Error> {
+        let entered = entry.bucket().ok_or(S3Error::Unavailable)?;
+        let found = self.read_bucket_and_policy(&entered.name)?;
+        let (_, _, policy) = found
+            .filter(|(bucket, ..)| bucket.uid == entered.uid)
+            .ok_or_else(|| S3Error::NoSuchBucket(entered.name.clone()))?;
+        Ok(policy)
     }
 
     /// Removes the bucket's policy, if it has one. Blocks until it is durable.
@@ -255,6 +349,9 @@ impl S3 {
             let mut transaction = without_policy(transaction, &bucket);
             bucket.policy = None;
             if let Some(policy) = policy {
+                if policy.is_public && bucket.blocks().block_public_policy {
+                    return Err(public_policies_are_blocked(entry));
+                }
                 let uid = PolicyUid::random(&*self.ports.entropy);
                 let row_key = keys::bucket_policy(bucket.uid, uid);
                 let row = PolicyRow {
@@ -284,6 +381,17 @@ impl S3 {
     ) -> Result<(), S3Error> {
         self.change_bucket(&entry, |bucket| bucket.public_access_block = block)
     }
+}
+
+fn public_policies_are_blocked<A: Action>(entry: &Entry<A>) -> S3Error {
+    let message = format!(
+        "User: {} is not authorized to perform: {} on resource: \"{}\" because public policies are \
+         blocked by the BlockPublicPolicy block public access setting.",
+        entry.context().principal.arn(),
+        A::NAME,
+        entry.proof().resource().arn(),
+    );
+    Denied { message }.into()
 }
 
 /// Adds to `transaction` that the bucket's policy goes.

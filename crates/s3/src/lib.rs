@@ -61,9 +61,9 @@ mod stream_out;
 mod windows;
 mod worker;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
-pub use bucket_policy::{BUCKET_POLICY_MAX_BYTES, BucketPolicy, PolicyUid, PublicAccessBlock};
+pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
 pub use error::{ReEncryptionRefusal, S3Error};

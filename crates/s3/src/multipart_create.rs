@@ -78,7 +78,9 @@ impl S3 {
             .canonical_id
             .clone()
             .unwrap_or_else(|| bucket.owner_canonical_id.clone());
-        let (asked_encryption, asked_kms_key) = entry.asked_encryption();
+        let (asked_encryption, is_key_named) = entry.asked_encryption();
+        let kms = new_key.row.kms.as_ref().filter(|_| is_key_named);
+        let asked_kms_key = kms.map(|kms| kms.key_arn.clone());
         let row = UploadRow {
             owner: owner.as_str().to_owned(),
             key: new_key.row,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use strongroom_policy::Authorizer;
+use strongroom_policy::{Authorizer, PrincipalDirectory};
 use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, KeyAuthority, MetaError,
     MetaStore, Row, RowVersion, Table,
@@ -34,6 +34,8 @@ pub struct S3Ports {
     pub keys: Arc<dyn KeyAuthority>,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Who exists, for policies that name principals.
+    pub principals: Arc<dyn PrincipalDirectory>,
     /// The trail.
     pub audit: Arc<dyn AuditSink>,
     /// Time.

@@ -201,6 +201,7 @@ fn assemble(
         custody,
         keys: kms.clone(),
         authorizer,
+        principals: identities,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),

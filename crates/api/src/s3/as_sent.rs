@@ -11,8 +11,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 use strongroom_policy::{ConditionSource, Conditions};
-use strongroom_s3::TaggingDirective;
-use strongroom_types::kms::{KeyArn, KeyId};
+use strongroom_s3::{NAMED_KMS_KEY, TaggingDirective};
+use strongroom_types::kms::{KeyArn, KeyIdentifier};
 use strongroom_types::{AccountId, Region, TagSet, Timestamp};
 
 use super::parse_headers;
@@ -129,14 +129,17 @@ impl ConditionSource for AsSent {
         let headers = &self.parts.headers;
         let mut conditions = Conditions::default();
         for (name, means) in HEADERS {
-            if let Some(value) = joined(headers, name).filter(|_| means.to(self.operation)) {
-                let value = match name {
-                    COPY_SOURCE => copy_source(headers).unwrap_or(value),
-                    KMS_KEY => self.key_arn(value),
-                    _ => value,
-                };
-                conditions = conditions.with(&format!("s3:{name}"), value);
-            }
+            let Some(value) = joined(headers, name).filter(|_| means.to(self.operation)) else {
+                continue;
+            };
+            conditions = match name {
+                KMS_KEY => self.with_kms_key(conditions, value),
+                COPY_SOURCE => {
+                    let source = copy_source(headers).unwrap_or(value);
+                    conditions.with("s3:x-amz-copy-source", source)
+                }
+                _ => conditions.with(&format!("s3:{name}"), value),
+            };
         }
         if let Some(referer) = joined(headers, "referer") {
             conditions = conditions.with("aws:Referer", referer);
@@ -147,11 +150,6 @@ impl ConditionSource for AsSent {
                     conditions = conditions.with(&format!("s3:{name}"), text(value));
                 }
             }
-        }
-        if self.level == Level::Object
-            && let Some(version) = self.query.get("versionId")
-        {
-            conditions = conditions.with("s3:VersionId", text(version));
         }
         // What is not sent in this header is the handlers' to add.
         let tags = match self.operation {
@@ -170,8 +168,15 @@ impl ConditionSource for AsSent {
             "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" => Some("false"),
             _ => None,
         };
-        if let Some(creates) = creates {
-            conditions = conditions.with("s3:ObjectCreationOperation", creates);
+        match creates {
+            Some(creates) => conditions = conditions.with("s3:ObjectCreationOperation", creates),
+            // What creates a version does not name one.
+            None if self.level == Level::Object => {
+                if let Some(version) = self.query.get("versionId") {
+                    conditions = conditions.with("s3:VersionId", text(version));
+                }
+            }
+            None => {}
         }
         self.with_signature(conditions)
     }
@@ -195,17 +200,21 @@ impl AsSent {
         conditions
     }
 
-    /// A key that is named by its id is meant in the caller's account. Policies name keys by their
-    /// ARNs; what else a key is named by is resolved where keys are known.
-    fn key_arn(&self, named: String) -> String {
-        match (KeyId::parse(&named), self.account) {
-            (Some(id), Some(account)) => KeyArn {
+    /// Policies name keys by their ARNs. A key that is named by its id is meant in the caller's
+    /// account; what an alias stands for is found where keys are known.
+    fn with_kms_key(&self, conditions: Conditions, named: String) -> Conditions {
+        let arn = match KeyIdentifier::parse(&named) {
+            Ok(KeyIdentifier::Arn(arn)) => Some(arn),
+            Ok(KeyIdentifier::Id(id)) => self.account.map(|account| KeyArn {
                 region: self.region.clone(),
                 account,
                 id,
-            }
-            .to_string(),
-            _ => named,
+            }),
+            Ok(KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_)) | Err(_) => None,
+        };
+        match arn {
+            Some(arn) => conditions.with(&format!("s3:{KMS_KEY}"), arn.to_string()),
+            None => conditions.with(NAMED_KMS_KEY, named),
         }
     }
 }

@@ -14,8 +14,8 @@ use super::address::Address;
 use super::body::{AnyBody, decoded_body};
 use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
-use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
 use crate::error::{ErrorPlace, Failure, RequestError};
+use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 

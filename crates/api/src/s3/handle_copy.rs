@@ -82,11 +82,15 @@ fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
 /// The source, and how its reader gets in.
 fn source(call: &Call, door: &Door) -> Result<(CopySource, Door), Failure> {
     let source = parse_headers::copy_source(&call.parts.headers)?;
-    let source_door = Door {
+    let mut source_door = Door {
         bucket: source.bucket.clone(),
         expected_owner: call.expected_source_owner()?,
         ..door.clone()
     };
+    if let Some(version) = source.version {
+        let conditions = source_door.arrival.conditions;
+        source_door.arrival.conditions = conditions.with("s3:VersionId", version.to_string());
+    }
     Ok((source, source_door))
 }
 

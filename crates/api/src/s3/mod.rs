@@ -7,6 +7,8 @@
 
 mod address;
 mod as_sent;
+#[cfg(test)]
+mod authorization_tests;
 mod body;
 mod call;
 mod documents;
@@ -15,6 +17,7 @@ pub mod fuzzing;
 mod handle_attributes;
 mod handle_bucket;
 mod handle_bucket_config;
+mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;
@@ -61,8 +64,8 @@ use route::{Level, Reply, Seen};
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::server::ConnectionInfo;
-use crate::sigv4::Verifier;
 use crate::sigv4::uri::Query;
+use crate::sigv4::{Verified, Verifier};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -205,13 +208,24 @@ impl S3Api {
     /// Authenticates, and finds the operation.
     fn prepare(
         &self,
-        mut parts: Parts,
+        parts: Parts,
         body: AnyBody,
         connection: ConnectionInfo,
         request_id: RequestId,
         place: &mut ErrorPlace,
     ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
         let verified = self.verifier.verify(&parts)?;
+        self.find_operation((parts, body), verified, connection, request_id, place)
+    }
+
+    fn find_operation(
+        &self,
+        (mut parts, body): (Parts, AnyBody),
+        verified: Verified,
+        connection: ConnectionInfo,
+        request_id: RequestId,
+        place: &mut ErrorPlace,
+    ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
         let query = Query::parse(parts.uri.query().unwrap_or_default())
             .map_err(|_| crate::error::RequestError::InvalidUri)?;
         if verified.is_presigned {

@@ -1,7 +1,8 @@
 //! Request documents, as the operations' inputs need them.
 
 use strongroom_s3::{
-    CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, Versioning,
+    CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, PublicAccessBlock,
+    Versioning,
 };
 use strongroom_types::kms::KeyArn;
 use strongroom_types::limits::{BUCKET_TAGS_MAX, DELETE_OBJECTS_MAX, OBJECT_TAGS_MAX};
@@ -112,6 +113,26 @@ pub(crate) fn versioning(document: &[u8]) -> Result<Versioning, Failure> {
         }
         Some(_) => Err(RequestError::MalformedXml.into()),
     }
+}
+
+/// `PublicAccessBlockConfiguration`: what it does not name is off.
+pub(crate) fn public_access_block(document: &[u8]) -> Result<PublicAccessBlock, Failure> {
+    let mut fields = root(document, "PublicAccessBlockConfiguration")?;
+    let mut flag = |name| -> Result<bool, Failure> {
+        match fields.optional_text(name)?.as_deref().map(str::trim) {
+            None | Some("false" | "FALSE") => Ok(false),
+            Some("true" | "TRUE") => Ok(true),
+            Some(_) => Err(RequestError::MalformedXml.into()),
+        }
+    };
+    let block = PublicAccessBlock {
+        block_public_acls: flag("BlockPublicAcls")?,
+        ignore_public_acls: flag("IgnorePublicAcls")?,
+        block_public_policy: flag("BlockPublicPolicy")?,
+        restrict_public_buckets: flag("RestrictPublicBuckets")?,
+    };
+    fields.finish()?;
+    Ok(block)
 }
 
 /// `ServerSideEncryptionConfiguration` (spec `s3-encryption.md` 6.3).

@@ -10,9 +10,9 @@ use strongroom_policy::{Action, actions};
 use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
-    ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_copy,
-    handle_delete, handle_list, handle_multipart, handle_object, handle_object_config, handle_post,
-    handle_tagging, unconfigured,
+    ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_bucket_policy,
+    handle_copy, handle_delete, handle_list, handle_multipart, handle_object, handle_object_config,
+    handle_post, handle_tagging, unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -109,8 +109,10 @@ pub(crate) const ROUTES: &[Route] = routes! {
     PUT    Bucket Query("acl"), "PutBucketAcl", PutBucketAcl => run unconfigured::put_bucket_acl;
 
     GET    Bucket Query("acl"), "GetBucketAcl", GetBucketAcl => unset Answer::Acl;
-    GET    Bucket Query("policy"), "GetBucketPolicy", GetBucketPolicy => unset Answer::Missing(crate::error::Unconfigured::Policy);
-    GET    Bucket Query("policyStatus"), "GetBucketPolicyStatus", GetBucketPolicyStatus => unset Answer::Missing(crate::error::Unconfigured::Policy);
+    GET    Bucket Query("policy"), "GetBucketPolicy", GetBucketPolicy => run handle_bucket_policy::get_bucket_policy;
+    PUT    Bucket Query("policy"), "PutBucketPolicy", PutBucketPolicy => run handle_bucket_policy::put_bucket_policy;
+    DELETE Bucket Query("policy"), "DeleteBucketPolicy", DeleteBucketPolicy => run handle_bucket_policy::delete_bucket_policy;
+    GET    Bucket Query("policyStatus"), "GetBucketPolicyStatus", GetBucketPolicyStatus => run handle_bucket_policy::get_bucket_policy_status;
     GET    Bucket Query("cors"), "GetBucketCors", GetBucketCors => unset Answer::Missing(crate::error::Unconfigured::Cors);
     GET    Bucket Query("website"), "GetBucketWebsite", GetBucketWebsite => unset Answer::Missing(crate::error::Unconfigured::Website);
     GET    Bucket Query("lifecycle"), "GetBucketLifecycleConfiguration", GetLifecycleConfiguration => unset Answer::Missing(crate::error::Unconfigured::Lifecycle);
@@ -121,7 +123,9 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("notification"), "GetBucketNotificationConfiguration", GetBucketNotification => unset Answer::Empty("NotificationConfiguration");
     GET    Bucket Query("requestPayment"), "GetBucketRequestPayment", GetBucketRequestPayment => unset Answer::RequestPayment;
     GET    Bucket Query("ownershipControls"), "GetBucketOwnershipControls", GetBucketOwnershipControls => unset Answer::OwnershipControls;
-    GET    Bucket Query("publicAccessBlock"), "GetPublicAccessBlock", GetBucketPublicAccessBlock => unset Answer::PublicAccessBlock;
+    GET    Bucket Query("publicAccessBlock"), "GetPublicAccessBlock", GetBucketPublicAccessBlock => run handle_bucket_policy::get_public_access_block;
+    PUT    Bucket Query("publicAccessBlock"), "PutPublicAccessBlock", PutBucketPublicAccessBlock => run handle_bucket_policy::put_public_access_block;
+    DELETE Bucket Query("publicAccessBlock"), "DeletePublicAccessBlock", PutBucketPublicAccessBlock => run handle_bucket_policy::delete_public_access_block;
     GET    Bucket Both("inventory", "id"), "GetBucketInventoryConfiguration", GetInventoryConfiguration => unset Answer::Missing(crate::error::Unconfigured::ById);
     GET    Bucket Query("inventory"), "ListBucketInventoryConfigurations", GetInventoryConfiguration => unset Answer::EmptyList("ListInventoryConfigurationsResult");
     GET    Bucket Both("analytics", "id"), "GetBucketAnalyticsConfiguration", GetAnalyticsConfiguration => unset Answer::Missing(crate::error::Unconfigured::ById);
@@ -130,7 +134,6 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("metrics"), "ListBucketMetricsConfigurations", GetMetricsConfiguration => unset Answer::EmptyList("ListMetricsConfigurationsResult");
     GET    Bucket Both("intelligent-tiering", "id"), "GetBucketIntelligentTieringConfiguration", GetIntelligentTieringConfiguration => unset Answer::Missing(crate::error::Unconfigured::ById);
     GET    Bucket Query("intelligent-tiering"), "ListBucketIntelligentTieringConfigurations", GetIntelligentTieringConfiguration => unset Answer::EmptyList("ListBucketIntelligentTieringConfigurationsOutput");
-    DELETE Bucket Query("policy"), "DeleteBucketPolicy", DeleteBucketPolicy => unset Answer::NothingToDelete;
     DELETE Bucket Query("cors"), "DeleteBucketCors", PutBucketCors => unset Answer::NothingToDelete;
     DELETE Bucket Query("website"), "DeleteBucketWebsite", DeleteBucketWebsite => unset Answer::NothingToDelete;
     DELETE Bucket Query("lifecycle"), "DeleteBucketLifecycle", PutLifecycleConfiguration => unset Answer::NothingToDelete;
@@ -351,7 +354,6 @@ mod tests {
     #[test]
     fn operations_that_we_do_not_have_are_never_taken_for_plain_ones() {
         for name in [
-            "policy",
             "website",
             "torrent",
             "restore",

@@ -31,8 +31,6 @@ pub(crate) enum Answer {
     RequestPayment,
     /// ACLs are off, as in new buckets.
     OwnershipControls,
-    /// Everything public is blocked, as in new buckets.
-    PublicAccessBlock,
     /// There is nothing to delete, which is a success.
     NothingToDelete,
 }
@@ -84,18 +82,6 @@ fn respond(bucket: &BucketView, answer: Answer) -> Reply {
             xml.nested("Rule", |xml| {
                 xml.element("ObjectOwnership", "BucketOwnerEnforced");
             });
-            xml.finish()
-        }
-        Answer::PublicAccessBlock => {
-            let mut xml = XmlWriter::new("PublicAccessBlockConfiguration", Some(S3_NAMESPACE));
-            for name in [
-                "BlockPublicAcls",
-                "IgnorePublicAcls",
-                "BlockPublicPolicy",
-                "RestrictPublicBuckets",
-            ] {
-                xml.value(name, true);
-            }
             xml.finish()
         }
     };
