@@ -97,7 +97,7 @@ def test_a_narrowed_session_does_not_get_rid_of_its_policy(world, account):
     wide = account.role(allow())
     session = account.assume(world.all, wide, allow("s3:ListAllMyBuckets"))
     denied_to(world, session, "sts", "assume_role", RoleArn=wide, RoleSessionName="again")
-    for method, members in (("get_session_token", {}), ("get_federation_token", {"Name": "f"})):
+    for method, members in (("get_session_token", {}), ("get_federation_token", {"Name": "somebody"})):
         denied_to(world, session, "sts", method, **members)
 
 
@@ -400,8 +400,8 @@ def test_forwarded_headers_of_strangers_are_not_believed(world, account, conditi
 
 
 COLLIDING = {
-    "aws:PrincipalArn": "arn:aws:iam::{account}:root", "aws:PrincipalAccount": "{account}",
-    "aws:username": "somebody", "aws:userid": "{account}", "aws:SourceIp": "10.1.2.3", "aws:SecureTransport": "true",
+    "aws:PrincipalArn": "arn:aws:iam::{account}:root", "aws:PrincipalAccount": "111122223333",
+    "aws:username": "somebody", "aws:userid": "AIDASOMEBODY", "aws:SourceIp": "10.1.2.3", "aws:SecureTransport": "true",
     "aws:ViaAWSService": "true", "aws:PrincipalTag/team": "in", "aws:RequestTag/team": "in",
     "aws:MultiFactorAuthPresent": "true", "aws:SourceArn": "arn:aws:s3:::b", "aws:CalledVia": "s3.amazonaws.com",
     "aws:ResourceAccount": "111122223333", "aws:PrincipalIsAWSService": "true",

@@ -185,7 +185,7 @@ fn assemble(
         rows: identities::rows(&accounts),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
-        principals: identities,
+        principals: identities.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
