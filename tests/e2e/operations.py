@@ -338,7 +338,8 @@ S3 = {
     "PutBucketAcl": writes("put_bucket_acl", lambda s: {**owned(s), "ACL": "private"}),
     "GetBucketAcl": reads("get_bucket_acl"),
     "GetBucketPolicy": reads("get_bucket_policy", fine=("NoSuchBucketPolicy",)),
-    "PutBucketPolicy": writes("put_bucket_policy", harmless_policy),
+    # Who has the right by the policy that it replaces would have it no more.
+    "PutBucketPolicy": writes("put_bucket_policy", harmless_policy, fine=("MalformedPolicy",)),
     "DeleteBucketPolicy": writes("delete_bucket_policy"),
     "GetBucketPolicyStatus": reads("get_bucket_policy_status", fine=("NoSuchBucketPolicy",)),
     "GetPublicAccessBlock": reads("get_public_access_block", fine=("NoSuchPublicAccessBlockConfiguration",)),

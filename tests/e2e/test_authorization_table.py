@@ -145,7 +145,7 @@ def refusals(world, row, op, stage, args):
     for kind in (op.by or "").split():
         actions = of_service(row, kind)
         set_policy(world, stage, kind, args, named(deny(actions), world.all, kind))
-        yield f"denied by {kind} policy", world.all, actions[0]
+        yield f"denied by {kind} policy", world.all, actions[0] if len(row.actions) == 1 else None
         if not op.alone:
             set_policy(world, stage, kind, args, named(allow(actions), world.none, kind))
             yield f"allowed by {kind} policy only", world.none, None
