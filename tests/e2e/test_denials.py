@@ -69,3 +69,13 @@ def test_strangers_and_good_answers_carry_no_message_and_no_other_text_decodes(s
     for wrong in ["x", good[:-2], good[:-1] + ("A" if good[-1] != "A" else "B"), "A" * 20_000]:
         error = refused(sts.decode_authorization_message, EncodedMessage=wrong)
         assert error.code == "InvalidAuthorizationMessageException", wrong
+
+
+def test_a_role_that_is_not_there_is_refused_as_one_that_trusts_somebody_else(iam, clients, account, user, own, name):  # noqa: F811,E501
+    role = iam.create_role(RoleName=f"r{name}", AssumeRolePolicyDocument=trust(f"arn:aws:iam::{account}:root"))["Role"]
+    iam.update_assume_role_policy(RoleName=f"r{name}", PolicyDocument=trust(role["Arn"]))
+    sts_of_user = as_user(clients, own, "sts")  # noqa: F811
+    there = refused(sts_of_user.assume_role, RoleArn=role["Arn"], RoleSessionName="session")
+    gone = refused(sts_of_user.assume_role, RoleArn=role["Arn"][:-1] + "_", RoleSessionName="session")
+    assert there.message == gone.message.replace(f"r{name}"[:-1] + "_", f"r{name}")
+    assert len(there.headers[HEADER]) == len(gone.headers[HEADER])

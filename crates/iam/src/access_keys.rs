@@ -134,7 +134,7 @@ impl IamService {
         let keys = kept_elsewhere.map(|it| (it.id.clone(), it)).chain(keys);
         let keys: BTreeMap<_, _> = keys.collect();
         let listing = ["ListAccessKeys", account.id.as_str(), &owner.id];
-        self.page(&listing, page, keys.into_iter())
+        self.page(&listing, page, keys)
     }
 
     /// UpdateAccessKey: whether it can be used.

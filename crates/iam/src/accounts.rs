@@ -50,11 +50,12 @@ impl IamService {
     ///
     /// [`IamError::EntityAlreadyExists`] for a name that is taken, [`IamError::Validation`].
     pub fn create_account(&self, name: &str) -> Result<CreatedAccount, IamError> {
-        if name.is_empty() || name.chars().count() > 50 {
+        let is_shown_plainly = |c: char| !c.is_control();
+        if name.is_empty() || name.chars().count() > 50 || !name.chars().all(is_shown_plainly) {
             return Err(IamError::constraint(
                 name,
                 "name",
-                "have length between 1 and 50",
+                "have length between 1 and 50, without control characters",
             ));
         }
         let _alone = self.identities.writer.lock();

@@ -128,6 +128,22 @@ impl IamService {
         self.decide(asked, &role, conditions, Some(trust))
     }
 
+    /// What is said of a role that does not exist: what would be said if it trusted nobody, by its text,
+    /// its record and all else that a decision leaves behind.
+    pub(crate) fn refuse_missing_role(
+        &self,
+        asked: Asked<'_>,
+        account: AccountId,
+        arn: &str,
+    ) -> IamError {
+        let arn = arn.into();
+        let role = Resource::RoleTrust { account, arn };
+        match self.decide(asked, &role, &Conditions::default(), None) {
+            Err(error) => error,
+            Ok(()) => IamError::AccessDenied("Access Denied".to_owned()),
+        }
+    }
+
     fn decide(
         &self,
         asked: Asked<'_>,

@@ -195,10 +195,7 @@ impl IamService {
             (account.role_arn(role) == *role_arn).then_some((account, role))
         });
         let Some((account, role)) = found else {
-            return Err(IamError::AccessDenied(format!(
-                "User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}",
-                caller.principal.arn()
-            )));
+            return Err(self.refuse_missing_role(asked, owner, role_arn));
         };
         let before = caller.session.as_deref();
         let inherited = before.and_then(|it| it.source_identity.clone());

@@ -22,6 +22,8 @@ const TOKENS: u8 = 255;
 const MESSAGES: u8 = 254;
 /// Longest token that is looked at, in bytes.
 const TOKEN_MAX_BYTES: usize = 16 << 10;
+/// Authorization messages are filled up with spaces to a multiple of this, in bytes.
+const MESSAGE_STEP_BYTES: usize = 2048;
 const TOKEN_KIND: [u8; 2] = [58, 1];
 
 /// What a token holds.
@@ -118,7 +120,12 @@ impl Identities {
     ) -> String {
         let rows = self.rows.custody.rows();
         let account = account.as_str().as_bytes();
-        URL_SAFE_NO_PAD.encode(rows.seal(MESSAGES, account, message.as_bytes(), &**entropy))
+        // All of one length, which would tell who may not read them whether a tag or a statement is
+        // there.
+        let len = message.len().next_multiple_of(MESSAGE_STEP_BYTES);
+        let mut padded = message.as_bytes().to_vec();
+        padded.resize(len, b' ');
+        URL_SAFE_NO_PAD.encode(rows.seal(MESSAGES, account, &padded, &**entropy))
     }
 
     /// The message that [`Identities::seal_authorization_message`] sealed for that account.
@@ -127,7 +134,8 @@ impl Identities {
         account: AccountId,
         text: &str,
     ) -> Option<String> {
-        String::from_utf8(self.unseal(MESSAGES, account.as_str().as_bytes(), text)?).ok()
+        let padded = self.unseal(MESSAGES, account.as_str().as_bytes(), text)?;
+        Some(std::str::from_utf8(&padded).ok()?.trim_end().to_owned())
     }
 
     fn unseal(&self, table: u8, key: &[u8], text: &str) -> Option<Vec<u8>> {

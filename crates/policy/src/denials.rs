@@ -27,9 +27,12 @@ pub struct Denial {
     pub message: String,
 }
 
+/// A denial under the first eight bytes of its request's id.
+type Slot = Mutex<Option<(u64, Denial)>>;
+
 /// The last denials, by request.
 pub struct Denials {
-    slots: Box<[Mutex<Option<(u64, Denial)>>]>,
+    slots: Box<[Slot]>,
 }
 
 impl std::fmt::Debug for Denials {

@@ -23,25 +23,25 @@ pub(crate) fn create(
     json: bool,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
-    match perform(settings, &Request::CreateAccount { name }, environment)? {
-        Answer::AccountCreated { account, root } if json => {
-            let document = serde_json::json!({
-                "Account": shown(&account),
-                "AccessKeyId": root.access_key_id,
-                "SecretAccessKey": root.secret_access_key.as_str(),
-            });
-            let text = Zeroizing::new(document.to_string());
-            output::say(&text)
-        }
-        Answer::AccountCreated { account, root } => {
-            output::say(&format!(
-                "Account {} ({}) is made.",
-                account.id, account.name
-            ))?;
-            say_key(&root)
-        }
-        _ => Err(unexpected()),
+    let Answer::AccountCreated { account, root } =
+        perform(settings, &Request::CreateAccount { name }, environment)?
+    else {
+        return Err(unexpected());
+    };
+    if json {
+        let document = serde_json::json!({
+            "Account": shown(&account),
+            "AccessKeyId": root.access_key_id,
+            "SecretAccessKey": root.secret_access_key.as_str(),
+        });
+        let text = Zeroizing::new(document.to_string());
+        return output::say(&text);
     }
+    output::say(&format!(
+        "Account {} ({}) is made.",
+        account.id, account.name
+    ))?;
+    say_key(&root)
 }
 
 /// `account list`.
@@ -80,13 +80,15 @@ pub(crate) fn disable(
         id: id.to_string(),
         disabled,
     };
-    match perform(settings, &request, environment)? {
-        Answer::Done if disabled => output::say(&format!(
+    let Answer::Done = perform(settings, &request, environment)? else {
+        return Err(unexpected());
+    };
+    if disabled {
+        return output::say(&format!(
             "Nobody of account {id} can sign in any more, sessions included."
-        )),
-        Answer::Done => output::say(&format!("Account {id} is enabled again.")),
-        _ => Err(unexpected()),
+        ));
     }
+    output::say(&format!("Account {id} is enabled again."))
 }
 
 /// `credentials rotate --account`.
@@ -96,15 +98,13 @@ pub(crate) fn rotate(
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let request = Request::RotateAccountCredentials { id: id.to_string() };
-    match perform(settings, &request, environment)? {
-        Answer::AccountRotated { root } => {
-            output::say(&format!(
-                "The root user of account {id} has a new access key; its old ones are refused."
-            ))?;
-            say_key(&root)
-        }
-        _ => Err(unexpected()),
-    }
+    let Answer::AccountRotated { root } = perform(settings, &request, environment)? else {
+        return Err(unexpected());
+    };
+    output::say(&format!(
+        "The root user of account {id} has a new access key; its old ones are refused."
+    ))?;
+    say_key(&root)
 }
 
 /// Answers one of the requests above.
@@ -172,10 +172,10 @@ pub(crate) fn off_line(accounts: &Accounts, account: &Account) -> Result<IamServ
 
 /// What the operator is told of an error.
 pub(crate) fn refused(error: &IamError) -> Failure {
-    let remedy = match error {
-        IamError::NoSuchEntity(_) => "see strongroom account list",
-        IamError::InvalidInput(_) => "leave --account out for the account of this server",
-        _ => "",
+    let remedy = if matches!(error, IamError::NoSuchEntity(_)) {
+        "see strongroom account list"
+    } else {
+        ""
     };
     Failure::new(Exit::General, error.to_string(), remedy)
 }

@@ -90,7 +90,7 @@ impl IamService {
     ) -> Result<OidcProviderView, IamError> {
         let asked = Asked::new(caller, "iam:GetOpenIDConnectProvider");
         let account = self.account(asked)?;
-        let provider = self.find_provider(asked, &account, arn, Conditions::default())?;
+        let provider = self.find_provider(asked, &account, arn, &Conditions::default())?;
         Ok(view(&account, &provider))
     }
 
@@ -116,7 +116,7 @@ impl IamService {
     pub fn delete_oidc_provider(&self, caller: &RequestContext, arn: &str) -> Result<(), IamError> {
         let asked = Asked::new(caller, "iam:DeleteOpenIDConnectProvider");
         self.change(asked, |account| {
-            match self.find_provider(asked, account, arn, Conditions::default()) {
+            match self.find_provider(asked, account, arn, &Conditions::default()) {
                 Ok(provider) => {
                     account.oidc_providers.remove(&provider.url);
                     Ok(())
@@ -139,7 +139,7 @@ impl IamService {
         client_id: &str,
     ) -> Result<(), IamError> {
         let asked = Asked::new(caller, "iam:AddClientIDToOpenIDConnectProvider");
-        self.change_provider(asked, arn, Conditions::default(), |provider| {
+        self.change_provider(asked, arn, &Conditions::default(), |provider| {
             if !provider.client_ids.iter().any(|it| it == client_id) {
                 provider.client_ids.push(client_id.to_owned());
             }
@@ -159,7 +159,7 @@ impl IamService {
         client_id: &str,
     ) -> Result<(), IamError> {
         let asked = Asked::new(caller, "iam:RemoveClientIDFromOpenIDConnectProvider");
-        self.change_provider(asked, arn, Conditions::default(), |provider| {
+        self.change_provider(asked, arn, &Conditions::default(), |provider| {
             provider.client_ids.retain(|it| it != client_id);
             Ok(())
         })
@@ -178,7 +178,7 @@ impl IamService {
     ) -> Result<(), IamError> {
         let asked = Asked::new(caller, "iam:UpdateOpenIDConnectProviderThumbprint");
         let thumbprints = check_thumbprints(thumbprints)?;
-        self.change_provider(asked, arn, Conditions::default(), |provider| {
+        self.change_provider(asked, arn, &Conditions::default(), |provider| {
             provider.thumbprints.clone_from(&thumbprints);
             Ok(())
         })
@@ -198,7 +198,7 @@ impl IamService {
         tags::check(new)?;
         let asked = Asked::new(caller, "iam:TagOpenIDConnectProvider");
         let conditions = with_request_tags(Conditions::default(), new);
-        self.change_provider(asked, arn, conditions, |provider| {
+        self.change_provider(asked, arn, &conditions, |provider| {
             let added = |tag: &Tag| new.iter().any(|it| same_key(&it.key, &tag.key));
             provider.tags.retain(|tag| !added(tag));
             provider.tags.extend_from_slice(new);
@@ -222,7 +222,7 @@ impl IamService {
     ) -> Result<(), IamError> {
         let asked = Asked::new(caller, "iam:UntagOpenIDConnectProvider");
         let conditions = Conditions::default().with_all("aws:TagKeys", keys.iter().cloned());
-        self.change_provider(asked, arn, conditions, |provider| {
+        self.change_provider(asked, arn, &conditions, |provider| {
             let is_meant = |tag: &Tag| keys.iter().any(|key| same_key(key, &tag.key));
             provider.tags.retain(|tag| !is_meant(tag));
             Ok(())
@@ -242,7 +242,7 @@ impl IamService {
     ) -> Result<Page<Tag>, IamError> {
         let asked = Asked::new(caller, "iam:ListOpenIDConnectProviderTags");
         let account = self.account(asked)?;
-        let provider = self.find_provider(asked, &account, arn, Conditions::default())?;
+        let provider = self.find_provider(asked, &account, arn, &Conditions::default())?;
         let mut tags = provider.tags;
         tags.sort();
         let tags = tags.into_iter().map(|tag| (tag.key.clone(), tag));
@@ -253,11 +253,11 @@ impl IamService {
         &self,
         asked: Asked<'_>,
         arn: &str,
-        conditions: Conditions,
+        conditions: &Conditions,
         change: impl Fn(&mut OidcProvider) -> Result<(), IamError>,
     ) -> Result<(), IamError> {
         self.change(asked, |account| {
-            let mut provider = self.find_provider(asked, account, arn, conditions.clone())?;
+            let mut provider = self.find_provider(asked, account, arn, conditions)?;
             change(&mut provider)?;
             account.put_oidc_provider(provider);
             Ok(())
@@ -270,7 +270,7 @@ impl IamService {
         asked: Asked<'_>,
         account: &Account,
         arn: &str,
-        conditions: Conditions,
+        conditions: &Conditions,
     ) -> Result<OidcProvider, IamError> {
         let prefix = account.oidc_provider_arn("");
         let url = arn
@@ -278,8 +278,8 @@ impl IamService {
             .ok_or_else(|| IamError::InvalidInput(format!("Invalid ARN: {arn}")))?;
         let found = account.oidc_providers.get(url);
         let conditions = match found {
-            Some(provider) => with_resource_tags(conditions, &provider.tags),
-            None => conditions,
+            Some(provider) => with_resource_tags(conditions.clone(), &provider.tags),
+            None => conditions.clone(),
         };
         self.authorize(asked, account.id, arn.to_owned(), &conditions)?;
         found.map(|it| OidcProvider::clone(it)).ok_or_else(|| {

@@ -118,16 +118,23 @@ impl IamService {
         let role = account
             .role(role_name)
             .filter(|role| account.role_arn(role) == *role_arn);
-        let role = role.ok_or_else(refused)?;
+        let Some(role) = role else {
+            // For its record: the text is the same for all.
+            self.refuse_missing_role(asked, owner, role_arn);
+            return Err(refused());
+        };
         let conditions = conditions(&provider.url, session_name, &claims);
         let conditions = with_resource_tags(conditions, &role.tags);
         let trust = trust_for_decision(&directory, role);
         let decide = |action| {
             let asked = Asked::new(&context, action);
             self.authorize_trust(asked, owner, role_arn, &conditions, &trust)
-                .map_err(|error| match error {
-                    IamError::AccessDenied(_) => refused(),
-                    other => other,
+                .map_err(|error| {
+                    if matches!(error, IamError::AccessDenied(_)) {
+                        refused()
+                    } else {
+                        error
+                    }
                 })
         };
         decide(ACTION)?;

@@ -33,6 +33,9 @@ pub(super) struct Unverified<'a> {
     pub(super) issuer: String,
 }
 
+/// Gives an issuer's keys; called with keys, newer ones.
+type FindKeys<'a> = dyn Fn(Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, IssuerKeysError> + 'a;
+
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claims {
@@ -125,11 +128,11 @@ impl<'a> Unverified<'a> {
     /// [`IamError::IdpCommunication`].
     pub(super) fn verify(
         &self,
-        find: &dyn Fn(Option<&Arc<KeySet>>) -> Result<Arc<KeySet>, IssuerKeysError>,
+        find: &FindKeys<'_>,
         client_ids: &[String],
         now: Timestamp,
     ) -> Result<Claims, IamError> {
-        let find = |known: Option<&Arc<KeySet>>| find(known).map_err(no_keys);
+        let find = |known: Option<&Arc<KeySet>>| find(known).map_err(|error| no_keys(&error));
         let verifies = |keys: &KeySet| {
             let (name, algorithm) = &self.algorithm;
             let (signed, signature) = (self.signed.as_bytes(), &self.signature);
@@ -286,7 +289,7 @@ fn strings(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn no_keys(error: IssuerKeysError) -> IamError {
+fn no_keys(error: &IssuerKeysError) -> IamError {
     tracing::warn!(%error, "keys of an issuer are not found");
     match error {
         IssuerKeysError::Unreachable(_) => IamError::IdpCommunication,

@@ -38,7 +38,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         // Protocol assignments with Teredo; documentation; 6to4, which has an IPv4 address inside.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
-        [0x2002, ..] | [0x3fff, ..] => false,
+        [0x2002 | 0x3fff, ..] => false,
         // Global unicast. Outside are loopback, link-local, unique local, multicast, NAT64.
         [first, ..] => first & 0xe000 == 0x2000,
     }

@@ -31,12 +31,22 @@ pub(super) struct Fetcher {
     allow_private: bool,
 }
 
-fn unreachable(why: impl ToString) -> IssuerKeysError {
-    IssuerKeysError::Unreachable(why.to_string())
+fn unreachable(why: impl Into<String>) -> IssuerKeysError {
+    IssuerKeysError::Unreachable(why.into())
 }
 
-fn unusable(why: impl ToString) -> IssuerKeysError {
-    IssuerKeysError::Unusable(why.to_string())
+fn unusable(why: impl Into<String>) -> IssuerKeysError {
+    IssuerKeysError::Unusable(why.into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err calls")]
+fn no_answer<E: ToString>(error: E) -> IssuerKeysError {
+    unreachable(error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err calls")]
+fn no_use<E: ToString>(error: E) -> IssuerKeysError {
+    unusable(error.to_string())
 }
 
 impl Fetcher {
@@ -57,8 +67,8 @@ impl Fetcher {
         issuer: &str,
         thumbprints: &[String],
     ) -> Result<KeySet, IssuerKeysError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(unreachable)?;
-        let tls = trust::client(&self.roots, thumbprints).map_err(unusable)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(no_answer)?;
+        let tls = trust::client(&self.roots, thumbprints).map_err(no_use)?;
         runtime.block_on(async {
             let fetched = tokio::time::timeout(PATIENCE, self.discover(issuer, &tls)).await;
             fetched.map_err(|_| unreachable("no answer in time"))?
@@ -81,7 +91,7 @@ impl Fetcher {
         }
         let keys =
             member("jwks_uri").ok_or_else(|| unusable("it does not say where its keys are"))?;
-        KeySet::parse(&self.get(keys, tls).await?).map_err(unusable)
+        KeySet::parse(&self.get(keys, tls).await?).map_err(no_use)
     }
 
     async fn get(&self, url: &str, tls: &Arc<ClientConfig>) -> Result<Bytes, IssuerKeysError> {
@@ -99,29 +109,29 @@ impl Fetcher {
             .unwrap_or(host);
         let port = authority.port_u16().unwrap_or(443);
         let stream = self.connect(host, port).await?;
-        let name = ServerName::try_from(host.to_owned()).map_err(unusable)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(no_use)?;
         let connector = TlsConnector::from(Arc::clone(tls));
-        let stream = connector.connect(name, stream).await.map_err(unreachable)?;
+        let stream = connector.connect(name, stream).await.map_err(no_answer)?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(64 << 10)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(unreachable)?;
+            .map_err(no_answer)?;
         let path = uri.path_and_query().map_or("/", |it| it.as_str());
         let request = Request::get(path)
             .header(header::HOST, authority.as_str())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, "Strongroom")
             .body(Empty::<Bytes>::new())
-            .map_err(unusable)?;
+            .map_err(no_use)?;
         let exchange = async {
-            let response = sender.send_request(request).await.map_err(unreachable)?;
+            let response = sender.send_request(request).await.map_err(no_answer)?;
             // A redirect is no answer either: it would lead where nobody looked.
             if response.status() != http::StatusCode::OK {
                 return Err(unreachable(format!("status {}", response.status())));
             }
             let body = Limited::new(response.into_body(), DOCUMENT_MAX_BYTES);
-            let body = body.collect().await.map_err(unusable)?;
+            let body = body.collect().await.map_err(no_use)?;
             Ok(body.to_bytes())
         };
         tokio::pin!(exchange);
@@ -132,7 +142,7 @@ impl Fetcher {
             ended = &mut connection => match ended {
                 // It may have ended behind the whole answer.
                 Ok(()) => exchange.await,
-                Err(error) => Err(unreachable(error)),
+                Err(error) => Err(no_answer(error)),
             },
         }
     }
@@ -141,7 +151,7 @@ impl Fetcher {
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, IssuerKeysError> {
         let found = tokio::net::lookup_host((host, port))
             .await
-            .map_err(unreachable)?;
+            .map_err(no_answer)?;
         let found: Vec<SocketAddr> = found.take(8).collect();
         let usable = |address: &&SocketAddr| self.allow_private || is_public(address.ip());
         let mut last = if found.is_empty() {
@@ -152,7 +162,7 @@ impl Fetcher {
         for address in found.iter().filter(usable) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = unreachable(error),
+                Err(error) => last = no_answer(error),
             }
         }
         Err(last)
