@@ -156,7 +156,7 @@ def test_roles_and_their_sessions_are_granted_and_revoked(iam, sts, kms, clients
     caller = iam.create_user(UserName=f"{name}c")["User"]["Arn"]
     iam.put_user_policy(UserName=f"{name}c", PolicyName="p", PolicyDocument=policy(statement("sts:AssumeRole")))
     made = iam.create_access_key(UserName=f"{name}c")["AccessKey"]
-    session = as_user(clients, made, "sts").assume_role(RoleArn=role, RoleSessionName="s")
+    session = as_user(clients, made, "sts").assume_role(RoleArn=role, RoleSessionName="session")
     client = as_user(clients, session["Credentials"], "kms")
     session_arn = session["AssumedRoleUser"]["Arn"]
     blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]

@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use strongroom_policy::{AccessRequest, Conditions, Resource};
 use strongroom_ports::Table;
-use strongroom_types::kms::{
-    AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier, KeyManager,
-};
+use strongroom_types::kms::{AliasArn, AliasName, KeyArn, KeyId, KeyIdentifier, KeyManager};
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::cache::OpenedKey;
+use crate::conditions::{Crypto, KeyConditions, Subject};
 use crate::grants::StoredGrants;
 use crate::grants::record::GrantId;
 use crate::key::Key;
@@ -30,9 +29,10 @@ pub(crate) type Suits<'a> = dyn Fn(&Key) -> Result<(), KmsError> + 'a;
 /// What an operation asks of a key.
 pub(crate) struct Ask<'a> {
     pub operation: Operation,
-    /// The request's own condition keys, such as those of [`with_context`]. The general ones are
-    /// added here.
+    /// The request's own condition keys; those of [`KeyConditions`] are added here.
     pub conditions: Conditions,
+    /// How the key's cipher is used, of operations that do.
+    pub crypto: Option<Crypto<'a>>,
     pub dry_run: bool,
     /// Tokens of grants that may not be in effect everywhere yet. Here they always are, so that a
     /// token must only be good.
@@ -49,6 +49,7 @@ impl Ask<'static> {
         Self {
             operation,
             conditions: Conditions::default(),
+            crypto: None,
             dry_run: false,
             grant_tokens: &[],
             fits: None,
@@ -154,20 +155,37 @@ impl KeyService {
             let action = ask.operation.action();
             return Err(no_resource_policy(caller, action, &named.told()));
         }
-        let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
         let grants = StoredGrants::of(self, arn.id, ask.retired);
         let resource = Resource::Key {
             arn: arn.clone(),
             manager: key.manager,
         };
-        let decision = self.ports.authorizer.decide(&AccessRequest {
-            context: caller,
-            action: ask.operation.action(),
-            resource: &resource,
-            conditions: &conditions,
-            resource_policy: Some(key.policy.deciding()),
-            grants: Some(&grants),
-        });
+        let decide = |conditions: &Conditions| {
+            self.ports.authorizer.decide(&AccessRequest {
+                context: caller,
+                action: ask.operation.action(),
+                resource: &resource,
+                conditions,
+                resource_policy: Some(key.policy.deciding()),
+                grants: Some(&grants),
+            })
+        };
+        let conditions = |aliases| {
+            let crypto = ask.crypto.as_ref();
+            let conditions = KeyConditions {
+                subject: Subject::Opened(Arc::clone(&opened)),
+                own: ask.conditions.clone(),
+                crypto: crypto.map(|it| (it.algorithm, it.context.clone())),
+                alias: alias.clone(),
+                aliases,
+            };
+            conditions.into_conditions()
+        };
+        let without_aliases = conditions(None);
+        let mut decision = decide(&without_aliases);
+        if without_aliases.was_missed() {
+            decision = decide(&conditions(Some(self.alias_names(arn.id)?)));
+        }
         match decision {
             Ok(()) => Ok(opened),
             Err(_) if grants.failure().is_some() => {
@@ -285,7 +303,6 @@ impl KeyService {
         resource: &Resource,
         conditions: Conditions,
     ) -> Result<(), KmsError> {
-        let conditions = caller_conditions(conditions, caller);
         self.ports.authorizer.decide(&AccessRequest {
             context: caller,
             action,
@@ -323,44 +340,9 @@ impl KeyService {
     }
 }
 
-/// Adds the condition keys of an encryption context.
-pub(crate) fn with_context(conditions: Conditions, context: &EncryptionContext) -> Conditions {
-    conditions.with_encryption_context(context)
-}
-
 /// The answer for an alias that is not there.
 pub(crate) fn alias_not_found(arn: &AliasArn) -> KmsError {
     KmsError::NotFound(format!("Alias {arn} is not found."))
-}
-
-/// The condition keys that every operation on a key has (Developer Guide, "KMS condition keys").
-/// `kms:ResourceAliases` is for IAM policies and not here.
-pub(crate) fn general_conditions(
-    own: Conditions,
-    caller: &RequestContext,
-    key: &Key,
-    alias: Option<&AliasName>,
-) -> Conditions {
-    let conditions = caller_conditions(own, caller)
-        .with("kms:KeySpec", key.spec.name())
-        .with("kms:KeyUsage", key.usage.name())
-        .with("kms:KeyOrigin", key.origin.name())
-        .with("kms:MultiRegion", "false");
-    match alias {
-        Some(alias) => conditions.with("kms:RequestAlias", alias.as_str()),
-        None => conditions,
-    }
-}
-
-fn caller_conditions(own: Conditions, caller: &RequestContext) -> Conditions {
-    let conditions = match caller.principal.account() {
-        Some(account) => own.with("kms:CallerAccount", account.as_str()),
-        None => own,
-    };
-    match &caller.via_service {
-        Some(service) => conditions.with("kms:ViaService", service.to_string()),
-        None => conditions,
-    }
 }
 
 /// The one answer about what belongs to another account.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use strongroom_crypto::Keyring;
 use strongroom_policy::{
-    IdentityPolicies, NamedPolicy, Policy, PolicyAuthorizer, PrincipalDirectory, PrincipalPolicies,
-    Unreadable,
+    AccessRequest, Authorizer, Denied, IdentityPolicies, NamedPolicy, Policy, PolicyAuthorizer,
+    PrincipalDirectory, PrincipalPolicies, Unreadable,
 };
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, CommitSequence, Committed, Entropy, MetaError,
@@ -43,6 +43,9 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) events: Arc<TestAudit>,
     pub(crate) people: Arc<People>,
+    /// Actions that were decided about, with the condition keys that their requests had; if somebody
+    /// wants to know.
+    pub(crate) decisions: Decisions,
     entropy: Arc<TestEntropy>,
     custody: Arc<Custody>,
 }
@@ -60,6 +63,7 @@ impl World {
             }),
             events: Arc::default(),
             people: Arc::default(),
+            decisions: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
         }
@@ -95,7 +99,10 @@ impl World {
                 entropy: Arc::clone(&entropy),
             },
             shreds: Arc::clone(&self.shreds) as _,
-            authorizer: Arc::new(PolicyAuthorizer::new(Arc::clone(&self.people) as _)),
+            authorizer: Arc::new(Watched {
+                decides: PolicyAuthorizer::new(Arc::clone(&self.people) as _),
+                seen: Arc::clone(&self.decisions),
+            }),
             principals: Arc::clone(&self.people) as _,
             audit: Arc::clone(&self.events) as _,
             clock: Arc::clone(&self.clock) as _,
@@ -215,6 +222,62 @@ pub(crate) fn caller(account: &str) -> RequestContext {
         user_agent: None,
     }
 }
+
+pub(crate) type Decisions = Arc<Mutex<Option<Vec<(&'static str, Vec<&'static str>)>>>>;
+
+/// Decides, and notes what was decided about.
+struct Watched {
+    decides: PolicyAuthorizer,
+    seen: Decisions,
+}
+
+impl Authorizer for Watched {
+    fn decide(&self, request: &AccessRequest<'_>) -> Result<(), Denied> {
+        if let Some(seen) = &mut *self.seen.lock() {
+            // Who looks for a key's aliases is asked again with them: the last counts.
+            let has = |key: &&&str| request.conditions.get(key).is_some();
+            let keys = CONDITION_KEYS.iter().filter(has).copied().collect();
+            seen.push((request.action, keys));
+        }
+        self.decides.decide(request)
+    }
+}
+
+/// The condition keys that services bring to decisions about keys, with some of their names.
+const CONDITION_KEYS: &[&str] = &[
+    "aws:RequestTag/t",
+    "aws:ResourceTag/own",
+    "aws:TagKeys",
+    "kms:BypassPolicyLockoutSafetyCheck",
+    "kms:CustomerMasterKeySpec",
+    "kms:CustomerMasterKeyUsage",
+    "kms:DataKeyPairSpec",
+    "kms:EncryptionAlgorithm",
+    "kms:EncryptionContext:a",
+    "kms:EncryptionContextKeys",
+    "kms:ExpirationModel",
+    "kms:GrantConstraintType",
+    "kms:GranteePrincipal",
+    "kms:GrantIsForAWSResource",
+    "kms:GrantOperations",
+    "kms:KeyAgreementAlgorithm",
+    "kms:KeyOrigin",
+    "kms:KeySpec",
+    "kms:KeyUsage",
+    "kms:MacAlgorithm",
+    "kms:MessageType",
+    "kms:MultiRegion",
+    "kms:ReEncryptOnSameKey",
+    "kms:RequestAlias",
+    "kms:ResourceAliases",
+    "kms:RetiringPrincipal",
+    "kms:RotationPeriodInDays",
+    "kms:ScheduleKeyDeletionPendingWindowInDays",
+    "kms:SigningAlgorithm",
+    "kms:ValidTo",
+    "kms:WrappingAlgorithm",
+    "kms:WrappingKeySpec",
+];
 
 /// The users and roles that there are beside the root users of all accounts.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use strongroom_ports::{Table, Transaction};
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
 
+use crate::conditions::of_kind;
 use crate::fixed_policies::default_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::materials::{KeptMaterial, Material};
@@ -29,10 +30,8 @@ impl KeyService {
         let origin = input.origin.unwrap_or(KeyOrigin::AwsKms);
         let usage = usage_of(spec, input.key_usage)?;
         tags::check(&input.tags)?;
-        let conditions = with_tags(Conditions::default(), &input.tags)
-            .with("kms:KeySpec", spec.name())
-            .with("kms:KeyUsage", usage.name())
-            .with("kms:KeyOrigin", origin.name())
+        let conditions = with_tags(Conditions::default(), &input.tags);
+        let conditions = of_kind(conditions, spec.name(), usage.name(), origin.name())
             .with("kms:MultiRegion", input.multi_region.to_string());
         let conditions = if input.bypass_policy_lockout_safety_check {
             conditions.with("kms:BypassPolicyLockoutSafetyCheck", "true")

@@ -23,6 +23,7 @@ mod asymmetric_use;
 mod authority;
 mod cache;
 mod clock_guard;
+mod conditions;
 mod data_key_pairs;
 mod destruction;
 mod encrypt;

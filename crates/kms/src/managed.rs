@@ -6,6 +6,7 @@ use strongroom_types::kms::{AliasName, KeyArn, KeyId, KeyManager, KeyOrigin, Key
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::access::{Ask, Named, alias_not_found};
+use crate::conditions::KeyConditions;
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::policies::KeyPolicy;
@@ -214,8 +215,13 @@ impl KeyService {
                 &self.alias_arn(key.arn.account, alias.clone()),
             ));
         }
-        let conditions =
-            crate::access::general_conditions(ask.conditions.clone(), caller, key, Some(alias));
+        let conditions = KeyConditions {
+            own: ask.conditions.clone(),
+            crypto: ask.crypto.map(|it| (it.algorithm, it.context.clone())),
+            alias: Some(alias.clone()),
+            aliases: Some(vec![alias.clone()]),
+            ..KeyConditions::imagined(key)
+        };
         self.ports.authorizer.decide(&AccessRequest {
             context: caller,
             action: ask.operation.action(),
@@ -223,7 +229,7 @@ impl KeyService {
                 arn: key.arn.clone(),
                 manager: key.manager,
             },
-            conditions: &conditions,
+            conditions: &conditions.into_conditions(),
             resource_policy: Some(key.policy.deciding()),
             grants: None,
         })?;

@@ -8,7 +8,8 @@ use strongroom_policy::{
 };
 use strongroom_types::RequestContext;
 
-use crate::access::{Ask, general_conditions};
+use crate::access::Ask;
+use crate::conditions::KeyConditions;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::PairRow;
@@ -125,6 +126,11 @@ impl KeyService {
     ///
     /// [`KmsError::MalformedPolicy`].
     pub(crate) fn check_lockout(&self, caller: &RequestContext, key: &Key) -> Result<(), KmsError> {
+        let conditions = KeyConditions {
+            aliases: Some(self.alias_names(key.arn.id)?),
+            ..KeyConditions::imagined(key)
+        };
+        let conditions = conditions.into_conditions();
         let decision = self.ports.authorizer.decide(&AccessRequest {
             context: caller,
             action: Operation::PutKeyPolicy.action(),
@@ -132,7 +138,7 @@ impl KeyService {
                 arn: key.arn.clone(),
                 manager: key.manager,
             },
-            conditions: &general_conditions(Conditions::default(), caller, key, None),
+            conditions: &conditions,
             resource_policy: Some(key.policy.deciding()),
             grants: None,
         });

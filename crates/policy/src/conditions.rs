@@ -32,7 +32,7 @@ pub trait ConditionSource: Send + Sync {
 #[derive(Clone)]
 struct Source {
     of: Arc<dyn ConditionSource>,
-    found: OnceLock<Values>,
+    found: OnceLock<Box<Conditions>>,
 }
 
 struct Unknown {
@@ -52,7 +52,7 @@ impl Clone for Unknown {
 impl PartialEq for Conditions {
     /// Whether they say the same.
     fn eq(&self, other: &Self) -> bool {
-        self.all() == other.all() && self.encryption_context == other.encryption_context
+        self.all() == other.all() && self.encryption_context() == other.encryption_context()
     }
 }
 
@@ -144,7 +144,10 @@ impl Conditions {
 
     /// As [`Conditions::get`], of a key in lower case.
     pub(crate) fn get_lower(&self, key: &str) -> Option<&[String]> {
-        let found = self.values.get(key).or_else(|| self.sourced()?.get(key));
+        let found = self
+            .values
+            .get(key)
+            .or_else(|| self.sourced()?.values.get(key));
         if found.is_none()
             && let Some(unknown) = &self.unknown
             && unknown.prefixes.iter().any(|it| key.starts_with(it))
@@ -154,14 +157,18 @@ impl Conditions {
         found.map(Vec::as_slice)
     }
 
-    fn sourced(&self) -> Option<&Values> {
+    fn sourced(&self) -> Option<&Self> {
         let source = self.source.as_ref()?;
-        Some(source.found.get_or_init(|| source.of.conditions().values))
+        Some(
+            source
+                .found
+                .get_or_init(|| Box::new(source.of.conditions())),
+        )
     }
 
-    /// All of them, in lower case; of a key that is there twice, the one that counts.
+    /// All of them; of a key that is there twice, the one that counts.
     pub(crate) fn all(&self) -> BTreeMap<&str, &[String]> {
-        let sourced = self.sourced().into_iter().flatten();
+        let sourced = self.sourced().into_iter().flat_map(|it| &it.values);
         let pairs = sourced.chain(&self.values);
         pairs
             .map(|(key, values)| (key.as_str(), values.as_slice()))
@@ -170,7 +177,10 @@ impl Conditions {
 
     /// The encryption context of the request, empty if it has none.
     pub fn encryption_context(&self) -> &EncryptionContext {
-        &self.encryption_context
+        match self.sourced() {
+            Some(sourced) if self.encryption_context.is_empty() => &sourced.encryption_context,
+            Some(_) | None => &self.encryption_context,
+        }
     }
 }
 

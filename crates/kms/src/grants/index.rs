@@ -75,7 +75,7 @@ pub(super) fn names_of(context: &RequestContext) -> Vec<String> {
         } => vec![role_id.to_string(), format!("{role_id}:{session_name}")],
         Principal::Federated { .. } => {
             let federator = match context.session.as_deref().map(|it| &it.kind) {
-                Some(SessionKind::Federated { issuer_id }) => Some(issuer_id.to_string()),
+                Some(SessionKind::Federated { issuer_id }) => Some(issuer_id.clone()),
                 Some(SessionKind::Token | SessionKind::Role | SessionKind::WebIdentity) | None => {
                     None
                 }

@@ -11,7 +11,7 @@ use super::index;
 use super::record::{self, GrantCountRow, GrantId};
 use super::rules;
 use super::token::{self, GrantToken};
-use crate::access::{Ask, with_context};
+use crate::access::Ask;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{GrantRow, RetirableGrantRow};
@@ -293,12 +293,13 @@ impl KeyService {
         id: GrantId,
         dry_run: bool,
     ) -> Result<(), KmsError> {
-        let ask = match operation {
-            Operation::RetireGrant => Ask {
+        let ask = if operation == Operation::RetireGrant {
+            Ask {
                 retired: Some(id),
                 ..Ask::plain(operation)
-            },
-            _ => ask(caller, operation),
+            }
+        } else {
+            ask(caller, operation)
         };
         let opened = self.admit(caller, key_id, &ask)?;
         let arn = &opened.key.arn;
@@ -459,7 +460,7 @@ fn conditions_of(caller: &RequestContext, input: &CreateGrantInput) -> Condition
     [equals, subset]
         .into_iter()
         .flatten()
-        .fold(conditions, with_context)
+        .fold(conditions, Conditions::with_encryption_context)
 }
 
 /// Whether the grant is for a resource of an AWS service: where one calls on the user's behalf.

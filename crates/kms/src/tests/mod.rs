@@ -3,6 +3,7 @@
 mod aliases;
 mod authority;
 mod cipher;
+mod conditions;
 mod destruction;
 mod keys;
 mod managed;

@@ -607,8 +607,8 @@ fn an_alias_is_made_moved_and_deleted_by_who_may_on_both_sides() {
         let alias_name = "alias/a".to_owned();
         service.delete_alias(caller, crate::DeleteAliasInput { alias_name })
     };
-    assert!(denied(create(&on(&[name.clone()]))));
-    assert!(denied(create(&on(&[first_arn.clone()]))));
+    assert!(denied(create(&on(std::slice::from_ref(&name)))));
+    assert!(denied(create(&on(std::slice::from_ref(&first_arn)))));
     assert_eq!(create(&on(&[name.clone(), first_arn.clone()])), Ok(()));
     // Away from one key and to the other.
     assert!(denied(update(&on(&[name.clone(), first_arn.clone()]))));
@@ -620,7 +620,7 @@ fn an_alias_is_made_moved_and_deleted_by_who_may_on_both_sides() {
     let all = [name.clone(), first_arn.clone(), second_arn.clone()];
     assert_eq!(update(&on(&all)), Ok(()));
     assert!(denied(delete(&on(&[name.clone(), first_arn.clone()]))));
-    assert!(denied(delete(&on(&[second_arn.clone()]))));
+    assert!(denied(delete(&on(std::slice::from_ref(&second_arn)))));
     assert_eq!(delete(&on(&[name, second_arn])), Ok(()));
 }
 
