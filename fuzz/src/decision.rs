@@ -77,6 +77,7 @@ pub fn policy_decision(data: &[u8]) {
                     principal: Ok(policies),
                     resource_policy: Ok(resource_policy),
                     grants: None,
+                    acls: None,
                     overrides: None,
                 };
                 let decision = evaluate(&question);

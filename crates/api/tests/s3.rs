@@ -756,9 +756,25 @@ async fn what_was_never_configured_is_answered_as_aws_does() {
         assert!(answer.body.contains(text), "{target}: {}", answer.body);
     }
     server
-        .ok("PUT", "/abc?acl", &[("x-amz-acl", "private")], b"")
+        .ok(
+            "PUT",
+            "/abc?acl",
+            &[("x-amz-acl", "bucket-owner-full-control")],
+            b"",
+        )
         .await;
     let message = "The bucket does not allow ACLs";
+    for (target, headers) in [
+        ("/abc?acl", [("x-amz-acl", "private")]),
+        ("/abc/k", [("x-amz-grant-read", "id=\"x\"")]),
+    ] {
+        let code = if target == "/abc/k" {
+            (400, "InvalidArgument", "Invalid id")
+        } else {
+            (400, "AccessControlListNotSupported", message)
+        };
+        server.refused(("PUT", target), &headers, b"", code).await;
+    }
     let public = [("x-amz-acl", "public-read")];
     server
         .refused(
@@ -776,6 +792,88 @@ async fn what_was_never_configured_is_answered_as_aws_does() {
             (400, "AccessControlListNotSupported", message),
         )
         .await;
+}
+
+#[tokio::test]
+async fn ownership_and_lists_are_set_read_and_removed() {
+    let server = server();
+    let writer = [("x-amz-object-ownership", "ObjectWriter")];
+    server.ok("PUT", "/abc", &writer, b"").await;
+    let controls = |ownership: &str| {
+        format!(
+            "<OwnershipControls><Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule></OwnershipControls>"
+        )
+    };
+    let shown = server.ok("GET", "/abc?ownershipControls", &[], b"").await;
+    assert_eq!(shown.element("ObjectOwnership"), "ObjectWriter");
+    let preferred = controls("BucketOwnerPreferred");
+    server
+        .ok("PUT", "/abc?ownershipControls", &[], preferred.as_bytes())
+        .await;
+    let shown = server.ok("GET", "/abc?ownershipControls", &[], b"").await;
+    assert_eq!(shown.element("ObjectOwnership"), "BucketOwnerPreferred");
+    let malformed =
+        "The XML you provided was not well-formed or did not validate against our published schema";
+    server
+        .refused(
+            ("PUT", "/abc?ownershipControls"),
+            &[],
+            controls("Nobody").as_bytes(),
+            (400, "MalformedXML", malformed),
+        )
+        .await;
+    server
+        .ok("DELETE", "/abc?ownershipControls", &[], b"")
+        .await;
+    server
+        .refused(
+            ("GET", "/abc?ownershipControls"),
+            &[],
+            b"",
+            (
+                404,
+                "OwnershipControlsNotFoundError",
+                "The bucket ownership controls were not found",
+            ),
+        )
+        .await;
+
+    server.ok("PUT", "/abc/k", &[], b"").await;
+    let unknown = format!("id={}", "ab".repeat(32));
+    for target in ["/abc?acl", "/abc/k?acl"] {
+        let delivery = [("x-amz-acl", "log-delivery-write")];
+        server.ok("PUT", target, &delivery, b"").await;
+        let acl = server.ok("GET", target, &[], b"").await;
+        assert!(acl.body.contains("groups/s3/LogDelivery</URI>"));
+        // What is read can be written back.
+        let (head, tail) = acl.body.split_once("<Permission>WRITE<").unwrap();
+        let changed = format!("{head}<Permission>READ<{tail}");
+        server.ok("PUT", target, &[], changed.as_bytes()).await;
+        let acl = server.ok("GET", target, &[], b"").await;
+        assert!(acl.body.contains("<Permission>READ</Permission>"));
+        for (headers, body, code) in [
+            (&[][..], &b""[..], "MissingSecurityHeader"),
+            (&delivery[..], changed.as_bytes(), "UnexpectedContent"),
+            (&[], b"<AccessControlPolicy/>", "MalformedACLError"),
+            (
+                &[("x-amz-grant-read", "emailAddress=a@example.com")],
+                b"",
+                "UnresolvableGrantByEmailAddress",
+            ),
+            (
+                &[("x-amz-grant-read", unknown.as_str())],
+                b"",
+                "InvalidArgument",
+            ),
+            (&[("x-amz-acl", "public")], b"", "InvalidArgument"),
+        ] {
+            let answer = server.call("PUT", target, headers, body).await;
+            assert_eq!(answer.element("Code"), code, "{target}: {}", answer.body);
+        }
+        let public = [("x-amz-acl", "public-read")];
+        let answer = server.call("PUT", target, &public, b"").await;
+        assert_eq!(answer.element("Code"), "AccessDenied");
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ fn row(name: &str, texts: &[String], bucket_policy: Option<&str>) -> Result<()> 
         conditions: &conditions,
         resource_policy: bucket_policy,
         grants: None,
+        acls: None,
     };
     ensure!(authorizer.decide(&request).is_ok(), "{name} must allow");
     let mut best = f64::INFINITY;

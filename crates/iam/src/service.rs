@@ -161,6 +161,7 @@ impl IamService {
                 conditions,
                 resource_policy,
                 grants: None,
+                acls: None,
             })
             .map_err(|denied| {
                 // The denial stands whatever becomes of its record.

@@ -173,6 +173,7 @@ impl IamService {
                     principal: Ok(&policies),
                     resource_policy: Ok(resource_policy.as_ref()),
                     grants: None,
+                    acls: None,
                     overrides: Some(&given),
                 });
                 results.push(SimulationResult {

@@ -191,6 +191,7 @@ fn may_read(iam: &IamService, caller: &RequestContext) -> bool {
             conditions: &Conditions::default(),
             resource_policy: None,
             grants: None,
+            acls: None,
         })
         .is_ok()
 }

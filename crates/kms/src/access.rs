@@ -168,6 +168,7 @@ impl KeyService {
                 conditions,
                 resource_policy: Some(key.policy.deciding()),
                 grants: Some(&grants),
+                acls: None,
             })
         };
         let conditions = |aliases| {
@@ -310,6 +311,7 @@ impl KeyService {
             conditions: &conditions,
             resource_policy: None,
             grants: None,
+            acls: None,
         })?;
         Ok(())
     }

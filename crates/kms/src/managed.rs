@@ -232,6 +232,7 @@ impl KeyService {
             conditions: &conditions.into_conditions(),
             resource_policy: Some(key.policy.deciding()),
             grants: None,
+            acls: None,
         })?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn,
 use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Principal, RequestContext};
 
 use crate::evaluate::ResourceKind;
-use crate::{Action, ActionOnVersion, Conditions, PrincipalDirectory, Unreadable};
+use crate::{Acls, Action, ActionOnVersion, Conditions, PrincipalDirectory, Unreadable};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +124,8 @@ pub struct AccessRequest<'a> {
     pub resource_policy: Option<&'a str>,
     /// The resource's grants, if its kind has them.
     pub grants: Option<&'a dyn GrantSource>,
+    /// The access control lists of the bucket and the object, where they count.
+    pub acls: Option<Acls<'a>>,
 }
 
 /// The grants of one key, read only if the decision needs them.
@@ -197,10 +199,11 @@ impl<A: Action> Authorized<A> {
         context: &RequestContext,
         resource: Resource,
     ) -> Result<Self, Denied> {
-        Self::check_with(by, context, resource, &Conditions::default(), None)
+        Self::check_with(by, context, resource, &Conditions::default(), None, None)
     }
 
-    /// As [`Authorized::check`], with the request's own condition keys and the resource's policy.
+    /// As [`Authorized::check`], with the request's own condition keys, the resource's policy and
+    /// the access control lists.
     ///
     /// # Errors
     ///
@@ -211,6 +214,7 @@ impl<A: Action> Authorized<A> {
         resource: Resource,
         conditions: &Conditions,
         resource_policy: Option<&str>,
+        acls: Option<Acls<'_>>,
     ) -> Result<Self, Denied> {
         by.decide(&AccessRequest {
             context,
@@ -219,6 +223,7 @@ impl<A: Action> Authorized<A> {
             conditions,
             resource_policy,
             grants: None,
+            acls,
         })?;
         Ok(Self {
             resource,
@@ -245,6 +250,7 @@ impl<A: ActionOnVersion> Authorized<A> {
         resource: Resource,
         conditions: &Conditions,
         resource_policy: Option<&str>,
+        acls: Option<Acls<'_>>,
     ) -> Result<Self, Denied> {
         let Authorized { resource, .. } = Authorized::<A::OnVersion>::check_with(
             by,
@@ -252,6 +258,7 @@ impl<A: ActionOnVersion> Authorized<A> {
             resource,
             conditions,
             resource_policy,
+            acls,
         )?;
         Ok(Self {
             resource,
@@ -454,6 +461,7 @@ mod tests {
                     conditions: &Conditions::default(),
                     resource_policy: None,
                     grants: None,
+                    acls: None,
                 })
                 .is_ok()
         };

@@ -14,7 +14,8 @@ pub struct Decision {
     /// What was decided.
     pub outcome: Outcome,
     /// The statements and grants that spoke of the request: of a plain decision those that it
-    /// needed, of an explained one all, in the order resource, identity, boundary, session.
+    /// needed, of an explained one all, in the order resource, access control list, identity,
+    /// boundary, session.
     pub matched: Vec<MatchedStatement>,
 }
 
@@ -45,6 +46,9 @@ pub enum AllowedBy {
     IdentityAndResource,
     /// A grant.
     Grant,
+    /// An access control list: by itself for who has no account, otherwise with the policies of the
+    /// principal's own account.
+    Acl,
 }
 
 /// A kind of policy in a decision.
@@ -60,6 +64,8 @@ pub enum Layer {
     Resource,
     /// The grants of a KMS key.
     Grant,
+    /// The access control list of a bucket or an object.
+    Acl,
 }
 
 impl Layer {
@@ -69,28 +75,29 @@ impl Layer {
             Self::Identity => "identity-based policy",
             Self::Boundary => "permissions boundary",
             Self::Session => "session policy",
-            Self::Resource | Self::Grant => "resource-based policy",
+            Self::Resource | Self::Grant | Self::Acl => "resource-based policy",
         }
     }
 
     const fn article(self) -> &'static str {
         match self {
             Self::Identity => "an",
-            Self::Boundary | Self::Session | Self::Resource | Self::Grant => "a",
+            Self::Boundary | Self::Session | Self::Resource | Self::Grant | Self::Acl => "a",
         }
     }
 }
 
-/// A statement that speaks of a request, or a grant.
+/// A statement that speaks of a request, or a grant of a key or of an access control list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MatchedStatement {
     /// The kind of its policy.
     pub layer: Layer,
-    /// The policy's name, empty for the resource's own; of a grant its grantee.
+    /// The policy's name, empty for the resource's own; of a grant its grantee: an ARN, a canonical
+    /// id, or the URI of a group.
     pub policy: Arc<str>,
     /// Its place in the policy, from 0.
     pub index: usize,
-    /// Its `Sid`.
+    /// Its `Sid`; of a grant of an access control list, its permission.
     pub sid: Option<Arc<str>>,
     /// What it does.
     pub effect: Effect,

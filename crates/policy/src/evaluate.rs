@@ -5,15 +5,16 @@
 //! unreadable policy state                     -> deny
 //! a Deny that applies, anywhere               -> deny
 //! resource policy, identity policies,         -> allow, as far as the account, the way in which the
-//! boundary, session policies, grants             resource policy names the caller, and the kind of
-//!                                                resource demand
+//! boundary, session policies, grants,            resource policy names the caller, and the kind of
+//! access control lists                           resource demand
 //! nothing                                     -> deny
 //! ```
 
 use std::sync::Arc;
 
-use strongroom_types::{AccountId, Principal, RequestContext};
+use strongroom_types::{AccountId, CanonicalId, Principal, RequestContext};
 
+use crate::acl::{self, Acls, Speaking};
 use crate::compile::{CompiledStatement, Policy};
 use crate::decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
 use crate::document::Effect;
@@ -40,6 +41,8 @@ pub struct Question<'a> {
     pub resource_policy: Result<Option<&'a Policy>, Unreadable>,
     /// The resource's grants, if its kind has them.
     pub grants: Option<&'a dyn GrantSource>,
+    /// The access control lists, where they count.
+    pub acls: Option<Acls<'a>>,
     /// Values that stand for those of the request, global keys included: for simulations only.
     pub overrides: Option<&'a Conditions>,
 }
@@ -108,16 +111,23 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
         question.conditions,
         question.overrides,
     );
+    let action = question.action.to_ascii_lowercase();
+    let acl = question
+        .acls
+        .and_then(|acls| acls.speaking(&action, question.context.canonical_id.as_ref()));
+    let foreign_owner = acl.as_ref().and_then(|acl| acl.foreign_owner);
     let mut review = Review {
-        action: &question.action.to_ascii_lowercase(),
+        action: &action,
         resource: Arn::split(question.resource.arn),
         kind: question.resource.kind,
+        is_foreign: foreign_owner.is_some(),
         facts: &facts,
         trace,
         matched: Vec::new(),
         denied: None,
     };
     let namings = resource_policy.map_or(Namings::NONE, |it| review.resource_policy(it));
+    let acl_namings = acl.map_or(Namings::NONE, |it| review.acl(&it));
     let identity = review.layer(Layer::Identity, &policies.identity);
     let boundary = review.layer(Layer::Boundary, policies.boundary.as_slice());
     let session = review.layer(Layer::Session, &policies.session);
@@ -132,11 +142,18 @@ fn decide(question: &Question<'_>, trace: Trace) -> Decision {
     let needs_session_policy = matches!(principal, Principal::Federated { .. });
     let consent = Consent {
         caller,
+        account: CallersAccount::of(question, foreign_owner),
         identity: caller == Caller::Root || identity,
         boundary: policies.boundary.is_none() || boundary,
         session: session || (policies.session.is_empty() && !needs_session_policy),
     };
     let mut outcome = consent.decide(question, namings);
+    if !matches!(outcome, Outcome::Allowed(_)) && acl_namings != Namings::NONE {
+        outcome = consent.decide(question, namings.or(acl_namings));
+        if matches!(outcome, Outcome::Allowed(_)) {
+            outcome = Outcome::Allowed(AllowedBy::Acl);
+        }
+    }
     if !matches!(outcome, Outcome::Allowed(_))
         && let Some(source) = question.grants
     {
@@ -201,10 +218,33 @@ impl Caller {
     }
 }
 
+/// Whose the resource is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum CallersAccount {
+    /// The caller's account has it.
+    Owner,
+    /// Another one has it.
+    Another,
+}
+
+impl CallersAccount {
+    /// `foreign_owner` has the object, if that is not the bucket's owner.
+    fn of(question: &Question<'_>, foreign_owner: Option<&CanonicalId>) -> Self {
+        let context = question.context;
+        let account = context.principal.account();
+        let is_owner = match foreign_owner {
+            None => account == Some(question.resource.owner),
+            Some(owner) => account.is_some() && context.canonical_id.as_ref() == Some(owner),
+        };
+        if is_owner { Self::Owner } else { Self::Another }
+    }
+}
+
 /// What the principal's own side says.
 #[derive(Clone, Copy, Debug)]
 struct Consent {
     caller: Caller,
+    account: CallersAccount,
     identity: bool,
     boundary: bool,
     session: bool,
@@ -214,7 +254,7 @@ impl Consent {
     /// The outcome of all policies. No Deny applies.
     fn decide(self, question: &Question<'_>, mut namings: Namings) -> Outcome {
         use Namings as N;
-        let QuestionedResource { owner, kind, .. } = question.resource;
+        let kind = question.resource.kind;
         let principal = &question.context.principal;
         let mut explicit = kind != ResourceKind::Ordinary;
         if kind == ResourceKind::Key {
@@ -234,11 +274,10 @@ impl Consent {
                 Outcome::ImplicitlyDenied(Layer::Resource)
             };
         }
-        let is_own = principal.account() == Some(owner);
-        if namings == N::NONE && (explicit || !is_own) {
+        if namings == N::NONE && (explicit || self.account == CallersAccount::Another) {
             return Outcome::ImplicitlyDenied(Layer::Resource);
         }
-        if !is_own {
+        if self.account == CallersAccount::Another {
             return self.own_side(AllowedBy::IdentityAndResource);
         }
         if self.resource_suffices(namings) {
@@ -299,6 +338,8 @@ struct Review<'a> {
     action: &'a str,
     resource: Arn<'a>,
     kind: ResourceKind,
+    /// It is an object of another account than the bucket's, which cannot allow anything then.
+    is_foreign: bool,
     facts: &'a Facts<'a>,
     trace: Trace,
     matched: Vec<MatchedStatement>,
@@ -316,6 +357,7 @@ impl Review<'_> {
             }
             let (allows, denies) = match (statement.effect, &statement.principal) {
                 (Effect::Allow, None) => continue,
+                (Effect::Allow, Some(_)) if self.is_foreign => continue,
                 (Effect::Allow, Some(principal)) => (principal.allows(self.facts), false),
                 // Checked when it was stored. A Deny that lost its principal denies everybody.
                 (Effect::Deny, None) => (Namings::NONE, true),
@@ -326,6 +368,22 @@ impl Review<'_> {
                 namings = namings.or(allows);
                 self.note(Layer::Resource, None, index, statement);
             }
+        }
+        namings
+    }
+
+    /// By which names the access control list allows.
+    fn acl(&mut self, acl: &Speaking<'_>) -> Namings {
+        let mut namings = Namings::NONE;
+        for grant in acl.matching(self.facts) {
+            namings = namings.or(grant.namings);
+            self.matched.push(MatchedStatement {
+                layer: Layer::Acl,
+                policy: acl::shown(grant.grantee).into(),
+                index: grant.index,
+                sid: Some(grant.permission.name().into()),
+                effect: Effect::Allow,
+            });
         }
         namings
     }

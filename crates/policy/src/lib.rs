@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no clock. [`PolicyDocument`] is the language, [`Policy`] a document compiled for
 //! decisions, [`evaluate()`] the one evaluator of identity policies, boundaries, session policies,
-//! resource policies and grants; [`explain()`] decides alike and names every statement that had a
+//! resource policies, grants and access control lists; [`explain()`] decides alike and names every statement that had a
 //! part. Services ask through the [`Authorizer`] trait, which [`PolicyAuthorizer`] implements with
 //! the policies that it finds through the [`IdentityPolicies`] port, and demand an [`Authorized`]
 //! proof that only an authorizer's consent can make.
@@ -19,6 +19,7 @@
 //! # Ok::<(), strongroom_policy::DocumentError>(())
 //! ```
 
+mod acl;
 mod action;
 mod authorize;
 pub mod bucket_policy;
@@ -41,6 +42,7 @@ mod policy_authorizer;
 mod principals;
 mod public;
 
+pub use acl::Acls;
 pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,

@@ -56,6 +56,7 @@ impl PolicyAuthorizer {
             conditions,
             resource_policy,
             grants,
+            acls,
         } = *request;
         let policies = self.identities.policies_of(context);
         let resource_policy = resource_policy.map(|text| self.compiled.compile(text));
@@ -76,6 +77,7 @@ impl PolicyAuthorizer {
                 Some(Err(error)) => Err(*error),
             },
             grants,
+            acls,
             overrides: None,
         })
     }
@@ -264,6 +266,7 @@ mod tests {
             conditions: &Conditions::default(),
             resource_policy,
             grants: None,
+            acls: None,
         };
         let explained = by.explain(&request);
         assert_eq!(by.decide(&request).is_ok(), explained.is_allowed());

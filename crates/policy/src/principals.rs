@@ -42,7 +42,7 @@ impl Namings {
     /// By `*`.
     pub(crate) const EVERYONE: Self = Self(1 << 4);
 
-    fn when(self, holds: bool) -> Self {
+    pub(crate) fn when(self, holds: bool) -> Self {
         if holds { self } else { Self::NONE }
     }
 

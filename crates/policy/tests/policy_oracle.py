@@ -469,12 +469,72 @@ def grant_ways(grant, request):
     return found
 
 
+# --- Access control lists -------------------------------------------------------------------------
+
+EVERYBODY = "http://acs.amazonaws.com/groups/global/AllUsers"
+EVERY_ACCOUNT = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
+
+BUCKET_RIGHTS = {
+    "READ": {"ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"},
+    "WRITE": {"PutObject", "DeleteObject"},
+    "READ_ACP": {"GetBucketAcl"},
+    "WRITE_ACP": {"PutBucketAcl"},
+}
+OBJECT_RIGHTS = {
+    "READ": {"GetObject", "GetObjectVersion", "GetObjectAttributes", "GetObjectVersionAttributes"},
+    "WRITE": set(),
+    "READ_ACP": {"GetObjectAcl", "GetObjectVersionAcl"},
+    "WRITE_ACP": {"PutObjectAcl", "PutObjectVersionAcl"},
+}
+for rights in (BUCKET_RIGHTS, OBJECT_RIGHTS):
+    rights["FULL_CONTROL"] = set().union(*rights.values())
+
+
+def in_list(lists, which):
+    return (lists or {}).get(which)
+
+
+def object_is_of_another_account(case):
+    """Then it is no matter of the bucket's policy, and not of the bucket's account either."""
+    bucket, found = in_list(case["acls"], "bucket"), in_list(case["acls"], "object")
+    return bool(found) and asked_of(case) in OBJECT_RIGHTS["FULL_CONTROL"] and found["owner"] != bucket["owner"]
+
+
+def asked_of(case):
+    service, _, action = case["action"].partition(":")
+    return action if service == "s3" else None
+
+
+def acl_ways(case, request):
+    """Which lines of the lists speak of the request, and in which ways of the caller."""
+    lists, action, caller = case["acls"], asked_of(case), case["canonical_id"]
+    spoken = {}
+    for which, rights in (("bucket", BUCKET_RIGHTS), ("object", OBJECT_RIGHTS)):
+        found = in_list(lists, which)
+        for index, (grantee, permission) in enumerate(found["grants"] if found else []):
+            if action not in rights[permission]:
+                continue
+            if action == "DeleteObject" and not (lists["object"] and lists["object"]["owner"] == caller):
+                continue
+            if lists["ignores_public"] and grantee in (EVERYBODY, EVERY_ACCOUNT):
+                continue
+            if grantee == EVERYBODY:
+                spoken[index] = "everyone"
+            elif request.account and grantee in (EVERY_ACCOUNT, caller):
+                spoken[index] = "account"
+            elif grantee == LOG_DELIVERY and request.who.get("name") == "logging.s3.amazonaws.com" and request.kind == "service":
+                spoken[index] = "itself"
+    return spoken
+
+
 # --- Decisions ------------------------------------------------------------------------------------
 
 
 def decide(case):
     request = Request(case)
     own_account = request.account == case["owner"]
+    foreign = object_is_of_another_account(case)
     root_repairs = (
         request.kind == "root" and own_account and case["kind"] == "ordinary" and case["action"].lower() in LOCKOUT_REPAIR
     )
@@ -496,6 +556,7 @@ def decide(case):
                 allow = statement["Effect"] == "Allow"
                 if layer == "resource":
                     speaks, found = resource_statement_speaks(statement, request)
+                    speaks = speaks and not (allow and foreign)
                 else:
                     has_principal = bool({"Principal", "NotPrincipal"} & set(statement))
                     speaks, found = not (allow and has_principal), set()
@@ -503,6 +564,9 @@ def decide(case):
                     matched.add(f"{layer}/{place}/{index}")
                     effects.add((layer, statement["Effect"]))
                     namings |= found
+    listed_ways = acl_ways(case, request)
+    matched |= {f"acl/{index}" for index in listed_ways}
+    namings |= set(listed_ways.values())
     if any(effect == "Deny" for _, effect in effects):
         return "explicit", sorted(matched)
 
@@ -526,6 +590,8 @@ def decide(case):
     def suffices(found):
         return any(demands[way] <= consents for way in found)
 
+    if foreign:
+        own_account = bool(request.account) and case["canonical_id"] == case["acls"]["object"]["owner"]
     by_policy = set(namings)
     explicit = case["kind"] != "ordinary"
     if case["kind"] == "key" and case["action"].lower() == "kms:retiregrant":

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use strongroom_policy::actions::{PutObject, PutObjectAcl};
 use strongroom_policy::{
-    Action, ActionOnVersion, Authorized, Authorizer, Conditions, Denied, Resource,
+    Acls, Action, ActionOnVersion, Authorized, Authorizer, Conditions, Denied, Resource,
 };
 use strongroom_types::limits::OBJECT_TAGS_MAX;
-use strongroom_types::{AccountId, BucketName, ObjectKey, RequestContext, UploadId, VersionId};
+use strongroom_types::{
+    AccountId, Acl, BucketName, CanonicalId, ObjectKey, RequestContext, UploadId, VersionId,
+};
 
+use crate::acls::FoundAcls;
 use crate::convert::tags_from_rows;
+use crate::entry::DecidedBy;
 use crate::{BucketView, Entry, S3, S3Error};
 
 /// A request that has yet to be let in.
@@ -36,6 +41,8 @@ struct Place<'a> {
     key: Option<&'a ObjectKey>,
     expected_owner: Option<AccountId>,
     late: Late,
+    /// Which version of the object, if one is named.
+    version: Option<VersionId>,
 }
 
 /// Where the values of condition keys are that neither the request nor the bucket tells: read only
@@ -77,6 +84,7 @@ type Ask<A> = fn(
     Resource,
     &Conditions,
     Option<&str>,
+    Option<Acls<'_>>,
 ) -> Result<Authorized<A>, Denied>;
 
 impl S3 {
@@ -122,13 +130,15 @@ impl S3 {
             conditions,
         } = arrival;
         let authorizer = &*self.ports.authorizer;
-        let proof = Authorized::check_with(authorizer, &context, resource, &conditions, None)?;
+        let proof =
+            Authorized::check_with(authorizer, &context, resource, &conditions, None, None)?;
         Ok(Entry {
             context,
             conditions,
             bucket: None,
             bucket_version: None,
             key: None,
+            decided_by: DecidedBy::NoList,
             proof,
         })
     }
@@ -152,6 +162,7 @@ impl S3 {
             key: None,
             expected_owner,
             late: Late::Nowhere,
+            version: None,
         };
         self.enter(arrival.into(), &place, Authorized::check_with)
     }
@@ -175,6 +186,7 @@ impl S3 {
             key: Some(key),
             expected_owner,
             late: Late::Nowhere,
+            version: None,
         };
         self.enter(arrival.into(), &place, Authorized::check_with)
     }
@@ -204,6 +216,7 @@ impl S3 {
             } else {
                 Late::Nowhere
             },
+            version,
         };
         let ask = if version.is_some() {
             Authorized::check_on_version
@@ -234,6 +247,7 @@ impl S3 {
             key: Some(key),
             expected_owner,
             late: Late::Upload(upload),
+            version: None,
         };
         self.enter(arrival.into(), &place, Authorized::check_with)
     }
@@ -249,6 +263,7 @@ impl S3 {
             key,
             expected_owner,
             late,
+            version,
         } = *place;
         let (bucket, bucket_version, policy) = self
             .read_bucket_and_policy(name)?
@@ -267,6 +282,7 @@ impl S3 {
         {
             return Err(nobody().into());
         }
+        let (acls, decided_by) = self.acls_for::<A>(&bucket, key, version)?;
         let decide = |conditions: &Conditions| {
             let resource = match key {
                 Some(key) => Resource::Object {
@@ -286,6 +302,7 @@ impl S3 {
                 resource,
                 conditions,
                 policy,
+                acls.as_ref().map(FoundAcls::as_asked),
             )
         };
         let mut conditions = conditions.without(late.prefixes());
@@ -301,8 +318,67 @@ impl S3 {
             bucket: Some(Arc::new(bucket)),
             bucket_version: Some(bucket_version),
             key: key.cloned(),
+            decided_by,
             proof,
         })
+    }
+
+    /// The lists that count in a decision about `A`, if any do: the object's is read only then.
+    fn acls_for<A: Action>(
+        &self,
+        bucket: &BucketView,
+        key: Option<&ObjectKey>,
+        version: Option<VersionId>,
+    ) -> Result<(Option<FoundAcls>, DecidedBy), S3Error> {
+        if !bucket.object_ownership().has_acls() {
+            return Ok((None, DecidedBy::NoList));
+        }
+        let Some(key) = key.filter(|_| Acls::needs_object(A::NAME)) else {
+            return Ok((FoundAcls::new(bucket, None), DecidedBy::NoList));
+        };
+        let found = self.find_version(bucket.uid, key, version)?;
+        let found = found.filter(|found| found.row.object.is_some());
+        let list = match &found {
+            Some(found) => Some(bucket.acl_of(&found.row)?),
+            None => None,
+        };
+        let decided_by = DecidedBy::ListOf(found.map(|found| found.row.uid()));
+        Ok((FoundAcls::new(bucket, list), decided_by))
+    }
+
+    /// Decides whether a writer may give the object that it is about to make a list that gives
+    /// something to others: as if the object were there already, as its owner's.
+    ///
+    /// Blocks on the metadata store: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::AccessDenied`].
+    pub(crate) fn decide_list_of_new(
+        &self,
+        entry: &Entry<PutObject>,
+        owner: &CanonicalId,
+    ) -> Result<(), S3Error> {
+        let (bucket, key) = entry.object()?;
+        let (bucket, _, policy) = self
+            .read_bucket_and_policy(&bucket.name)?
+            .filter(|(now, ..)| now.uid == bucket.uid)
+            .ok_or_else(|| S3Error::NoSuchBucket(bucket.name.clone()))?;
+        let acls = FoundAcls::new(&bucket, Some(Acl::private(owner.clone())));
+        let resource = Resource::Object {
+            bucket: bucket.name.clone(),
+            owner: bucket.owner,
+            key: key.clone(),
+        };
+        Authorized::<PutObjectAcl>::check_with(
+            &*self.ports.authorizer,
+            entry.context(),
+            resource,
+            &entry.conditions,
+            policy.as_ref().map(|policy| policy.decides()),
+            acls.as_ref().map(FoundAcls::as_asked),
+        )?;
+        Ok(())
     }
 
     /// What cannot be read is an error, so that nothing is decided as if it were not there.

@@ -269,6 +269,7 @@ impl S3 {
                 entry.proof().resource().clone(),
                 &entry.conditions,
                 Some(policy.decides()),
+                None,
             );
             kept.map_err(|_| {
                 S3Error::MalformedPolicy(

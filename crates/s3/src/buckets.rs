@@ -31,13 +31,18 @@ impl S3 {
     /// # Errors
     ///
     /// [`S3Error::BucketAlreadyOwnedByYou`], [`S3Error::BucketAlreadyExists`],
-    /// [`S3Error::TooManyBuckets`].
+    /// [`S3Error::TooManyBuckets`], [`S3Error::Acl`].
     pub fn create_bucket(
         &self,
         entry: Entry<actions::CreateBucket>,
         input: CreateBucketInput,
     ) -> Result<BucketView, S3Error> {
-        let CreateBucketInput { name, tags } = input;
+        let CreateBucketInput {
+            name,
+            tags,
+            ownership,
+            acl,
+        } = input;
         let account = entry.context().principal.account();
         let (Some(owner), Some(owner_canonical_id)) =
             (account, entry.context().canonical_id.clone())
@@ -49,7 +54,7 @@ impl S3 {
         } else {
             BlockedEncryption::None
         };
-        let view = BucketView {
+        let mut view = BucketView {
             uid: BucketUid::random(&*self.ports.entropy),
             name: name.clone(),
             owner,
@@ -64,7 +69,10 @@ impl S3 {
             tags: (!tags.is_empty()).then_some(tags),
             policy: None,
             public_access_block: Some(PublicAccessBlock::ALL),
+            ownership: Some(ownership.unwrap_or_default()),
+            stored_acl: None,
         };
+        view.stored_acl = self.acl_of_new_bucket(&view, &acl)?;
         let row_key = keys::bucket(&name);
         let row = self.seal_row(Table::BUCKETS, &row_key, &BucketRow::from_view(&view));
         until_undisturbed(|| {
@@ -294,11 +302,23 @@ impl S3 {
         entry: &Entry<A>,
         change: impl Fn(&mut BucketView),
     ) -> Result<(), S3Error> {
+        self.try_change_bucket(entry, |bucket| {
+            change(bucket);
+            Ok(())
+        })
+    }
+
+    /// As [`S3::change_bucket`], for changes that may be refused by what the bucket is.
+    pub(crate) fn try_change_bucket<A: strongroom_policy::Action>(
+        &self,
+        entry: &Entry<A>,
+        change: impl Fn(&mut BucketView) -> Result<(), S3Error>,
+    ) -> Result<(), S3Error> {
         let entered = entry.bucket().ok_or(S3Error::Unavailable)?;
         let row_key = keys::bucket(&entered.name);
         until_undisturbed(|| {
             let (mut bucket, version) = self.same_bucket(entered)?;
-            change(&mut bucket);
+            change(&mut bucket)?;
             let row = self.seal_row(Table::BUCKETS, &row_key, &BucketRow::from_view(&bucket));
             let transaction = Transaction::new()
                 .expect(Table::BUCKETS, row_key.clone(), Some(version))

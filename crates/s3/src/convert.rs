@@ -6,12 +6,15 @@
 use std::collections::BTreeMap;
 
 use strongroom_types::{
-    AccountId, BlockedEncryption, BucketEncryption, BucketName, BucketUid, CanonicalId,
-    ChecksumAlgorithm, ChecksumType, ObjectMetadata, Region, SseAlgorithm, Tag, TagSet, Timestamp,
-    VersionId, VersionUid,
+    AccountId, AclGrant, AclGroup, AclPermission, BlockedEncryption, BucketEncryption, BucketName,
+    BucketUid, CanonicalId, ChecksumAlgorithm, ChecksumType, Grantee, ObjectMetadata,
+    ObjectOwnership, Region, SseAlgorithm, Tag, TagSet, Timestamp, VersionId, VersionUid,
 };
 
-use crate::rows::{BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow};
+use crate::acls::{acl_from_rows, acl_to_rows};
+use crate::rows::{
+    AclGrantRow, BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow,
+};
 use crate::{BucketView, PolicyUid, PublicAccessBlock, Versioning};
 
 impl BucketRow {
@@ -29,6 +32,8 @@ impl BucketRow {
             tags,
             policy,
             public_access_block,
+            ownership,
+            stored_acl,
         } = view;
         Self {
             uid: *uid.as_bytes(),
@@ -54,6 +59,13 @@ impl BucketRow {
             tags: tags.as_ref().map(tags_to_rows),
             policy: policy.map(|policy| *policy.as_bytes()),
             public_access_block: Some(PublicAccessBlock::to_bits(*public_access_block)),
+            ownership: Some(match ownership {
+                None => 0,
+                Some(ObjectOwnership::BucketOwnerEnforced) => 1,
+                Some(ObjectOwnership::BucketOwnerPreferred) => 2,
+                Some(ObjectOwnership::ObjectWriter) => 3,
+            }),
+            acl: stored_acl.as_ref().map(acl_to_rows),
         }
     }
 
@@ -70,6 +82,8 @@ impl BucketRow {
             tags,
             policy,
             public_access_block,
+            ownership,
+            acl,
         } = self;
         let tags = match tags {
             Some(rows) => Some(tags_from_rows(
@@ -78,11 +92,16 @@ impl BucketRow {
             )?),
             None => None,
         };
+        let owner_canonical_id = CanonicalId::parse(&owner_canonical_id).ok()?;
+        let stored_acl = match acl {
+            Some(rows) => Some(acl_from_rows(owner_canonical_id.clone(), &rows)?),
+            None => None,
+        };
         Some(BucketView {
             uid: BucketUid::from_bytes(uid),
             name: name.clone(),
             owner: AccountId::parse(&owner).ok()?,
-            owner_canonical_id: CanonicalId::parse(&owner_canonical_id).ok()?,
+            owner_canonical_id,
             region: Region::parse(&region).ok()?,
             created: Timestamp::from_millis(created_millis),
             versioning: match versioning {
@@ -109,6 +128,60 @@ impl BucketRow {
                 None => Some(PublicAccessBlock::ALL),
                 Some(bits) => PublicAccessBlock::from_bits(bits)?,
             },
+            ownership: match ownership {
+                Some(0) => None,
+                None | Some(1) => Some(ObjectOwnership::BucketOwnerEnforced),
+                Some(2) => Some(ObjectOwnership::BucketOwnerPreferred),
+                Some(3) => Some(ObjectOwnership::ObjectWriter),
+                Some(_) => return None,
+            },
+            stored_acl,
+        })
+    }
+}
+
+impl AclGrantRow {
+    /// The row of a grant.
+    pub(crate) fn from_grant(grant: &AclGrant) -> Self {
+        let (account, group) = match &grant.grantee {
+            Grantee::CanonicalUser(id) => (Some(id.as_str().to_owned()), None),
+            Grantee::Group(AclGroup::AllUsers) => (None, Some(1)),
+            Grantee::Group(AclGroup::AuthenticatedUsers) => (None, Some(2)),
+            Grantee::Group(AclGroup::LogDelivery) => (None, Some(3)),
+        };
+        Self {
+            permission: match grant.permission {
+                AclPermission::Read => 1,
+                AclPermission::Write => 2,
+                AclPermission::ReadAcp => 3,
+                AclPermission::WriteAcp => 4,
+                AclPermission::FullControl => 5,
+            },
+            account,
+            group,
+        }
+    }
+
+    /// The grant.
+    pub(crate) fn to_grant(&self) -> Option<AclGrant> {
+        let grantee = match (&self.account, self.group) {
+            (Some(id), None) => Grantee::CanonicalUser(CanonicalId::parse(id).ok()?),
+            (None, Some(1)) => Grantee::Group(AclGroup::AllUsers),
+            (None, Some(2)) => Grantee::Group(AclGroup::AuthenticatedUsers),
+            (None, Some(3)) => Grantee::Group(AclGroup::LogDelivery),
+            (None | Some(_), _) => return None,
+        };
+        let permission = match self.permission {
+            1 => AclPermission::Read,
+            2 => AclPermission::Write,
+            3 => AclPermission::ReadAcp,
+            4 => AclPermission::WriteAcp,
+            5 => AclPermission::FullControl,
+            _ => return None,
+        };
+        Some(AclGrant {
+            grantee,
+            permission,
         })
     }
 }
@@ -259,6 +332,8 @@ impl VersionRow {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_types::{Acl, CannedAcl};
+
     use super::*;
     use crate::rows::Record;
 
@@ -290,6 +365,12 @@ mod tests {
             ),
             policy: Some(PolicyUid::from_bytes([9; 16])),
             public_access_block: None,
+            ownership: Some(ObjectOwnership::BucketOwnerPreferred),
+            stored_acl: Some(Acl::canned(
+                CannedAcl::PublicReadWrite,
+                CanonicalId::parse(&"0a".repeat(32)).unwrap(),
+                &CanonicalId::parse(&"0a".repeat(32)).unwrap(),
+            )),
         }
     }
 
@@ -312,6 +393,50 @@ mod tests {
         let mut row = BucketRow::from_view(&view());
         row.encryption.algorithm = "none".to_owned();
         assert!(row.into_view(&view().name).is_none());
+        let mut row = BucketRow::from_view(&view());
+        row.ownership = Some(4);
+        assert!(row.into_view(&view().name).is_none());
+        let grants = || BucketRow::from_view(&view()).acl.unwrap();
+        for break_it in [
+            (|row: &mut AclGrantRow| row.permission = 6) as fn(&mut AclGrantRow),
+            |row| row.group = Some(4),
+            |row| row.group = None,
+            |row| row.account = Some("0a".repeat(32)),
+            |row| (row.account, row.group) = (Some("A".to_owned()), None),
+        ] {
+            let mut row = BucketRow::from_view(&view());
+            let mut broken = grants();
+            broken.iter_mut().skip(1).for_each(break_it);
+            row.acl = Some(broken);
+            assert!(row.into_view(&view().name).is_none());
+        }
+    }
+
+    #[test]
+    fn buckets_of_a_time_without_lists_have_none_that_count() {
+        let mut row = BucketRow::from_view(&view());
+        (row.ownership, row.acl) = (None, None);
+        let view = row.into_view(&view().name).unwrap();
+        assert_eq!(
+            view.object_ownership(),
+            ObjectOwnership::BucketOwnerEnforced
+        );
+        assert!(view.acl().is_private());
+    }
+
+    #[test]
+    fn every_grant_survives_its_row() {
+        let account = CanonicalId::parse(&"0b".repeat(32)).unwrap();
+        let groups = AclGroup::ALL.map(Grantee::Group);
+        for grantee in [Grantee::CanonicalUser(account)].into_iter().chain(groups) {
+            for permission in AclPermission::ALL {
+                let grant = AclGrant {
+                    grantee: grantee.clone(),
+                    permission,
+                };
+                assert_eq!(AclGrantRow::from_grant(&grant).to_grant(), Some(grant));
+            }
+        }
         assert!(
             ChecksumKindRow {
                 algorithm: 0,

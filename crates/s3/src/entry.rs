@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use strongroom_policy::{Action, Authorized, Conditions};
 use strongroom_ports::RowVersion;
-use strongroom_types::{BucketUid, ObjectKey, RequestContext};
+use strongroom_types::{BucketUid, ObjectKey, RequestContext, VersionUid};
 
+use crate::lookup::FoundVersion;
 use crate::{BucketView, S3Error};
 
 /// An authenticated, authorized request standing at an account, a bucket or an object.
@@ -22,10 +23,34 @@ pub struct Entry<A: Action> {
     /// The version of the bucket's row then, so that a write need not read it once more.
     pub(crate) bucket_version: Option<RowVersion>,
     pub(crate) key: Option<ObjectKey>,
+    pub(crate) decided_by: DecidedBy,
     pub(crate) proof: Authorized<A>,
 }
 
+/// By which object's access control list a request was let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DecidedBy {
+    /// By none: lists do not count, or objects' have no part in it.
+    NoList,
+    /// By that of this version; `None`: there was no object.
+    ListOf(Option<VersionUid>),
+}
+
 impl<A: Action> Entry<A> {
+    /// Holds what an operation found against what was decided about: another version may have
+    /// another owner and another list.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Contention`] if the object was replaced since then.
+    pub(crate) fn check_decided(&self, found: &FoundVersion) -> Result<(), S3Error> {
+        match self.decided_by {
+            DecidedBy::NoList => Ok(()),
+            DecidedBy::ListOf(decided) if decided == Some(found.row.uid()) => Ok(()),
+            DecidedBy::ListOf(_) => Err(S3Error::Contention),
+        }
+    }
+
     /// The request.
     pub fn context(&self) -> &Arc<RequestContext> {
         &self.context

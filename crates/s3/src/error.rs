@@ -5,10 +5,11 @@ use strongroom_policy::Denied;
 use strongroom_ports::KeyError;
 use strongroom_sse::SseError;
 use strongroom_types::{
-    AccountId, BucketName, ChecksumAlgorithm, ETag, ObjectKey, TagError, Timestamp, VersionId,
+    AccountId, BucketName, CanonicalId, ChecksumAlgorithm, ETag, ObjectKey, TagError, Timestamp,
+    VersionId,
 };
 
-use crate::BodyError;
+use crate::{BodyError, GranteePlace};
 
 /// Why an operation did not happen. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +177,9 @@ pub enum S3Error {
     /// The object's encryption cannot be updated.
     #[error(transparent)]
     ReEncryption(#[from] ReEncryptionRefusal),
+    /// An access control list or ownership setting is not as it must be.
+    #[error(transparent)]
+    Acl(#[from] AclRefusal),
     /// The caller may not.
     #[error(transparent)]
     AccessDenied(#[from] Denied),
@@ -241,6 +245,34 @@ pub enum ReEncryptionRefusal {
     /// The key is of another account than the bucket.
     #[error("the key is of another account than the bucket")]
     ForeignKey,
+}
+
+/// Why an access control list or an ownership setting is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AclRefusal {
+    /// Lists do not count in the bucket.
+    #[error("the bucket does not allow ACLs")]
+    NotSupported,
+    /// A list has more grants than it may.
+    #[error("too many grants")]
+    TooManyGrants,
+    /// A grant is to an account that is not here.
+    #[error("no account has the canonical id")]
+    NoSuchGrantee {
+        /// The id as sent.
+        id: CanonicalId,
+        /// Where.
+        place: GranteePlace,
+    },
+    /// A bucket's list gives something to others, and is to count no longer.
+    #[error("the bucket's ACL reaches beyond its owner")]
+    ReachesBeyondOwner,
+    /// A new bucket's list is public, and public lists are blocked in new buckets.
+    #[error("the bucket's ACL is public")]
+    Public,
+    /// The bucket's ownership controls were removed.
+    #[error("no ownership controls")]
+    NoOwnershipControls,
 }
 
 impl From<KeyError> for S3Error {

@@ -4,9 +4,11 @@ use strongroom_sse::{CustomerHeaders, SseHeaders};
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{
     BlockedEncryption, BucketName, ByteRange, Checksum, ChecksumAlgorithm, ChecksumType, ETag,
-    ObjectKey, ObjectMetadata, PartNumber, RangeSpec, SseAlgorithm, TagSet, Timestamp, UploadId,
-    VersionId,
+    ObjectKey, ObjectMetadata, ObjectOwnership, PartNumber, RangeSpec, SseAlgorithm, TagSet,
+    Timestamp, UploadId, VersionId,
 };
+
+use crate::WantedAcl;
 
 /// `If-Match` or `If-None-Match`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +87,8 @@ pub struct PutObjectInput {
     pub conditions: WriteConditions,
     /// Digests.
     pub digests: ExpectedDigests,
+    /// The access control list.
+    pub acl: WantedAcl,
 }
 
 /// GetObject and HeadObject.
@@ -163,6 +167,8 @@ pub struct CopyObjectInput {
     pub conditions: WriteConditions,
     /// `x-amz-checksum-algorithm`: compute this one; else the source's is kept.
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
+    /// The access control list.
+    pub acl: WantedAcl,
 }
 
 /// CreateMultipartUpload.
@@ -178,6 +184,8 @@ pub struct CreateMultipartUploadInput {
     pub checksum_algorithm: Option<ChecksumAlgorithm>,
     /// `x-amz-checksum-type`.
     pub checksum_type: Option<ChecksumType>,
+    /// The access control list.
+    pub acl: WantedAcl,
 }
 
 /// UploadPart.
@@ -314,6 +322,10 @@ pub struct CreateBucketInput {
     pub name: BucketName,
     /// Tags of `CreateBucketConfiguration`.
     pub tags: TagSet,
+    /// Who is to own its objects; `None` is the default.
+    pub ownership: Option<ObjectOwnership>,
+    /// The bucket's access control list.
+    pub acl: WantedAcl,
 }
 
 /// ListBuckets.

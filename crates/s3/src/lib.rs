@@ -12,6 +12,8 @@
 //! Storage calls block, so every operation hops to a worker thread once (or once per window of a
 //! long body) and is async only around that.
 
+mod acl_operations;
+mod acls;
 mod arrival;
 mod attributes;
 mod body;
@@ -61,12 +63,13 @@ mod stream_out;
 mod windows;
 mod worker;
 
+pub use acls::{GranteePlace, WantedAcl};
 pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
-pub use error::{ReEncryptionRefusal, S3Error};
+pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use output::*;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};

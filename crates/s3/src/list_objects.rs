@@ -7,11 +7,11 @@
 
 use strongroom_policy::actions;
 use strongroom_ports::Table;
-use strongroom_types::{CanonicalId, ETag, StorageClass, Timestamp};
+use strongroom_types::{ETag, StorageClass, Timestamp};
 
 use crate::listing::{Listed, Met, Position, Walk};
 use crate::rows::CurrentRow;
-use crate::{Entry, ListObjectsInput, ListObjectsOutput, ListedObject, S3, S3Error};
+use crate::{BucketView, Entry, ListObjectsInput, ListObjectsOutput, ListedObject, S3, S3Error};
 
 impl S3 {
     /// A page of the current objects of a bucket.
@@ -26,7 +26,8 @@ impl S3 {
         entry: Entry<actions::ListBucket>,
         input: ListObjectsInput,
     ) -> Result<ListObjectsOutput, S3Error> {
-        let bucket = entry.bucket_uid().ok_or(S3Error::Unavailable)?;
+        let view = entry.bucket().ok_or(S3Error::Unavailable)?;
+        let bucket = view.uid;
         let ListObjectsInput {
             prefix,
             delimiter,
@@ -62,7 +63,7 @@ impl S3 {
                 Some(Met::Row(key, row)) => {
                     let current = self.open_scanned::<CurrentRow>(Table::CURRENT, &row)?;
                     last = Some(key.clone());
-                    output.objects.push(listed_object(key, current)?);
+                    output.objects.push(listed_object(view, key, current)?);
                 }
             }
         }
@@ -73,7 +74,11 @@ impl S3 {
     }
 }
 
-fn listed_object(key: String, row: CurrentRow) -> Result<ListedObject, S3Error> {
+fn listed_object(
+    bucket: &BucketView,
+    key: String,
+    row: CurrentRow,
+) -> Result<ListedObject, S3Error> {
     Ok(ListedObject {
         key,
         last_modified: Timestamp::from_millis(row.last_modified_millis),
@@ -81,6 +86,6 @@ fn listed_object(key: String, row: CurrentRow) -> Result<ListedObject, S3Error> 
         size_bytes: row.size_bytes,
         storage_class: StorageClass::Standard,
         checksum: row.checksum.and_then(crate::rows::ChecksumKindRow::parse),
-        owner: CanonicalId::parse(&row.owner).map_err(|_| S3Error::Damaged)?,
+        owner: bucket.owner_of(&row.owner)?,
     })
 }

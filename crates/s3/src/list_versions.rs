@@ -12,7 +12,7 @@ use strongroom_types::{BucketUid, CanonicalId, ETag, ObjectKey, StorageClass, Ve
 use crate::listing::{Listed, Met, Position, Walk};
 use crate::rows::{ChecksumKindRow, UploadRow, VersionRow};
 use crate::{
-    Entry, ListUploadsInput, ListUploadsOutput, ListVersionsInput, ListVersionsOutput,
+    BucketView, Entry, ListUploadsInput, ListUploadsOutput, ListVersionsInput, ListVersionsOutput,
     ListedObject, ListedUpload, ListedVersion, S3, S3Error, keys,
 };
 
@@ -29,7 +29,8 @@ impl S3 {
         entry: Entry<actions::ListBucketVersions>,
         input: ListVersionsInput,
     ) -> Result<ListVersionsOutput, S3Error> {
-        let bucket = entry.bucket_uid().ok_or(S3Error::Unavailable)?;
+        let view = entry.bucket().ok_or(S3Error::Unavailable)?;
+        let bucket = view.uid;
         let ListVersionsInput {
             prefix,
             delimiter,
@@ -72,7 +73,7 @@ impl S3 {
                         None => self.is_newest_row(bucket, &key, &row.key)?,
                     };
                     let version = self.open_scanned::<VersionRow>(Table::VERSIONS, &row)?;
-                    let listed = listed_version(key.clone(), sequence, version, is_latest)?;
+                    let listed = listed_version(view, key.clone(), sequence, version, is_latest)?;
                     output.next = Some((key.clone(), Some(listed.version)));
                     output.versions.push(listed);
                     previous = Some(key);
@@ -205,6 +206,7 @@ impl S3 {
 }
 
 fn listed_version(
+    bucket: &BucketView,
     key: String,
     sequence: u64,
     row: VersionRow,
@@ -227,7 +229,7 @@ fn listed_version(
             size_bytes,
             storage_class: StorageClass::Standard,
             checksum: checksum.and_then(ChecksumKindRow::parse),
-            owner: CanonicalId::parse(&row.owner).map_err(|_| S3Error::Damaged)?,
+            owner: bucket.owner_of(&row.owner)?,
         },
         version,
         is_latest,

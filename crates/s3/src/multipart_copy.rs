@@ -88,6 +88,7 @@ impl S3 {
                             error
                         }
                     })?;
+            entry.check_decided(&found)?;
             let identity = ObjectIdentity {
                 bucket: bucket.uid,
                 key: key.clone(),

@@ -14,6 +14,7 @@ use strongroom_types::{
     BucketUid, ChecksumAlgorithm, ChecksumType, ObjectKey, RequestContext, UploadId, VersionUid,
 };
 
+use crate::acls::{NewOwner, acl_to_rows};
 use crate::convert::tags_to_rows;
 use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
@@ -54,7 +55,12 @@ impl S3 {
             sse,
             checksum_algorithm,
             checksum_type,
+            acl,
         } = input;
+        let NewOwner {
+            owner: object_owner,
+            acl,
+        } = self.owner_of_new(&entry, &acl)?;
         let plan = self.plan_write(&sse, bucket, key, entry.context())?;
         check_metadata(&metadata)?;
         let declared = declared_checksum(checksum_algorithm, checksum_type)?;
@@ -91,6 +97,8 @@ impl S3 {
             checksum_declared: declared.is_some(),
             asked_encryption,
             asked_kms_key,
+            object_owner: (object_owner != owner).then(|| object_owner.as_str().to_owned()),
+            acl: acl.as_ref().map(acl_to_rows),
         };
         let row_key = keys::upload(bucket.uid, key, id);
         let sealed = self.seal_row(Table::UPLOADS, &row_key, &row);

@@ -147,8 +147,12 @@ impl S3 {
             ETag::from_digest(opaque)
         });
         let written = self.ports.clock.now();
-        let recovery =
-            RecoveryRow::of_part(&upload.identity, &upload.row.owner, written, number.value());
+        let recovery = RecoveryRow::of_part(
+            &upload.identity,
+            upload.row.object_owner(),
+            written,
+            number.value(),
+        );
         let job = StreamJob {
             identity: upload.identity.clone(),
             part: Some(part),

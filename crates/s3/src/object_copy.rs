@@ -53,6 +53,7 @@ impl S3 {
         let opened = self.open_copy_source(&source, &copy_source)?;
         let plan = self.plan_write(&input.sse, bucket, key, destination.context())?;
         refuse_idle_copy(&source, &destination, &copy_source, &input, &opened)?;
+        let owner = self.owner_of_new(&destination, &input.acl)?;
         let size_bytes = opened.object.size_bytes;
         if size_bytes > SINGLE_PUT_MAX_BYTES {
             return Err(S3Error::CopySourceTooLarge { size_bytes });
@@ -90,6 +91,7 @@ impl S3 {
             size_bytes,
             metadata,
             tags_to_rows(&tags),
+            owner,
             checksum,
             ExpectedDigests::default(),
             input.conditions.clone(),
@@ -125,6 +127,7 @@ impl S3 {
             Err(S3Error::IsDeleteMarker { .. }) => return Err(S3Error::CopySourceIsDeleteMarker),
             other => other?,
         };
+        source.check_decided(&found)?;
         let identity = ObjectIdentity {
             bucket: bucket.uid,
             key: key.clone(),

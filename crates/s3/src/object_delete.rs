@@ -133,6 +133,7 @@ impl S3 {
             Versioning::Enabled | Versioning::Suspended => {
                 let marker = NewVersion {
                     owner: bucket.owner_canonical_id.clone(),
+                    acl: None,
                     bucket: Arc::clone(&bucket),
                     bucket_version: Some(bucket_version),
                     key: key.clone(),

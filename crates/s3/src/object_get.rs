@@ -145,6 +145,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         let (mut found, mut object) = first;
         for _ in 0..LOOKUP_ATTEMPTS {
+            entry.check_decided(&found)?;
             let identity = ObjectIdentity {
                 bucket: bucket.uid,
                 key: key.clone(),

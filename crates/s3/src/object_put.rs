@@ -10,6 +10,7 @@ use strongroom_sse::WritePlan;
 use strongroom_types::limits::{SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, VersionUid};
 
+use crate::acls::{NewOwner, acl_to_rows};
 use crate::checksum_seal::seal_checksum;
 use crate::convert::tags_to_rows;
 use crate::data_keys::NewKey;
@@ -19,7 +20,7 @@ use crate::rows::{ChecksumKindRow, ContentRow, MetadataRow, ObjectRow, PairRow};
 use crate::stream_in::{StoredStream, StreamJob, collect_body};
 use crate::worker::on_worker;
 use crate::{
-    BodySource, Entry, ExpectedDigests, PutObjectInput, PutObjectOutput, S3, S3Error,
+    BodySource, Entry, ExpectedDigests, PutObjectInput, PutObjectOutput, S3, S3Error, WantedAcl,
     WriteConditions,
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct NewObject {
     pub key: NewKey,
     pub metadata: MetadataRow,
     pub tags: Vec<PairRow>,
+    pub owner: NewOwner,
     pub checksum: ChecksumAlgorithm,
     pub conditions: WriteConditions,
 }
@@ -48,6 +50,13 @@ impl S3 {
         input: PutObjectInput,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<PutObjectOutput, S3Error> {
+        let entry = Arc::new(entry);
+        let owner = if input.acl == WantedAcl::Unspecified {
+            self.owner_of_new(&entry, &input.acl)?
+        } else {
+            let (service, entry, acl) = (Arc::clone(self), Arc::clone(&entry), input.acl.clone());
+            on_worker(move || service.owner_of_new(&entry, &acl)).await??
+        };
         let (bucket, key) = entry.object()?;
         if input.content_length > SINGLE_PUT_MAX_BYTES {
             return Err(S3Error::EntityTooLarge {
@@ -68,24 +77,25 @@ impl S3 {
             .await??;
         }
         if small {
-            self.put_small(entry, input, plan, body).await
+            self.put_small(entry, input, owner, plan, body).await
         } else {
-            self.put_large(Arc::new(entry), input, plan, body).await
+            self.put_large(entry, input, owner, plan, body).await
         }
     }
 
     /// One hop for everything: digests, keys, sealing, lookup and the commit's submission.
     async fn put_small(
         self: &Arc<Self>,
-        entry: Entry<PutObject>,
+        entry: Arc<Entry<PutObject>>,
         input: PutObjectInput,
+        owner: NewOwner,
         plan: WritePlan,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<PutObjectOutput, S3Error> {
         let (plaintext, trailing) = collect_body(body, input.content_length).await?;
         let service = Arc::clone(self);
         let submitted = on_worker(move || {
-            let new = service.new_object(&entry, input, &plan)?;
+            let new = service.new_object(&entry, input, owner, &plan)?;
             let stored = service.store_small(&new.job, &plaintext, trailing.as_deref())?;
             let version = service.version_of(&entry, &new, &stored)?;
             let (transaction, published) = service.prepare_version(&version, 0)?;
@@ -105,14 +115,15 @@ impl S3 {
         self: &Arc<Self>,
         entry: Arc<Entry<PutObject>>,
         input: PutObjectInput,
+        owner: NewOwner,
         plan: WritePlan,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<PutObjectOutput, S3Error> {
         let new = if plan.needs_key_service() {
             let (service, entry) = (Arc::clone(self), Arc::clone(&entry));
-            on_worker(move || service.new_object(&entry, input, &plan)).await??
+            on_worker(move || service.new_object(&entry, input, owner, &plan)).await??
         } else {
-            self.new_object(&entry, input, &plan)?
+            self.new_object(&entry, input, owner, &plan)?
         };
         let stored = self.store_stream(Arc::clone(&new.job), body).await?;
         let version = Arc::new(self.version_of(&entry, &new, &stored)?);
@@ -136,6 +147,7 @@ impl S3 {
         &self,
         entry: &Entry<PutObject>,
         input: PutObjectInput,
+        owner: NewOwner,
         plan: &WritePlan,
     ) -> Result<NewObject, S3Error> {
         let PutObjectInput {
@@ -145,6 +157,7 @@ impl S3 {
             sse: _,
             conditions,
             digests,
+            acl: _,
         } = input;
         let checksum = digests.checksum.as_ref().map(|checksum| checksum.algorithm);
         let (metadata, tags) = (MetadataRow::from_metadata(&metadata), tags_to_rows(&tags));
@@ -154,6 +167,7 @@ impl S3 {
             content_length,
             metadata,
             tags,
+            owner,
             checksum,
             digests,
             conditions,
@@ -172,6 +186,7 @@ impl S3 {
         content_length: u64,
         metadata: MetadataRow,
         tags: Vec<PairRow>,
+        owner: NewOwner,
         checksum: Option<ChecksumAlgorithm>,
         expected: ExpectedDigests,
         conditions: WriteConditions,
@@ -187,10 +202,10 @@ impl S3 {
         let key = self.new_data_key(plan, &identity, bucket, entry.context())?;
         let opaque_etag = key.row.hides_md5().then(|| opaque_etag(self));
         let checksum = checksum.unwrap_or(ChecksumAlgorithm::Crc64Nvme);
-        let owner = bucket.owner_canonical_id.as_str();
         let now = self.ports.clock.now();
+        let named = owner.owner.as_str();
         let recovery =
-            RecoveryRow::of_object(&identity, owner, now, metadata.clone(), tags.clone());
+            RecoveryRow::of_object(&identity, named, now, metadata.clone(), tags.clone());
         let job = Arc::new(StreamJob {
             identity,
             part: None,
@@ -209,6 +224,7 @@ impl S3 {
             key,
             metadata,
             tags,
+            owner,
             checksum,
             conditions,
         })
@@ -227,6 +243,7 @@ impl S3 {
             key,
             metadata,
             tags,
+            owner: NewOwner { owner, acl },
             checksum,
             conditions,
         } = new;
@@ -256,7 +273,8 @@ impl S3 {
             bucket_version: entry.bucket_version,
             key: object_key.clone(),
             uid: identity.version,
-            owner: bucket.owner_canonical_id.clone(),
+            owner: owner.clone(),
+            acl: acl.as_ref().map(acl_to_rows),
             last_modified: self.ports.clock.now(),
             object: Some(object),
             checks: conditions.clone(),

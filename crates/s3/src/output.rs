@@ -2,9 +2,9 @@
 
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{
-    AccountId, BucketEncryption, BucketName, BucketUid, ByteRange, CanonicalId, Checksum,
-    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, PartNumber, Region, SseAlgorithm,
-    StorageClass, TagSet, Timestamp, UploadId, VersionId,
+    AccountId, Acl, BucketEncryption, BucketName, BucketUid, ByteRange, CanonicalId, Checksum,
+    ChecksumAlgorithm, ChecksumType, ETag, ObjectMetadata, ObjectOwnership, PartNumber, Region,
+    SseAlgorithm, StorageClass, TagSet, Timestamp, UploadId, VersionId,
 };
 
 use crate::{ObjectBody, PolicyUid, PublicAccessBlock, S3Error};
@@ -46,6 +46,10 @@ pub struct BucketView {
     pub policy: Option<PolicyUid>,
     /// What it blocks of what is public; `None` where the configuration was removed.
     pub public_access_block: Option<PublicAccessBlock>,
+    /// Who owns its objects; `None` where the controls were removed.
+    pub ownership: Option<ObjectOwnership>,
+    /// Its access control list, if that is not private. [`BucketView::acl`] is the one that counts.
+    pub stored_acl: Option<Acl>,
 }
 
 /// How an object is encrypted, as answers show it.

@@ -13,8 +13,8 @@ use crate::data_keys::check_lease;
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
 use crate::rows::{
-    ContentRow, CurrentRow, GarbageRow, ManifestRow, NullVersionRow, ObjectRow, PlaceRow,
-    VersionRow,
+    AclGrantRow, ContentRow, CurrentRow, GarbageRow, ManifestRow, NullVersionRow, ObjectRow,
+    PlaceRow, VersionRow,
 };
 use crate::worker::on_worker;
 use crate::{BucketView, S3, S3Error, Versioning, WriteConditions, keys};
@@ -33,6 +33,8 @@ pub(crate) struct NewVersion {
     pub uid: VersionUid,
     /// Who owns it.
     pub owner: CanonicalId,
+    /// Its access control list, if that is not private.
+    pub acl: Option<Vec<AclGrantRow>>,
     /// When it was written (of a multipart object: when the upload was initiated).
     pub last_modified: Timestamp,
     /// What it holds; `None` makes a delete marker, which a bucket without versions must not get.
@@ -177,6 +179,7 @@ impl S3 {
             last_modified_millis: new.last_modified.as_millis(),
             owner: new.owner.as_str().to_owned(),
             object: new.object.clone(),
+            acl: new.acl.clone(),
         };
         transaction = self.set_current(transaction, &bucket, &new.key, sequence, &row);
         let row_key = keys::version(bucket.uid, &new.key, sequence);

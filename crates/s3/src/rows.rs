@@ -59,6 +59,13 @@ pub(crate) struct BucketRow {
     /// See [`crate::PublicAccessBlock`]; `None` in rows from before there was one.
     #[n(9)]
     pub public_access_block: Option<u8>,
+    /// 0 controls removed, 1 `BucketOwnerEnforced`, 2 `BucketOwnerPreferred`, 3 `ObjectWriter`;
+    /// `None`, of a time without ACLs, is 1.
+    #[n(10)]
+    pub ownership: Option<u8>,
+    /// The access control list; `None` if it is private.
+    #[n(11)]
+    pub acl: Option<Vec<AclGrantRow>>,
 }
 
 /// A bucket's policy.
@@ -71,6 +78,21 @@ pub(crate) struct PolicyRow {
     /// By which is decided, if that differs.
     #[n(1)]
     pub pinned: Option<String>,
+}
+
+/// A line of an access control list. The list's owner is that of the row it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AclGrantRow {
+    /// 1 `READ`, 2 `WRITE`, 3 `READ_ACP`, 4 `WRITE_ACP`, 5 `FULL_CONTROL`.
+    #[n(0)]
+    pub permission: u8,
+    /// The canonical id of an account; otherwise the grantee is a group.
+    #[n(1)]
+    pub account: Option<String>,
+    /// 1 `AllUsers`, 2 `AuthenticatedUsers`, 3 `LogDelivery`.
+    #[n(2)]
+    pub group: Option<u8>,
 }
 
 /// A bucket's default encryption.
@@ -208,6 +230,9 @@ pub(crate) struct VersionRow {
     /// `None` for a delete marker.
     #[n(4)]
     pub object: Option<ObjectRow>,
+    /// The access control list; `None` if it is private.
+    #[n(5)]
+    pub acl: Option<Vec<AclGrantRow>>,
 }
 
 /// What a version holds that is not a delete marker.
@@ -301,9 +326,20 @@ pub(crate) struct UploadRow {
     /// The key's ARN, if the request named one.
     #[n(8)]
     pub asked_kms_key: Option<String>,
+    /// Canonical id of the object's owner, if that is not the initiator.
+    #[n(9)]
+    pub object_owner: Option<String>,
+    /// The object's access control list; `None` if it is private.
+    #[n(10)]
+    pub acl: Option<Vec<AclGrantRow>>,
 }
 
 impl UploadRow {
+    /// Canonical id of who owns the object that it becomes.
+    pub(crate) fn object_owner(&self) -> &str {
+        self.object_owner.as_deref().unwrap_or(&self.owner)
+    }
+
     /// The checksum algorithm and type that the client chose when it created the upload.
     pub(crate) fn declared_checksum(&self) -> Option<(ChecksumAlgorithm, ChecksumType)> {
         self.checksum

@@ -44,6 +44,8 @@ fn create(f: &Fixture, by: Arc<RequestContext>, bucket: &str) -> Result<BucketVi
     let input = CreateBucketInput {
         name: name(bucket),
         tags: TagSet::default(),
+        ownership: None,
+        acl: strongroom_s3::WantedAcl::Unspecified,
     };
     f.service.create_bucket(entry, input)
 }

@@ -83,6 +83,8 @@ impl World {
         let input = CreateBucketInput {
             name: bucket(),
             tags: TagSet::default(),
+            ownership: None,
+            acl: strongroom_s3::WantedAcl::Unspecified,
         };
         world.service.create_bucket(entry.unwrap(), input).unwrap();
         world

@@ -123,6 +123,7 @@ fn copy(f: &Fixture, to: &str, sse: SseHeaders) -> Result<CopyObjectOutput, S3Er
         sse,
         conditions: WriteConditions::default(),
         checksum_algorithm: None,
+        acl: strongroom_s3::WantedAcl::Unspecified,
     };
     let (from, to) = (f.entry::<GetObject>("k"), f.entry::<PutObject>(to));
     f.service.copy_object(from, to, copy_source(), input)

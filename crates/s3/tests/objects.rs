@@ -102,6 +102,7 @@ fn copy_input() -> CopyObjectInput {
         sse: SseHeaders::default(),
         conditions: WriteConditions::default(),
         checksum_algorithm: None,
+        acl: strongroom_s3::WantedAcl::Unspecified,
     }
 }
 

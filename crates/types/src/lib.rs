@@ -11,6 +11,7 @@
 //! ```
 
 mod account;
+mod acl;
 mod checksum;
 mod entropy;
 mod etag;
@@ -28,6 +29,9 @@ mod timestamp;
 mod version;
 
 pub use account::{AccessKeyId, AccountId, CanonicalId, IdentityError, Region};
+pub use acl::{
+    Acl, AclGrant, AclGroup, AclPermission, CannedAcl, Grantee, ObjectOwnership, TooManyGrants,
+};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumError, ChecksumType};
 pub use entropy::Entropy;
 pub use etag::ETag;

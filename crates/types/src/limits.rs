@@ -33,3 +33,5 @@ pub const LIST_PAGE_MAX: u32 = 1000;
 pub const DELETE_OBJECTS_MAX: usize = 1000;
 /// Buckets in one account (S3 quotas: 10,000 by default).
 pub const BUCKETS_PER_ACCOUNT_MAX: usize = 10_000;
+/// Grants in one access control list (S3 User Guide, "Access control list (ACL) overview").
+pub const ACL_GRANTS_MAX: usize = 100;

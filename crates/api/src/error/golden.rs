@@ -3,11 +3,11 @@
 
 use strongroom_policy::Denied;
 use strongroom_ports::KeyError;
-use strongroom_s3::{BodyError, ReEncryptionRefusal, S3Error};
+use strongroom_s3::{AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error};
 use strongroom_sse::SseError;
 use strongroom_types::{
-    AccountId, BucketName, ChecksumAlgorithm, ETag, ObjectKey, Region, TagError, Timestamp,
-    VersionId,
+    AccountId, BucketName, CanonicalId, ChecksumAlgorithm, ETag, ObjectKey, Region, TagError,
+    Timestamp, VersionId,
 };
 
 use super::{ErrorPlace, Failure, RequestError, Unconfigured};
@@ -84,6 +84,7 @@ fn service_errors() -> Vec<S3Error> {
         E::Sse(_) => E::Sse(SseError::CustomerKeyRequired),
         E::Kms(_) => E::Kms(KeyError::Unavailable),
         E::ReEncryption(_) => E::ReEncryption(ReEncryptionRefusal::NotSigned),
+        E::Acl(_) => E::Acl(AclRefusal::NotSupported),
         E::AccessDenied(_) => E::AccessDenied(Denied { message: "Access Denied".to_owned() }),
         E::Tag(_) => E::Tag(TagError::InvalidKey),
         E::MalformedPolicy(_) => E::MalformedPolicy("Invalid principal in policy"),
@@ -169,6 +170,19 @@ fn tag_errors() -> Vec<TagError> {
     })
 }
 
+fn acl_refusals() -> Vec<AclRefusal> {
+    use AclRefusal as E;
+    let id = CanonicalId::parse(&"ab".repeat(32)).unwrap();
+    samples!(AclRefusal {
+        E::NotSupported => E::NotSupported,
+        E::TooManyGrants => E::TooManyGrants,
+        E::NoSuchGrantee { .. } => E::NoSuchGrantee { id, place: GranteePlace::Header },
+        E::ReachesBeyondOwner => E::ReachesBeyondOwner,
+        E::Public => E::Public,
+        E::NoOwnershipControls => E::NoOwnershipControls,
+    })
+}
+
 fn request_errors() -> Vec<RequestError> {
     use RequestError as E;
     let text = || "x".to_owned();
@@ -190,7 +204,10 @@ fn request_errors() -> Vec<RequestError> {
         E::InvalidLocationConstraint(_) => E::InvalidLocationConstraint(text()),
         E::IllegalLocationConstraint(_) => E::IllegalLocationConstraint(String::new()),
         E::InvalidStorageClass(_) => E::InvalidStorageClass(text()),
-        E::AclNotSupported => E::AclNotSupported,
+        E::MalformedAcl => E::MalformedAcl,
+        E::UnresolvableGrantByEmail(_) => E::UnresolvableGrantByEmail("a@example.com".to_owned()),
+        E::MissingAcl => E::MissingAcl,
+        E::UnexpectedContent => E::UnexpectedContent,
         E::MalformedForm(_) => E::MalformedForm(FormError::NoFile),
         E::FormTooSmall { .. } => E::FormTooSmall { size_bytes: 1, min_bytes: 2 },
         E::FormTooLarge { .. } => E::FormTooLarge { size_bytes: 2, max_bytes: 1 },
@@ -326,6 +343,13 @@ fn table() -> String {
             "ReEncryptionRefusal",
             variant(&refusal),
             S3Error::ReEncryption(refusal).into(),
+        );
+    }
+    for refusal in acl_refusals() {
+        add(
+            "AclRefusal",
+            variant(&refusal),
+            S3Error::Acl(refusal).into(),
         );
     }
     for error in request_errors() {

@@ -54,8 +54,14 @@ pub(crate) enum RequestError {
     IllegalLocationConstraint(String),
     /// A storage class that objects cannot have here.
     InvalidStorageClass(String),
-    /// An ACL other than the owner's full control.
-    AclNotSupported,
+    /// A document that is no access control list.
+    MalformedAcl,
+    /// A grant to an address of electronic mail. No account has one here.
+    UnresolvableGrantByEmail(String),
+    /// No access control list was sent where there must be one.
+    MissingAcl,
+    /// A document came with headers that say all.
+    UnexpectedContent,
     /// The body of a form cannot be read.
     MalformedForm(crate::form::FormError),
     /// A form's file is outside of its policy's `content-length-range`.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use strongroom_ports::KeyError;
-use strongroom_s3::{BodyError, ReEncryptionRefusal, S3Error};
+use strongroom_s3::{AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error};
 use strongroom_sse::SseError;
 use strongroom_types::limits::{PART_MIN_BYTES, SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, TagError};
@@ -299,6 +299,7 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
         S3Error::Sse(error) => sse(error, place),
         S3Error::Kms(error) => kms(error),
         S3Error::ReEncryption(refusal) => re_encryption(*refusal),
+        S3Error::Acl(refusal) => acl(refusal, place),
         S3Error::AccessDenied(denied) => row(403, "AccessDenied", denied.message.clone()),
         S3Error::MalformedPolicy(text) => row(400, "MalformedPolicy", *text),
         S3Error::Tag(error) => tag(*error),
@@ -671,10 +672,23 @@ fn request(error: &RequestError) -> ErrorAnswer {
             "The storage class you specified is not valid",
         )
         .with("StorageClassRequested", value),
-        RequestError::AclNotSupported => row(
+        RequestError::MalformedAcl => row(400, "MalformedACLError", MALFORMED_XML),
+        RequestError::UnresolvableGrantByEmail(address) => row(
             400,
-            "AccessControlListNotSupported",
-            "The bucket does not allow ACLs",
+            "UnresolvableGrantByEmailAddress",
+            "The e-mail address you provided does not match any account on record.",
+        )
+        .with("EmailAddress", address),
+        RequestError::MissingAcl => row(
+            400,
+            "MissingSecurityHeader",
+            "Your request was missing a required header",
+        )
+        .with("MissingHeaderName", "x-amz-acl"),
+        RequestError::UnexpectedContent => row(
+            400,
+            "UnexpectedContent",
+            "This request does not support content",
         ),
         RequestError::MalformedForm(error) => form(*error),
         RequestError::FormTooSmall {
@@ -694,6 +708,42 @@ fn request(error: &RequestError) -> ErrorAnswer {
             .with("ProposedSize", size_bytes)
             .with("MaxSizeAllowed", max_bytes),
         RequestError::Unconfigured(what, bucket) => unconfigured(*what, bucket),
+    }
+}
+
+fn acl(refusal: &AclRefusal, place: &ErrorPlace) -> ErrorAnswer {
+    match refusal {
+        AclRefusal::NotSupported => row(
+            400,
+            "AccessControlListNotSupported",
+            "The bucket does not allow ACLs",
+        ),
+        AclRefusal::TooManyGrants => row(400, "MalformedACLError", MALFORMED_XML),
+        AclRefusal::NoSuchGrantee { id, place } => row(400, "InvalidArgument", "Invalid id")
+            .with(
+                "ArgumentName",
+                match place {
+                    GranteePlace::Header => "id",
+                    GranteePlace::Document => "CanonicalUser/ID",
+                },
+            )
+            .with("ArgumentValue", id.as_str()),
+        AclRefusal::ReachesBeyondOwner => row(
+            400,
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ),
+        AclRefusal::Public => row(
+            400,
+            "InvalidBucketAclWithBlockPublicAccessError",
+            "Bucket cannot have public ACLs set with BlockPublicAccess enabled",
+        ),
+        AclRefusal::NoOwnershipControls => row(
+            404,
+            "OwnershipControlsNotFoundError",
+            "The bucket ownership controls were not found",
+        )
+        .with("BucketName", &place.bucket),
     }
 }
 

@@ -5,15 +5,15 @@ use strongroom_policy::actions::{
     CreateBucket, DeleteBucket, GetBucketLocation, ListAllMyBuckets, ListBucket, PutBucketAcl,
     PutBucketOwnershipControls, TagResource,
 };
-use strongroom_s3::{Arrival, CreateBucketInput, ListBucketsInput, S3, S3Error};
-use strongroom_types::BucketName;
+use strongroom_s3::{Arrival, CreateBucketInput, ListBucketsInput, S3, S3Error, WantedAcl};
 use strongroom_types::limits::BUCKETS_PER_ACCOUNT_MAX;
+use strongroom_types::{BucketName, ObjectOwnership};
 
 use super::as_sent::with_resource_tags;
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
 use super::route::Reply;
-use super::{parse_headers, parse_query, parse_xml, reply};
+use super::{parse_acl, parse_headers, parse_query, parse_xml, reply};
 use crate::error::{Failure, RequestError};
 use crate::xml::{S3_NAMESPACE, XmlWriter};
 
@@ -80,7 +80,7 @@ fn list_buckets_input(call: &Call) -> Result<ListBucketsInput, Failure> {
 pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let name = call.bucket()?;
     let document = call.read_document(DigestRule::Optional).await;
-    let headers = check_create_headers(&call);
+    let headers = create_headers(&call);
     let (s3, arrival, region) = (call.s3.clone(), call.arrival(), call.context.region.clone());
     let location = format!("/{name}");
     let also = AlsoAsked::of(&call);
@@ -100,9 +100,15 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
             s3.enter_new_bucket::<TagResource>(arrival.clone(), &name)?;
         }
         also.enter(&s3, &arrival, &name)?;
-        headers?;
+        let (ownership, acl) = headers?;
         let tags = parse_xml::create_bucket(&document?, &region)?;
-        match s3.create_bucket(entry, CreateBucketInput { name, tags }) {
+        let input = CreateBucketInput {
+            name,
+            tags,
+            ownership,
+            acl,
+        };
+        match s3.create_bucket(entry, input) {
             // In us-east-1 making a bucket again is no error (API reference, CreateBucket).
             Err(S3Error::BucketAlreadyOwnedByYou(_)) if region.as_str() == "us-east-1" => Ok(()),
             outcome => Ok(outcome.map(|_| ())?),
@@ -143,23 +149,19 @@ impl AlsoAsked {
     }
 }
 
-fn check_create_headers(call: &Call) -> Result<(), Failure> {
+fn create_headers(call: &Call) -> Result<(Option<ObjectOwnership>, WantedAcl), Failure> {
+    const LOCK: &str = "x-amz-bucket-object-lock-enabled";
     let headers = &call.parts.headers;
-    parse_headers::canned_acl(headers)?;
-    for (name, harmless) in [
-        ("x-amz-object-ownership", "BucketOwnerEnforced"),
-        ("x-amz-bucket-object-lock-enabled", "false"),
-    ] {
-        let is_harmless = parse_headers::text(headers, name)?
-            .is_none_or(|value| value.eq_ignore_ascii_case(harmless));
-        if !is_harmless {
-            return Err(RequestError::NotImplemented {
-                header: name.to_owned(),
-            }
-            .into());
+    let is_unlocked =
+        parse_headers::text(headers, LOCK)?.is_none_or(|value| value.eq_ignore_ascii_case("false"));
+    if !is_unlocked {
+        return Err(RequestError::NotImplemented {
+            header: LOCK.to_owned(),
         }
+        .into());
     }
-    Ok(())
+    let ownership = parse_acl::object_ownership(headers)?;
+    Ok((ownership, parse_acl::headers(headers)?))
 }
 
 /// HeadBucket.

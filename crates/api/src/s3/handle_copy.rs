@@ -13,7 +13,7 @@ use super::handle_object::AlsoAsked;
 use super::keep_alive::{self, Finished};
 use super::parse_headers::Directive;
 use super::route::Reply;
-use super::{parse_digests, parse_headers, parse_query, reply};
+use super::{parse_acl, parse_digests, parse_headers, parse_query, reply};
 use crate::error::Failure;
 use crate::xml::{S3_NAMESPACE, XmlWriter};
 
@@ -63,7 +63,6 @@ pub(crate) async fn copy_object(call: Call) -> Reply {
 fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
     let headers = &call.parts.headers;
     parse_headers::refuse_object_lock(headers)?;
-    parse_headers::canned_acl(headers)?;
     let metadata = match parse_headers::directive(headers, "x-amz-metadata-directive")? {
         Directive::Copy => MetadataDirective::Copy,
         Directive::Replace => MetadataDirective::Replace(parse_headers::metadata(headers)?),
@@ -76,6 +75,7 @@ fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
         sse: parse_headers::sse(headers)?,
         conditions: parse_headers::write_conditions(headers)?,
         checksum_algorithm: parse_digests::checksum_algorithm(headers)?,
+        acl: parse_acl::headers(headers)?,
     })
 }
 

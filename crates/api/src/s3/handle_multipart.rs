@@ -65,6 +65,7 @@ fn create_input(call: &Call) -> Result<CreateMultipartUploadInput, Failure> {
         sse: parse_headers::sse(headers)?,
         checksum_algorithm,
         checksum_type,
+        acl: super::parse_acl::headers(headers)?,
     })
 }
 

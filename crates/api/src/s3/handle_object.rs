@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use strongroom_policy::actions::{GetObject, PutObject, PutObjectAcl, PutObjectTagging};
+use strongroom_policy::actions::{GetObject, PutObject, PutObjectTagging};
 use strongroom_s3::{GetObjectInput, GetObjectOutput, PutObjectInput, PutObjectOutput, S3Error};
 use strongroom_types::limits::SINGLE_PUT_MAX_BYTES;
 use strongroom_types::{ObjectKey, Principal, RangeSpec};
@@ -10,7 +10,7 @@ use strongroom_types::{ObjectKey, Principal, RangeSpec};
 use super::body::{ChunkFault, decoded_body};
 use super::call::{Call, Door};
 use super::route::Reply;
-use super::{ResponseBody, parse_digests, parse_headers, parse_query, reply};
+use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_query, reply};
 use crate::error::{Failure, RequestError};
 
 /// PutObject.
@@ -50,6 +50,7 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
     Ok(PutObjectInput {
         content_length: 0,
         metadata: parse_headers::metadata(headers)?,
+        acl: parse_acl::headers(headers)?,
         tags: parse_headers::tagging(headers)?,
         sse: parse_headers::sse(headers)?,
         conditions: parse_headers::write_conditions(headers)?,
@@ -62,17 +63,13 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
 pub(crate) struct AlsoAsked {
     /// It tags the object.
     pub(crate) tags: bool,
-    /// It sets the object's ACL.
-    pub(crate) acl: bool,
 }
 
 impl AlsoAsked {
     /// What the headers ask for.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let is_grant = |name: &http::HeaderName| name.as_str().starts_with("x-amz-grant-");
         Self {
             tags: headers.contains_key("x-amz-tagging"),
-            acl: headers.contains_key("x-amz-acl") || headers.keys().any(is_grant),
         }
     }
 
@@ -80,9 +77,6 @@ impl AlsoAsked {
     pub(crate) fn enter(self, door: &Door, key: &ObjectKey) -> Result<(), S3Error> {
         if self.tags {
             door.enter_object::<PutObjectTagging>(key)?;
-        }
-        if self.acl {
-            door.enter_object::<PutObjectAcl>(key)?;
         }
         Ok(())
     }

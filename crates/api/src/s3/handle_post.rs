@@ -21,7 +21,7 @@ use super::call::{Call, blocking};
 use super::handle_multipart::location;
 use super::handle_object::{AlsoAsked, set_put_headers};
 use super::route::{Level, Reply};
-use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply};
+use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_xml, reply};
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
 use crate::intake;
@@ -297,12 +297,17 @@ fn input(form: &OpenForm, headers: &HeaderMap) -> Result<PutObjectInput, Failure
     if let Some(acl) = form.fields.get("acl")
         && HeaderValue::try_from(acl).is_err()
     {
-        return Err(RequestError::AclNotSupported.into());
+        return Err(parse_headers::argument(
+            "Invalid Argument",
+            "acl",
+            Some(acl),
+        ));
     }
     parse_headers::refuse_object_lock(headers)?;
     Ok(PutObjectInput {
         content_length: 0,
         metadata: parse_headers::metadata(headers)?,
+        acl: parse_acl::headers(headers)?,
         tags: tags(form)?,
         sse: parse_headers::sse(headers)?,
         conditions: parse_headers::write_conditions(headers)?,

@@ -14,6 +14,7 @@ mod call;
 mod documents;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod handle_acl;
 mod handle_attributes;
 mod handle_bucket;
 mod handle_bucket_config;
@@ -28,6 +29,7 @@ mod handle_post;
 mod handle_tagging;
 mod keep_alive;
 mod other_services;
+mod parse_acl;
 mod parse_digests;
 mod parse_headers;
 mod parse_query;

@@ -157,10 +157,9 @@ fn trio(headers: &HeaderMap, names: [&'static str; 3]) -> Result<CustomerHeaders
     })
 }
 
-/// System and user metadata, and what PutObject's kin say of storage class and ACL.
+/// System and user metadata, and what PutObject's kin say of the storage class.
 pub(crate) fn metadata(headers: &HeaderMap) -> Result<ObjectMetadata, Failure> {
     storage_class(headers)?;
-    canned_acl(headers)?;
     Ok(ObjectMetadata {
         content_type: owned(headers, "content-type")?.filter(|value| !value.is_empty()),
         cache_control: owned(headers, "cache-control")?,
@@ -245,22 +244,6 @@ pub(crate) fn storage_class(headers: &HeaderMap) -> Result<bool, Failure> {
     match StorageClass::parse(value) {
         Some(_) => Ok(true),
         None => Err(RequestError::InvalidStorageClass(value.to_owned()).into()),
-    }
-}
-
-/// Refuses ACLs that say anything else than what holds without them.
-pub(crate) fn canned_acl(headers: &HeaderMap) -> Result<(), Failure> {
-    let allowed = match text(headers, "x-amz-acl")? {
-        None | Some("private" | "bucket-owner-full-control") => true,
-        Some(_) => false,
-    };
-    let grants = headers
-        .keys()
-        .any(|name| name.as_str().starts_with("x-amz-grant-"));
-    if allowed && !grants {
-        Ok(())
-    } else {
-        Err(RequestError::AclNotSupported.into())
     }
 }
 

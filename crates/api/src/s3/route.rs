@@ -10,9 +10,9 @@ use strongroom_policy::{Action, actions};
 use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
-    ResponseBody, handle_attributes, handle_bucket, handle_bucket_config, handle_bucket_policy,
-    handle_copy, handle_delete, handle_list, handle_multipart, handle_object, handle_object_config,
-    handle_post, handle_tagging, unconfigured,
+    ResponseBody, handle_acl, handle_attributes, handle_bucket, handle_bucket_config,
+    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_multipart, handle_object,
+    handle_object_config, handle_post, handle_tagging, unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -106,9 +106,12 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("tagging"), "GetBucketTagging", GetBucketTagging => run handle_tagging::get_bucket_tagging;
     PUT    Bucket Query("tagging"), "PutBucketTagging", PutBucketTagging => run handle_tagging::put_bucket_tagging;
     DELETE Bucket Query("tagging"), "DeleteBucketTagging", PutBucketTagging => run handle_tagging::delete_bucket_tagging;
-    PUT    Bucket Query("acl"), "PutBucketAcl", PutBucketAcl => run unconfigured::put_bucket_acl;
+    PUT    Bucket Query("acl"), "PutBucketAcl", PutBucketAcl => run handle_acl::put_bucket_acl;
+    GET    Bucket Query("acl"), "GetBucketAcl", GetBucketAcl => run handle_acl::get_bucket_acl;
+    GET    Bucket Query("ownershipControls"), "GetBucketOwnershipControls", GetBucketOwnershipControls => run handle_acl::get_bucket_ownership_controls;
+    PUT    Bucket Query("ownershipControls"), "PutBucketOwnershipControls", PutBucketOwnershipControls => run handle_acl::put_bucket_ownership_controls;
+    DELETE Bucket Query("ownershipControls"), "DeleteBucketOwnershipControls", PutBucketOwnershipControls => run handle_acl::delete_bucket_ownership_controls;
 
-    GET    Bucket Query("acl"), "GetBucketAcl", GetBucketAcl => unset Answer::Acl;
     GET    Bucket Query("policy"), "GetBucketPolicy", GetBucketPolicy => run handle_bucket_policy::get_bucket_policy;
     PUT    Bucket Query("policy"), "PutBucketPolicy", PutBucketPolicy => run handle_bucket_policy::put_bucket_policy;
     DELETE Bucket Query("policy"), "DeleteBucketPolicy", DeleteBucketPolicy => run handle_bucket_policy::delete_bucket_policy;
@@ -122,7 +125,6 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("accelerate"), "GetBucketAccelerateConfiguration", GetAccelerateConfiguration => unset Answer::Empty("AccelerateConfiguration");
     GET    Bucket Query("notification"), "GetBucketNotificationConfiguration", GetBucketNotification => unset Answer::Empty("NotificationConfiguration");
     GET    Bucket Query("requestPayment"), "GetBucketRequestPayment", GetBucketRequestPayment => unset Answer::RequestPayment;
-    GET    Bucket Query("ownershipControls"), "GetBucketOwnershipControls", GetBucketOwnershipControls => unset Answer::OwnershipControls;
     GET    Bucket Query("publicAccessBlock"), "GetPublicAccessBlock", GetBucketPublicAccessBlock => run handle_bucket_policy::get_public_access_block;
     PUT    Bucket Query("publicAccessBlock"), "PutPublicAccessBlock", PutBucketPublicAccessBlock => run handle_bucket_policy::put_public_access_block;
     DELETE Bucket Query("publicAccessBlock"), "DeletePublicAccessBlock", PutBucketPublicAccessBlock => run handle_bucket_policy::delete_public_access_block;
@@ -157,8 +159,8 @@ pub(crate) const ROUTES: &[Route] = routes! {
     PUT    Object Query("encryption"), "UpdateObjectEncryption", UpdateObjectEncryption => run handle_object_config::update_object_encryption;
     PUT    Object Query("tagging"), "PutObjectTagging", PutObjectTagging => run handle_tagging::put_object_tagging;
     DELETE Object Query("tagging"), "DeleteObjectTagging", DeleteObjectTagging => run handle_tagging::delete_object_tagging;
-    GET    Object Query("acl"), "GetObjectAcl", GetObjectAcl => unset Answer::Acl;
-    PUT    Object Query("acl"), "PutObjectAcl", PutObjectAcl => run unconfigured::put_object_acl;
+    GET    Object Query("acl"), "GetObjectAcl", GetObjectAcl => run handle_acl::get_object_acl;
+    PUT    Object Query("acl"), "PutObjectAcl", PutObjectAcl => run handle_acl::put_object_acl;
     GET    Object Query("legal-hold"), "GetObjectLegalHold", GetObjectLegalHold => unset Answer::Missing(crate::error::Unconfigured::ObjectRetention);
     GET    Object Query("retention"), "GetObjectRetention", GetObjectRetention => unset Answer::Missing(crate::error::Unconfigured::ObjectRetention);
     PUT    Object Header("x-amz-copy-source"), "CopyObject", PutObject => run handle_copy::copy_object;
@@ -374,8 +376,8 @@ mod tests {
             "501 encryption"
         );
         assert_eq!(
-            name_of("DELETE", Level::Bucket, "ownershipControls", &[]),
-            "501 ownershipControls"
+            name_of("DELETE", Level::Bucket, "inventory", &[]),
+            "501 inventory"
         );
         assert_eq!(name_of("POST", Level::Bucket, "", &[]), "405 BUCKET");
         assert_eq!(name_of("PATCH", Level::Object, "", &[]), "405 OBJECT");

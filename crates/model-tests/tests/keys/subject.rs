@@ -314,6 +314,7 @@ impl Subject {
                     sse: self.headers(wish),
                     conditions: WriteConditions::default(),
                     checksum_algorithm: None,
+                    acl: strongroom_s3::WantedAcl::Unspecified,
                 };
                 let s3 = &self.world.services().s3;
                 let (from, to) = (self.world.enter(from), self.world.enter(to));

@@ -80,6 +80,8 @@ impl World {
         let input = CreateBucketInput {
             name: bucket(),
             tags: TagSet::default(),
+            ownership: None,
+            acl: strongroom_s3::WantedAcl::Unspecified,
         };
         s3.create_bucket(entry.unwrap(), input).unwrap();
         world

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use strongroom_policy::{
-    Conditions, Decision, Grant, GrantSource, NamedPolicy, Policy, PrincipalAttributes,
+    Acls, Conditions, Decision, Grant, GrantSource, NamedPolicy, Policy, PrincipalAttributes,
     PrincipalPolicies, Question, QuestionedResource, ResourceKind, Unreadable, explain,
 };
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
 use strongroom_types::{
-    AccessKeyId, AccountId, CanonicalId, Entropy, Principal, Region, RequestContext, RequestId,
-    Timestamp, TlsVersion, Transport,
+    AccessKeyId, AccountId, Acl, CanonicalId, Entropy, Grantee, Principal, Region, RequestContext,
+    RequestId, Timestamp, TlsVersion, Transport,
 };
 
 pub(crate) const OWNER: &str = "111122223333";
@@ -43,6 +43,15 @@ pub(crate) struct Case {
     pub(crate) session: Vec<String>,
     pub(crate) resource_policy: Option<String>,
     pub(crate) grants: Vec<Grant>,
+    pub(crate) acls: Option<Lists>,
+}
+
+/// Access control lists that count.
+#[derive(Clone, Debug)]
+pub(crate) struct Lists {
+    pub(crate) bucket: Acl,
+    pub(crate) object: Option<Acl>,
+    pub(crate) ignores_public: bool,
 }
 
 pub(crate) fn account(id: &str) -> AccountId {
@@ -128,6 +137,7 @@ impl Case {
             session: Vec::new(),
             resource_policy: None,
             grants: Vec::new(),
+            acls: None,
         }
     }
 
@@ -222,6 +232,11 @@ impl Case {
                 Err(error) => Err(*error),
             },
             grants: Some(&Grants(self.grants.clone())),
+            acls: self.acls.as_ref().map(|lists| Acls {
+                bucket: &lists.bucket,
+                object: lists.object.as_ref(),
+                ignores_public: lists.ignores_public,
+            }),
             overrides: None,
         })
     }
@@ -355,8 +370,28 @@ impl Case {
             "session": self.session,
             "resource_policy": self.resource_policy,
             "grants": grants,
+            "acls": self.acls.as_ref().map(|lists| json!({
+                "bucket": acl_to_json(&lists.bucket),
+                "object": lists.object.as_ref().map(acl_to_json),
+                "ignores_public": lists.ignores_public,
+            })),
         })
     }
+}
+
+fn acl_to_json(acl: &Acl) -> Value {
+    let grants: Vec<_> = acl
+        .grants()
+        .iter()
+        .map(|grant| {
+            let grantee = match &grant.grantee {
+                Grantee::CanonicalUser(id) => id.as_str(),
+                Grantee::Group(group) => group.uri(),
+            };
+            [grantee, grant.permission.name()]
+        })
+        .collect();
+    json!({"owner": acl.owner.as_str(), "grants": grants})
 }
 
 fn parse(text: &str) -> Result<Arc<Policy>, Unreadable> {

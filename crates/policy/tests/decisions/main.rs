@@ -1,6 +1,7 @@
 //! Decisions: by tables of AWS's rules, by what must always hold, and by a second evaluator.
 #![cfg(test)]
 
+mod acls;
 mod cases;
 mod oracle;
 mod properties;

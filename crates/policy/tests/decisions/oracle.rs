@@ -60,6 +60,7 @@ fn ours(case: &Case) -> Value {
                 Layer::Session => "session",
                 Layer::Resource => "resource",
                 Layer::Grant => return None,
+                Layer::Acl => return Some(format!("acl/{}", it.index)),
             };
             Some(format!(
                 "{layer}/{}/{}",

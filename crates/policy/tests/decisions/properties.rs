@@ -101,6 +101,36 @@ proptest! {
     }
 
     #[test]
+    fn one_more_grant_of_a_list_never_removes_access(seed: u64, of_object: bool) {
+        let (case, mut random) = case_of(seed);
+        let added = random.acl_grant();
+        let mut wider = case.clone();
+        if let Some(lists) = &mut wider.acls {
+            let list = match &mut lists.object {
+                Some(object) if of_object => object,
+                Some(_) | None => &mut lists.bucket,
+            };
+            let mut grants = list.grants().to_vec();
+            grants.push(added);
+            *list = strongroom_types::Acl::new(list.owner.clone(), grants).unwrap();
+        }
+        prop_assert!(!case.is_allowed() || wider.is_allowed(), "{case:#?}\n{wider:#?}");
+    }
+
+    #[test]
+    fn private_lists_and_ignored_public_grants_allow_no_more_than_none(seed: u64) {
+        let (mut case, _) = case_of(seed);
+        case.principal = strongroom_types::Principal::Anonymous;
+        case.canonical_id = None;
+        let mut without = case.clone();
+        without.acls = None;
+        if let Some(lists) = &mut case.acls {
+            lists.ignores_public = true;
+        }
+        prop_assert!(without.is_allowed() || !case.is_allowed(), "{case:#?}");
+    }
+
+    #[test]
     fn one_more_deny_never_adds_access(seed: u64, place in 0..3_u8) {
         let (case, mut random) = case_of(seed);
         let mut added = random.statement(place == 2);

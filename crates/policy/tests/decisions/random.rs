@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use strongroom_policy::{Comparison, Grant, PrincipalAttributes, ResourceKind};
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
-use strongroom_types::{Principal, Timestamp, TlsVersion};
+use strongroom_types::{
+    Acl, AclGrant, AclGroup, AclPermission, CanonicalId, Grantee, Principal, Timestamp, TlsVersion,
+};
 
-use crate::cases::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
+use crate::cases::{Case, KEY, Lists, OTHER, OWNER, federated, root, service, session, user};
 
 const CANONICAL: &str = "79a579a579a579a579a579a579a579a579a579a579a579a579a579a579a579a5";
+const OTHERS_CANONICAL: &str = "5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c";
 const PROVIDER: &str = "arn:aws:iam::111122223333:oidc-provider/id.example.com";
 
 /// What is asked: action, resource, kind.
@@ -30,6 +33,17 @@ const ASKED: &[(&str, &str, ResourceKind)] = &[
         ResourceKind::Ordinary,
     ),
     ("s3:ListBucket", "arn:aws:s3:::b", ResourceKind::Ordinary),
+    (
+        "s3:DeleteObject",
+        "arn:aws:s3:::b/home/alice/x",
+        ResourceKind::Ordinary,
+    ),
+    (
+        "s3:PutObjectVersionAcl",
+        "arn:aws:s3:::b/home/alice/x",
+        ResourceKind::Ordinary,
+    ),
+    ("s3:GetBucketAcl", "arn:aws:s3:::b", ResourceKind::Ordinary),
     (
         "s3:PutBucketPolicy",
         "arn:aws:s3:::b",
@@ -336,6 +350,8 @@ impl Random {
         case.owner = if self.one_in(8) { OTHER } else { OWNER }.to_owned();
         if principal.account().is_some_and(|it| it.as_str() == OWNER) {
             case.canonical_id = Some(CANONICAL.to_owned());
+        } else if principal.account().is_some() {
+            case.canonical_id = Some(OTHERS_CANONICAL.to_owned());
         }
         case.via_service = self
             .one_in(4)
@@ -389,7 +405,38 @@ impl Random {
         if kind == ResourceKind::Key && self.one_in(2) {
             case.grants = (0..=self.below(2)).map(|_| self.grant()).collect();
         }
+        if action.starts_with("s3:") && self.one_in(2) {
+            let owner = if case.owner == OWNER {
+                CANONICAL
+            } else {
+                OTHERS_CANONICAL
+            };
+            let object_owner = self.of(&[CANONICAL, OTHERS_CANONICAL]);
+            case.acls = Some(Lists {
+                bucket: self.acl(owner),
+                object: self.one_in(2).then(|| self.acl(object_owner)),
+                ignores_public: self.one_in(4),
+            });
+        }
         case
+    }
+
+    fn acl(&mut self, owner: &str) -> Acl {
+        let grants = (0..self.below(4)).map(|_| self.acl_grant()).collect();
+        Acl::new(CanonicalId::parse(owner).unwrap(), grants).unwrap()
+    }
+
+    pub(crate) fn acl_grant(&mut self) -> AclGrant {
+        let canonical = |id| Grantee::CanonicalUser(CanonicalId::parse(id).unwrap());
+        let grantee = match self.below(8) {
+            0..=2 => Grantee::Group(self.of(&AclGroup::ALL)),
+            3 | 4 => canonical(CANONICAL),
+            _ => canonical(OTHERS_CANONICAL),
+        };
+        AclGrant {
+            grantee,
+            permission: self.of(&AclPermission::ALL),
+        }
     }
 
     fn principal(&mut self) -> Principal {
@@ -401,7 +448,11 @@ impl Random {
             6 | 7 => session(OWNER, "app", "s1"),
             8 => session(OTHER, "app", "s1"),
             9 => federated(OWNER, "fed"),
-            10 => service(self.of(&["s3.amazonaws.com", "sns.amazonaws.com"])),
+            10 => service(self.of(&[
+                "s3.amazonaws.com",
+                "sns.amazonaws.com",
+                "logging.s3.amazonaws.com",
+            ])),
             _ => Principal::Anonymous,
         }
     }

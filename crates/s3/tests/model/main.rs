@@ -142,6 +142,8 @@ impl Subject {
                     CreateBucketInput {
                         name,
                         tags: Default::default(),
+                        ownership: None,
+                        acl: strongroom_s3::WantedAcl::Unspecified,
                     },
                 )?;
                 Ok(Outcome::Done)
@@ -262,6 +264,7 @@ impl Subject {
                         sse: Default::default(),
                         conditions: WriteConditions::default(),
                         checksum_algorithm: None,
+                        acl: strongroom_s3::WantedAcl::Unspecified,
                     },
                 )?;
                 let version = self.name(output.object.version, expected_version);

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::actions::{CreateBucket, GetObject, PutBucketVersioning, PutObject};
-use strongroom_policy::{Action, NoPrincipals, RootOnly};
+use strongroom_policy::{Action, Authorizer, NoPrincipals, PrincipalDirectory, RootOnly};
 use strongroom_ports::{
     AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy,
     MetaStore as _, PendingCommit, Row, Scan, Table, Transaction,
@@ -78,11 +78,44 @@ impl Fixture {
         Self::configured(meta, blobs, versioning, INLINE_MAX_BYTES)
     }
 
+    /// With decisions by policies.
+    pub(crate) fn deciding(
+        authorizer: Arc<dyn Authorizer>,
+        principals: Arc<dyn PrincipalDirectory>,
+    ) -> Self {
+        Self::assembled(
+            MemoryMeta::new(),
+            MemoryBlobs::new(),
+            Versioning::Never,
+            INLINE_MAX_BYTES,
+            authorizer,
+            principals,
+        )
+    }
+
     fn configured(
         meta: MemoryMeta,
         blobs: MemoryBlobs,
         versioning: Versioning,
         inline_max_bytes: usize,
+    ) -> Self {
+        Self::assembled(
+            meta,
+            blobs,
+            versioning,
+            inline_max_bytes,
+            Arc::new(RootOnly::default()),
+            Arc::new(NoPrincipals::default()),
+        )
+    }
+
+    fn assembled(
+        meta: MemoryMeta,
+        blobs: MemoryBlobs,
+        versioning: Versioning,
+        inline_max_bytes: usize,
+        authorizer: Arc<dyn Authorizer>,
+        principals: Arc<dyn PrincipalDirectory>,
     ) -> Self {
         let (meta, blobs) = (Arc::new(meta), Arc::new(blobs));
         let clock = Arc::new(TestClock(AtomicU64::new(1_700_000_000_000)));
@@ -95,8 +128,8 @@ impl Fixture {
             blobs: Arc::clone(&blobs) as _,
             custody: Arc::new(Custody::new(Arc::new(ring))),
             keys: Arc::clone(&test_keys) as _,
-            authorizer: Arc::new(RootOnly::default()),
-            principals: Arc::new(NoPrincipals::default()),
+            authorizer,
+            principals,
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&clock) as _,
             entropy,
@@ -130,6 +163,8 @@ impl Fixture {
         let input = CreateBucketInput {
             name: bucket(),
             tags: TagSet::default(),
+            ownership: None,
+            acl: strongroom_s3::WantedAcl::Unspecified,
         };
         fixture.service.create_bucket(entry, input).unwrap();
         fixture.set_versioning(versioning);
