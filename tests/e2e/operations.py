@@ -564,7 +564,8 @@ KMS = {
     "DeleteAlias": k_writes("delete_alias", lambda s: {"AliasName": alias(s)}, alone=False),
     "ListAliases": k_reads("list_aliases", lambda s: {}, None),
     "ListAliases of a key": k_reads("list_aliases", the_key(), alone=False),
-    "PutKeyPolicy": k_writes("put_key_policy", own_policy),
+    # The same: a policy that takes the caller's own right away is refused by the lockout check.
+    "PutKeyPolicy": k_writes("put_key_policy", own_policy, fine=("MalformedPolicyDocumentException",)),
     "GetKeyPolicy": k_reads("get_key_policy", the_key(PolicyName="default")),
     "ListKeyPolicies": k_reads("list_key_policies", the_key()),
     "TagResource": k_writes("tag_resource", the_key(Tags=[{"TagKey": "k", "TagValue": "v"}])),
@@ -766,6 +767,50 @@ for kind in ("Policy", "Role", "User"):
     }
 
 
+def provider(stage, **more):
+    """An OpenID Connect provider; nothing is fetched from it."""
+    thumbprint = "0" * 40
+    made = stage.iam.create_open_id_connect_provider(Url=f"https://{fresh('t-')}.example", ClientIDList=["app"],
+                                                     ThumbprintList=[thumbprint], **more)
+    return {"OpenIDConnectProviderArn": made["OpenIDConnectProviderArn"]}
+
+
+def oidc(**more):
+    return lambda stage: {**provider(stage), **more}
+
+
+def oidc_state(stage, args):
+    found = {}
+    for it in stage.iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        shown = told(lambda: stage.iam.get_open_id_connect_provider(OpenIDConnectProviderArn=it["Arn"]))
+        found[it["Arn"]] = plain(shown)
+    return found
+
+
+def o_writes(call, prepare):
+    return Op(call, prepare, state=oidc_state)
+
+
+NEW_PROVIDER = {"ClientIDList": ["app"], "ThumbprintList": ["0" * 40]}
+IAM |= {
+    "AddClientIDToOpenIDConnectProvider": o_writes("add_client_id_to_open_id_connect_provider", oidc(ClientID="b")),
+    "CreateOpenIDConnectProvider": o_writes(
+        "create_open_id_connect_provider", lambda s: {"Url": f"https://{fresh('t-')}.example", **NEW_PROVIDER}),
+    "CreateOpenIDConnectProvider with tags": o_writes(
+        "create_open_id_connect_provider", lambda s: {"Url": f"https://{fresh('t-')}.example", **NEW_PROVIDER, **I_TAGS}),
+    "DeleteOpenIDConnectProvider": o_writes("delete_open_id_connect_provider", provider),
+    "GetOpenIDConnectProvider": i_reads("get_open_id_connect_provider", provider),
+    "ListOpenIDConnectProviders": i_reads("list_open_id_connect_providers"),
+    "ListOpenIDConnectProviderTags": i_reads("list_open_id_connect_provider_tags", provider),
+    "RemoveClientIDFromOpenIDConnectProvider": o_writes("remove_client_id_from_open_id_connect_provider",
+                                                        oidc(ClientID="app")),
+    "TagOpenIDConnectProvider": o_writes("tag_open_id_connect_provider", oidc(**I_TAGS)),
+    "UntagOpenIDConnectProvider": o_writes("untag_open_id_connect_provider", oidc(TagKeys=["k"])),
+    "UpdateOpenIDConnectProviderThumbprint": o_writes("update_open_id_connect_provider_thumbprint",
+                                                      oidc(ThumbprintList=["1" * 40])),
+}
+
+
 # STS.
 
 TRUSTED = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
@@ -798,6 +843,8 @@ FREE = {
     "GetCallerIdentity": Op("get_caller_identity"),
     "GetSessionToken": Op("get_session_token", sessions=False),
 }
+# Operations that are not signed: what they bring is the proof. Issuers and tokens are test_web_identity.py's.
+UNSIGNED = {"AssumeRoleWithWebIdentity": Op("assume_role_with_web_identity", a_role(WebIdentityToken="a.b.c"))}
 
 OPERATIONS = {(service, name): op for service, table in (("s3", S3), ("kms", KMS), ("iam", IAM), ("sts", STS))
               for name, op in table.items()}

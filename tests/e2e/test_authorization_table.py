@@ -11,7 +11,7 @@ import re
 import pytest
 
 from callers import ANONYMOUS, Account, Actor, Callers, allow, deny, document, server_with_expired_session, told
-from operations import FREE, OPERATIONS, UNSUPPORTED, Stage, key_of, rows, trusting
+from operations import FREE, OPERATIONS, UNSIGNED, UNSUPPORTED, Stage, key_of, rows, trusting
 
 ROWS = rows()
 ANSWERS = {
@@ -87,7 +87,7 @@ def expected(row, kind):
 def resources(world, row, stage, args):
     """The ARNs that the row speaks of."""
     account, bucket = world.account.id, args.get("Bucket", "none")
-    known = {"*": ["*"], "bucket": [f"arn:aws:s3:::{bucket}"], "object": [f"arn:aws:s3:::{bucket}/*"],
+    known = {"provider": [f"arn:aws:iam::{account}:oidc-provider/*"], "*": ["*"], "bucket": [f"arn:aws:s3:::{bucket}"], "object": [f"arn:aws:s3:::{bucket}/*"],
              "key": [f"arn:aws:kms:*:{account}:key/*"], "alias": [f"arn:aws:kms:*:{account}:alias/*"],
              "user": [f"arn:aws:iam::{account}:user/*"], "group": [f"arn:aws:iam::{account}:group/*"],
              "role": [f"arn:aws:iam::{account}:role/*"], "policy": [f"arn:aws:iam::{account}:policy/*"]}
@@ -159,7 +159,7 @@ def refused_strangers(world, row, op, args):
 
 
 def test_every_row_has_a_call_and_every_call_a_row():
-    calls = {*OPERATIONS, *(("kms", name) for name in UNSUPPORTED), *(("sts", name) for name in FREE)}
+    calls = {*OPERATIONS, *(("kms", name) for name in UNSUPPORTED), *(("sts", name) for name in (*FREE, *UNSIGNED))}
     assert set(ROWS) == calls
     for row in ROWS.values():
         assert row.actions, row.name
@@ -237,3 +237,12 @@ def test_what_asks_no_right_is_for_every_signer_and_cannot_be_denied(world, name
         allowed(world, row, op, session, {}, "a session")
     else:
         assert call(world, row, op, session, {}).short == expected(row, "denied")
+
+
+@pytest.mark.parametrize("name", UNSIGNED)
+def test_what_is_not_signed_needs_its_own_proof(world, name):
+    row, op, stage = ROWS["sts", name], UNSIGNED[name], Stage(world.account)
+    args = op.prepare(stage)
+    for actor in (ANONYMOUS, world.none):
+        answer = call(world, row, op, actor, args)
+        assert answer.short in {(400, "InvalidIdentityToken"), (403, "AccessDenied")}, answer

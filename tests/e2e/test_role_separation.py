@@ -47,7 +47,8 @@ RULES = {
     "other account": [(["s3:GetObject", "s3:PutObject"], "s3"), (USES, "shared"), (["s3:*", "kms:*"], "foreign")],
 }
 FOREIGN = {"ListBuckets", "CreateBucket", "CreateKey", "ListKeys", "ListAliases", "GenerateRandom"}
-FOREIGN |= {"CreateBucket with an ACL", "CreateBucket with object ownership", "CreateKey with tags"}
+# It names principals of its own account; nobody else has grants that they retire.
+FOREIGN |= {"ListRetirableGrants", "CreateBucket with an ACL", "CreateBucket with object ownership", "CreateKey with tags"}
 # Operations on a key that work from another account (API Reference, "Cross-account use").
 CROSSES = {"DescribeKey", "Encrypt", "Decrypt", "Decrypt without a key id", "ReEncrypt", "GenerateDataKey",
            "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"}
@@ -213,8 +214,7 @@ DATA = {
         ["PutObject", "GetObject"], ["Decrypt"]),
     "CompleteMultipartUpload": ("complete_multipart_upload", completing, ["PutObject"], ["Decrypt"]),
     "AbortMultipartUpload": ("abort_multipart_upload", uploading, ["AbortMultipartUpload"], []),
-    "ListParts": ("list_parts", lambda w, s: {**uploading(w, s, 1), **customer(s)}, ["ListMultipartUploadParts"],
-                  ["Decrypt"]),
+    "ListParts": ("list_parts", lambda w, s: uploading(w, s, 1), ["ListMultipartUploadParts"], ["Decrypt"]),
     "GetObjectTagging": ("get_object_tagging", stored, ["GetObjectTagging"], []),
     "PutObjectTagging": ("put_object_tagging", lambda w, s: {**stored(w, s), "Tagging": {"TagSet": []}},
                          ["PutObjectTagging"], []),

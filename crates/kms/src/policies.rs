@@ -141,6 +141,7 @@ impl KeyService {
             conditions: &conditions,
             resource_policy: Some(key.policy.deciding()),
             grants: None,
+            acls: None,
         });
         decision.map_err(|_| key_policy::locked_out().into())
     }
