@@ -280,9 +280,8 @@ ROWS = rows()
 
 @pytest.mark.parametrize("operation", PLAIN)
 def test_buckets(world, request, operation):
-    row, op = ROWS["s3", operation], OPERATIONS["s3", operation]
-    where = {role: "foreign" if role == "other account" and operation in FOREIGN else "s3" for role in ROLES}
-    expected = {role: all(may(role, action, where[role]) for action in row.actions) for role in ROLES}
+    op = OPERATIONS["s3", operation]
+    expected = {role: expected_bucket(role, operation) for role in ROLES}
     seen = whole_row(world, "s3", op, expected, SeparatedStage(world, "own"))
     assert seen == expected
     publish(request, "s3", operation, "", seen)
@@ -295,27 +294,33 @@ def test_buckets(world, request, operation):
 @pytest.mark.parametrize("kind", ["own", "shared"])
 @pytest.mark.parametrize("operation", KEYS)
 def test_keys(world, request, operation, kind):
-    row, op = ROWS["kms", operation], OPERATIONS["kms", operation]
-
-    def allowed(role):
-        if role == "other account":
-            if operation in FOREIGN:
-                return True
-            return operation in CROSSES and all(may(role, action, kind) for action in row.actions)
-        # An alias and a key, or the service and a key: the rights on both.
-        places = ["service"] if row.on == "*" else []
-        if "key" in row.on or operation == "ListAliases of a key":
-            places.append(kind)
-        if "alias" in row.on:
-            places.append("service")
-        return all(may(role, action, place) for action in row.actions for place in places)
-
-    expected = {role: allowed(role) for role in ROLES}
+    op = OPERATIONS["kms", operation]
+    expected = {role: expected_key(role, operation, kind) for role in ROLES}
     stage = SeparatedStage(world, kind)
     seen = whole_row(world, "kms", op, expected, stage)
     assert seen == expected
     publish(request, "kms", operation, f"{kind} key", seen)
     world.account.key_policy(stage.key, *world.policies[kind])
+
+
+def expected_bucket(role, operation):
+    where = "foreign" if role == "other account" and operation in FOREIGN else "s3"
+    return all(may(role, action, where) for action in ROWS["s3", operation].actions)
+
+
+def expected_key(role, operation, kind):
+    row = ROWS["kms", operation]
+    if role == "other account":
+        if operation in FOREIGN:
+            return True
+        return operation in CROSSES and all(may(role, action, kind) for action in row.actions)
+    # An alias and a key, or the service and a key: the rights on both.
+    places = ["service"] if row.on == "*" else []
+    if "key" in row.on or operation == "ListAliases of a key":
+        places.append(kind)
+    if "alias" in row.on:
+        places.append("service")
+    return all(may(role, action, place) for action in row.actions for place in places)
 
 
 def whole_row(world, service, op, expected, stage):
