@@ -2,8 +2,10 @@
 
 import json
 
+import boto3
 import botocore
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conftest import new_bucket, refused
@@ -142,7 +144,9 @@ def test_an_alias_is_the_key_that_it_stands_for(s3, kms, key, filled):
 
 def test_a_presigned_url_has_its_signers_rights(s3, clients, raw, iam, user, own, filled):  # noqa: F811
     client = as_user(clients, own, "s3")
-    url = client.generate_presigned_url("get_object", {"Bucket": filled, "Key": "k"}, ExpiresIn=60)
+    signer = boto3.session.Session(own["AccessKeyId"], own["SecretAccessKey"], region_name=clients.region).client(
+        "s3", endpoint_url=clients.access.http, config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+    url = signer.generate_presigned_url("get_object", {"Bucket": filled, "Key": "k"}, ExpiresIn=60)
 
     def get():
         path, _, query = url.split("/", 3)[3].partition("?")

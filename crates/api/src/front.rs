@@ -99,7 +99,7 @@ impl crate::server::Handler for Front {
 
 /// Who answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Addressee {
+pub(crate) enum Addressee {
     /// And those that are not there yet, for whom it has an answer in their protocols.
     S3,
     Kms,
@@ -107,7 +107,7 @@ enum Addressee {
     Sts,
 }
 
-fn addressee(parts: &Parts) -> Addressee {
+pub(crate) fn addressee(parts: &Parts) -> Addressee {
     // A claim that cannot be read is refused by whoever gets it.
     match peek_service(parts).ok().flatten() {
         Some(Service::Kms) => Addressee::Kms,

@@ -131,12 +131,11 @@ fn check_principals(
     directory: &dyn PrincipalDirectory,
 ) -> Result<(), BucketPolicyError> {
     let names = match element {
-        PrincipalElement::Is(names) => names,
         // It would allow everybody else, those yet to be made too.
         PrincipalElement::IsNot(_) if effect == Effect::Allow => {
             return Err(Malformed("Allow with NotPrincipal is not allowed."));
         }
-        PrincipalElement::IsNot(names) => names,
+        PrincipalElement::Is(names) | PrincipalElement::IsNot(names) => names,
     };
     for name in names {
         let exists = match name {
@@ -145,9 +144,8 @@ fn check_principals(
                 Some(account) => account_exists(account, directory)?,
                 None => true,
             },
-            PrincipalName::Everyone => true,
+            PrincipalName::Everyone | PrincipalName::Federated(_) => true,
             PrincipalName::Service(name) => name.ends_with(".amazonaws.com"),
-            PrincipalName::Federated(_) => true,
             PrincipalName::CanonicalUser(id) => match CanonicalId::parse(id) {
                 Ok(id) => directory.account_of(&id)?.is_some(),
                 Err(_) => false,

@@ -135,6 +135,11 @@ impl PublicAccessBlock {
             | u8::from(restrict_public_buckets) << 3
     }
 
+    /// The inner `None` is a configuration that was removed.
+    #[expect(
+        clippy::option_option,
+        reason = "bits that say nothing are not those that say: none"
+    )]
     pub(crate) fn from_bits(bits: u8) -> Option<Option<Self>> {
         match bits {
             0 => Some(None),

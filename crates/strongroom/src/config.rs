@@ -32,6 +32,13 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     pub(crate) listen_tls: Listen,
     pub(crate) key_file: Option<PathBuf>,
+    /// Where another program left what opens the ring.
+    pub(crate) unseal_fd: Option<u32>,
+    pub(crate) kms_seal_credentials: Option<PathBuf>,
+    pub(crate) kms_seal_ca: Option<PathBuf>,
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    pub(crate) danger_accept_older_ring: bool,
     pub(crate) tls_files: Option<TlsFiles>,
     /// `None` is the region of the store, and `us-east-1` for a new one.
     pub(crate) region: Option<Region>,
@@ -46,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) free_space_floor: ByteSize,
     pub(crate) grace: Duration,
+    /// After how many days the root key is rotated; zero is never by itself.
+    pub(crate) root_key_rotation_days: u32,
+    /// Wrapped keys that are looked at in a second after a rotation, at most.
+    pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
     /// Whose word on their clients' addresses is believed.
@@ -102,6 +113,12 @@ impl Settings {
             listen: layer.listen.unwrap_or(Listen::loopback(9000)),
             listen_tls: layer.listen_tls.unwrap_or(Listen::loopback(9443)),
             key_file: layer.key_file,
+            unseal_fd: layer.unseal_fd,
+            kms_seal_credentials: layer.kms_seal_credentials,
+            kms_seal_ca: layer.kms_seal_ca,
+            pkcs11_module: layer.pkcs11_module,
+            pkcs11_pin_file: layer.pkcs11_pin_file,
+            danger_accept_older_ring: layer.danger_accept_older_ring.unwrap_or(false),
             tls_files,
             region: layer.region,
             domains: layer.domain.unwrap_or_default(),
@@ -114,6 +131,8 @@ impl Settings {
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
             free_space_floor: layer.free_space_floor.unwrap_or(ByteSize(1 << 30)),
             grace: Duration::from_secs(layer.grace_seconds.unwrap_or(30)),
+            root_key_rotation_days: layer.root_key_rotation_days.unwrap_or(0),
+            root_key_rewrap_rate: layer.root_key_rewrap_rate.unwrap_or(2000),
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),

@@ -29,7 +29,10 @@ mod output;
 mod progress;
 mod recover;
 mod reencrypt;
+mod reports;
 mod ring_files;
+mod root_key;
+mod seals;
 mod serve;
 mod shell;
 mod store;
@@ -93,16 +96,26 @@ fn run(command: Command) -> Result<(), Failure> {
             ),
         },
         Command::Seal(args) => match args.action {
-            SealAction::List(store) => commands::list_seals(&settings(store.layer())?),
-            SealAction::Add(add) => {
-                commands::add_seal(&settings(add.layer())?, &add.key_file, &environment)
+            SealAction::List(args) => {
+                seals::commands::list(&settings(args.store.layer())?, args.json)
             }
-            SealAction::Test(store) => {
-                commands::test_seals(&settings(store.layer())?, &environment)
+            SealAction::Add(args) => {
+                seals::commands::add(&settings(args.layer())?, &args, &environment)
+            }
+            SealAction::Remove(args) => {
+                seals::commands::remove(&settings(args.store.layer())?, &args, &environment)
+            }
+            SealAction::Test(args) => {
+                seals::commands::test(&settings(args.store.layer())?, args.json, &environment)
+            }
+            SealAction::Status(args) => {
+                seals::commands::status(&settings(args.store.layer())?, args.json)
             }
         },
+        Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
 }

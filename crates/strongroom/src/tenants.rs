@@ -137,7 +137,11 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         }
         Request::Env
         | Request::RotateCredentials
-        | Request::SealStatus
+        | Request::Seal { .. }
+        | Request::RootKeyStatus
+        | Request::RotateRootKey
+        | Request::Rewrap
+        | Request::RetireRootKey { .. }
         | Request::ReloadTls
         | Request::CountVersions { .. }
         | Request::ReEncrypt { .. } => return Err(unexpected()),

@@ -483,13 +483,14 @@ async fn every_operation_asks_for_the_action_of_its_row() {
     }
 }
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[tokio::test]
 async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
     let world = World::with_object().await;
     world.owner("PUT", "/abc/plain", &[], b"x").await;
     let source = ("x-amz-copy-source", "/abc/k");
     let replace = ("x-amz-tagging-directive", "REPLACE");
-    type Headers = &'static [(&'static str, &'static str)];
     let cases: &[(&str, Headers, &[&str])] = &[
         ("PUT /abc/n", &[], &["s3:PutObject"]),
         (
@@ -599,13 +600,14 @@ async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
     );
 }
 
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, Option<&'a str>);
+
 #[tokio::test]
 async fn keys_say_what_the_request_says() {
     let world = World::with_object().await;
     let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
     let sse = "x-amz-server-side-encryption";
     let kms_key = "x-amz-server-side-encryption-aws-kms-key-id";
-    type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, Option<&'a str>);
     let cases: Vec<Case<'_>> = vec![
         (
             "PUT /abc/n",
@@ -1103,7 +1105,7 @@ async fn a_policy_is_put_shown_and_removed() {
     assert_eq!(shown.headers["content-type"], "application/json");
     let status = world.owner("GET", "/abc?policyStatus", &[], b"").await;
     assert!(
-        status.body.contains("<IsPublic>FALSE</IsPublic>"),
+        status.body.contains("<IsPublic>false</IsPublic>"),
         "{}",
         status.body
     );

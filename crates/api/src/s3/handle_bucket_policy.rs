@@ -89,7 +89,8 @@ pub(crate) async fn get_bucket_policy_status(call: Call) -> Reply {
         RequestError::Unconfigured(Unconfigured::Policy, name.as_str().to_owned())
     })?;
     let mut xml = XmlWriter::new("PolicyStatus", Some(S3_NAMESPACE));
-    xml.element("IsPublic", if is_public { "TRUE" } else { "FALSE" });
+    // The API reference shows it in capitals; SDKs take no other than these.
+    xml.value("IsPublic", is_public);
     Ok(reply::document(xml.finish()))
 }
 

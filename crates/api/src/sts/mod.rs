@@ -26,6 +26,9 @@ use crate::server::ConnectionInfo;
 use crate::sigv4::{Service, Verifier};
 use crate::xml::XmlWriter;
 
+/// Of the service's XML documents.
+pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
 /// The STS protocol in front of the identity service.
 pub struct StsApi(QueryEdge<Sts>);
 
@@ -35,7 +38,7 @@ struct Sts(Arc<IamService>);
 impl QueryService for Sts {
     const SERVICE: Service = Service::Sts;
     const VERSION: &'static str = "2011-06-15";
-    const NAMESPACE: &'static str = "https://sts.amazonaws.com/doc/2011-06-15/";
+    const NAMESPACE: &'static str = NAMESPACE;
     const TAKES_GET: bool = true;
     /// The token is the proof. AssumeRoleWithSAML would be the other one.
     const FOR_STRANGERS: &'static [&'static str] = &["AssumeRoleWithWebIdentity"];

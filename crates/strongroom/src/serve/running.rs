@@ -7,9 +7,10 @@ use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
 
 use super::reencryption::ReEncryption;
+use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
-use crate::commands::{env_answer, seal_lines};
+use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
@@ -23,6 +24,7 @@ pub(super) struct Running {
     pub(super) credentials: Arc<CredentialMap>,
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
+    pub(super) root_key: Arc<RootKey>,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -33,14 +35,24 @@ impl AdminActions for Running {
         match request {
             Request::Env => self.env(),
             Request::RotateCredentials => self.rotate(),
-            Request::SealStatus => Ok(Answer::Seals {
-                seals: seal_lines(&self.settings)?,
-            }),
+            Request::Seal { .. } => Err(Failure::new(
+                Exit::General,
+                "what is about seals does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
             Request::CreateAccount { .. }
             | Request::ListAccounts
             | Request::DisableAccount { .. }
             | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
+            Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
+            Request::RotateRootKey => Ok(Answer::RootKeyRotated {
+                version: self.root_key.rotate()?,
+            }),
+            Request::Rewrap => self.root_key.rewrap().map(|()| Answer::Done),
+            Request::RetireRootKey { version } => {
+                self.root_key.retire(version).map(|()| Answer::Done)
+            }
             Request::CountVersions {
                 bucket,
                 prefix,
