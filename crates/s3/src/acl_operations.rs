@@ -36,7 +36,7 @@ impl S3 {
         entry: Entry<PutBucketAcl>,
         wanted: WantedAcl,
     ) -> Result<(), S3Error> {
-        self.check_grantees(&wanted)?;
+        self.check_grantees(entry.bucket().ok_or(S3Error::Unavailable)?, &wanted)?;
         self.try_change_bucket(&entry, |bucket| {
             let acl = bucket.replaced_own_acl(&wanted)?;
             // Where lists do not count, what was stored before goes on waiting.
@@ -76,7 +76,7 @@ impl S3 {
         wanted: WantedAcl,
     ) -> Result<Option<VersionId>, S3Error> {
         let (entered, key) = entry.object()?;
-        self.check_grantees(&wanted)?;
+        self.check_grantees(entered, &wanted)?;
         self.commit_retrying(|attempt| {
             let (bucket, _) = self.bucket_for_attempt(entered, entry.bucket_version, attempt)?;
             let (mut found, object) = self.existing_object(&bucket, key, version)?;
@@ -161,8 +161,10 @@ impl S3 {
         let (bucket, _) = entry.object()?;
         let writer = entry.context().canonical_id.as_ref();
         if *wanted != WantedAcl::Unspecified {
-            self.decide_list_of_new(entry, bucket.new_owner(wanted, writer))?;
-            self.check_grantees(wanted)?;
+            // As its writer's: if it is given to the bucket's owner, that is by this list.
+            let owner = bucket.new_owner(&WantedAcl::Unspecified, writer);
+            self.decide_list_of_new(entry, owner)?;
+            self.check_grantees(bucket, wanted)?;
         }
         bucket.owner_of_new(wanted, writer)
     }
@@ -177,7 +179,7 @@ impl S3 {
         bucket: &BucketView,
         wanted: &WantedAcl,
     ) -> Result<Option<Acl>, S3Error> {
-        self.check_grantees(wanted)?;
+        self.check_grantees(bucket, wanted)?;
         let Some(acl) = bucket.wished(&bucket.owner_canonical_id, wanted)? else {
             return Ok(None);
         };
@@ -191,8 +193,11 @@ impl S3 {
     }
 
     /// Grants are to accounts that are here.
-    fn check_grantees(&self, wanted: &WantedAcl) -> Result<(), S3Error> {
+    fn check_grantees(&self, bucket: &BucketView, wanted: &WantedAcl) -> Result<(), S3Error> {
         for (id, place) in wanted.accounts() {
+            if *id == bucket.owner_canonical_id {
+                continue;
+            }
             let account = self.ports.principals.account_of(id);
             if account.map_err(|_| S3Error::Damaged)?.is_none() {
                 let id = id.clone();

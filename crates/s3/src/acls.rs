@@ -199,12 +199,11 @@ impl BucketView {
             WantedAcl::Canned(canned) => {
                 Acl::canned(*canned, owner.clone(), &self.owner_canonical_id)
             }
-            WantedAcl::Grants(grants) => explicit(grants)?,
             // Nobody is given away what he has by a list.
             WantedAcl::Document { owner: named, .. } if named != owner => {
                 return Err(denied().into());
             }
-            WantedAcl::Document { grants, .. } => explicit(grants)?,
+            WantedAcl::Grants(grants) | WantedAcl::Document { grants, .. } => explicit(grants)?,
         };
         Ok((!acl.is_private()).then_some(acl))
     }

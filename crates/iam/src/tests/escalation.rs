@@ -320,6 +320,7 @@ fn nobody_of_a_disabled_account_signs_in_and_its_sessions_end() {
             conditions: &conditions,
             resource_policy: None,
             grants: None,
+            acls: None,
         };
         iam.ports.authorizer.decide(&request).is_ok()
     };
