@@ -84,6 +84,10 @@ class Stage:
     def bucket(self):
         return self.account.bucket()
 
+    @property
+    def canonical_id(self):
+        return self.s3.list_buckets()["Owner"]["ID"]
+
     @cached_property
     def key(self):
         return self.account.key()
@@ -318,7 +322,9 @@ def unset(call, *codes, **more):
 S3 = {
     "ListBuckets": Op("list_buckets"),
     "CreateBucket": Op("create_bucket", new_name, state=s3_state),
-    "CreateBucket with an ACL": Op("create_bucket", lambda s: {**new_name(s), "ACL": "private"}, state=s3_state),
+    # A canned ACL of `private` says nothing and asks nothing.
+    "CreateBucket with an ACL": Op("create_bucket", lambda s: {
+        **new_name(s), "ObjectOwnership": "BucketOwnerPreferred", "GrantRead": f"id={s.canonical_id}"}, state=s3_state),
     "CreateBucket with object ownership": Op(
         "create_bucket", lambda s: {**new_name(s), "ObjectOwnership": "BucketOwnerPreferred"}, state=s3_state),
     "HeadBucket": reads("head_bucket"),
