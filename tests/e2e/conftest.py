@@ -167,6 +167,8 @@ class Clients:
 def pytest_addoption(parser):
     parser.addoption("--write-sse-matrix", action="store_true",
                      help="write the table of docs/compatibility.md anew (test_sse_matrix.py, with -n0)")
+    parser.addoption("--write-roles", action="store_true",
+                     help="write the roles of docs/authorization.md anew (test_role_separation.py, with -n0)")
 
 
 def pytest_collection_modifyitems(items):

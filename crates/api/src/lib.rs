@@ -9,6 +9,8 @@
 //!             chunked, form, xml, json, query (what was sent)
 //! ```
 
+#[cfg(test)]
+mod authorization_table;
 pub mod chunked;
 mod error;
 mod explainer;

@@ -135,7 +135,11 @@ impl IamService {
         self.change(asked, |account| {
             let arn = names::arn(account.id, "policy", &path, name);
             let conditions = with_request_tags(Conditions::default(), new_tags);
-            self.authorize(asked, account.id, arn, &conditions)?;
+            self.authorize(asked, account.id, arn.clone(), &conditions)?;
+            if !new_tags.is_empty() {
+                let asked = Asked::new(caller, "iam:TagPolicy");
+                self.authorize(asked, account.id, arn, &conditions)?;
+            }
             let document = managed_document(document)?;
             if account.policies.contains_key(&folded(name)) {
                 return Err(IamError::EntityAlreadyExists(format!(

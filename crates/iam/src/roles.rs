@@ -91,7 +91,11 @@ impl IamService {
             if let Some(boundary) = boundary {
                 conditions = conditions.with("iam:PermissionsBoundary", boundary);
             }
-            self.authorize(asked, account.id, arn, &conditions)?;
+            self.authorize(asked, account.id, arn.clone(), &conditions)?;
+            if !new_tags.is_empty() {
+                let asked = Asked::new(caller, "iam:TagRole");
+                self.authorize(asked, account.id, arn, &conditions)?;
+            }
             let (trust, trusted) = self.trust(account, trust, name)?;
             if account.role(name).is_some() {
                 return Err(IamError::EntityAlreadyExists(format!(

@@ -55,7 +55,11 @@ impl IamService {
             if let Some(boundary) = boundary {
                 conditions = conditions.with("iam:PermissionsBoundary", boundary);
             }
-            self.authorize(asked, account.id, arn, &conditions)?;
+            self.authorize(asked, account.id, arn.clone(), &conditions)?;
+            if !new_tags.is_empty() {
+                let asked = Asked::new(caller, "iam:TagUser");
+                self.authorize(asked, account.id, arn, &conditions)?;
+            }
             if account.user(name).is_some() {
                 return Err(IamError::EntityAlreadyExists(format!(
                     "User with name {name} already exists."

@@ -91,3 +91,9 @@ impl IamApi {
         self.0.handle(parts, AnyBody::new(body), connection).await
     }
 }
+
+/// Every operation and the action that it asks first.
+#[cfg(test)]
+pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    operations::OPERATIONS.iter().map(|it| (it.name, it.action))
+}

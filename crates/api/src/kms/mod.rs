@@ -84,3 +84,9 @@ impl KmsApi {
         JsonEdge::<KeyService>::is_target(headers)
     }
 }
+
+/// Every operation and the action that it asks first.
+#[cfg(test)]
+pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    operations::all().map(|it| (it.name, it.action))
+}

@@ -315,3 +315,9 @@ impl crate::server::Handler for S3Api {
 fn header_text(parts: &Parts, name: &str) -> Option<String> {
     Some(parts.headers.get(name)?.to_str().ok()?.to_owned())
 }
+
+/// Every operation and the action that it asks first.
+#[cfg(test)]
+pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    route::ROUTES.iter().map(|route| (route.name, route.action))
+}

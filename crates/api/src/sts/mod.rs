@@ -243,3 +243,9 @@ fn packed(xml: &mut XmlWriter, percent: usize) {
         xml.value("PackedPolicySize", percent);
     }
 }
+
+/// Every operation and the action that it asks first.
+#[cfg(test)]
+pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    OPERATIONS.iter().map(|it| (it.name, it.action))
+}

@@ -54,7 +54,11 @@ impl IamService {
         self.change(asked, |account| {
             let arn = account.oidc_provider_arn(&url);
             let conditions = with_request_tags(Conditions::default(), new_tags);
-            self.authorize(asked, account.id, arn, &conditions)?;
+            self.authorize(asked, account.id, arn.clone(), &conditions)?;
+            if !new_tags.is_empty() {
+                let asked = Asked::new(caller, "iam:TagOpenIDConnectProvider");
+                self.authorize(asked, account.id, arn, &conditions)?;
+            }
             if account.oidc_providers.contains_key(&url) {
                 return Err(IamError::EntityAlreadyExists(format!(
                     "Provider with url https://{url} already exists."
