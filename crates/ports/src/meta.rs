@@ -80,6 +80,14 @@ impl Table {
     pub const IAM_ACCESS_KEYS: Self = Self(36);
     /// When access keys were last used, by account and key id.
     pub const IAM_KEY_USES: Self = Self(37);
+    /// Audit events in chained batches.
+    pub const AUDIT_LEDGER: Self = Self(60);
+    /// Where in the ledger LookupEvents finds what.
+    pub const AUDIT_INDEX: Self = Self(61);
+    /// Trails by account and name, and how far each has delivered.
+    pub const AUDIT_TRAILS: Self = Self(62);
+    /// Key pairs that sign digest files, for ever.
+    pub const AUDIT_SIGNING_KEYS: Self = Self(63);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.
