@@ -13,7 +13,7 @@ use crate::limits::{
     BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
     STEP_MAX_EVENTS, SWEEP_MAX_BATCHES,
 };
-use crate::records::{BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key};
+use crate::records::{BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key};
 
 /// The chained log of one store. All its methods block: call them from a worker thread.
 #[derive(Clone)]
@@ -167,6 +167,20 @@ impl Ledger {
         // Without anything to move now, more of it would be no use.
         let more = more && !waiting.is_empty();
         Ok((waiting, more))
+    }
+
+    /// Whether an event up to that time still waits in the spool.
+    pub(crate) fn has_waiting(&self, lane: Lane, until: Timestamp) -> Result<bool, TrailError> {
+        let behind = EventId::with_tail(until, [0xFF; 10]);
+        let page = self.rows.meta.scan(&Scan {
+            table: Table::AUDIT,
+            start: vec![SPOOL, lane.code()].into(),
+            end: Some(spool_key(lane, behind).into()),
+            limit: STEP_MAX_EVENTS,
+            reverse: false,
+        })?;
+        // One that does not verify never leaves.
+        Ok(page.rows.iter().any(|row| self.open_spooled(row).is_some()))
     }
 
     /// The event of a spool row, of either format.

@@ -50,7 +50,7 @@ pub const SUMMARY_INTERVAL_MILLIS: u64 = 60_000;
 /// (CloudTrail User Guide).
 pub const DELIVERY_INTERVAL_MILLIS: u64 = 300_000;
 /// Longest log file, in bytes before compression. Ours.
-pub const LOG_FILE_MAX_BYTES: usize = 50 << 20;
+pub const LOG_FILE_MAX_BYTES: usize = 16 << 20;
 /// Most events of one log file. Ours.
 pub const LOG_FILE_MAX_EVENTS: u64 = 100_000;
 /// Most log files that one digest lists; with more, the digest comes early. So that a trail's state
