@@ -11,9 +11,11 @@ use crate::event::{Event, EventId, Home, complete_stored};
 use crate::index;
 use crate::limits::{
     BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
-    STEP_MAX_EVENTS, SWEEP_MAX_BATCHES,
+    STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
 };
-use crate::records::{BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key};
+use crate::records::{
+    BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key,
+};
 
 /// The chained log of one store. All its methods block: call them from a worker thread.
 #[derive(Clone)]
@@ -211,7 +213,7 @@ impl Ledger {
     }
 
     /// Removes batches whose events all are older than 90 days, a few at a time, and their index rows.
-    /// None from batch `keep_from` on: what a trail has still to deliver.
+    /// From batch `keep_from` on, which a trail has still to deliver, it waits 30 days more.
     ///
     /// # Errors
     ///
@@ -228,11 +230,12 @@ impl Ledger {
                 Transaction::new().expect(Table::AUDIT_LEDGER, head_key(lane), version);
             let oldest = now.as_millis().saturating_sub(RETENTION_MILLIS);
             let mut removed = 0;
-            let bound = keep_from.unwrap_or(u64::MAX).min(head.next);
-            while removed < SWEEP_MAX_BATCHES && head.first < bound {
+            while removed < SWEEP_MAX_BATCHES && head.first < head.next {
                 let Some((batch, unpacked)) = self.read_batch(lane, head.first)? else {
                     return Err(TrailError::Damaged(Table::AUDIT_LEDGER.0));
                 };
+                let held = keep_from.is_some_and(|from| head.first >= from);
+                let oldest = oldest.saturating_sub(if held { UNDELIVERED_MILLIS } else { 0 });
                 if batch.newest_millis >= oldest {
                     break;
                 }

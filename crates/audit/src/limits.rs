@@ -32,6 +32,9 @@ pub const STEP_MAX_EVENTS: usize = 1024;
 pub const STEP_MAX_BYTES: usize = 512 << 10;
 /// How long LookupEvents finds an event, in milliseconds: 90 days (LookupEvents API).
 pub const RETENTION_MILLIS: u64 = 90 * 24 * 3_600_000;
+/// How much longer an event is kept that a trail could not deliver, in milliseconds: 30 days. Ours; a
+/// bucket that is gone for ever must not fill the disk.
+pub const UNDELIVERED_MILLIS: u64 = 30 * 24 * 3_600_000;
 /// Most batches that one step of the retention sweep removes.
 pub const SWEEP_MAX_BATCHES: u64 = 4;
 /// Most results of one call of LookupEvents (LookupEvents API).
@@ -62,6 +65,8 @@ pub const DIGEST_INTERVAL_MILLIS: u64 = 3_600_000;
 pub const RETRY_FIRST_MILLIS: u64 = 5_000;
 /// Last wait after failed deliveries, in milliseconds. Ours.
 pub const RETRY_LAST_MILLIS: u64 = 300_000;
+/// How long a deleted trail tries to deliver what is left, in milliseconds: a day. Ours.
+pub const LAST_ATTEMPTS_MILLIS: u64 = 24 * 3_600_000;
 /// After that a new key pair signs, in milliseconds: 365 days. Ours.
 pub const SIGNING_KEY_MILLIS: u64 = 365 * 24 * 3_600_000;
 /// Trails of one account and region (CloudTrail quotas).

@@ -64,7 +64,10 @@ impl TrailName {
             ));
         }
         let mark = |byte: &u8| matches!(byte, b'.' | b'_' | b'-');
-        if !bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || mark(byte)) {
+        if !bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+        {
             return Err(TrailProblem::Name(
                 "Trail name can only contain letters, numbers, periods, underscores and dashes.",
             ));
@@ -90,7 +93,11 @@ impl TrailName {
     /// # Errors
     ///
     /// [`TrailProblem::Name`]; [`TrailProblem::Unknown`] of another account's or region's ARN.
-    pub fn of(name_or_arn: &str, account: AccountId, region: &Region) -> Result<Self, TrailProblem> {
+    pub fn of(
+        name_or_arn: &str,
+        account: AccountId,
+        region: &Region,
+    ) -> Result<Self, TrailProblem> {
         if !name_or_arn.starts_with("arn:") {
             return Self::parse(name_or_arn);
         }
@@ -250,7 +257,9 @@ impl Trail {
         let fine = |prefix: &String| {
             prefix.len() <= PREFIX_MAX_BYTES
                 && !prefix.starts_with('/')
-                && prefix.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*')
+                && prefix
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b'*')
         };
         if !self.prefix.as_ref().is_none_or(fine) {
             return Err(TrailProblem::Prefix);
@@ -300,7 +309,18 @@ mod tests {
             assert!(TrailName::parse(good).is_ok(), "{good}");
         }
         let long = "a".repeat(129);
-        for bad in ["", "ab", long.as_str(), "a b c", "-abc", "abc.", "a--b", "a._b", "10.0.0.1", "\u{e9}bc"] {
+        for bad in [
+            "",
+            "ab",
+            long.as_str(),
+            "a b c",
+            "-abc",
+            "abc.",
+            "a--b",
+            "a._b",
+            "10.0.0.1",
+            "\u{e9}bc",
+        ] {
             assert!(TrailName::parse(bad).is_err(), "{bad}");
         }
     }
@@ -327,21 +347,39 @@ mod tests {
         let update = |update| trail.clone().updated(update).check();
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(trail.check(), Ok(()));
-        assert_eq!(trail.arn(), "arn:aws:cloudtrail:us-east-1:111122223333:trail/abc");
-        assert!(update(UpdateTrail { prefix: text("a/b"), ..UpdateTrail::default() }).is_ok());
+        assert_eq!(
+            trail.arn(),
+            "arn:aws:cloudtrail:us-east-1:111122223333:trail/abc"
+        );
+        assert!(
+            update(UpdateTrail {
+                prefix: text("a/b"),
+                ..UpdateTrail::default()
+            })
+            .is_ok()
+        );
         let long = "x".repeat(201);
         for prefix in ["/a", "a b", long.as_str()] {
-            let refused = update(UpdateTrail { prefix: text(prefix), ..UpdateTrail::default() });
+            let refused = update(UpdateTrail {
+                prefix: text(prefix),
+                ..UpdateTrail::default()
+            });
             assert_eq!(refused, Err(TrailProblem::Prefix), "{prefix}");
         }
-        let refused = update(UpdateTrail { bucket: text("No"), ..UpdateTrail::default() });
+        let refused = update(UpdateTrail {
+            bucket: text("No"),
+            ..UpdateTrail::default()
+        });
         assert_eq!(refused, Err(TrailProblem::BucketName("No".to_owned())));
         let both = UpdateTrail {
             multi_region: Some(true),
             global_events: Some(false),
             ..UpdateTrail::default()
         };
-        assert!(matches!(update(both), Err(TrailProblem::ParameterCombination(_))));
+        assert!(matches!(
+            update(both),
+            Err(TrailProblem::ParameterCombination(_))
+        ));
         let with_key = trail.clone().updated(UpdateTrail {
             kms_key_arn: text("arn"),
             prefix: text("p/"),

@@ -9,16 +9,16 @@ use crate::TrailError;
 use crate::event::cut;
 use crate::gzip::gzip;
 use crate::limits::{
-    DELIVERY_INTERVAL_MILLIS, DIGEST_INTERVAL_MILLIS, DIGEST_MAX_FILES, NAME_MAX_BYTES,
-    RETRY_FIRST_MILLIS, RETRY_LAST_MILLIS, SETTLE_MILLIS,
+    DELIVERY_INTERVAL_MILLIS, DIGEST_INTERVAL_MILLIS, DIGEST_MAX_FILES, LAST_ATTEMPTS_MILLIS,
+    NAME_MAX_BYTES, RETRY_FIRST_MILLIS, RETRY_LAST_MILLIS, SETTLE_MILLIS,
 };
 use crate::records::Lane;
+use crate::trails::Trail;
 use crate::trails::digest::{DIGEST_ALGORITHM, Digest, digest_key};
 use crate::trails::log_file::{LogFile, Until, file_key, sha256};
 use crate::trails::signing::DigestSigner;
 use crate::trails::state::{Pending, Previous, TrailState, Window};
 use crate::trails::store::{Stored, Trails, window};
-use crate::trails::Trail;
 
 /// How an object is to be encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,8 +137,8 @@ impl Delivery {
         let Stored { id, trail, .. } = stored;
         let now_millis = now.as_millis();
         // A wait from before the clock was set back is not waited for.
-        let waits = now_millis < state.retry_millis
-            && state.retry_millis - now_millis <= RETRY_LAST_MILLIS;
+        let waits =
+            now_millis < state.retry_millis && state.retry_millis - now_millis <= RETRY_LAST_MILLIS;
         if waits {
             return Ok(Stepped::Idle);
         }
@@ -155,7 +155,10 @@ impl Delivery {
                 new.stopping_millis = None;
             }
         }
-        if new.deleted && !new.is_active(trail) {
+        let given_up = state
+            .stopped_millis
+            .is_some_and(|stopped| now_millis > stopped.saturating_add(LAST_ATTEMPTS_MILLIS));
+        if new.deleted && (given_up || !new.is_active(trail)) {
             let transaction = Transaction::new()
                 .expect(Table::AUDIT_TRAILS, id.state_key(), version)
                 .delete(Table::AUDIT_TRAILS, id.state_key())
@@ -167,9 +170,15 @@ impl Delivery {
             return Ok(Stepped::Idle);
         }
         let failed = new.failures > state.failures;
-        let transaction = self.trails.put_state(Transaction::new(), *id, version, &new);
+        let transaction = self
+            .trails
+            .put_state(Transaction::new(), *id, version, &new);
         self.trails.rows.meta.commit(transaction).wait()?;
-        Ok(if failed { Stepped::Idle } else { Stepped::Worked })
+        Ok(if failed {
+            Stepped::Idle
+        } else {
+            Stepped::Worked
+        })
     }
 
     /// What is due, if anything is. Also moves the cursor over events that are not this trail's.
@@ -188,7 +197,11 @@ impl Delivery {
         if let Some(window) = &state.window {
             let end = window.start_millis + DIGEST_INTERVAL_MILLIS;
             if now_millis >= end {
-                return Ok(Some(self.digest(trail, Timestamp::from_millis(end), false)?));
+                return Ok(Some(self.digest(
+                    trail,
+                    Timestamp::from_millis(end),
+                    false,
+                )?));
             }
             let early = self.end_of(state, window, now);
             if window.files.len() >= DIGEST_MAX_FILES && now_millis >= early.as_millis() {
@@ -271,9 +284,7 @@ impl Delivery {
             encryption,
             metadata,
         };
-        let under_key = |otherwise| {
-            trail.kms_key_arn.clone().map_or(otherwise, Encryption::Kms)
-        };
+        let under_key = |otherwise| trail.kms_key_arn.clone().map_or(otherwise, Encryption::Kms);
         match pending {
             Pending::File {
                 bucket,
@@ -286,9 +297,18 @@ impl Delivery {
                     data: data_end,
                 };
                 let file = LogFile::read(&self.trails.ledger, trail, state, until)?;
+                if file.events == 0 {
+                    // The trail takes none of them any more.
+                    state.management = management_end;
+                    state.data = data_end;
+                    state.pending = None;
+                    return Ok(());
+                }
                 let (body, delivered) = file.into_object(&bucket, &key);
                 let encryption = under_key(Encryption::BucketDefault);
-                let put = self.sink.put(object(&bucket, &key, body, encryption, Vec::new()));
+                let put = self
+                    .sink
+                    .put(object(&bucket, &key, body, encryption, Vec::new()));
                 if !settle(state, put, now, false) {
                     return Ok(());
                 }
@@ -330,7 +350,9 @@ impl Delivery {
                     Encryption::SseS3
                 };
                 let body = gzip(&json);
-                let put = self.sink.put(object(&bucket, &key, body, encryption, metadata));
+                let put = self
+                    .sink
+                    .put(object(&bucket, &key, body, encryption, metadata));
                 if !settle(state, put, now, true) {
                     return Ok(());
                 }

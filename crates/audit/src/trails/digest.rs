@@ -5,9 +5,9 @@ use strongroom_types::Timestamp;
 
 use crate::identity::whole_second;
 use crate::json::Json;
+use crate::trails::Trail;
 use crate::trails::log_file::{day, sha256};
 use crate::trails::state::Window;
-use crate::trails::Trail;
 
 /// `digestSignatureAlgorithm`: RSASSA-PKCS1-v1_5 with SHA-256.
 pub const DIGEST_ALGORITHM: &str = "SHA256withRSA";
@@ -66,10 +66,18 @@ impl Digest<'_> {
         let previous = window.previous.as_ref();
         let bucket = previous.map(|it| it.bucket.as_str());
         nullable(&mut json, "previousDigestS3Bucket", bucket);
-        nullable(&mut json, "previousDigestS3Object", previous.map(|it| it.key.as_str()));
+        nullable(
+            &mut json,
+            "previousDigestS3Object",
+            previous.map(|it| it.key.as_str()),
+        );
         let hash = previous.map(|it| hex::encode(it.hash));
         nullable(&mut json, "previousDigestHashValue", hash.as_deref());
-        nullable(&mut json, "previousDigestHashAlgorithm", previous.map(|_| HASH_ALGORITHM));
+        nullable(
+            &mut json,
+            "previousDigestHashAlgorithm",
+            previous.map(|_| HASH_ALGORITHM),
+        );
         let signature = previous.map(|it| hex::encode(&it.signature));
         nullable(&mut json, "previousDigestSignature", signature.as_deref());
         json.name("logFiles");
@@ -110,5 +118,9 @@ pub fn signing_text(
     previous_signature: Option<&[u8]>,
 ) -> String {
     let previous = previous_signature.map_or_else(|| "null".to_owned(), hex::encode);
-    format!("{}\n{bucket}/{key}\n{}\n{previous}", whole_second(end), hex::encode(hash))
+    format!(
+        "{}\n{bucket}/{key}\n{}\n{previous}",
+        whole_second(end),
+        hex::encode(hash)
+    )
 }

@@ -67,7 +67,8 @@ impl LogFile {
                 (Until::Enough, _) => ledger.end(lane)?.batch,
             };
             while at < end {
-                let full = file.json.len() >= LOG_FILE_MAX_BYTES || file.events >= LOG_FILE_MAX_EVENTS;
+                let full =
+                    file.json.len() >= LOG_FILE_MAX_BYTES || file.events >= LOG_FILE_MAX_EVENTS;
                 if full && matches!(until, Until::Enough) {
                     break;
                 }
@@ -75,6 +76,11 @@ impl LogFile {
                     break;
                 };
                 at = next.batch;
+                if at > end {
+                    // What was to be delivered is too old and gone.
+                    at = end;
+                    break;
+                }
                 for event in events.iter().filter(|event| takes(trail, state, event)) {
                     file.push(event);
                 }
@@ -114,7 +120,10 @@ impl LogFile {
 /// Whether an event is one of this trail.
 fn takes(trail: &Trail, state: &TrailState, event: &Event) -> bool {
     let time = event.time_millis;
-    let global = matches!(event.source.as_str(), "iam.amazonaws.com" | "sts.amazonaws.com");
+    let global = matches!(
+        event.source.as_str(),
+        "iam.amazonaws.com" | "sts.amazonaws.com"
+    );
     event.account == trail.account
         && time >= state.since_millis
         && state.stopping_millis.is_none_or(|stopped| time <= stopped)

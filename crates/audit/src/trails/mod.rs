@@ -22,7 +22,7 @@ mod state;
 mod store;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
-pub use delivery::{Delivery, DeliveredObject, DeliveryError, Encryption, ObjectSink, Stepped};
+pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
 pub use digest::{DIGEST_ALGORITHM, signing_text};
 pub use selectors::{
     AdvancedSelector, Condition, DataResource, Field, ReadWrite, Selector, Selectors,
@@ -30,3 +30,6 @@ pub use selectors::{
 pub use signing::{DigestSigner, PublicKey, SigningKeys, fingerprint, pkcs1_of_spki};
 pub use state::{Delivered, Pending, Previous, TrailState, Window};
 pub use store::{Trails, TrailsError};
+
+#[cfg(test)]
+mod tests;

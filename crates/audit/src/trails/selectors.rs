@@ -249,16 +249,27 @@ impl Selectors {
                 let is_s3 = |value: &String| {
                     value == "arn:aws:s3"
                         || value == "arn:aws:s3:::"
-                        || value.strip_prefix("arn:aws:s3:::").is_some_and(|it| it.contains('/'))
+                        || value
+                            .strip_prefix("arn:aws:s3:::")
+                            .is_some_and(|it| it.contains('/'))
                 };
                 if !resources().flat_map(|it| &it.values).all(is_s3) {
                     return refuse("A data resource is arn:aws:s3 or arn:aws:s3:::BUCKET/PREFIX.");
                 }
                 let known = |source: &String| {
-                    matches!(source.as_str(), "kms.amazonaws.com" | "rdsdata.amazonaws.com")
+                    matches!(
+                        source.as_str(),
+                        "kms.amazonaws.com" | "rdsdata.amazonaws.com"
+                    )
                 };
-                if !selectors.iter().flat_map(|it| &it.excluded_sources).all(known) {
-                    return refuse("Only kms.amazonaws.com and rdsdata.amazonaws.com can be excluded.");
+                if !selectors
+                    .iter()
+                    .flat_map(|it| &it.excluded_sources)
+                    .all(known)
+                {
+                    return refuse(
+                        "Only kms.amazonaws.com and rdsdata.amazonaws.com can be excluded.",
+                    );
                 }
             }
             Self::Advanced(selectors) => {
@@ -266,7 +277,9 @@ impl Selectors {
                     return refuse("At least one advanced event selector is needed.");
                 }
                 let conditions = || selectors.iter().flat_map(|it| &it.conditions);
-                if conditions().map(|it| it.lists().map(<[_]>::len).sum::<usize>()).sum::<usize>()
+                if conditions()
+                    .map(|it| it.lists().map(<[_]>::len).sum::<usize>())
+                    .sum::<usize>()
                     > ADVANCED_VALUES_MAX
                 {
                     return refuse("A trail has at most 500 values in advanced event selectors.");
@@ -312,18 +325,28 @@ impl Selector {
         self.data_resources.iter().any(|wanted| {
             let of_kind = event.resources.iter().filter(|it| it.kind == wanted.kind);
             let mut arns = of_kind.map(|it| it.arn.as_str());
-            arns.any(|arn| wanted.values.iter().any(|value| arn.starts_with(value.as_str())))
+            arns.any(|arn| {
+                wanted
+                    .values
+                    .iter()
+                    .any(|value| arn.starts_with(value.as_str()))
+            })
         })
     }
 }
 
 impl AdvancedSelector {
     fn takes(&self, event: &Event) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(event))
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(event))
     }
 
     fn category(&self) -> Option<&str> {
-        let mut of = self.conditions.iter().filter(|it| it.field == Field::EventCategory);
+        let mut of = self
+            .conditions
+            .iter()
+            .filter(|it| it.field == Field::EventCategory);
         let values = &of.next()?.equals;
         let [category] = values.as_slice() else {
             return None;
@@ -341,11 +364,15 @@ impl AdvancedSelector {
         if category == Some("Data") && !has(Field::ResourcesType) {
             return refuse("Selectors of data events must give resources.type.");
         }
-        if category == Some("Management") && (has(Field::ResourcesType) || has(Field::ResourcesArn)) {
+        if category == Some("Management") && (has(Field::ResourcesType) || has(Field::ResourcesArn))
+        {
             return refuse("Selectors of management events cannot give resources.");
         }
         let exact = |it: &&Condition| {
-            matches!(it.field, Field::EventCategory | Field::ReadOnly | Field::ResourcesType)
+            matches!(
+                it.field,
+                Field::EventCategory | Field::ReadOnly | Field::ResourcesType
+            )
         };
         let only_equals = |it: &Condition| it.lists().skip(1).all(<[_]>::is_empty);
         if !self.conditions.iter().filter(exact).all(only_equals) {
@@ -367,15 +394,24 @@ impl Condition {
             not_starts_with,
             not_ends_with,
         } = self;
-        [equals, starts_with, ends_with, not_equals, not_starts_with, not_ends_with]
-            .into_iter()
-            .map(Vec::as_slice)
+        [
+            equals,
+            starts_with,
+            ends_with,
+            not_equals,
+            not_starts_with,
+            not_ends_with,
+        ]
+        .into_iter()
+        .map(Vec::as_slice)
     }
 
     fn holds(&self, event: &Event) -> bool {
         let values = self.field.values(event);
         let one = |list: &[String], fits: fn(&str, &str) -> bool| {
-            values.iter().any(|value| list.iter().any(|wanted| fits(value, wanted)))
+            values
+                .iter()
+                .any(|value| list.iter().any(|wanted| fits(value, wanted)))
         };
         let yes = |list: &[String], fits| list.is_empty() || one(list, fits);
         let no = |list: &[String], fits| !one(list, fits);
@@ -406,7 +442,11 @@ mod tests {
         Selectors::Basic(vec![Selector {
             read_write,
             management,
-            data_resources: if resource.values.is_empty() { Vec::new() } else { vec![resource] },
+            data_resources: if resource.values.is_empty() {
+                Vec::new()
+            } else {
+                vec![resource]
+            },
             excluded_sources: Vec::new(),
         }])
     }
@@ -444,7 +484,9 @@ mod tests {
             let arn = "arn:aws:s3:::photos/2026/cat.jpg";
             let event = EventBuilder::of(&context, "s3.amazonaws.com", name).data();
             let event = event.resource("AWS::S3::Object", arn, None);
-            world.log().finish(event.resource("AWS::S3::Bucket", "arn:aws:s3:::photos", None))
+            world
+                .log()
+                .finish(event.resource("AWS::S3::Bucket", "arn:aws:s3:::photos", None))
         };
         [
             world.decrypt(KEY_ARN),
@@ -464,17 +506,36 @@ mod tests {
         };
         let (yes, no) = (true, false);
         assert_eq!(takes(&Selectors::default()), [yes, yes, no, no]);
-        assert_eq!(takes(&basic(ReadWrite::ReadOnly, true, &[])), [yes, no, no, no]);
-        assert_eq!(takes(&basic(ReadWrite::WriteOnly, true, &[])), [no, yes, no, no]);
-        for value in ["arn:aws:s3", "arn:aws:s3:::photos/", "arn:aws:s3:::photos/2026"] {
-            assert_eq!(takes(&basic(ReadWrite::All, false, &[value])), [no, no, yes, yes]);
+        assert_eq!(
+            takes(&basic(ReadWrite::ReadOnly, true, &[])),
+            [yes, no, no, no]
+        );
+        assert_eq!(
+            takes(&basic(ReadWrite::WriteOnly, true, &[])),
+            [no, yes, no, no]
+        );
+        for value in [
+            "arn:aws:s3",
+            "arn:aws:s3:::photos/",
+            "arn:aws:s3:::photos/2026",
+        ] {
+            assert_eq!(
+                takes(&basic(ReadWrite::All, false, &[value])),
+                [no, no, yes, yes]
+            );
         }
-        let other = basic(ReadWrite::All, false, &["arn:aws:s3:::photo/", "arn:aws:s3:::photos/2025"]);
+        let other = basic(
+            ReadWrite::All,
+            false,
+            &["arn:aws:s3:::photo/", "arn:aws:s3:::photos/2025"],
+        );
         assert_eq!(takes(&other), [no; 4]);
         let Selectors::Basic(mut without_kms) = Selectors::default() else {
             panic!("a new trail has a basic selector");
         };
-        without_kms[0].excluded_sources.push("kms.amazonaws.com".to_owned());
+        without_kms[0]
+            .excluded_sources
+            .push("kms.amazonaws.com".to_owned());
         assert_eq!(takes(&Selectors::Basic(without_kms)), [no, yes, no, no]);
     }
 
@@ -488,13 +549,18 @@ mod tests {
             events.each_ref().map(|event| selectors.takes(event))
         };
         let management = || equals(Field::EventCategory, "Management");
-        let data = || vec![
-            equals(Field::EventCategory, "Data"),
-            equals(Field::ResourcesType, "AWS::S3::Object"),
-        ];
+        let data = || {
+            vec![
+                equals(Field::EventCategory, "Data"),
+                equals(Field::ResourcesType, "AWS::S3::Object"),
+            ]
+        };
         let (yes, no) = (true, false);
         assert_eq!(takes(vec![management()]), [yes, yes, no, no]);
-        assert_eq!(takes(vec![management(), equals(Field::ReadOnly, "true")]), [yes, no, no, no]);
+        assert_eq!(
+            takes(vec![management(), equals(Field::ReadOnly, "true")]),
+            [yes, no, no, no]
+        );
         let not_kms = Condition {
             not_equals: vec!["kms.amazonaws.com".to_owned()],
             ..condition(Field::EventSource)
@@ -547,7 +613,10 @@ mod tests {
                 equals(Field::EventCategory, "Management"),
                 equals(Field::ResourcesType, "AWS::S3::Object"),
             ]),
-            advanced(vec![equals(Field::EventCategory, "Management"), condition(Field::EventName)]),
+            advanced(vec![
+                equals(Field::EventCategory, "Management"),
+                condition(Field::EventName),
+            ]),
             advanced(vec![equals(Field::EventName, "Decrypt")]),
         ] {
             assert!(selectors.check().is_err(), "{selectors:?}");

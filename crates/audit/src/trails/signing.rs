@@ -113,8 +113,12 @@ impl SigningKeys {
     /// All keys, by fingerprint.
     fn all(&self) -> Result<Vec<(String, RowVersion, SigningKeyRow)>, TrailError> {
         let range = (bytes::Bytes::new(), None);
-        let (rows, _) = self.rows.scan(Table::AUDIT_SIGNING_KEYS, range, PAGE_ROWS)?;
-        let keys = rows.into_iter().map(|(row, key)| (hex::encode(&row.key), row.version, key));
+        let (rows, _) = self
+            .rows
+            .scan(Table::AUDIT_SIGNING_KEYS, range, PAGE_ROWS)?;
+        let keys = rows
+            .into_iter()
+            .map(|(row, key)| (hex::encode(&row.key), row.version, key));
         Ok(keys.collect())
     }
 
@@ -162,7 +166,9 @@ impl SigningKeys {
         }
         let damaged = || TrailError::Damaged(Table::AUDIT_SIGNING_KEYS.0);
         let row = hex::decode(fingerprint).map_err(|_| damaged())?;
-        let read = self.rows.read::<SigningKeyRow>(Table::AUDIT_SIGNING_KEYS, &row)?;
+        let read = self
+            .rows
+            .read::<SigningKeyRow>(Table::AUDIT_SIGNING_KEYS, &row)?;
         let private = read.and_then(|(key, _)| key.private).ok_or_else(damaged)?;
         let pkcs8 = Zeroizing::new(private.0.clone());
         let key = Arc::new(PrivateKey::from_pkcs8(KeySpec::Rsa2048, &pkcs8)?);
@@ -181,7 +187,10 @@ impl DigestSigner for SigningKeys {
                 .filter(|(_, _, key)| key.private.is_some())
                 .collect();
             usable.sort_by_key(|(_, _, key)| key.from_millis);
-            let of_then = usable.iter().rev().find(|(_, _, key)| key.from_millis <= end_millis);
+            let of_then = usable
+                .iter()
+                .rev()
+                .find(|(_, _, key)| key.from_millis <= end_millis);
             // A clock that was set back may lead before the first.
             match of_then.or(usable.first()) {
                 Some((fingerprint, _, key))
@@ -209,7 +218,9 @@ impl DigestSigner for SigningKeys {
                 let planned = key.from_millis.saturating_add(SIGNING_KEY_MILLIS);
                 let end = key.until_millis.unwrap_or(planned).max(key.from_millis);
                 // A first digest may end a moment after what it covers has begun.
-                let start = key.from_millis.saturating_sub(crate::limits::DIGEST_INTERVAL_MILLIS);
+                let start = key
+                    .from_millis
+                    .saturating_sub(crate::limits::DIGEST_INTERVAL_MILLIS);
                 PublicKey {
                     der: key.public_der,
                     fingerprint,

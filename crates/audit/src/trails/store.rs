@@ -6,6 +6,7 @@ use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_rows::{SealedRows, until_undisturbed};
 use strongroom_types::{AccountId, Timestamp};
 
+use crate::TrailError;
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::limits::TRAILS_MAX;
@@ -13,7 +14,6 @@ use crate::log::AuditLog;
 use crate::records::Lane;
 use crate::trails::state::{Pending, TrailState, Window};
 use crate::trails::{Trail, TrailName, TrailProblem};
-use crate::TrailError;
 
 /// Trails read at a time; an account has five, and those that are just being deleted.
 const PAGE_ROWS: usize = 1000;
@@ -156,7 +156,9 @@ impl Trails {
             }
             let table = Table::AUDIT_TRAILS;
             let value = self.rows.seal(table, &id.trail_key(), trail);
-            let state = self.rows.seal(table, &id.state_key(), &TrailState::default());
+            let state = self
+                .rows
+                .seal(table, &id.state_key(), &TrailState::default());
             let transaction = self
                 .counted(account)?
                 .put(table, id.trail_key(), value)
@@ -187,7 +189,9 @@ impl Trails {
             let transaction = if trail.logging && before.validation != trail.validation {
                 // A chain begins or ends with the setting.
                 state.window = trail.validation.then(|| window(event.time_millis));
-                state.pending = state.pending.filter(|it| matches!(it, Pending::File { .. }));
+                state.pending = state
+                    .pending
+                    .filter(|it| matches!(it, Pending::File { .. }));
                 self.put_state(transaction, stored.id, version, &state)
             } else {
                 transaction
@@ -335,7 +339,9 @@ impl Trails {
 
     fn scan(&self, start: Vec<u8>, end: Vec<u8>) -> Result<Vec<Stored>, TrailError> {
         let range = (Bytes::from(start), Some(Bytes::from(end)));
-        let (rows, _) = self.rows.scan::<Trail>(Table::AUDIT_TRAILS, range, PAGE_ROWS)?;
+        let (rows, _) = self
+            .rows
+            .scan::<Trail>(Table::AUDIT_TRAILS, range, PAGE_ROWS)?;
         let stored = rows.into_iter().filter_map(|(row, trail)| {
             let id = row.key.get(1..)?.try_into().ok()?;
             Some(Stored {
@@ -353,7 +359,10 @@ impl Trails {
             .ok_or_else(|| TrailProblem::Unknown(name.to_string()).into())
     }
 
-    pub(crate) fn state(&self, id: TrailId) -> Result<(TrailState, Option<RowVersion>), TrailError> {
+    pub(crate) fn state(
+        &self,
+        id: TrailId,
+    ) -> Result<(TrailState, Option<RowVersion>), TrailError> {
         let read = self.rows.read(Table::AUDIT_TRAILS, &id.state_key())?;
         Ok(match read {
             Some((state, version)) => (state, Some(version)),
@@ -364,7 +373,9 @@ impl Trails {
     fn put_trail(&self, id: TrailId, version: RowVersion, trail: &Trail) -> Transaction {
         let (table, key) = (Table::AUDIT_TRAILS, id.trail_key());
         let value = self.rows.seal(table, &key, trail);
-        Transaction::new().expect(table, key.clone(), Some(version)).put(table, key, value)
+        Transaction::new()
+            .expect(table, key.clone(), Some(version))
+            .put(table, key, value)
     }
 
     pub(crate) fn put_state(
@@ -376,7 +387,9 @@ impl Trails {
     ) -> Transaction {
         let (table, key) = (Table::AUDIT_TRAILS, id.state_key());
         let value = self.rows.seal(table, &key, state);
-        transaction.expect(table, key.clone(), version).put(table, key, value)
+        transaction
+            .expect(table, key.clone(), version)
+            .put(table, key, value)
     }
 
     /// A transaction in which trails of an account come or go.
@@ -390,12 +403,18 @@ impl Trails {
         };
         row.generation += 1;
         let value = self.rows.seal(table, &key, &row);
-        Ok(Transaction::new().expect(table, key.clone(), version).put(table, key, value))
+        Ok(Transaction::new()
+            .expect(table, key.clone(), version)
+            .put(table, key, value))
     }
 
     fn commit(&self, transaction: Transaction, event: &Event) -> Result<(), TrailsError> {
         let transaction = self.log.add(transaction, event);
-        self.rows.meta.commit(transaction).wait().map_err(TrailError::from)?;
+        self.rows
+            .meta
+            .commit(transaction)
+            .wait()
+            .map_err(TrailError::from)?;
         Ok(())
     }
 }
