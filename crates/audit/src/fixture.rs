@@ -43,7 +43,7 @@ impl World {
     }
 
     pub(crate) fn on(meta: Arc<dyn MetaStore>) -> Self {
-        let entropy = Arc::new(TestEntropy(AtomicU64::new(1)));
+        let entropy = Arc::new(TestEntropy::new());
         let (ring, _) = Keyring::create(START, &*entropy);
         Self {
             meta,
@@ -163,6 +163,12 @@ impl Clock for TestClock {
 
 /// Bytes that never repeat and are the same in every run of one thread.
 pub(crate) struct TestEntropy(AtomicU64);
+
+impl TestEntropy {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(1))
+    }
+}
 
 impl Entropy for TestEntropy {
     fn fill(&self, out: &mut [u8]) {

@@ -126,7 +126,9 @@ def main():
     server.chain = chain
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name in [name for name in os.environ if name.upper().startswith("AWS_")]:
-        del os.environ[name]
+        # Where the command has its data, which it says itself.
+        if name != "AWS_DATA_PATH":
+            del os.environ[name]
     os.environ |= {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

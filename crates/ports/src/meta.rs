@@ -297,8 +297,11 @@ impl Transaction {
 /// - **Space.** When the floor of free space is reached, commits fail with
 ///   [`CommitError::NoSpace`] except those that only delete rows, or beside that put only rows of
 ///   [`Table::GARBAGE`] and [`Table::CURRENT`], as removing an object does, and those that are
-///   [`Transaction::taking_away`], until they have used up a reserve of half the floor; reads go
-///   on, and writes work again once there is space.
+///   [`Transaction::taking_away`], until they have used up a reserve of half the floor, and those
+///   that put only rows of the audit trail ([`Table::AUDIT`], [`Table::AUDIT_LEDGER`],
+///   [`Table::AUDIT_INDEX`]), until they have used up a quarter of it: a key is used only if its
+///   record is durable, and reading must go on. Reads go on, and writes work again once there is
+///   space.
 /// - Calls may block the thread on the disk: call from a worker thread. Only [`PendingCommit`] may
 ///   be awaited from a task.
 pub trait MetaStore: Send + Sync {

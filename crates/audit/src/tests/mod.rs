@@ -1,3 +1,4 @@
 mod chain;
+mod faults;
 mod lookups;
 mod records;
