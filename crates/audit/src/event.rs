@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use serde_json::Value;
 use strongroom_ports::{AuditEvent, Entropy};
 use strongroom_types::kms::KeyId;
 use strongroom_types::{
     AccountId, Region, RequestContext, RequestId, Timestamp, TlsVersion, Transport,
 };
 
+use crate::completion;
 use crate::identity::{AWS_INTERNAL, Identity, forwarded_by, whole_second};
 use crate::json::Json;
 use crate::limits::{
@@ -213,7 +212,7 @@ impl Event {
     }
 
     pub(crate) fn completed_as(event: &AuditEvent, id: EventId, home: &Home) -> Self {
-        complete(event, event.name, id, home)
+        completion::complete(event, event.name, id, home)
     }
 }
 
@@ -249,28 +248,28 @@ enum Caller<'a> {
 
 /// All that a record says, before it is written.
 #[derive(Clone, Debug, Default)]
-struct Draft<'a> {
-    identity: Identity,
-    source: &'a str,
-    name: &'a str,
-    region: String,
-    source_ip: String,
-    user_agent: String,
-    error: Option<(String, String)>,
-    params: Option<String>,
-    response: Option<String>,
-    additional: Option<String>,
-    service_details: Option<String>,
-    request_id: Option<RequestId>,
-    read_only: Option<bool>,
-    data: bool,
-    by_service: bool,
-    resources: Vec<Resource>,
-    account: String,
-    shared: Option<EventId>,
-    tls: Option<TlsVersion>,
-    cipher_suite: Option<&'a str>,
-    host: Option<&'a str>,
+pub(crate) struct Draft<'a> {
+    pub(crate) identity: Identity,
+    pub(crate) source: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) region: String,
+    pub(crate) source_ip: String,
+    pub(crate) user_agent: String,
+    pub(crate) error: Option<(String, String)>,
+    pub(crate) params: Option<String>,
+    pub(crate) response: Option<String>,
+    pub(crate) additional: Option<String>,
+    pub(crate) service_details: Option<String>,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) read_only: Option<bool>,
+    pub(crate) data: bool,
+    pub(crate) by_service: bool,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) account: String,
+    pub(crate) shared: Option<EventId>,
+    pub(crate) tls: Option<TlsVersion>,
+    pub(crate) cipher_suite: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
 }
 
 impl<'a> EventBuilder<'a> {
@@ -408,7 +407,7 @@ impl<'a> EventBuilder<'a> {
                     draft.user_agent = name.to_string();
                 } else {
                     draft.source_ip = context.source_ip.to_canonical().to_string();
-                    draft.user_agent = context.user_agent.as_deref().unwrap_or("-").to_owned();
+                    draft.user_agent = context.user_agent.as_deref().unwrap_or("-").into();
                     draft.tls = match context.transport {
                         Transport::Tls(version) => Some(version),
                         Transport::Plain => None,
@@ -433,7 +432,7 @@ impl<'a> EventBuilder<'a> {
 
 impl Draft<'_> {
     /// Writes the record. What makes it too long is left out, the longest part first.
-    fn write(mut self, time: Timestamp, id: EventId) -> Event {
+    pub(crate) fn write(mut self, time: Timestamp, id: EventId) -> Event {
         let read_only = self
             .read_only
             .unwrap_or_else(|| is_read_only(self.source, self.name));
@@ -619,102 +618,4 @@ fn is_read_only(source: &str, name: &str) -> bool {
         || (source == "kms.amazonaws.com" && (KMS_USES.contains(&name) || KMS_MORE.contains(&name)))
         || (source == "sts.amazonaws.com" && name.starts_with("Assume"))
         || (source == "iam.amazonaws.com" && name.starts_with("Generate"))
-}
-
-/// See [`Event::completed`].
-fn complete(event: &AuditEvent, name: &str, id: EventId, home: &Home) -> Event {
-    let parsed: Value = serde_json::from_slice(&event.document).unwrap_or(Value::Null);
-    let at = |pointer: &str| parsed.pointer(pointer).and_then(Value::as_str);
-    let account = home.account.as_str();
-    let arn = at("/userIdentity/arn");
-    let identity = match arn {
-        Some(arn) => Identity::of_arn(arn, at("/userIdentity/accessKeyId")),
-        None => Identity::internal(account),
-    };
-    let of_caller = arn
-        .and_then(|arn| arn.splitn(6, ':').nth(4))
-        .filter(|it| it.len() == 12);
-    let resources = parsed.get("resources").and_then(Value::as_array);
-    let resources = resources.into_iter().flatten().filter_map(|resource| {
-        let arn = resource.get("ARN")?.as_str()?;
-        let service = arn.split(':').nth(2).unwrap_or_default();
-        let kind = match service {
-            "kms" if arn.contains(":alias/") => "AWS::KMS::Alias",
-            "kms" => "AWS::KMS::Key",
-            _ => "AWS::S3::Bucket",
-        };
-        let owner = arn.split(':').nth(4).filter(|it| !it.is_empty());
-        Some(Resource {
-            kind: kind.to_owned(),
-            arn: cut(arn, FACT_MAX_BYTES).to_owned(),
-            account: owner.map(str::to_owned),
-        })
-    });
-    const KNOWN: [&str; 8] = [
-        "eventSource",
-        "eventName",
-        "userIdentity",
-        "sourceIPAddress",
-        "resources",
-        "errorCode",
-        "errorMessage",
-        "requestParameters",
-    ];
-    let mut rest = serde_json::Map::new();
-    match &parsed {
-        Value::Object(members) => rest.extend(
-            members
-                .iter()
-                .filter(|(name, _)| !KNOWN.contains(&name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone())),
-        ),
-        _ => {
-            let text = String::from_utf8_lossy(&event.document).into_owned();
-            rest.insert("text".to_owned(), Value::String(text));
-        }
-    }
-    let error = at("/errorCode").map(|code| {
-        let message = at("/errorMessage").unwrap_or_default();
-        (code.to_owned(), message.to_owned())
-    });
-    let rest = (!rest.is_empty()).then(|| Value::Object(rest).to_string());
-    let draft = Draft {
-        source: at("/eventSource").unwrap_or(OWN_SOURCE),
-        name: at("/eventName").unwrap_or(name),
-        region: home.region.as_str().to_owned(),
-        source_ip: at("/sourceIPAddress").unwrap_or(AWS_INTERNAL).to_owned(),
-        user_agent: "-".to_owned(),
-        error,
-        params: parsed
-            .get("requestParameters")
-            .filter(|it| it.is_object())
-            .map(Value::to_string),
-        additional: if arn.is_some() { rest.clone() } else { None },
-        service_details: if arn.is_some() { None } else { rest },
-        request_id: event.request_id,
-        by_service: arn.is_none(),
-        resources: resources.take(RESOURCES_MAX).collect(),
-        account: of_caller.unwrap_or(account).to_owned(),
-        identity,
-        ..Draft::default()
-    };
-    draft.write(event.time, id)
-}
-
-/// See [`Event::completed`], for an event from storage: its name is not a literal.
-pub(crate) fn complete_stored(
-    time: Timestamp,
-    request_id: Option<RequestId>,
-    name: &str,
-    document: Vec<u8>,
-    id: EventId,
-    home: &Home,
-) -> Event {
-    let event = AuditEvent {
-        time,
-        request_id,
-        name: "",
-        document: Bytes::from(document),
-    };
-    complete(&event, name, id, home)
 }

@@ -28,6 +28,7 @@ pub(crate) struct World {
     pub(crate) custody: Arc<Custody>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) home: Home,
 }
 
 impl World {
@@ -50,16 +51,21 @@ impl World {
             custody: Arc::new(Custody::new(Arc::new(ring))),
             clock: Arc::new(TestClock(AtomicU64::new(START.as_millis()))),
             entropy,
+            home: Self::first_home(),
         }
     }
 
     pub(crate) fn account(&self) -> AccountId {
-        AccountId::parse(ACCOUNT).unwrap()
+        self.home().account
     }
 
     pub(crate) fn home(&self) -> Home {
+        self.home.clone()
+    }
+
+    fn first_home() -> Home {
         Home {
-            account: self.account(),
+            account: AccountId::parse(ACCOUNT).unwrap(),
             region: Region::parse("us-east-1").unwrap(),
         }
     }

@@ -18,6 +18,10 @@ pub fn records(data: &[u8]) {
             drop(chain::unpack(lane, &batch));
         }
     }
-    drop(HeadRow::decode(data));
-    drop(PostingRow::decode(data));
+    if let Some(head) = HeadRow::decode(data) {
+        assert_eq!(HeadRow::decode(&head.encode()), Some(head));
+    }
+    if let Some(posting) = PostingRow::decode(data) {
+        assert_eq!(PostingRow::decode(&posting.encode()), Some(posting));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{Principal, RequestContext, SessionKind, Timestamp};
+use strongroom_types::{AccessKeyId, Principal, RequestContext, SessionKind, Timestamp};
 
 use crate::json::Json;
 
@@ -95,7 +95,10 @@ impl Identity {
         json.text("arn", &arn);
         let account = principal.account().map(|it| it.to_string());
         json.optional("accountId", account.as_deref());
-        json.optional("accessKeyId", access_key_id.as_ref().map(|it| it.as_str()));
+        json.optional(
+            "accessKeyId",
+            access_key_id.as_ref().map(AccessKeyId::as_str),
+        );
         if let Principal::User { .. } = principal {
             json.optional("userName", user_name.as_deref());
         }

@@ -7,7 +7,8 @@ use strongroom_types::{RequestId, Timestamp};
 
 use crate::TrailError;
 use crate::chain::{self, Entries, Unpacked};
-use crate::event::{Event, EventId, Home, complete_stored};
+use crate::completion::complete_stored;
+use crate::event::{Event, EventId, Home};
 use crate::index;
 use crate::limits::{
     BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
@@ -234,8 +235,9 @@ impl Ledger {
                 let Some((batch, unpacked)) = self.read_batch(lane, head.first)? else {
                     return Err(TrailError::Damaged(Table::AUDIT_LEDGER.0));
                 };
-                let held = keep_from.is_some_and(|from| head.first >= from);
-                let oldest = oldest.saturating_sub(if held { UNDELIVERED_MILLIS } else { 0 });
+                let undelivered = keep_from.is_some_and(|from| head.first >= from);
+                let oldest =
+                    oldest.saturating_sub(if undelivered { UNDELIVERED_MILLIS } else { 0 });
                 if batch.newest_millis >= oldest {
                     break;
                 }

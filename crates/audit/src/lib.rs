@@ -30,6 +30,7 @@
 //! objects ([`ObjectSink`](trails::ObjectSink) is a port).
 
 mod chain;
+mod completion;
 mod event;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

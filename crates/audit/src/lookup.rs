@@ -96,7 +96,7 @@ impl Window<'_> {
     }
 
     /// The newest time that is of interest.
-    fn from_millis(&self) -> u64 {
+    fn first_millis(&self) -> u64 {
         self.after
             .map_or(self.newest, |(time, _)| time.min(self.newest))
     }
@@ -207,7 +207,7 @@ impl Ledger {
         };
         let prefix = prefix(window.query.account.as_str(), by);
         // A row is filed under its newest event; older ones may stand behind it.
-        let from = window.from_millis().saturating_add(BATCH_SPAN_MILLIS);
+        let from = window.first_millis().saturating_add(BATCH_SPAN_MILLIS);
         let mut start = posting_key(&prefix, from, u64::MAX);
         let end = posting_key(&prefix, window.oldest, 0);
         let mut found: Vec<Event> = Vec::new();
@@ -221,7 +221,7 @@ impl Ledger {
                 if found.len() >= wanted && is_behind(&mut found, wanted, newest_of(&row.key)) {
                     return Ok(found);
                 }
-                if posting.oldest_millis > window.from_millis() {
+                if posting.oldest_millis > window.first_millis() {
                     continue;
                 }
                 self.collect(window, posting, &mut found)?;

@@ -67,13 +67,13 @@ const NEVER: [&str; 44] = [
 
 /// Whether values of this name are hidden.
 fn is_hidden(name: &str) -> bool {
-    let is = |never: &&str| {
+    let is = |never: &str| {
         let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
         letters
             .map(|byte| byte.to_ascii_lowercase())
             .eq(never.bytes())
     };
-    NEVER.iter().any(|never| is(&never))
+    NEVER.iter().any(|never| is(never))
 }
 
 /// A JSON object with the parameters or the results of a call.

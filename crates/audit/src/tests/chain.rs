@@ -160,7 +160,7 @@ fn many_steps_at_once_lose_and_double_nothing() {
 #[test]
 fn batches_are_bounded_in_events_bytes_and_time() {
     let world = World::new();
-    for _ in 0..BATCH_MAX_EVENTS + 1 {
+    for _ in 0..=BATCH_MAX_EVENTS {
         world.record("A");
     }
     assert_eq!(world.settle(), 257);

@@ -121,6 +121,10 @@ impl fmt::Display for TrailName {
 /// A trail, as DescribeTrails shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the API's members, each with a name of its own"
+)]
 pub struct Trail {
     /// `Name`.
     #[n(0)]

@@ -122,10 +122,11 @@ impl Delivery {
         let mut worked = Stepped::Idle;
         for stored in self.trails.all()? {
             match self.step_trail(&stored, now) {
-                Ok(Stepped::Worked) => worked = Stepped::Worked,
+                // A conflict: somebody else is at this trail, an API call or another process.
+                Ok(Stepped::Worked) | Err(TrailError::Commit(CommitError::Conflict)) => {
+                    worked = Stepped::Worked;
+                }
                 Ok(Stepped::Idle) => {}
-                // Somebody else is at this trail: an API call, or another process.
-                Err(TrailError::Commit(CommitError::Conflict)) => worked = Stepped::Worked,
                 Err(error) => return Err(error),
             }
         }
@@ -149,7 +150,7 @@ impl Delivery {
             new.pending = Some(plan);
         } else if state.stopping_millis.is_some() && self.is_flushed(&state, now)? {
             if let Some(window) = &state.window {
-                let end = self.end_of(&state, window, now);
+                let end = end_of(&state, window, now);
                 new.pending = Some(self.digest(trail, end, true)?);
             } else {
                 new.stopping_millis = None;
@@ -203,7 +204,7 @@ impl Delivery {
                     false,
                 )?));
             }
-            let early = self.end_of(state, window, now);
+            let early = end_of(state, window, now);
             if window.files.len() >= DIGEST_MAX_FILES && now_millis >= early.as_millis() {
                 return Ok(Some(self.digest(trail, early, false)?));
             }
@@ -243,12 +244,6 @@ impl Delivery {
             fingerprint: self.signer.key_for(end)?,
             last,
         })
-    }
-
-    /// The end of a digest that comes before its hour is over: whole seconds, and later than the last.
-    fn end_of(&self, state: &TrailState, window: &Window, now: Timestamp) -> Timestamp {
-        let after = window.start_millis.max(state.last_end_millis) + 1000;
-        Timestamp::from_seconds(now.as_seconds().max(after / 1000))
     }
 
     /// Whether all events up to the end of logging have been looked at.
@@ -357,7 +352,11 @@ impl Delivery {
                     return Ok(());
                 }
                 state.last_end_millis = end_millis;
-                state.window = if !last {
+                state.window = if last {
+                    state.stopping_millis = None;
+                    // Started again while the last digest was on its way.
+                    (trail.logging && trail.validation).then(|| window(end_millis))
+                } else {
                     Some(Window {
                         start_millis: end_millis,
                         files: Vec::new(),
@@ -368,15 +367,17 @@ impl Delivery {
                             signature,
                         }),
                     })
-                } else {
-                    state.stopping_millis = None;
-                    // Started again while the last digest was on its way.
-                    (trail.logging && trail.validation).then(|| window(end_millis))
                 };
             }
         }
         Ok(())
     }
+}
+
+/// The end of a digest that comes before its hour is over: whole seconds, and later than the last.
+fn end_of(state: &TrailState, window: &Window, now: Timestamp) -> Timestamp {
+    let after = window.start_millis.max(state.last_end_millis) + 1000;
+    Timestamp::from_seconds(now.as_seconds().max(after / 1000))
 }
 
 /// Notes the outcome of a put. True if it is done.

@@ -118,7 +118,7 @@ impl Setting {
         self.world.account()
     }
 
-    fn name(&self) -> TrailName {
+    fn name() -> TrailName {
         TrailName::parse("mgmt").unwrap()
     }
 
@@ -138,7 +138,7 @@ impl Setting {
     fn create(&self, update: UpdateTrail) {
         let home = self.world.home();
         let trail = Trail::new(
-            &self.name(),
+            &Self::name(),
             home.account,
             &home.region,
             BUCKET,
@@ -155,18 +155,18 @@ impl Setting {
 
     fn start(&self) {
         self.trails
-            .start(self.account(), &self.name(), &self.call("StartLogging"))
+            .start(self.account(), &Self::name(), &self.call("StartLogging"))
             .unwrap();
     }
 
     fn stop(&self) {
         self.trails
-            .stop(self.account(), &self.name(), &self.call("StopLogging"))
+            .stop(self.account(), &Self::name(), &self.call("StopLogging"))
             .unwrap();
     }
 
     fn state(&self) -> TrailState {
-        self.trails.get(self.account(), &self.name()).unwrap().1
+        self.trails.get(self.account(), &Self::name()).unwrap().1
     }
 
     /// The background of a server: the ledger and the delivery, until nothing is to do.
@@ -376,7 +376,7 @@ fn files_are_under_the_trails_key_and_digests_under_sse_s3() {
         let event = setting.call("UpdateTrail");
         setting
             .trails
-            .update(setting.account(), &setting.name(), &event, change)
+            .update(setting.account(), &Setting::name(), &event, change)
             .unwrap();
     };
     let of = |part: &str| {
@@ -493,7 +493,7 @@ fn a_deleted_trail_delivers_the_rest_and_is_gone() {
         let event = setting.call("DeleteTrail");
         setting
             .trails
-            .delete(setting.account(), &setting.name(), &event)
+            .delete(setting.account(), &Setting::name(), &event)
     };
     delete().unwrap();
     assert!(matches!(
