@@ -27,6 +27,7 @@ openssl openssl
 ip iproute2
 hostname hostname
 faketime faketime
+softhsm2-util softhsm2
 LIST
 # Debian splits the venv module off; its absence only shows in ensurepip.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

@@ -1,4 +1,4 @@
-"""W6: SSE-C, the customer keeps the key, typed as written (without the bucket policy)."""
+"""W6: SSE-C, the customer keeps the key, typed as written."""
 
 import hashlib
 import json
@@ -69,3 +69,31 @@ def test_the_key_is_gone_with_the_request(shell):
     shell.server.restart()
     shell.ok("aws s3 cp s3://w6/k back --sse-c AES256 --sse-c-key fileb://sse-c.key; cmp f back")
     shell.fails("aws s3api get-object --bucket w6 --key k x", WRONG_PARAMETERS)
+
+
+POLICY = """{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject",
+ "Resource":"arn:aws:s3:::w6/*","Condition":{"Null":{"s3:x-amz-server-side-encryption-customer-algorithm":"true"}}}]}"""
+
+
+def test_with_the_bucket_policy_nothing_is_stored_without_the_customers_key(shell):
+    """An explicit deny binds the account's root user, too; and it can always take the policy back."""
+    shell.ok("aws s3 cp f s3://w6/before")
+    (shell.home / "policy.json").write_text(POLICY)
+    shell.ok("aws s3api put-bucket-policy --bucket w6 --policy file://policy.json")
+    assert json.loads(json.loads(shell.ok(
+        "aws s3api get-bucket-policy --bucket w6 --output json"))["Policy"]) == json.loads(POLICY)
+    for command in ["aws s3 cp f s3://w6/plain", "aws s3 cp f s3://w6/plain --sse AES256",
+                    "aws s3 cp s3://w6/before s3://w6/plain",
+                    "aws s3api create-multipart-upload --bucket w6 --key plain"]:
+        shell.fails(command, "AccessDenied", "with an explicit deny in a resource-based policy")
+    shell.ok("""
+aws s3 cp f s3://w6/sse-c --sse-c AES256 --sse-c-key fileb://sse-c.key
+aws s3 cp s3://w6/sse-c back --sse-c AES256 --sse-c-key fileb://sse-c.key; cmp f back
+aws s3 cp s3://w6/before -  | cmp f -
+""")
+    assert json.loads(shell.ok("aws s3api get-bucket-policy-status --bucket w6 --output json")) == {
+        "PolicyStatus": {"IsPublic": False}}
+    shell.server.restart()
+    shell.fails("aws s3 cp f s3://w6/plain", "AccessDenied")
+    shell.ok("aws s3api delete-bucket-policy --bucket w6; aws s3 cp f s3://w6/plain")
+    shell.fails("aws s3api get-bucket-policy --bucket w6", "NoSuchBucketPolicy")

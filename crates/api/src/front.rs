@@ -7,6 +7,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 
+use crate::explainer::Explainer;
+use crate::forwarded::TrustedProxies;
 use crate::iam::IamApi;
 use crate::kms::KmsApi;
 use crate::s3::{ResponseBody, S3Api};
@@ -25,12 +27,35 @@ pub struct Front {
     kms: KmsApi,
     iam: IamApi,
     sts: StsApi,
+    proxies: TrustedProxies,
+    explainer: Option<Explainer>,
 }
 
 impl Front {
     /// Puts the services behind one port.
     pub fn new(s3: S3Api, kms: KmsApi, iam: IamApi, sts: StsApi) -> Self {
-        Self { s3, kms, iam, sts }
+        Self {
+            s3,
+            kms,
+            iam,
+            sts,
+            proxies: TrustedProxies::default(),
+            explainer: None,
+        }
+    }
+
+    /// Believes what these proxies say of those who ask through them.
+    #[must_use]
+    pub fn behind(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Adds to answers why they deny, sealed.
+    #[must_use]
+    pub fn explaining(mut self, explainer: Explainer) -> Self {
+        self.explainer = Some(explainer);
+        self
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -45,13 +70,18 @@ impl Front {
     {
         let (parts, body) = request.into_parts();
         let addressee = addressee(&parts);
+        let connection = self.proxies.see_through(&parts.headers, connection);
         let request = Request::from_parts(parts, body);
-        match addressee {
+        let mut response = match addressee {
             Addressee::S3 => self.s3.handle(request, connection).await,
             Addressee::Kms => self.kms.handle(request, connection).await,
             Addressee::Iam => self.iam.handle(request, connection).await,
             Addressee::Sts => self.sts.handle(request, connection).await,
+        };
+        if let Some(explainer) = &self.explainer {
+            explainer.explain(&mut response);
         }
+        response
     }
 }
 
@@ -69,7 +99,7 @@ impl crate::server::Handler for Front {
 
 /// Who answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Addressee {
+pub(crate) enum Addressee {
     /// And those that are not there yet, for whom it has an answer in their protocols.
     S3,
     Kms,
@@ -77,7 +107,7 @@ enum Addressee {
     Sts,
 }
 
-fn addressee(parts: &Parts) -> Addressee {
+pub(crate) fn addressee(parts: &Parts) -> Addressee {
     // A claim that cannot be read is refused by whoever gets it.
     match peek_service(parts).ok().flatten() {
         Some(Service::Kms) => Addressee::Kms,

@@ -11,8 +11,11 @@
 
 pub mod chunked;
 mod error;
+mod explainer;
 pub mod form;
+mod forwarded;
 mod front;
+mod gate;
 pub mod iam;
 mod intake;
 mod json;
@@ -25,4 +28,7 @@ pub mod sigv4;
 pub mod sts;
 pub mod xml;
 
+pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
+pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;
+pub use gate::Gate;

@@ -44,6 +44,9 @@ pub const XML_ELEMENTS_MAX: usize = 120_000;
 /// since 10,000 parts with checksums are larger).
 pub const XML_DOCUMENT_MAX_BYTES: usize = 2 << 20;
 
+/// Largest request document of somebody who does not say who he is, in bytes (ours).
+pub const ANONYMOUS_DOCUMENT_MAX_BYTES: usize = 64 << 10;
+
 /// Largest request of a JSON service, in bytes (ours; read before authentication, so it is small:
 /// twice the longest key policy that the shape of KMS allows).
 pub const JSON_DOCUMENT_MAX_BYTES: usize = 256 << 10;

@@ -29,7 +29,7 @@ use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
 use strongroom_crypto::{Keyring, Unsealed};
-use strongroom_policy::RootOnly;
+use strongroom_policy::{NoPrincipals, RootOnly};
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit,
 };
@@ -126,6 +126,7 @@ fn server_in(region: &str) -> Server {
         custody: Arc::new(Custody::new(Arc::new(ring))),
         keys: Arc::new(keys::TestKeys::new()),
         authorizer: Arc::new(RootOnly::default()),
+        principals: Arc::new(NoPrincipals::default()),
         audit: Arc::new(NoAudit),
         clock: Arc::new(Fixed),
         entropy: entropy.clone(),

@@ -6,6 +6,7 @@
 //! are CPU time, which a noisy neighbour disturbs least.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+mod authorization;
 mod client;
 mod cpu;
 mod durable;
@@ -71,6 +72,15 @@ enum Scenario {
     },
     /// Authorization: a decision by 3 typical policies, and by 20 of 2 KiB. Needs no server.
     Policy,
+    /// Server CPU of a GET of 1 KiB as a user with full authorization, against the root user's.
+    Authorization {
+        /// Seconds for each row and round.
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
     /// Resident memory while throttled clients stream.
     Memory {
         /// Number of clients.
@@ -120,6 +130,9 @@ fn main() -> Result<()> {
         }
         Scenario::Listing { keys } => listing::run(&arguments.binary, &arguments.directory, keys),
         Scenario::Policy => policy::run(),
+        Scenario::Authorization { seconds, rounds } => {
+            authorization::run(&arguments.binary, &arguments.directory, seconds, rounds)
+        }
         Scenario::Memory { clients, seconds } => {
             memory::run(&arguments.binary, &arguments.directory, clients, seconds)
         }

@@ -115,4 +115,9 @@ pub enum RingError {
     /// The file was changed or cut: use the other copy.
     #[error("the key ring file is damaged: use its second copy or a backup")]
     Damaged,
+    /// The active version of the root key, or one that the ring does not hold.
+    #[error(
+        "version {0} of the root key cannot be retired: it is the active one, or not in the ring"
+    )]
+    NotRetirable(u32),
 }

@@ -54,6 +54,7 @@ pub mod page;
 pub mod ring;
 pub mod row;
 pub mod secret;
+pub mod sharing;
 pub mod slot;
 pub mod stream;
 pub mod verifier;

@@ -152,6 +152,16 @@ impl WrappedKey {
         Some((inner, outer))
     }
 
+    /// The version of the root key without which it does not open; `None` if it needs none.
+    pub const fn root_version(&self) -> Option<u32> {
+        match self.mode {
+            WrapMode::RootRing { version, .. } | WrapMode::TwoLayers { version, .. } => {
+                Some(version)
+            }
+            WrapMode::Kms | WrapMode::CustomerKey => None,
+        }
+    }
+
     /// What opens it.
     pub fn mode(&self) -> WrapMode {
         self.mode
@@ -289,6 +299,76 @@ impl Keyring<Unsealed> {
         let (root, record) = self.outer_of(wrapped)?;
         let opened = unwrap(root, record, bucket, version)?;
         Ok(OuterKey::from_unwrapped(opened.key()))
+    }
+
+    /// Wraps anew, under the active version of the root key, what an older version wrapped; `None` if
+    /// nothing is to be done, because it is under the active one or needs none. The new record was
+    /// opened and holds the same.
+    ///
+    /// Neither the object key nor, of two layers, the key service is needed: what binds the record to
+    /// its object is taken over as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`UnwrapError`] for every failure alike.
+    pub fn rewrap(
+        &self,
+        wrapped: &WrappedKey,
+        bucket: BucketUid,
+        version: VersionUid,
+        entropy: &dyn Entropy,
+    ) -> Result<Option<WrappedKey>, UnwrapError> {
+        let (active, root) = self.active_root();
+        if wrapped.root_version().is_none_or(|it| it == active) {
+            return Ok(None);
+        }
+        let ring_id = self.ring_id();
+        let again = |old: &[u8; 32], record: &[u8], wrapper| {
+            let opened = unwrap(old, record, bucket, version)?;
+            let bytes = wrap_for(
+                root.expose(),
+                wrapper,
+                opened.split(),
+                (bucket, version),
+                entropy,
+            );
+            let proof = unwrap(root.expose(), &bytes, bucket, version)?;
+            let ((key, identity), (new_key, new_identity)) = (opened.split(), proof.split());
+            if bool::from(key.ct_eq(new_key) & identity.ct_eq(new_identity)) {
+                Ok(bytes)
+            } else {
+                Err(UnwrapError)
+            }
+        };
+        let rewrapped = match wrapped.layers() {
+            None => {
+                let by = Wrapper::Ring {
+                    ring_id,
+                    version: active,
+                };
+                WrappedKey {
+                    bytes: again(self.root_of(wrapped)?, &wrapped.bytes, by)?,
+                    mode: WrapMode::RootRing {
+                        ring_id,
+                        version: active,
+                    },
+                }
+            }
+            Some((inner, _)) => {
+                let (old, record) = self.outer_of(wrapped)?;
+                let by = Wrapper::Outer {
+                    ring_id,
+                    version: active,
+                };
+                let outer = WrappedOuterKey {
+                    bytes: again(old, record, by)?,
+                    ring_id,
+                    version: active,
+                };
+                WrappedKey::two_layers(&inner, &outer).map_err(|_| UnwrapError)?
+            }
+        };
+        Ok(Some(rewrapped))
     }
 
     fn outer_of<'a>(
@@ -647,10 +727,22 @@ fn wrap(
     object: &ObjectIdentity,
     entropy: &dyn Entropy,
 ) -> Vec<u8> {
+    let uids = (object.bucket, object.version);
+    wrap_for(key, wrapper, (content, &half(object)), uids, entropy)
+}
+
+/// As [`wrap`], for who knows of the object no more than what was wrapped before.
+fn wrap_for(
+    key: &[u8; 32],
+    wrapper: Wrapper<'_>,
+    (content, identity): (&[u8; 32], &[u8; 32]),
+    (bucket, version): (BucketUid, VersionUid),
+    entropy: &dyn Entropy,
+) -> Vec<u8> {
     let mut bytes = wrapper.prefix();
     let mut salt = [0; SALT_LEN_BYTES];
     entropy.fill(&mut salt);
-    let keys = derive_keys(key, wrapper, &bytes, &salt, object.bucket, object.version);
+    let keys = derive_keys(key, wrapper, &bytes, &salt, bucket, version);
     let [wrapping_key, commitment] = &*keys;
     bytes.extend_from_slice(&salt);
     bytes.extend_from_slice(&commitment[..COMMITMENT_LEN_BYTES]);
@@ -658,7 +750,7 @@ fn wrap(
     let mut sealed = Zeroizing::new([0; 64]);
     let (key_half, identity_half) = sealed.split_at_mut(32);
     key_half.copy_from_slice(content);
-    identity_half.copy_from_slice(&half(object));
+    identity_half.copy_from_slice(identity);
     let tag = Aead::gcm(wrapping_key).seal(SINGLE_USE_NONCE, &bytes, sealed.as_mut_slice());
     bytes.extend_from_slice(sealed.as_slice());
     bytes.extend_from_slice(&tag);

@@ -6,9 +6,9 @@ mod common;
 use common::{Seeded, object, object_named, part, pattern};
 use strongroom_crypto::{
     Attribute, CustomerKey, CustomerKeyVerifier, DataKey, FOOTER_END_LEN_BYTES, Footer,
-    FormatError, FrameCipher, Keyring, OpenError, PageCipher, RingError, RootState, RowSealer,
-    Sealed, ServiceKey, ServicePurpose, UnsealKey, Unsealed, UnwrapError, WrapMode, WrappedKey,
-    encode_footer, parse_footer, slot_context,
+    FormatError, FrameCipher, Keyring, KmsDataKey, OpenError, OuterKey, PageCipher, RingError,
+    RootState, RowSealer, Sealed, ServiceKey, ServicePurpose, UnsealKey, Unsealed, UnwrapError,
+    WrapMode, WrappedKey, encode_footer, parse_footer, slot_context,
 };
 use strongroom_types::{AttemptUid, BucketUid, Timestamp, VersionUid};
 
@@ -124,6 +124,65 @@ fn every_flipped_bit_of_a_wrapped_key_is_an_error() {
             Err(FormatError::UnknownMode(reserved))
         );
     }
+}
+
+#[test]
+fn what_is_wrapped_anew_opens_without_the_old_version() {
+    let entropy = Seeded::new(1);
+    let (mut ring, unseal_key) = ring(2);
+    let (bucket, version) = (object().bucket, object().version);
+    let (key, outer_key) = (DataKey::random(&entropy), OuterKey::random(&entropy));
+    let kms_key = KmsDataKey::parse(&[9; 32]).unwrap();
+    let single = ring.wrap_data_key(&key, &object(), &entropy);
+    let inner = kms_key.wrap_data_key(b"blob", &key, &object(), &entropy);
+    let outer = ring.wrap_outer_key(&outer_key, &object(), &entropy);
+    let double = WrappedKey::two_layers(&inner, &outer).unwrap();
+    let rewrap = |ring: &Keyring<Unsealed>, wrapped: &WrappedKey| {
+        ring.rewrap(wrapped, bucket, version, &entropy)
+    };
+    for wrapped in [&single, &double, &inner] {
+        assert_eq!(rewrap(&ring, wrapped), Ok(None), "nothing to do");
+    }
+    let before = ring.duplicate().unwrap();
+    ring.rotate(NOW, &entropy);
+    assert_eq!(rewrap(&ring, &inner), Ok(None));
+    let new_single = rewrap(&ring, &single).unwrap().unwrap();
+    let new_double = rewrap(&ring, &double).unwrap().unwrap();
+    for (new, old) in [(&new_single, &single), (&new_double, &double)] {
+        assert_eq!((old.root_version(), new.root_version()), (Some(1), Some(2)));
+        assert!(
+            before.unwrap_data_key(new, &object()).is_err(),
+            "the old version is not enough"
+        );
+    }
+    // The inner layer is the key service's, and stays byte for byte.
+    assert_eq!(new_double.layers().unwrap().0, inner);
+    // Another object's, and a damaged one, are not wrapped anew.
+    let elsewhere = VersionUid::from_bytes([0x77; 16]);
+    assert!(ring.rewrap(&single, bucket, elsewhere, &entropy).is_err());
+    let mut bytes = single.as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert!(rewrap(&ring, &WrappedKey::parse(&bytes).unwrap()).is_err());
+
+    assert_eq!(ring.retire(2), Err(RingError::NotRetirable(2)));
+    assert_eq!(ring.retire(7), Err(RingError::NotRetirable(7)));
+    ring.retire(1).unwrap();
+    let file = ring.encode(&unseal_key, &entropy);
+    let ring = Keyring::<Sealed>::parse(&file)
+        .unwrap()
+        .unseal(&unseal_key)
+        .unwrap();
+    assert!(ring.unwrap_data_key(&single, &object()).is_err());
+    assert!(rewrap(&ring, &single).is_err());
+    assert!(same(
+        &key,
+        &ring.unwrap_data_key(&new_single, &object()).unwrap()
+    ));
+    assert!(ring.unwrap_outer_key(&new_double, &object()).is_ok());
+    assert!(same(
+        &key,
+        &kms_key.unwrap_data_key(&new_double, &object()).unwrap()
+    ));
 }
 
 #[test]

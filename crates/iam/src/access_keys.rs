@@ -1,5 +1,7 @@
 //! Access keys.
 
+use std::collections::BTreeMap;
+
 use strongroom_policy::Conditions;
 use strongroom_types::{RequestContext, Timestamp};
 use zeroize::Zeroizing;
@@ -85,7 +87,9 @@ impl IamService {
         self.change(asked, |account| {
             let owner = self.owner(asked, account, user_name)?;
             let held = account.access_keys.values();
-            if held.filter(|it| it.user_id == owner.id).count() >= ACCESS_KEYS_PER_USER {
+            let held = held.filter(|it| it.user_id == owner.id).count();
+            let kept_elsewhere = self.kept_elsewhere(account, &owner).len();
+            if held.saturating_add(kept_elsewhere) >= ACCESS_KEYS_PER_USER {
                 return Err(IamError::LimitExceeded(format!(
                     "Cannot exceed quota for AccessKeysPerUser: {ACCESS_KEYS_PER_USER}"
                 )));
@@ -126,8 +130,11 @@ impl IamService {
             .values()
             .filter(|it| it.user_id == owner.id)
             .map(|it| (it.id.clone(), view(it, owner.name.clone())));
+        let kept_elsewhere = self.kept_elsewhere(&account, &owner).into_iter();
+        let keys = kept_elsewhere.map(|it| (it.id.clone(), it)).chain(keys);
+        let keys: BTreeMap<_, _> = keys.collect();
         let listing = ["ListAccessKeys", account.id.as_str(), &owner.id];
-        self.page(&listing, page, keys)
+        self.page(&listing, page, keys.into_iter())
     }
 
     /// UpdateAccessKey: whether it can be used.
@@ -145,7 +152,7 @@ impl IamService {
         let asked = Asked::new(caller, "iam:UpdateAccessKey");
         self.change(asked, |account| {
             let owner = self.owner(asked, account, user_name)?;
-            let mut key = find(account, &owner, key_id)?;
+            let mut key = self.find_key(account, &owner, key_id)?;
             key.active = active;
             account.access_keys.insert(key.id.clone(), key.into());
             Ok(())
@@ -166,7 +173,7 @@ impl IamService {
         let asked = Asked::new(caller, "iam:DeleteAccessKey");
         self.change(asked, |account| {
             let owner = self.owner(asked, account, user_name)?;
-            let key = find(account, &owner, key_id)?;
+            let key = self.find_key(account, &owner, key_id)?;
             account.access_keys.remove(&key.id);
             Ok(())
         })?;
@@ -193,7 +200,8 @@ impl IamService {
             None => format!("arn:aws:iam::{}:user/", account.id),
         };
         self.authorize(asked, account.id, arn, &Conditions::default())?;
-        if key.is_none() {
+        let is_kept_elsewhere = account.id == self.identities.primary && self.is_root_key(key_id);
+        if key.is_none() && !is_kept_elsewhere {
             return Err(IamError::AccessDenied(format!(
                 "User: {} is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key {key_id}",
                 caller.principal.arn()
@@ -206,6 +214,41 @@ impl IamService {
                 .last_use(key_id)
                 .map(|it| (Timestamp::from_millis(it.at_millis), it.service, it.region)),
         })
+    }
+
+    /// The keys of a root user that are not among the account's.
+    fn kept_elsewhere(&self, account: &Account, owner: &Owner) -> Vec<AccessKeyView> {
+        if owner.id.is_empty() && account.id == self.identities.primary {
+            self.identities.root_keys.read().clone()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn is_root_key(&self, id: &str) -> bool {
+        self.identities
+            .root_keys
+            .read()
+            .iter()
+            .any(|it| it.id == id)
+    }
+
+    fn find_key(
+        &self,
+        account: &Account,
+        owner: &Owner,
+        key_id: &str,
+    ) -> Result<AccessKey, IamError> {
+        if self
+            .kept_elsewhere(account, owner)
+            .iter()
+            .any(|it| it.id == key_id)
+        {
+            return Err(IamError::InvalidInput(format!(
+                "The Access Key with id {key_id} is replaced by the operator of the server only."
+            )));
+        }
+        find(account, owner, key_id)
     }
 
     fn owner(

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Principal, Session, Timestamp};
 
+use crate::Identities;
 use crate::records::Secret;
 use crate::token::Token;
-use crate::Identities;
 
 /// An access key as the signature check needs it.
 #[derive(Clone, PartialEq, Eq)]
@@ -111,11 +111,22 @@ impl Identities {
         }
     }
 
+    /// Notes that a root user's key, which is kept elsewhere, was used.
+    pub fn note_root_signed(
+        &self,
+        account: AccountId,
+        id: &AccessKeyId,
+        (service, region): (&str, &str),
+        now: Timestamp,
+    ) {
+        self.note_use(account, id.as_str(), (service, region), now);
+    }
+
     /// Whom a token is for, as it is now; none if it is gone.
     fn principal_of(&self, token: &Token) -> Option<(Principal, CanonicalId)> {
         let id = AccountId::parse(&token.account).ok()?;
         let directory = self.current().ok()?;
-        let account = directory.accounts.get(&id)?;
+        let account = directory.accounts.get(&id).filter(|it| !it.is_disabled())?;
         let is_root = token.subject_id.is_empty();
         let principal = match token.kind {
             1 if is_root => Principal::Root { account: id },
@@ -153,6 +164,12 @@ impl Identities {
                 .find(|account| account.access_keys.contains_key(id.as_str()))
                 .map(|account| account.id)
         };
-        holds(id)
+        let is_root = || {
+            self.root_keys
+                .read()
+                .iter()
+                .any(|key| key.id == id.as_str())
+        };
+        holds(id).or_else(|| is_root().then_some(self.primary))
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::names::{self, folded};
 use crate::records::{
-    AccessKey, AccountRow, Entity, Group, KeyUse, Policy, PolicyVersion, Role, User,
+    AccessKey, AccountRow, Entity, Group, KeyUse, OidcProvider, Policy, PolicyVersion, Role, User,
 };
 use crate::{Document, IamError, Signer, aws_managed};
 
@@ -33,6 +33,8 @@ pub(crate) struct Account {
     pub policies: BTreeMap<String, Arc<Policy>>,
     pub policy_versions: BTreeMap<(String, u32), Arc<PolicyVersion>>,
     pub access_keys: BTreeMap<String, Arc<AccessKey>>,
+    /// By URL without `https://`.
+    pub oidc_providers: BTreeMap<String, Arc<OidcProvider>>,
 }
 
 /// All accounts, and who signs with which key.
@@ -56,6 +58,7 @@ impl Account {
             policies: BTreeMap::new(),
             policy_versions: BTreeMap::new(),
             access_keys: BTreeMap::new(),
+            oidc_providers: BTreeMap::new(),
         }
     }
 
@@ -79,6 +82,11 @@ impl Account {
         self.roles.values().find(|role| role.id == id)
     }
 
+    /// Whether the operator lets nobody of it sign in.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.row.disabled_millis.is_some()
+    }
+
     /// The user's groups.
     pub(crate) fn groups_of(&self, user: &User) -> impl Iterator<Item = &Arc<Group>> {
         self.groups
@@ -100,6 +108,10 @@ impl Account {
 
     pub(crate) fn policy_arn(&self, policy: &Policy) -> String {
         names::arn(self.id, "policy", &policy.path, &policy.name)
+    }
+
+    pub(crate) fn oidc_provider_arn(&self, url: &str) -> String {
+        names::arn(self.id, "oidc-provider", "/", url)
     }
 
     /// The managed policy of this account that has the ARN.
@@ -177,6 +189,12 @@ impl Account {
         self.roles.insert(folded(&role.name), Arc::new(role));
     }
 
+    /// Replaces a provider.
+    pub(crate) fn put_oidc_provider(&mut self, provider: OidcProvider) {
+        self.oidc_providers
+            .insert(provider.url.clone(), Arc::new(provider));
+    }
+
     /// Replaces a managed policy.
     pub(crate) fn put_policy(&mut self, policy: Policy) {
         self.policies.insert(folded(&policy.name), Arc::new(policy));
@@ -190,7 +208,7 @@ impl Account {
             .collect();
         self.access_keys
             .values()
-            .filter(|key| key.active)
+            .filter(|key| key.active && !self.is_disabled())
             .filter_map(move |key| {
                 let principal = if key.user_id.is_empty() {
                     Principal::Root { account: self.id }
@@ -285,6 +303,7 @@ impl Directory {
         fill!(AccessKey, |account, row| account
             .access_keys
             .insert(row.id.clone(), Arc::new(row)));
+        fill!(OidcProvider, |account, row| account.put_oidc_provider(row));
         let accounts = accounts
             .into_iter()
             .map(|(id, account)| (id, Arc::new(account)))
@@ -327,12 +346,19 @@ pub(crate) fn changes(
         &old.policy_versions,
         &new.policy_versions,
     )?;
-    diff(
+    transaction = diff(
         rows,
         transaction,
         new.id,
         &old.access_keys,
         &new.access_keys,
+    )?;
+    diff(
+        rows,
+        transaction,
+        new.id,
+        &old.oidc_providers,
+        &new.oidc_providers,
     )
 }
 

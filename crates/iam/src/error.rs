@@ -20,6 +20,18 @@ pub enum IamError {
     /// `InvalidAuthorizationMessageException`.
     #[error("Message is not valid")]
     InvalidAuthorizationMessage,
+    /// `InvalidIdentityToken`: a web identity token that is not good.
+    #[error("{0}")]
+    InvalidIdentityToken(String),
+    /// `ExpiredTokenException`: a web identity token whose time is over.
+    #[error("{0}")]
+    ExpiredToken(String),
+    /// `IDPRejectedClaim`: a web identity token that does not hold now.
+    #[error("{0}")]
+    IdpRejectedClaim(String),
+    /// `IDPCommunicationError`: the issuer does not answer; may be tried again.
+    #[error("The identity provider cannot be reached.")]
+    IdpCommunication,
     /// `InvalidAction`: an operation, or a part of one, that this server does not have.
     #[error("{0}")]
     InvalidAction(String),

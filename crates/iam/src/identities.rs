@@ -9,11 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use strongroom_policy::Policy;
 use strongroom_ports::Transaction;
 use strongroom_rows::SealedRows;
-use strongroom_types::{AccountId, CanonicalId, Timestamp};
+use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Timestamp};
 
-use crate::IamError;
 use crate::directory::{self, Account, Directory};
 use crate::records::{AccountRow, Entity as _, KeyUse};
+use crate::{AccessKeyView, IamError};
 
 /// How exactly the last use of a key is known.
 const USE_MILLIS: u64 = 60_000;
@@ -27,16 +27,39 @@ pub struct PrimaryAccount {
     pub canonical_id: CanonicalId,
 }
 
+/// The last use of a key.
+struct Used {
+    account: AccountId,
+    last: KeyUse,
+    /// Whether it is written down.
+    is_stored: bool,
+}
+
+impl Used {
+    fn stored((account, last): (AccountId, KeyUse)) -> Self {
+        Self {
+            account,
+            last,
+            is_stored: true,
+        }
+    }
+}
+
 /// All identities of the server. Share it in an `Arc`: between authentication, the evaluator and
 /// [`IamService`](crate::IamService), which alone changes it.
 pub struct Identities {
     pub(crate) rows: SealedRows,
+    pub(crate) primary: AccountId,
+    /// Of the primary account's root user, as they are shown.
+    pub(crate) root_keys: RwLock<Vec<AccessKeyView>>,
     /// None while it is not known what is stored: then nobody is anybody.
     snapshot: ArcSwapOption<Directory>,
     /// Held while changing. Other processes are found out by the versions of rows.
     pub(crate) writer: Mutex<()>,
     /// By access key id. Not part of the snapshot, as it changes with every request.
-    uses: RwLock<HashMap<String, (AccountId, KeyUse)>>,
+    uses: RwLock<HashMap<String, Used>>,
+    /// Keys that are gone, and whose last use is still stored.
+    gone: Mutex<Vec<(AccountId, String)>>,
     /// Session policies by their text: a session brings its own with every request.
     pub(crate) session_policies: RwLock<HashMap<Box<str>, Arc<Policy>>>,
 }
@@ -66,6 +89,7 @@ impl Identities {
                 canonical_id: primary.canonical_id.as_str().to_owned(),
                 created_millis: now.as_millis(),
                 generation: 0,
+                disabled_millis: None,
             };
             let key = directory::row_key(primary.id, &row.id());
             let transaction = Transaction::new().expect(AccountRow::TABLE, key, None);
@@ -76,11 +100,29 @@ impl Identities {
         let uses = directory::load_uses(&rows)?;
         Ok(Self {
             rows,
+            primary: primary.id,
+            root_keys: RwLock::default(),
             snapshot: ArcSwapOption::from_pointee(loaded),
             writer: Mutex::new(()),
-            uses: RwLock::new(uses),
+            uses: RwLock::new(
+                uses.into_iter()
+                    .map(|(key, used)| (key, Used::stored(used)))
+                    .collect(),
+            ),
+            gone: Mutex::default(),
             session_policies: RwLock::default(),
         })
+    }
+
+    /// Tells which access keys the primary account's root user has, and since when.
+    pub fn show_root_keys(&self, keys: impl IntoIterator<Item = (AccessKeyId, Timestamp)>) {
+        let view = |(id, created): (AccessKeyId, Timestamp)| AccessKeyView {
+            id: id.as_str().to_owned(),
+            user_name: None,
+            active: true,
+            created,
+        };
+        *self.root_keys.write() = keys.into_iter().map(view).collect();
     }
 
     /// All identities as they are.
@@ -128,11 +170,15 @@ impl Identities {
     ) {
         let at_millis = now.as_millis();
         // AWS, too, is not exact to the minute; most requests take the read lock only.
-        let is_known = self.uses.read().get(key).is_some_and(|(_, known)| {
-            known.service == service
-                && known.region == region
-                && at_millis.saturating_sub(known.at_millis) < USE_MILLIS
-        });
+        let is_known = self
+            .uses
+            .read()
+            .get(key)
+            .is_some_and(|Used { last: known, .. }| {
+                known.service == service
+                    && known.region == region
+                    && at_millis.saturating_sub(known.at_millis) < USE_MILLIS
+            });
         if !is_known {
             let used = KeyUse {
                 key: key.to_owned(),
@@ -140,16 +186,23 @@ impl Identities {
                 service: service.to_owned(),
                 region: region.to_owned(),
             };
-            self.uses.write().insert(key.to_owned(), (account, used));
+            let used = Used {
+                account,
+                last: used,
+                is_stored: false,
+            };
+            self.uses.write().insert(key.to_owned(), used);
         }
     }
 
     pub(crate) fn last_use(&self, key: &str) -> Option<KeyUse> {
-        self.uses.read().get(key).map(|(_, it)| it.clone())
+        self.uses.read().get(key).map(|it| it.last.clone())
     }
 
     pub(crate) fn forget_use(&self, key: &str) {
-        self.uses.write().remove(key);
+        if let Some(used) = self.uses.write().remove(key) {
+            self.gone.lock().push((used.account, used.last.key));
+        }
     }
 
     /// Makes durable when keys were last used. Blocks; for a timer and the end of the server.
@@ -158,14 +211,39 @@ impl Identities {
     ///
     /// [`IamError`]; nothing is lost in memory.
     pub fn save_uses(&self) -> Result<(), IamError> {
-        let uses: Vec<_> = self.uses.read().values().cloned().collect();
-        for uses in uses.chunks(500) {
+        let new: Vec<(AccountId, KeyUse)> = self
+            .uses
+            .read()
+            .values()
+            .filter(|used| !used.is_stored)
+            .map(|used| (used.account, used.last.clone()))
+            .collect();
+        for uses in new.chunks(500) {
             let transaction =
                 uses.iter()
                     .try_fold(Transaction::new(), |transaction, (account, key)| {
                         directory::put(&self.rows, transaction, *account, key)
                     })?;
             self.rows.meta.commit(transaction).wait()?;
+            let mut known = self.uses.write();
+            for (_, stored) in uses {
+                if let Some(used) = known.get_mut(&stored.key)
+                    && used.last == *stored
+                {
+                    used.is_stored = true;
+                }
+            }
+        }
+        // After what was written for them while they were there.
+        let gone = std::mem::take(&mut *self.gone.lock());
+        for keys in gone.chunks(500) {
+            let transaction = keys.iter().fold(Transaction::new(), |it, (account, key)| {
+                it.delete(KeyUse::TABLE, directory::row_key(*account, key.as_bytes()))
+            });
+            if let Err(error) = self.rows.meta.commit(transaction).wait() {
+                self.gone.lock().extend_from_slice(keys);
+                return Err(error.into());
+            }
         }
         Ok(())
     }

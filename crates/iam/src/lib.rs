@@ -27,6 +27,7 @@ pub mod limits;
 mod managed_policies;
 mod markers;
 mod names;
+mod oidc;
 mod policies_of;
 mod principals;
 mod records;
@@ -42,7 +43,7 @@ mod token;
 mod users;
 
 pub use access_keys::{AccessKeyLastUsed, AccessKeyView, CreatedAccessKey, SecretKey};
-pub use accounts::{AccountView, CreatedAccount};
+pub use accounts::{AccountView, CreatedAccount, RootAccessKey};
 pub use attachments::{AttachedPolicy, Holder};
 pub use authentication::{Signer, TemporarySigner, TokenError};
 pub use document::{Document, DocumentKind};
@@ -53,6 +54,10 @@ pub use input::{Page, PageInput, Tag};
 pub use managed_policies::{
     CreatePolicyInput, ListPoliciesInput, PolicyEntities, PolicyScope, PolicyUsage,
     PolicyVersionView, PolicyView,
+};
+pub use oidc::{
+    AssumeRoleWithWebIdentityInput, IssuerKeys, IssuerKeysError, KeySet, KeySetError, NoIssuerKeys,
+    OidcProviderView, WebIdentitySession,
 };
 pub use roles::{CreateRoleInput, RoleView};
 pub use service::{IamService, IamServicePorts};

@@ -40,6 +40,12 @@ pub const ATTACHMENTS_MAX: usize = 10;
 pub const GROUPS_PER_USER: usize = 10;
 /// Versions of a managed policy.
 pub const POLICY_VERSIONS_MAX: usize = 5;
+/// OpenID Connect providers of an account.
+pub const OIDC_PROVIDERS_MAX: usize = 100;
+/// Client ids of an OpenID Connect provider.
+pub const OIDC_CLIENT_IDS_MAX: usize = 100;
+/// Thumbprints of an OpenID Connect provider.
+pub const OIDC_THUMBPRINTS_MAX: usize = 5;
 /// Tags of one resource.
 pub const TAGS_MAX: usize = 50;
 /// Longest tag key, in characters.

@@ -33,10 +33,20 @@ impl Identities {
     /// [`IamError::Unavailable`] if its policies are not known. Each means deny.
     fn held(&self, context: &RequestContext) -> Result<PrincipalPolicies, IamError> {
         let Some(id) = context.principal.account() else {
-            return Ok(PrincipalPolicies::default());
+            let mut held = PrincipalPolicies::default();
+            // Nobody yet, but vouched for: who asks for a role with a web identity.
+            let session = context.session.as_deref();
+            held.attributes.federated_provider = session
+                .filter(|it| matches!(it.kind, SessionKind::WebIdentity))
+                .and_then(|it| it.federated_provider.as_deref())
+                .map(Into::into);
+            return Ok(held);
         };
         let gone = || IamError::AccessDenied("The caller does not exist any more.".to_owned());
-        let account = self.account(id)?.ok_or_else(gone)?;
+        let account = self
+            .account(id)?
+            .filter(|it| !it.is_disabled())
+            .ok_or_else(gone)?;
         let session = context.session.as_deref();
         let user = |id: &str| account.user_by_id(id).ok_or_else(gone);
         let mut held = match &context.principal {
@@ -74,6 +84,7 @@ impl Identities {
                     let mut held = of_user(&account, issuer)?;
                     held.attributes.tags.clear();
                     held.attributes.federator_arn = Some(account.user_arn(issuer).into());
+                    held.attributes.federator_id = Some(issuer.id.as_str().into());
                     held
                 }
                 Some(SessionKind::Token | SessionKind::Role | SessionKind::WebIdentity) | None => {

@@ -37,6 +37,7 @@ records!(
     PolicyVersion = 55 in IAM_POLICY_VERSIONS,
     AccessKey = 56 in IAM_ACCESS_KEYS,
     KeyUse = 57 in IAM_KEY_USES,
+    OidcProvider = 59 in IAM_OIDC_PROVIDERS,
 );
 
 /// An account. It is written with every change of anything in it, so that its version is that of all.
@@ -52,6 +53,9 @@ pub(crate) struct AccountRow {
     /// Counts changes.
     #[n(3)]
     pub generation: u64,
+    /// Since when nobody of it may sign in.
+    #[n(4)]
+    pub disabled_millis: Option<u64>,
 }
 
 /// A user.
@@ -223,6 +227,24 @@ pub(crate) struct KeyUse {
     pub region: String,
 }
 
+/// An issuer of web identity tokens that an account trusts.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct OidcProvider {
+    /// Without `https://`.
+    #[n(0)]
+    pub url: String,
+    #[n(1)]
+    pub client_ids: Vec<String>,
+    /// In lower case.
+    #[n(2)]
+    pub thumbprints: Vec<String>,
+    #[n(3)]
+    pub created_millis: u64,
+    #[n(4)]
+    pub tags: Vec<Tag>,
+}
+
 /// A secret access key. Zeroed on drop, never printed. A clone is the same memory, not a copy of it.
 /// It is compared with what is stored only, never with what somebody sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -300,6 +322,12 @@ impl PolicyVersion {
 impl AccessKey {
     fn row_id(&self) -> Vec<u8> {
         self.id.clone().into()
+    }
+}
+
+impl OidcProvider {
+    fn row_id(&self) -> Vec<u8> {
+        self.url.clone().into()
     }
 }
 

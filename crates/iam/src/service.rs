@@ -11,7 +11,7 @@ use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 
 use crate::directory::{self, Account};
 use crate::records::{AccountRow, Entity as _};
-use crate::{IamError, Identities};
+use crate::{IamError, Identities, IssuerKeys, NoIssuerKeys};
 use strongroom_rows::until_undisturbed;
 
 /// What the service stands on.
@@ -33,6 +33,7 @@ pub struct IamServicePorts {
 pub struct IamService {
     pub(crate) ports: IamServicePorts,
     pub(crate) identities: Arc<Identities>,
+    pub(crate) issuer_keys: Arc<dyn IssuerKeys>,
 }
 
 /// Who asked for what, for the decision and for the trail.
@@ -52,7 +53,18 @@ impl<'a> Asked<'a> {
 impl IamService {
     /// A service on its ports.
     pub fn new(ports: IamServicePorts, identities: Arc<Identities>) -> Self {
-        Self { ports, identities }
+        Self {
+            ports,
+            identities,
+            issuer_keys: Arc::new(NoIssuerKeys),
+        }
+    }
+
+    /// Takes tokens of issuers whose keys are found there; without it, of none.
+    #[must_use]
+    pub fn with_issuer_keys(mut self, issuer_keys: Arc<dyn IssuerKeys>) -> Self {
+        self.issuer_keys = issuer_keys;
+        self
     }
 
     /// The identities that it changes.
@@ -156,6 +168,20 @@ impl IamService {
         asked: Asked<'_>,
         change: impl Fn(&mut Account) -> Result<T, IamError>,
     ) -> Result<T, IamError> {
+        self.change_of(|| self.account(asked), &|| self.event(asked, None), change)
+    }
+
+    /// Changes the account that `find` finds, as [`IamService::change`] does, with that record of it.
+    ///
+    /// # Errors
+    ///
+    /// What `find` and `change` say; then nothing has changed.
+    pub(crate) fn change_of<T>(
+        &self,
+        find: impl Fn() -> Result<Arc<Account>, IamError>,
+        event: &dyn Fn() -> AuditEvent,
+        change: impl Fn(&mut Account) -> Result<T, IamError>,
+    ) -> Result<T, IamError> {
         let _alone = self.identities.writer.lock();
         until_undisturbed(|| {
             if self.identities.current().is_err() {
@@ -163,10 +189,10 @@ impl IamService {
                 self.identities.reload()?;
             }
             let directory = self.identities.current()?;
-            let old = self.account(asked)?;
+            let old = find()?;
             let mut new = Account::clone(&old);
             let outcome = change(&mut new)?;
-            let sequence = self.commit(&old, &mut new, Some(asked))?;
+            let sequence = self.commit(&old, &mut new, &event())?;
             new.version = Some(sequence);
             self.identities.replace(directory.with(new));
             Ok(outcome)
@@ -179,7 +205,7 @@ impl IamService {
         &self,
         old: &Account,
         new: &mut Account,
-        asked: Option<Asked<'_>>,
+        event: &AuditEvent,
     ) -> Result<RowVersion, IamError> {
         new.row.generation = new.row.generation.saturating_add(1);
         let rows = &self.ports.rows;
@@ -187,8 +213,7 @@ impl IamService {
         let transaction = Transaction::new().expect(AccountRow::TABLE, key, old.version);
         let transaction = directory::put(rows, transaction, new.id, &new.row)?;
         let transaction = directory::changes(rows, transaction, old, new)?;
-        let event = asked.and_then(|asked| self.ports.audit.row_of(&self.event(asked, None)));
-        let transaction = match event {
+        let transaction = match self.ports.audit.row_of(event) {
             Some((key, value)) => transaction.put(Table::AUDIT, key, value),
             None => transaction,
         };

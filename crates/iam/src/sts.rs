@@ -416,7 +416,7 @@ impl IamService {
     }
 
     /// Makes the credential of a token that lasts so long, as soon as the trail has it.
-    fn issue(
+    pub(crate) fn issue(
         &self,
         asked: Asked<'_>,
         mut token: Token,
@@ -494,7 +494,7 @@ fn inherit_tags(
     Ok((tags, transitive))
 }
 
-fn check_session_name(name: &str, member: &str, max: usize) -> Result<(), IamError> {
+pub(crate) fn check_session_name(name: &str, member: &str, max: usize) -> Result<(), IamError> {
     if !name.chars().all(is_name_char) {
         return Err(IamError::constraint(
             name,
@@ -519,7 +519,7 @@ fn check_session_name(name: &str, member: &str, max: usize) -> Result<(), IamErr
     Ok(())
 }
 
-fn check_seconds(seconds: Option<u32>, min: u32, max: u32) -> Result<(), IamError> {
+pub(crate) fn check_seconds(seconds: Option<u32>, min: u32, max: u32) -> Result<(), IamError> {
     match seconds {
         Some(seconds) if seconds < min => Err(IamError::constraint(
             &seconds.to_string(),
@@ -535,7 +535,7 @@ fn check_seconds(seconds: Option<u32>, min: u32, max: u32) -> Result<(), IamErro
     }
 }
 
-fn check_session_tags(tags: &[Tag]) -> Result<(), IamError> {
+pub(crate) fn check_session_tags(tags: &[Tag]) -> Result<(), IamError> {
     let mut seen = BTreeSet::new();
     if !tags.iter().all(|tag| seen.insert(folded(&tag.key))) {
         return Err(IamError::InvalidParameterValue(
@@ -553,7 +553,7 @@ fn check_session_tags(tags: &[Tag]) -> Result<(), IamError> {
 }
 
 /// Checks the policies of a session; how much of their room they and the tags take, in per cent.
-fn check_policies(account: &Account, session: &SessionInput) -> Result<usize, IamError> {
+pub(crate) fn check_policies(account: &Account, session: &SessionInput) -> Result<usize, IamError> {
     let mut bytes: usize = 0;
     if let Some(text) = &session.policy {
         if text.is_empty() || text.chars().count() > SESSION_POLICY_MAX {

@@ -234,7 +234,7 @@ pub(crate) fn with_resource_tags(conditions: Conditions, tags: &[Tag]) -> Condit
     })
 }
 
-fn too_many() -> IamError {
+pub(crate) fn too_many() -> IamError {
     IamError::LimitExceeded(format!(
         "The number of tags has reached the maximum limit. Cannot exceed quota for TagsPerResource: {TAGS_MAX}"
     ))

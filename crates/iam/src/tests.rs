@@ -1,5 +1,8 @@
 //! The service on stores in memory, with the evaluator that the server has.
 
+mod escalation;
+mod web_identity;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -725,7 +728,7 @@ fn accounts_are_apart_and_trust_each_other_when_both_say_so() {
     let other = iam.create_account("other").unwrap();
     let id = other.account.id;
     assert!(iam.create_account("other").is_err());
-    let signer = iam.identities().signer(&other.access_key_id).unwrap();
+    let signer = iam.identities().signer(&other.root.id).unwrap();
     let other_root = caller(signer.principal.clone());
     assert_eq!(signer.principal, Principal::Root { account: id });
     user(&iam, "alice");

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use strongroom_policy::{AccessRequest, Conditions, Resource};
 use strongroom_ports::Table;
-use strongroom_types::kms::{
-    AliasArn, AliasName, EncryptionContext, KeyArn, KeyId, KeyIdentifier, KeyManager,
-};
+use strongroom_types::kms::{AliasArn, AliasName, KeyArn, KeyId, KeyIdentifier, KeyManager};
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::cache::OpenedKey;
+use crate::conditions::{Crypto, KeyConditions, Subject};
 use crate::grants::StoredGrants;
+use crate::grants::record::GrantId;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::AliasRow;
@@ -29,15 +29,18 @@ pub(crate) type Suits<'a> = dyn Fn(&Key) -> Result<(), KmsError> + 'a;
 /// What an operation asks of a key.
 pub(crate) struct Ask<'a> {
     pub operation: Operation,
-    /// The request's own condition keys, such as those of [`with_context`]. The general ones are
-    /// added here.
+    /// The request's own condition keys; those of [`KeyConditions`] are added here.
     pub conditions: Conditions,
+    /// How the key's cipher is used, of operations that do.
+    pub crypto: Option<Crypto<'a>>,
     pub dry_run: bool,
     /// Tokens of grants that may not be in effect everywhere yet. Here they always are, so that a
     /// token must only be good.
     pub grant_tokens: &'a [String],
     /// Whether the key suits the request otherwise; asked together with its usage.
     pub fits: Option<&'a Suits<'a>>,
+    /// The grant that RetireGrant is about.
+    pub retired: Option<GrantId>,
 }
 
 impl Ask<'static> {
@@ -46,9 +49,11 @@ impl Ask<'static> {
         Self {
             operation,
             conditions: Conditions::default(),
+            crypto: None,
             dry_run: false,
             grant_tokens: &[],
             fits: None,
+            retired: None,
         }
     }
 }
@@ -59,11 +64,34 @@ pub(crate) struct Named {
     pub arn: KeyArn,
     /// The alias by which the request named it.
     pub alias: Option<AliasName>,
+    /// Of an alias of another account, its ARN: the key's own would tell that the alias exists.
+    foreign_alias: Option<String>,
+}
+
+impl Named {
+    /// A key that is named by an alias of the caller's account.
+    pub(crate) const fn by_alias(arn: KeyArn, alias: AliasName) -> Self {
+        Self {
+            arn,
+            alias: Some(alias),
+            foreign_alias: None,
+        }
+    }
+
+    /// The name that those are told who may not use the key.
+    fn told(&self) -> String {
+        let alias = self.foreign_alias.clone();
+        alias.unwrap_or_else(|| self.arn.to_string())
+    }
 }
 
 impl From<KeyArn> for Named {
     fn from(arn: KeyArn) -> Self {
-        Self { arn, alias: None }
+        Self {
+            arn,
+            alias: None,
+            foreign_alias: None,
+        }
     }
 }
 
@@ -108,7 +136,7 @@ impl KeyService {
         named: &Named,
         ask: &Ask<'_>,
     ) -> Result<Arc<OpenedKey>, KmsError> {
-        let Named { arn, alias } = named;
+        let Named { arn, alias, .. } = named;
         let foreign = caller.principal.account() != Some(arn.account);
         // Before anything else: who may not use a key must not learn by a bad token that it is there.
         self.check_grant_tokens(ask.grant_tokens)?;
@@ -117,7 +145,7 @@ impl KeyService {
             .filter(|opened| opened.key.state(self.now()).is_some());
         let Some(opened) = opened else {
             return Err(if foreign {
-                no_resource_policy(caller, ask.operation.action(), &arn.to_string())
+                no_resource_policy(caller, ask.operation.action(), &named.told())
             } else {
                 states::does_not_exist(arn)
             });
@@ -125,22 +153,39 @@ impl KeyService {
         let key = &opened.key;
         if key.manager == KeyManager::Aws && !self.is_of_asking_service(caller, arn)? {
             let action = ask.operation.action();
-            return Err(no_resource_policy(caller, action, &arn.to_string()));
+            return Err(no_resource_policy(caller, action, &named.told()));
         }
-        let conditions = general_conditions(ask.conditions.clone(), caller, key, alias.as_ref());
-        let grants = StoredGrants::of(self, arn.id);
+        let grants = StoredGrants::of(self, arn.id, ask.retired);
         let resource = Resource::Key {
             arn: arn.clone(),
             manager: key.manager,
         };
-        let decision = self.ports.authorizer.decide(&AccessRequest {
-            context: caller,
-            action: ask.operation.action(),
-            resource: &resource,
-            conditions: &conditions,
-            resource_policy: Some(&key.policy),
-            grants: Some(&grants),
-        });
+        let decide = |conditions: &Conditions| {
+            self.ports.authorizer.decide(&AccessRequest {
+                context: caller,
+                action: ask.operation.action(),
+                resource: &resource,
+                conditions,
+                resource_policy: Some(key.policy.deciding()),
+                grants: Some(&grants),
+            })
+        };
+        let conditions = |aliases| {
+            let crypto = ask.crypto.as_ref();
+            let conditions = KeyConditions {
+                subject: Subject::Opened(Arc::clone(&opened)),
+                own: ask.conditions.clone(),
+                crypto: crypto.map(|it| (it.algorithm, it.context.clone())),
+                alias: alias.clone(),
+                aliases,
+            };
+            conditions.into_conditions()
+        };
+        let without_aliases = conditions(None);
+        let mut decision = decide(&without_aliases);
+        if without_aliases.was_missed() {
+            decision = decide(&conditions(Some(self.alias_names(arn.id)?)));
+        }
         match decision {
             Ok(()) => Ok(opened),
             Err(_) if grants.failure().is_some() => {
@@ -149,7 +194,7 @@ impl KeyService {
             Err(_) if foreign => Err(no_resource_policy(
                 caller,
                 ask.operation.action(),
-                &arn.to_string(),
+                &named.told(),
             )),
             Err(denied) => Err(denied.into()),
         }
@@ -192,12 +237,10 @@ impl KeyService {
                     Err(KmsError::NotFound(_)) if arn.account != account => {
                         Err(no_resource_policy(caller, operation.action(), &name))
                     }
-                    // The key's own ARN would tell that the alias exists.
-                    Ok(named) if arn.account != account => {
-                        self.authorize_key(caller, &named, &Ask::plain(operation))
-                            .map_err(|_| no_resource_policy(caller, operation.action(), &name))?;
-                        Ok(named)
-                    }
+                    Ok(named) if arn.account != account => Ok(Named {
+                        foreign_alias: Some(name),
+                        ..named
+                    }),
                     named => named,
                 }
             }
@@ -209,10 +252,8 @@ impl KeyService {
         let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? else {
             return Err(alias_not_found(&self.alias_arn(account, name)));
         };
-        Ok(Named {
-            arn: self.arn(account, KeyId::from_bytes(row.key)),
-            alias: Some(name),
-        })
+        let arn = self.arn(account, KeyId::from_bytes(row.key));
+        Ok(Named::by_alias(arn, name))
     }
 
     /// The account whose keys the caller means.
@@ -262,7 +303,6 @@ impl KeyService {
         resource: &Resource,
         conditions: Conditions,
     ) -> Result<(), KmsError> {
-        let conditions = caller_conditions(conditions, caller);
         self.ports.authorizer.decide(&AccessRequest {
             context: caller,
             action,
@@ -300,44 +340,9 @@ impl KeyService {
     }
 }
 
-/// Adds the condition keys of an encryption context.
-pub(crate) fn with_context(conditions: Conditions, context: &EncryptionContext) -> Conditions {
-    conditions.with_encryption_context(context)
-}
-
 /// The answer for an alias that is not there.
 pub(crate) fn alias_not_found(arn: &AliasArn) -> KmsError {
     KmsError::NotFound(format!("Alias {arn} is not found."))
-}
-
-/// The condition keys that every operation on a key has (Developer Guide, "KMS condition keys").
-/// `kms:ResourceAliases` is for IAM policies and not here.
-pub(crate) fn general_conditions(
-    own: Conditions,
-    caller: &RequestContext,
-    key: &Key,
-    alias: Option<&AliasName>,
-) -> Conditions {
-    let conditions = caller_conditions(own, caller)
-        .with("kms:KeySpec", key.spec.name())
-        .with("kms:KeyUsage", key.usage.name())
-        .with("kms:KeyOrigin", key.origin.name())
-        .with("kms:MultiRegion", "false");
-    match alias {
-        Some(alias) => conditions.with("kms:RequestAlias", alias.as_str()),
-        None => conditions,
-    }
-}
-
-fn caller_conditions(own: Conditions, caller: &RequestContext) -> Conditions {
-    let conditions = match caller.principal.account() {
-        Some(account) => own.with("kms:CallerAccount", account.as_str()),
-        None => own,
-    };
-    match &caller.via_service {
-        Some(service) => conditions.with("kms:ViaService", service.to_string()),
-        None => conditions,
-    }
 }
 
 /// The one answer about what belongs to another account.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_policy::Conditions;
-use strongroom_ports::{RowVersion, Table, Transaction};
+use strongroom_ports::{Row, RowVersion, Table, Transaction};
 use strongroom_types::kms::{AliasArn, AliasName, KeyArn, KeyId};
 use strongroom_types::{AccountId, RequestContext, Timestamp};
 
@@ -347,6 +347,23 @@ impl KeyService {
             Err(error) if error == gone => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The names of a key's aliases.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::NotInMemory`] where only memory may be asked.
+    pub(crate) fn alias_names(&self, key: KeyId) -> Result<Vec<AliasName>, KmsError> {
+        let (page, _) = self.ports.rows.scan::<KeyAliasRow>(
+            Table::KMS_KEY_ALIASES,
+            keys::aliases_of_key(key),
+            ALIASES_PER_KEY_MAX,
+        )?;
+        let name = |(row, _): (Row, KeyAliasRow)| keys::parse_key_alias(&row.key);
+        page.into_iter()
+            .map(|row| name(row).ok_or_else(damaged))
+            .collect()
     }
 
     /// Whether the key of an alias is gone, or past its date.

@@ -27,10 +27,10 @@ impl KeyService {
         let fits = |key: &Key| check_signing(key, algorithm);
         let ask = Ask {
             fits: Some(&fits),
-            operation: Operation::Sign,
             conditions: signing_conditions(algorithm, message_type),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
+            ..Ask::plain(Operation::Sign)
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;
@@ -61,10 +61,10 @@ impl KeyService {
         let fits = |key: &Key| check_signing(key, algorithm);
         let ask = Ask {
             fits: Some(&fits),
-            operation: Operation::Verify,
             conditions: signing_conditions(algorithm, message_type),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
+            ..Ask::plain(Operation::Verify)
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;
@@ -94,10 +94,10 @@ impl KeyService {
         let fits = |key: &Key| check_mac(key, algorithm);
         let ask = Ask {
             fits: Some(&fits),
-            operation: Operation::GenerateMac,
             conditions: Conditions::default().with("kms:MacAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
+            ..Ask::plain(Operation::GenerateMac)
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;
@@ -125,10 +125,10 @@ impl KeyService {
         let fits = |key: &Key| check_mac(key, algorithm);
         let ask = Ask {
             fits: Some(&fits),
-            operation: Operation::VerifyMac,
             conditions: Conditions::default().with("kms:MacAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
+            ..Ask::plain(Operation::VerifyMac)
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;
@@ -194,11 +194,10 @@ impl KeyService {
     ) -> Result<DeriveSharedSecretOutput, KmsError> {
         let algorithm = input.key_agreement_algorithm;
         let ask = Ask {
-            fits: None,
-            operation: Operation::DeriveSharedSecret,
             conditions: Conditions::default().with("kms:KeyAgreementAlgorithm", algorithm.name()),
             dry_run: input.dry_run,
             grant_tokens: &input.grant_tokens,
+            ..Ask::plain(Operation::DeriveSharedSecret)
         };
         let outcome = until_undisturbed(|| {
             let opened = self.admit(caller, &input.key_id, &ask)?;

@@ -4,7 +4,7 @@ use strongroom_ports::{
     DecryptedDataKey, GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference, KeyUse,
 };
 use strongroom_types::RequestContext;
-use strongroom_types::kms::{DataKeySpec, EncryptionAlgorithm, EncryptionContext};
+use strongroom_types::kms::{DataKeySpec, EncryptionAlgorithm, EncryptionContext, KeyArn};
 
 use crate::access::{Ask, Named};
 use crate::encrypt::{Decrypted, Encrypted, Source, data_key_ask};
@@ -108,6 +108,11 @@ impl KeyAuthority for KeyService {
             self.lease(&opened, generation)
         })?;
         Ok(lease)
+    }
+
+    fn key_named(&self, caller: &RequestContext, key_id: &str) -> Result<KeyArn, KeyError> {
+        let named = until_undisturbed(|| self.resolve(caller, key_id, Operation::GenerateDataKey))?;
+        Ok(named.arn)
     }
 
     fn authorize_in_memory(

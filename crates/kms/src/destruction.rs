@@ -12,9 +12,10 @@
 //! that needs it, so a key that lives never loses one.
 
 use bytes::Bytes;
-use strongroom_ports::{Table, Transaction};
+use strongroom_ports::{Row, Table, Transaction};
 use strongroom_types::kms::KeyArn;
 
+use crate::grants::index::{self, GranteePageRow};
 use crate::grants::record::{self, GrantId};
 use crate::key::{Key, Lifecycle};
 use crate::rotation::is_due;
@@ -243,17 +244,32 @@ impl KeyService {
                 BATCH_ROWS,
             )?;
             if page.is_empty() {
-                return Ok(());
+                break;
             }
             let mut transaction = Transaction::new();
             for (row, grant) in page {
-                if let Some(principal) = &grant.retiring {
+                if let Some(principal) = grant.retiring_meant() {
                     let id = keys::parse_grant(&row.key).ok_or_else(damaged)?;
                     let row_key = record::retirable_key(arn, principal, GrantId(id));
                     transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, row_key);
                 }
                 transaction = transaction.delete(Table::KMS_GRANTS, row.key);
             }
+            self.commit(transaction, None, &[])?;
+        }
+        loop {
+            let (page, _) = self.ports.rows.scan::<GranteePageRow>(
+                Table::KMS_RETIRABLE_GRANTS,
+                index::pages_of(arn.id),
+                BATCH_ROWS,
+            )?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let delete = |transaction: Transaction, (row, _): (Row, GranteePageRow)| {
+                transaction.delete(Table::KMS_RETIRABLE_GRANTS, row.key)
+            };
+            let transaction = page.into_iter().fold(Transaction::new(), delete);
             self.commit(transaction, None, &[])?;
         }
     }

@@ -11,8 +11,9 @@ use strongroom_types::kms::{
 use strongroom_types::{AccountId, RequestContext};
 use zeroize::Zeroizing;
 
-use crate::access::{Ask, Named, with_context};
+use crate::access::{Ask, Named};
 use crate::cache::OpenedKey;
+use crate::conditions::Crypto;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::MaterialRow;
@@ -64,7 +65,7 @@ impl KeyService {
             let context = &input.encryption_context;
             let fits = |key: &Key| algorithm_fits(key, algorithm);
             let ask = Ask {
-                conditions: crypto_conditions(algorithm, context),
+                crypto: Some(Crypto { algorithm, context }),
                 dry_run: input.dry_run,
                 grant_tokens: &input.grant_tokens,
                 fits: Some(&fits),
@@ -155,7 +156,11 @@ impl KeyService {
             let context = &input.destination_encryption_context;
             let fits = |key: &Key| algorithm_fits(key, to);
             let ask = Ask {
-                conditions: crypto_conditions_with(same, to, context),
+                conditions: same,
+                crypto: Some(Crypto {
+                    algorithm: to,
+                    context,
+                }),
                 dry_run: input.dry_run,
                 grant_tokens: &input.grant_tokens,
                 fits: Some(&fits),
@@ -335,15 +340,9 @@ impl KeyService {
         let named = self.source_key(caller, source)?;
         let fits = |key: &Key| algorithm_fits(key, source.algorithm);
         let ask = Ask {
-            conditions: crypto_conditions_with(
-                source.conditions.clone(),
-                source.algorithm,
-                source.context,
-            ),
             dry_run: source.dry_run,
-            grant_tokens: source.grant_tokens,
             fits: Some(&fits),
-            ..Ask::plain(source.operation)
+            ..source.ask()
         };
         let opened = self.admit_named(caller, &named, &ask).map_err(|error| {
             match (error, source.key_id) {
@@ -407,7 +406,7 @@ impl KeyService {
             Some(named) if named.arn.id == blob.key_id() => Ok(named),
             Some(named) => {
                 // Whether the other key is there, only those learn who may use it.
-                self.authorize_key(caller, &named, &Ask::plain(source.operation))?;
+                self.authorize_key(caller, &named, &source.ask())?;
                 Err(KmsError::IncorrectKey)
             }
             None => self.owner_of(caller, &blob, source.operation),
@@ -465,35 +464,37 @@ pub(crate) struct Source<'a> {
     pub ignore_ciphertext: bool,
 }
 
+impl Source<'_> {
+    /// What decrypting asks of the key's owner.
+    fn ask(&self) -> Ask<'_> {
+        Ask {
+            conditions: self.conditions.clone(),
+            crypto: Some(Crypto {
+                algorithm: self.algorithm,
+                context: self.context,
+            }),
+            grant_tokens: self.grant_tokens,
+            ..Ask::plain(self.operation)
+        }
+    }
+}
+
 /// What making a data key asks of its key.
 pub(crate) fn data_key_ask<'a>(
     operation: Operation,
-    context: &EncryptionContext,
+    context: &'a EncryptionContext,
     grant_tokens: &'a [String],
     dry_run: bool,
 ) -> Ask<'a> {
     Ask {
-        conditions: crypto_conditions(EncryptionAlgorithm::SymmetricDefault, context),
+        crypto: Some(Crypto {
+            algorithm: EncryptionAlgorithm::SymmetricDefault,
+            context,
+        }),
         dry_run,
         grant_tokens,
         ..Ask::plain(operation)
     }
-}
-
-/// The condition keys of a use of a key.
-pub(crate) fn crypto_conditions(
-    algorithm: EncryptionAlgorithm,
-    context: &EncryptionContext,
-) -> Conditions {
-    crypto_conditions_with(Conditions::default(), algorithm, context)
-}
-
-fn crypto_conditions_with(
-    conditions: Conditions,
-    algorithm: EncryptionAlgorithm,
-    context: &EncryptionContext,
-) -> Conditions {
-    with_context(conditions, context).with("kms:EncryptionAlgorithm", algorithm.name())
 }
 
 fn algorithm_fits(key: &Key, algorithm: EncryptionAlgorithm) -> Result<(), KmsError> {

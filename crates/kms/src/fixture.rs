@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use strongroom_crypto::Keyring;
-use strongroom_policy::RootOnly;
+use strongroom_policy::{
+    AccessRequest, Authorizer, Denied, IdentityPolicies, NamedPolicy, Policy, PolicyAuthorizer,
+    PrincipalDirectory, PrincipalPolicies, Unreadable,
+};
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, CommitSequence, Committed, Entropy, MetaError,
     MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
@@ -19,11 +22,12 @@ use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::{ConflictRule, MemoryMeta};
 use strongroom_types::kms::{KeyArn, KeyId, KeyManager, KeyOrigin, KeySpec, KeyState, KeyUsage};
 use strongroom_types::{
-    AccountId, Principal, Region, RequestContext, RequestId, Timestamp, Transport,
+    AccountId, CanonicalId, Principal, Region, RequestContext, RequestId, Timestamp, Transport,
 };
 
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::materials::Material;
+use crate::policies::KeyPolicy;
 use crate::{KeyService, KeyServiceOptions, KeyServicePorts, keys};
 
 pub(crate) const ACCOUNT: &str = "111122223333";
@@ -38,6 +42,10 @@ pub(crate) struct World {
     pub(crate) shreds: Arc<MemoryShreds>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) events: Arc<TestAudit>,
+    pub(crate) people: Arc<People>,
+    /// Actions that were decided about, with the condition keys that their requests had; if somebody
+    /// wants to know.
+    pub(crate) decisions: Decisions,
     entropy: Arc<TestEntropy>,
     custody: Arc<Custody>,
 }
@@ -54,6 +62,8 @@ impl World {
                 ahead: AtomicU64::new(START.as_millis()),
             }),
             events: Arc::default(),
+            people: Arc::default(),
+            decisions: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             entropy,
         }
@@ -89,7 +99,11 @@ impl World {
                 entropy: Arc::clone(&entropy),
             },
             shreds: Arc::clone(&self.shreds) as _,
-            authorizer: Arc::new(RootOnly::default()),
+            authorizer: Arc::new(Watched {
+                decides: PolicyAuthorizer::new(Arc::clone(&self.people) as _),
+                seen: Arc::clone(&self.decisions),
+            }),
+            principals: Arc::clone(&self.people) as _,
             audit: Arc::clone(&self.events) as _,
             clock: Arc::clone(&self.clock) as _,
             entropy,
@@ -117,7 +131,7 @@ impl World {
             manager: KeyManager::Customer,
             lifecycle: Lifecycle::Enabled,
             description: String::new(),
-            policy: POLICY.to_owned(),
+            policy: KeyPolicy::of_accounts(POLICY.to_owned()),
             tags: Vec::new(),
             created: service.now(),
             rotation: Rotation::OFF,
@@ -209,6 +223,159 @@ pub(crate) fn caller(account: &str) -> RequestContext {
     }
 }
 
+pub(crate) type Decisions = Arc<Mutex<Option<Vec<(&'static str, Vec<&'static str>)>>>>;
+
+/// Decides, and notes what was decided about.
+struct Watched {
+    decides: PolicyAuthorizer,
+    seen: Decisions,
+}
+
+impl Authorizer for Watched {
+    fn decide(&self, request: &AccessRequest<'_>) -> Result<(), Denied> {
+        if let Some(seen) = &mut *self.seen.lock() {
+            // Who looks for a key's aliases is asked again with them: the last counts.
+            let has = |key: &&&str| request.conditions.get(key).is_some();
+            let keys = CONDITION_KEYS.iter().filter(has).copied().collect();
+            seen.push((request.action, keys));
+        }
+        self.decides.decide(request)
+    }
+}
+
+/// The condition keys that services bring to decisions about keys, with some of their names.
+const CONDITION_KEYS: &[&str] = &[
+    "aws:RequestTag/t",
+    "aws:ResourceTag/own",
+    "aws:TagKeys",
+    "kms:BypassPolicyLockoutSafetyCheck",
+    "kms:CustomerMasterKeySpec",
+    "kms:CustomerMasterKeyUsage",
+    "kms:DataKeyPairSpec",
+    "kms:EncryptionAlgorithm",
+    "kms:EncryptionContext:a",
+    "kms:EncryptionContextKeys",
+    "kms:ExpirationModel",
+    "kms:GrantConstraintType",
+    "kms:GranteePrincipal",
+    "kms:GrantIsForAWSResource",
+    "kms:GrantOperations",
+    "kms:KeyAgreementAlgorithm",
+    "kms:KeyOrigin",
+    "kms:KeySpec",
+    "kms:KeyUsage",
+    "kms:MacAlgorithm",
+    "kms:MessageType",
+    "kms:MultiRegion",
+    "kms:ReEncryptOnSameKey",
+    "kms:RequestAlias",
+    "kms:ResourceAliases",
+    "kms:RetiringPrincipal",
+    "kms:RotationPeriodInDays",
+    "kms:ScheduleKeyDeletionPendingWindowInDays",
+    "kms:SigningAlgorithm",
+    "kms:ValidTo",
+    "kms:WrappingAlgorithm",
+    "kms:WrappingKeySpec",
+];
+
+/// The users and roles that there are beside the root users of all accounts.
+#[derive(Default)]
+pub(crate) struct People(Mutex<BTreeMap<String, Person>>);
+
+struct Person {
+    id: Arc<str>,
+    policies: Vec<NamedPolicy>,
+}
+
+impl People {
+    /// Makes a user, or one anew, with a policy of the account's; the request is its.
+    pub(crate) fn user(&self, account: &str, name: &str, policy: Option<&str>) -> RequestContext {
+        let arn = format!("arn:aws:iam::{account}:user/{name}");
+        let user_id = self.put(arn, "AIDA", policy);
+        RequestContext {
+            principal: Principal::User {
+                account: AccountId::parse(account).unwrap(),
+                user_id,
+                path_and_name: name.into(),
+            },
+            ..caller(account)
+        }
+    }
+
+    /// As [`People::user`], a role and the request of a session of it.
+    pub(crate) fn role(&self, account: &str, name: &str, policy: Option<&str>) -> RequestContext {
+        let arn = format!("arn:aws:iam::{account}:role/{name}");
+        let role_id = self.put(arn, "AROA", policy);
+        RequestContext {
+            principal: Principal::RoleSession {
+                account: AccountId::parse(account).unwrap(),
+                role_id,
+                role_name: name.into(),
+                session_name: "s".into(),
+            },
+            ..caller(account)
+        }
+    }
+
+    pub(crate) fn delete(&self, arn: &str) {
+        self.0.lock().remove(arn);
+    }
+
+    fn put(&self, arn: String, prefix: &str, policy: Option<&str>) -> Arc<str> {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let id: Arc<str> = format!("{prefix}{}", IDS.fetch_add(1, Ordering::SeqCst)).into();
+        let named = |text: &str| NamedPolicy {
+            name: "p".into(),
+            policy: Arc::new(Policy::parse(text).unwrap()),
+        };
+        let person = Person {
+            id: Arc::clone(&id),
+            policies: policy.map(named).into_iter().collect(),
+        };
+        self.0.lock().insert(arn, person);
+        id
+    }
+}
+
+impl PrincipalDirectory for People {
+    fn pin(&self, arn: &str) -> Result<Option<String>, Unreadable> {
+        Ok(self.0.lock().get(arn).map(|person| person.id.to_string()))
+    }
+
+    fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+        Ok(None)
+    }
+
+    fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+        Ok(None)
+    }
+}
+
+impl IdentityPolicies for People {
+    fn policies_of(&self, context: &RequestContext) -> Result<PrincipalPolicies, Unreadable> {
+        let id = match &context.principal {
+            Principal::User { user_id, .. } => user_id,
+            Principal::RoleSession { role_id, .. } => role_id,
+            Principal::Root { .. }
+            | Principal::Federated { .. }
+            | Principal::Service { .. }
+            | Principal::Anonymous => return Ok(PrincipalPolicies::default()),
+        };
+        let people = self.0.lock();
+        let (arn, person) = people
+            .iter()
+            .find(|(_, person)| person.id == *id)
+            .ok_or(Unreadable)?;
+        let mut held = PrincipalPolicies {
+            identity: person.policies.clone(),
+            ..PrincipalPolicies::default()
+        };
+        held.attributes.role_arn = arn.contains(":role/").then(|| arn.as_str().into());
+        Ok(held)
+    }
+}
+
 /// When the process dies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Death {
@@ -225,9 +392,15 @@ pub(crate) struct MortalMeta {
     death: Mutex<Option<(usize, Death, bool)>>,
     dead: AtomicBool,
     full: AtomicBool,
+    reads: AtomicU64,
 }
 
 impl MortalMeta {
+    /// How many rows were read one by one, and pages scanned, so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::SeqCst)
+    }
+
     /// Lets the process die at its next commit; the stores live on with the next process.
     pub(crate) fn die_at_next_commit(&self, death: Death) {
         *self.death.lock() = Some((0, death, false));
@@ -263,14 +436,16 @@ impl MortalMeta {
 
 impl MetaStore for MortalMeta {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.meta.read(table, key)
     }
 
     fn read_in_memory(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
-        self.meta.read(table, key)
+        self.read(table, key)
     }
 
     fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.meta.scan(scan)
     }
 

@@ -19,7 +19,7 @@ mod token;
 use strongroom_asymmetric::{AsymmetricError, ImportWrappingKey};
 use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
-use strongroom_types::kms::{KeyArn, KeyMaterialId, WrappingAlgorithm};
+use strongroom_types::kms::{ExpirationModel, KeyArn, KeyMaterialId, WrappingAlgorithm};
 use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access::Ask;
@@ -81,10 +81,8 @@ impl KeyService {
         caller: &RequestContext,
         input: ImportKeyMaterialInput,
     ) -> Result<ImportKeyMaterialOutput, KmsError> {
-        let mut conditions = Conditions::default();
-        if let Some(model) = input.expiration_model {
-            conditions = conditions.with("kms:ExpirationModel", model.name());
-        }
+        let model = input.expiration_model.unwrap_or(ExpirationModel::Expires);
+        let mut conditions = Conditions::default().with("kms:ExpirationModel", model.name());
         if let Some(valid_to) = input.valid_to {
             conditions = conditions.with("kms:ValidTo", valid_to.to_iso8601());
         }

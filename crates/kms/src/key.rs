@@ -7,6 +7,7 @@ use strongroom_types::kms::{
     RotationType,
 };
 
+use crate::policies::KeyPolicy;
 use crate::rows::{ImportRow, KeyMaterialRow, KeyRow, PairRow, RotationRow};
 use crate::{KeyMetadata, Tag};
 
@@ -20,8 +21,7 @@ pub(crate) struct Key {
     pub manager: KeyManager,
     pub lifecycle: Lifecycle,
     pub description: String,
-    /// The JSON text as it was given.
-    pub policy: String,
+    pub policy: KeyPolicy,
     /// In the order in which their keys were first given.
     pub tags: Vec<Tag>,
     pub created: Timestamp,
@@ -200,7 +200,7 @@ impl Key {
             manager: KeyManager::parse(&row.manager)?,
             lifecycle,
             description: row.description,
-            policy: row.policy,
+            policy: KeyPolicy::from_row(row.policy, row.policy_pins.unwrap_or_default()),
             tags: row.tags.into_iter().map(Tag::from).collect(),
             created: time(row.created_millis),
             rotation: Rotation {
@@ -252,7 +252,7 @@ impl Key {
             manager: manager.name().to_owned(),
             lifecycle,
             description: description.clone(),
-            policy: policy.clone(),
+            policy: policy.text().to_owned(),
             tags: tags.iter().map(PairRow::from).collect(),
             created_millis: created.as_millis(),
             deletion_millis,
@@ -266,6 +266,7 @@ impl Key {
             materials: materials.iter().map(KeyMaterial::to_row).collect(),
             current_material: current.map(|id| *id.as_bytes()),
             pending_material: pending.map(|id| *id.as_bytes()),
+            policy_pins: policy.pins_row(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! CreateKey.
 
-use strongroom_policy::{Conditions, key_policy};
+use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
 
+use crate::conditions::of_kind;
 use crate::fixed_policies::default_policy;
 use crate::key::{Key, Lifecycle, Rotation};
 use crate::materials::{KeptMaterial, Material};
+use crate::policies::KeyPolicy;
 use crate::service::{Asked, damaged};
 use crate::tags::{self, with_tags};
 use crate::{CreateKeyInput, CreateKeyOutput, KeyService, KmsError, keys};
@@ -28,10 +30,8 @@ impl KeyService {
         let origin = input.origin.unwrap_or(KeyOrigin::AwsKms);
         let usage = usage_of(spec, input.key_usage)?;
         tags::check(&input.tags)?;
-        let conditions = with_tags(Conditions::default(), &input.tags)
-            .with("kms:KeySpec", spec.name())
-            .with("kms:KeyUsage", usage.name())
-            .with("kms:KeyOrigin", origin.name())
+        let conditions = with_tags(Conditions::default(), &input.tags);
+        let conditions = of_kind(conditions, spec.name(), usage.name(), origin.name())
             .with("kms:MultiRegion", input.multi_region.to_string());
         let conditions = if input.bypass_policy_lockout_safety_check {
             conditions.with("kms:BypassPolicyLockoutSafetyCheck", "true")
@@ -54,13 +54,10 @@ impl KeyService {
             (_, KeyOrigin::AwsKms | KeyOrigin::External) => {}
         }
         let arn = self.arn(account, KeyId::random(&*self.ports.entropy));
+        let given = input.policy.is_some();
         let policy = match input.policy {
-            Some(policy) => {
-                let bypass = input.bypass_policy_lockout_safety_check;
-                key_policy::check(&policy, &arn, &caller.principal, bypass)?;
-                policy
-            }
-            None => default_policy(account),
+            Some(text) => self.key_policy(text)?,
+            None => KeyPolicy::of_accounts(default_policy(account)),
         };
         let key = Key {
             arn,
@@ -79,6 +76,9 @@ impl KeyService {
             current: None,
             pending: None,
         };
+        if given && !input.bypass_policy_lockout_safety_check {
+            self.check_lockout(caller, &key)?;
+        }
         let key = self.store_new_key(caller, key, Ok)?;
         let key_metadata = key.metadata(self.now()).ok_or_else(damaged)?;
         Ok(CreateKeyOutput { key_metadata })

@@ -90,6 +90,14 @@ pub(crate) fn material(key: KeyId, material: KeyMaterialId) -> Bytes {
         .into()
 }
 
+/// The range of all wrapped materials.
+pub(crate) fn materials_of_all() -> (Bytes, Bytes) {
+    (
+        Bytes::from_static(&[WRAPPED]),
+        Bytes::from_static(&[WRAPPED + 1]),
+    )
+}
+
 /// Key of the row that asks for the destruction of a shred key.
 pub(crate) fn doomed_shred(id: ShredId) -> Bytes {
     [&[DOOMED][..], id.as_bytes()].concat().into()

@@ -6,8 +6,10 @@ use strongroom_types::kms::{AliasName, KeyArn, KeyId, KeyManager, KeyOrigin, Key
 use strongroom_types::{AccountId, RequestContext};
 
 use crate::access::{Ask, Named, alias_not_found};
+use crate::conditions::KeyConditions;
 use crate::fixed_policies::aws_managed_policy;
 use crate::key::{Key, Lifecycle, Rotation};
+use crate::policies::KeyPolicy;
 use crate::rotation::after_days;
 use crate::rows::{AliasRow, KeyAliasRow};
 use crate::{KeyService, KmsError, keys};
@@ -109,10 +111,7 @@ impl KeyService {
     ) -> Result<Named, KmsError> {
         let name = service.alias().ok_or(KmsError::Unavailable)?;
         let row_key = keys::alias(account, &self.options.region, &name);
-        let named = |id| Named {
-            arn: self.arn(account, id),
-            alias: Some(name.clone()),
-        };
+        let named = |id| Named::by_alias(self.arn(account, id), name.clone());
         until_undisturbed(|| {
             if let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? {
                 return Ok(named(KeyId::from_bytes(row.key)));
@@ -180,7 +179,13 @@ impl KeyService {
             manager: KeyManager::Aws,
             lifecycle: Lifecycle::Enabled,
             description: description.to_owned(),
-            policy: aws_managed_policy(policy_id, title, name, arn.account, &arn.region),
+            policy: KeyPolicy::of_accounts(aws_managed_policy(
+                policy_id,
+                title,
+                name,
+                arn.account,
+                &arn.region,
+            )),
             tags: Vec::new(),
             created: now,
             rotation: Rotation {
@@ -210,8 +215,13 @@ impl KeyService {
                 &self.alias_arn(key.arn.account, alias.clone()),
             ));
         }
-        let conditions =
-            crate::access::general_conditions(ask.conditions.clone(), caller, key, Some(alias));
+        let conditions = KeyConditions {
+            own: ask.conditions.clone(),
+            crypto: ask.crypto.map(|it| (it.algorithm, it.context.clone())),
+            alias: Some(alias.clone()),
+            aliases: Some(vec![alias.clone()]),
+            ..KeyConditions::imagined(key)
+        };
         self.ports.authorizer.decide(&AccessRequest {
             context: caller,
             action: ask.operation.action(),
@@ -219,8 +229,8 @@ impl KeyService {
                 arn: key.arn.clone(),
                 manager: key.manager,
             },
-            conditions: &conditions,
-            resource_policy: Some(&key.policy),
+            conditions: &conditions.into_conditions(),
+            resource_policy: Some(key.policy.deciding()),
             grants: None,
         })?;
         Ok(())

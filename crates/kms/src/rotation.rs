@@ -57,10 +57,8 @@ impl KeyService {
         input: EnableKeyRotationInput,
     ) -> Result<(), KmsError> {
         let period_days = input.rotation_period_in_days.unwrap_or(PERIOD_DEFAULT_DAYS);
-        let conditions = match input.rotation_period_in_days {
-            Some(days) => Conditions::default().with("kms:RotationPeriodInDays", days.to_string()),
-            None => Conditions::default(),
-        };
+        let conditions =
+            Conditions::default().with("kms:RotationPeriodInDays", period_days.to_string());
         let now = self.now();
         let ask = Ask {
             conditions,

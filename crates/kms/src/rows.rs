@@ -53,6 +53,9 @@ pub(crate) struct KeyRow {
     pub current_material: Option<[u8; 32]>,
     #[cbor(n(14), with = "minicbor::bytes")]
     pub pending_material: Option<[u8; 32]>,
+    /// Names in the policy, each with the unique id of whom it means; none if it names only accounts.
+    #[n(15)]
+    pub policy_pins: Option<Vec<PairRow>>,
 }
 
 /// A name and a value: of tags and of encryption contexts.
@@ -182,12 +185,19 @@ pub(crate) struct GrantRow {
     pub key_account: String,
     #[n(9)]
     pub key_region: String,
+    /// The unique id of the user or role that the grantee meant; none for accounts.
+    #[n(10)]
+    pub grantee_pin: Option<String>,
+    /// Likewise of the retiring principal.
+    #[n(11)]
+    pub retiring_pin: Option<String>,
 }
 
 /// A principal may retire the grant that the row's key names.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct RetirableGrantRow {
+    /// Its unique id, or the ARN of an account or federated user.
     #[n(0)]
     pub principal: String,
 }
@@ -202,4 +212,76 @@ pub(crate) struct LastUsageRow {
     pub at_millis: u64,
     #[cbor(n(2), with = "minicbor::bytes")]
     pub request_id: [u8; 16],
+}
+
+#[cfg(test)]
+mod tests {
+    use minicbor::Decoder;
+    use strongroom_rows::Record;
+
+    use super::*;
+
+    fn fields(record: &[u8]) -> Vec<u8> {
+        let mut decoder = Decoder::new(&record[2..]);
+        let count = decoder.map().unwrap().unwrap();
+        (0..count)
+            .map(|_| {
+                let field = decoder.u8().unwrap();
+                decoder.skip().unwrap();
+                field
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rows_without_pins_are_as_they_were_before_there_were_pins() {
+        let grant = GrantRow {
+            grantee: "g".to_owned(),
+            retiring: None,
+            operations: Vec::new(),
+            context_equals: None,
+            context_subset: None,
+            name: String::new(),
+            created_millis: 1,
+            issuing_account: "a".to_owned(),
+            key_account: "k".to_owned(),
+            key_region: "r".to_owned(),
+            grantee_pin: None,
+            retiring_pin: None,
+        };
+        // So the ids of named grants, which are made of this, stay as well.
+        assert_eq!(fields(&Record::encode(&grant)), [0, 2, 5, 6, 7, 8, 9]);
+        let back = <GrantRow as Record>::decode(&Record::encode(&grant)).unwrap();
+        assert_eq!((back.grantee_pin, back.retiring_pin), (None, None));
+        let key = KeyRow {
+            spec: String::new(),
+            usage: String::new(),
+            origin: String::new(),
+            manager: String::new(),
+            lifecycle: 1,
+            description: String::new(),
+            policy: "p".to_owned(),
+            tags: Vec::new(),
+            created_millis: 1,
+            deletion_millis: None,
+            rotation: RotationRow {
+                enabled: false,
+                period_days: 1,
+                next_millis: None,
+                enabled_since_millis: None,
+            },
+            on_demand_rotations: 0,
+            materials: Vec::new(),
+            current_material: None,
+            pending_material: None,
+            policy_pins: None,
+        };
+        assert!(!fields(&Record::encode(&key)).contains(&15));
+        assert!(
+            <KeyRow as Record>::decode(&Record::encode(&key))
+                .unwrap()
+                .policy_pins
+                .is_none()
+        );
+    }
 }

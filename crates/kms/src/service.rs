@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use strongroom_policy::Authorizer;
+use strongroom_policy::{Authorizer, PrincipalDirectory};
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table,
     Transaction, VALUE_MAX_BYTES, Write,
@@ -33,6 +33,8 @@ pub struct KeyServicePorts {
     pub shreds: Arc<dyn ShredStore>,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Whom policies and grants can name.
+    pub principals: Arc<dyn PrincipalDirectory>,
     /// The trail.
     pub audit: Arc<dyn AuditSink>,
     /// Time.
@@ -324,7 +326,7 @@ fn too_long() -> KmsError {
 /// The texts of a key that its callers choose.
 fn texts_len_bytes(key: &Key) -> usize {
     let tags = key.tags.iter().map(|tag| tag.key.len() + tag.value.len());
-    key.policy.len() + key.description.len() + tags.sum::<usize>()
+    key.policy.len_bytes() + key.description.len() + tags.sum::<usize>()
 }
 
 /// Rows, each with its record or why it does not open; and whether there are more.

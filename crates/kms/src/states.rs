@@ -223,7 +223,7 @@ mod tests {
                 },
             },
             description: String::new(),
-            policy: String::new(),
+            policy: crate::policies::KeyPolicy::of_accounts(String::new()),
             tags: Vec::new(),
             created: NOW,
             rotation: Rotation::OFF,

@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use strongroom_types::kms::{AliasArn, EncryptionContext, GrantOperation, KeyArn, KeyManager};
-use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
+use strongroom_types::{AccountId, BucketName, CanonicalId, ObjectKey, Principal, RequestContext};
 
 use crate::evaluate::ResourceKind;
-use crate::{Action, Conditions};
+use crate::{Action, ActionOnVersion, Conditions, PrincipalDirectory, Unreadable};
 
 /// What an action is done to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,9 +150,10 @@ pub trait Authorizer: Send + Sync {
 /// A grant, as a decision sees it (KMS API Reference, GrantListEntry).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
-    /// Who may do it: an ARN.
+    /// Who may do it: the ARN of an account or federated user, or what
+    /// [`PrincipalDirectory::pin`](crate::PrincipalDirectory) has for a user, role or session.
     pub grantee_principal: String,
-    /// Who may retire it.
+    /// Who may retire it, likewise.
     pub retiring_principal: Option<String>,
     /// What may be done.
     pub operations: Vec<GrantOperation>,
@@ -231,6 +232,34 @@ impl<A: Action> Authorized<A> {
     }
 }
 
+impl<A: ActionOnVersion> Authorized<A> {
+    /// As [`Authorized::check_with`], where the request names a version: what is asked is the action
+    /// on versions.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`].
+    pub fn check_on_version(
+        by: &dyn Authorizer,
+        context: &RequestContext,
+        resource: Resource,
+        conditions: &Conditions,
+        resource_policy: Option<&str>,
+    ) -> Result<Self, Denied> {
+        let Authorized { resource, .. } = Authorized::<A::OnVersion>::check_with(
+            by,
+            context,
+            resource,
+            conditions,
+            resource_policy,
+        )?;
+        Ok(Self {
+            resource,
+            action: PhantomData,
+        })
+    }
+}
+
 /// The request may not do what it asks. The message is AWS's, for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -239,7 +268,8 @@ pub struct Denied {
     pub message: String,
 }
 
-/// The evaluator of a server without policies: an account's root user owns what the account owns.
+/// An evaluator without policies, for the tests of services: an account's root user owns what the
+/// account owns. No server decides by it: see [`PolicyAuthorizer`](crate::PolicyAuthorizer).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct RootOnly;
@@ -292,6 +322,21 @@ impl Authorizer for RootOnly {
                 "no identity-based policy allows the {action} action"
             )),
         }
+    }
+}
+
+/// Nobody but accounts is known.
+impl PrincipalDirectory for RootOnly {
+    fn pin(&self, _: &str) -> Result<Option<String>, Unreadable> {
+        Ok(None)
+    }
+
+    fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+        Ok(None)
+    }
+
+    fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+        Ok(None)
     }
 }
 

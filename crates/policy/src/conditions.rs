@@ -1,19 +1,105 @@
 //! The values of condition keys that a request brings.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use strongroom_types::kms::EncryptionContext;
 
+type Values = BTreeMap<String, Vec<String>>;
+
 /// Condition keys of a request and their values. Keys are compared without regard to case, so they
 /// are kept in lower case; an absent key is not the same as an empty value.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Default)]
 pub struct Conditions {
-    values: BTreeMap<String, Vec<String>>,
+    values: Values,
     /// With its case, which condition keys do not have and the constraints of grants do.
     encryption_context: EncryptionContext,
+    /// Where the other values come from, if a decision looks for one.
+    source: Option<Source>,
+    /// Keys whose values are not known yet.
+    unknown: Option<Unknown>,
+}
+
+/// Brings the values of a request when a decision first looks for one. Most decisions look for none,
+/// and collecting them costs more than deciding.
+pub trait ConditionSource: Send + Sync {
+    /// The values. Pure: always the same.
+    fn conditions(&self) -> Conditions;
+}
+
+#[derive(Clone)]
+struct Source {
+    of: Arc<dyn ConditionSource>,
+    found: OnceLock<Box<Conditions>>,
+}
+
+struct Unknown {
+    prefixes: &'static [&'static str],
+    was_missed: AtomicBool,
+}
+
+impl Clone for Unknown {
+    fn clone(&self) -> Self {
+        Self {
+            prefixes: self.prefixes,
+            was_missed: AtomicBool::new(self.was_missed.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl PartialEq for Conditions {
+    /// Whether they say the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.all() == other.all() && self.encryption_context() == other.encryption_context()
+    }
+}
+
+impl Eq for Conditions {}
+
+impl fmt::Debug for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all()).finish()
+    }
 }
 
 impl Conditions {
+    /// The values that `source` brings, if a decision looks for one.
+    pub fn of(source: Arc<dyn ConditionSource>) -> Self {
+        Self {
+            source: Some(Source {
+                of: source,
+                found: OnceLock::new(),
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Says that the values of keys with these prefixes (in lower case) are not known: a decision
+    /// that [missed](Self::was_missed) one is not to be relied on.
+    #[must_use]
+    pub fn without(mut self, prefixes: &'static [&'static str]) -> Self {
+        self.unknown = Some(Unknown {
+            prefixes,
+            was_missed: AtomicBool::new(false),
+        });
+        self
+    }
+
+    /// Says that all values are known now.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        self.unknown = None;
+        self
+    }
+
+    /// Whether a decision looked for a value that is not known.
+    pub fn was_missed(&self) -> bool {
+        let unknown = self.unknown.as_ref();
+        unknown.is_some_and(|unknown| unknown.was_missed.load(Ordering::Relaxed))
+    }
+
     /// Sets a key that has one value.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
@@ -58,12 +144,43 @@ impl Conditions {
 
     /// As [`Conditions::get`], of a key in lower case.
     pub(crate) fn get_lower(&self, key: &str) -> Option<&[String]> {
-        self.values.get(key).map(Vec::as_slice)
+        let found = self
+            .values
+            .get(key)
+            .or_else(|| self.sourced()?.values.get(key));
+        if found.is_none()
+            && let Some(unknown) = &self.unknown
+            && unknown.prefixes.iter().any(|it| key.starts_with(it))
+        {
+            unknown.was_missed.store(true, Ordering::Relaxed);
+        }
+        found.map(Vec::as_slice)
+    }
+
+    fn sourced(&self) -> Option<&Self> {
+        let source = self.source.as_ref()?;
+        Some(
+            source
+                .found
+                .get_or_init(|| Box::new(source.of.conditions())),
+        )
+    }
+
+    /// All of them; of a key that is there twice, the one that counts.
+    pub(crate) fn all(&self) -> BTreeMap<&str, &[String]> {
+        let sourced = self.sourced().into_iter().flat_map(|it| &it.values);
+        let pairs = sourced.chain(&self.values);
+        pairs
+            .map(|(key, values)| (key.as_str(), values.as_slice()))
+            .collect()
     }
 
     /// The encryption context of the request, empty if it has none.
     pub fn encryption_context(&self) -> &EncryptionContext {
-        &self.encryption_context
+        match self.sourced() {
+            Some(sourced) if self.encryption_context.is_empty() => &sourced.encryption_context,
+            Some(_) | None => &self.encryption_context,
+        }
     }
 }
 
@@ -100,5 +217,41 @@ mod tests {
         assert_eq!(conditions.encryption_context(), &context);
         let none = Conditions::default().with_encryption_context(&EncryptionContext::default());
         assert_eq!(none, Conditions::default());
+    }
+
+    #[test]
+    fn a_source_is_asked_only_for_what_is_looked_for() {
+        struct Counted(AtomicBool);
+        impl ConditionSource for Counted {
+            fn conditions(&self) -> Conditions {
+                assert!(!self.0.swap(true, Ordering::Relaxed), "asked twice");
+                Conditions::default()
+                    .with("s3:prefix", "a")
+                    .with("s3:x", "b")
+            }
+        }
+        let source = Arc::new(Counted(AtomicBool::new(false)));
+        let conditions = Conditions::of(source.clone()).with("s3:x", "own");
+        assert_eq!(conditions.get("s3:X"), Some(&["own".to_owned()][..]));
+        assert!(!source.0.load(Ordering::Relaxed));
+        assert_eq!(conditions.get("s3:prefix"), Some(&["a".to_owned()][..]));
+        assert_eq!(conditions.get("s3:delimiter"), None);
+        let all = Conditions::default()
+            .with("s3:prefix", "a")
+            .with("s3:x", "own");
+        assert_eq!(conditions, all);
+    }
+
+    #[test]
+    fn what_was_missed_is_told() {
+        let conditions = Conditions::default()
+            .with("s3:existingobjecttag/a", "1")
+            .without(&["s3:existingobjecttag/"]);
+        assert!(conditions.get("s3:ExistingObjectTag/a").is_some());
+        assert_eq!(conditions.get("s3:prefix"), None);
+        assert!(!conditions.was_missed());
+        assert_eq!(conditions.get("s3:ExistingObjectTag/b"), None);
+        assert!(conditions.was_missed());
+        assert!(!conditions.complete().was_missed());
     }
 }

@@ -240,7 +240,7 @@ impl<'a> Facts<'a> {
             },
             G::RequestedRegion => Some(context.region.as_str().into()),
             G::ResourceAccount => Some(self.resource_owner.to_string().into()),
-            G::SecureTransport => Some(truth(matches!(context.transport, Transport::Tls(_)))),
+            G::SecureTransport => Some(truth(context.transport.is_secure())),
             G::SourceIdentity => text(attributes.source_identity.as_deref()),
             // Of a forwarded call it would be the service's address.
             G::SourceIp => (context.via_service.is_none()
@@ -277,7 +277,7 @@ impl<'a> Facts<'a> {
             G::S3TlsVersion => match context.transport {
                 Transport::Tls(TlsVersion::V1_2) => Some("1.2".into()),
                 Transport::Tls(TlsVersion::V1_3) => Some("1.3".into()),
-                Transport::Plain => None,
+                Transport::Plain | Transport::Forwarded { .. } => None,
             },
             G::KmsViaService => text(context.via_service.as_deref()),
         }

@@ -63,6 +63,8 @@ pub struct PrincipalAttributes {
     pub role_arn: Option<Arc<str>>,
     /// Of a federated user: the ARN of the user whose credentials made the session.
     pub federator_arn: Option<Arc<str>>,
+    /// Of a federated user: that user's unique id, by which pinned policies and grants name it.
+    pub federator_id: Option<Arc<str>>,
     /// `aws:PrincipalTag/*`: tags of the user or role, and over them those of the session.
     pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// `aws:TokenIssueTime`: when the temporary credentials were made.

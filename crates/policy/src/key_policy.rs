@@ -1,12 +1,13 @@
 //! Key policies: what a document must be to govern a KMS key (KMS Developer Guide, "Key policies").
 
-use strongroom_types::kms::KeyArn;
-use strongroom_types::{AccountId, Principal};
+use strongroom_types::AccountId;
 
+use crate::Unreadable;
 use crate::document::{
     DocumentError, Effect, PolicyDocument, PrincipalElement, PrincipalName, Statement,
 };
 use crate::operator::SetOperator;
+use crate::pinning::{self, PinError, Pins, PrincipalDirectory};
 
 /// Longest key policy, in bytes (KMS Developer Guide, "Resource quotas").
 pub const KEY_POLICY_MAX_BYTES: usize = 32_768;
@@ -21,6 +22,9 @@ pub enum KeyPolicyError {
     /// `MalformedPolicyDocumentException`.
     #[error("{0}")]
     Malformed(String),
+    /// Who exists is not known.
+    #[error("identities cannot be read")]
+    Unreadable,
 }
 
 impl KeyPolicyError {
@@ -35,19 +39,14 @@ impl From<DocumentError> for KeyPolicyError {
     }
 }
 
-/// Checks that `text` can be the policy of `key`, at the wish of `caller`.
-///
-/// Unless `bypass_lockout_safety_check`, the policy must allow `caller` to replace it again.
+/// Checks that `text` can be a key's policy, and tells whom it means: the names in it that stand for
+/// something else, as [`pinning::pins`] has them. Whether it locks its author out is for who knows the
+/// author's own policies to say, by the decision that a later PutKeyPolicy would be.
 ///
 /// # Errors
 ///
 /// [`KeyPolicyError`].
-pub fn check(
-    text: &str,
-    key: &KeyArn,
-    caller: &Principal,
-    bypass_lockout_safety_check: bool,
-) -> Result<PolicyDocument, KeyPolicyError> {
+pub fn check(text: &str, directory: &dyn PrincipalDirectory) -> Result<Pins, KeyPolicyError> {
     if text.len() > KEY_POLICY_MAX_BYTES {
         return Err(KeyPolicyError::TooLong);
     }
@@ -63,12 +62,21 @@ pub fn check(
         check_principals(statement)?;
         check_conditions(statement)?;
     }
-    if !bypass_lockout_safety_check && !allows(&document, key, caller, "kms:PutKeyPolicy") {
-        return Err(KeyPolicyError::malformed(
-            "The new key policy will not allow you to update the key policy in the future.",
-        ));
-    }
-    Ok(document)
+    pinning::pins(text, directory).map_err(|error| match error {
+        PinError::NoSuchPrincipal(_) => invalid_principals(),
+        PinError::Unreadable(Unreadable) => KeyPolicyError::Unreadable,
+    })
+}
+
+/// The policy would not let its author replace it.
+pub fn locked_out() -> KeyPolicyError {
+    KeyPolicyError::malformed(
+        "The new key policy will not allow you to update the key policy in the future.",
+    )
+}
+
+fn invalid_principals() -> KeyPolicyError {
+    KeyPolicyError::malformed("Policy contains a statement with one or more invalid principals.")
 }
 
 /// A statement that lacks an action or a resource is accepted and does nothing; one that lacks a
@@ -88,25 +96,19 @@ fn check_principals(statement: &Statement) -> Result<(), KeyPolicyError> {
         }
         Some(PrincipalElement::Is(names) | PrincipalElement::IsNot(names)) => names,
     };
-    if names.iter().all(exists) {
+    if names.iter().all(can_be_named) {
         Ok(())
     } else {
-        Err(KeyPolicyError::malformed(
-            "Policy contains a statement with one or more invalid principals.",
-        ))
+        Err(invalid_principals())
     }
 }
 
-/// Whether there is such a principal. This server has no users, roles and identity providers yet,
-/// so none of its own account's exists; once it has, whoever knows them decides here.
-///
-/// Of other accounts only the account itself can be named: it stands for whatever that account
-/// allows, and does no harm if nobody has it. A user or role of theirs cannot be looked up, and
-/// taking its ARN unseen would give the rights to whoever gets that name later.
-fn exists(name: &PrincipalName) -> bool {
+/// Whether a key policy can name such a principal. Whether one of the `AWS` kind exists, the directory
+/// knows; accounts need not: they stand for whatever that account allows, and do no harm if nobody
+/// has them.
+fn can_be_named(name: &PrincipalName) -> bool {
     match name {
-        PrincipalName::Everyone => true,
-        PrincipalName::Aws(text) => account_named(text).is_some(),
+        PrincipalName::Everyone | PrincipalName::Aws(_) => true,
         PrincipalName::Service(name) => is_service(name),
         PrincipalName::Federated(_) | PrincipalName::CanonicalUser(_) => false,
     }
@@ -156,108 +158,40 @@ fn check_conditions(statement: &Statement) -> Result<(), KeyPolicyError> {
     Ok(())
 }
 
-/// Whether the policy would let `caller` do `action` to the key, for all that is known now: a
-/// statement with conditions counts as one whose conditions do not hold. Where the policy names the
-/// account, the caller's own permissions are taken for granted.
-fn allows(document: &PolicyDocument, key: &KeyArn, caller: &Principal, action: &str) -> bool {
-    let applies = |statement: &&Statement| {
-        statement.conditions.is_empty()
-            && statement
-                .action
-                .as_ref()
-                .is_some_and(|element| element.covers(action))
-            && statement
-                .resource
-                .as_ref()
-                .is_some_and(|element| element.covers(&key.to_string()))
-            && statement
-                .principal
-                .as_ref()
-                .is_some_and(|element| speaks_of(element, caller))
-    };
-    let mut allowed = false;
-    for statement in document.statements.iter().filter(applies) {
-        match statement.effect {
-            Effect::Deny => return false,
-            Effect::Allow => allowed = true,
-        }
-    }
-    allowed
-}
-
-fn speaks_of(element: &PrincipalElement, caller: &Principal) -> bool {
-    match element {
-        PrincipalElement::Is(names) => names.iter().any(|name| is_named(name, caller)),
-        // Exempt is only whose every name is listed: the account's, and its own.
-        PrincipalElement::IsNot(names) => {
-            let own = caller.arn();
-            let listed_himself = names.iter().any(|name| match name {
-                PrincipalName::Everyone => true,
-                PrincipalName::Aws(text) => {
-                    *text == own
-                        || matches!(caller, Principal::Root { account }
-                            if account_named(text) == Some(*account))
-                }
-                PrincipalName::Service(text) => *text == own,
-                PrincipalName::Federated(_) | PrincipalName::CanonicalUser(_) => false,
-            });
-            let listed_account = caller.account().is_none_or(|account| {
-                names.iter().any(|name| match name {
-                    PrincipalName::Everyone => true,
-                    PrincipalName::Aws(text) => account_named(text) == Some(account),
-                    PrincipalName::Service(_)
-                    | PrincipalName::Federated(_)
-                    | PrincipalName::CanonicalUser(_) => false,
-                })
-            });
-            !(listed_himself && listed_account)
-        }
-    }
-}
-
-fn is_named(name: &PrincipalName, caller: &Principal) -> bool {
-    match name {
-        PrincipalName::Everyone => true,
-        PrincipalName::Aws(text) => {
-            *text == caller.arn()
-                || (caller.account().is_some() && account_named(text) == caller.account())
-        }
-        PrincipalName::Service(text) => {
-            matches!(caller, Principal::Service { name } if **name == **text)
-        }
-        PrincipalName::Federated(_) | PrincipalName::CanonicalUser(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use strongroom_types::Region;
-    use strongroom_types::kms::KeyId;
+    use strongroom_types::CanonicalId;
 
     use super::*;
 
     const OWNER: &str = "111122223333";
-    const LOCKED_OUT: &str =
-        "The new key policy will not allow you to update the key policy in the future.";
     const NO_SUCH_PRINCIPAL: &str =
         "Policy contains a statement with one or more invalid principals.";
 
-    fn key() -> KeyArn {
-        KeyArn {
-            region: Region::parse("us-east-1").unwrap(),
-            account: AccountId::parse(OWNER).unwrap(),
-            id: KeyId::from_bytes([7; 16]),
-        }
-    }
+    /// Knows alice and a role, unless it cannot be read.
+    struct Known(bool);
 
-    fn root() -> Principal {
-        Principal::Root {
-            account: AccountId::parse(OWNER).unwrap(),
+    impl PrincipalDirectory for Known {
+        fn pin(&self, arn: &str) -> Result<Option<String>, Unreadable> {
+            let id = match arn {
+                "arn:aws:iam::111122223333:user/alice" => Some("AIDA1"),
+                "arn:aws:iam::444455556666:role/r" => Some("AROA1"),
+                _ => None,
+            };
+            self.0.then(|| id.map(str::to_owned)).ok_or(Unreadable)
+        }
+
+        fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+            Ok(None)
+        }
+
+        fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+            Ok(None)
         }
     }
 
     fn check_text(text: &str) -> Result<(), String> {
-        check(text, &key(), &root(), false)
+        check(text, &Known(true))
             .map(drop)
             .map_err(|error| error.to_string())
     }
@@ -270,16 +204,10 @@ mod tests {
         ))
     }
 
-    fn check_alone(statement: &str) -> Result<(), String> {
-        check_text(&format!(
-            r#"{{"Version":"2012-10-17","Statement":{statement}}}"#
-        ))
-    }
-
     #[test]
     fn length_and_characters_are_bounded() {
         assert_eq!(
-            check(&" ".repeat(KEY_POLICY_MAX_BYTES + 1), &key(), &root(), true),
+            check(&" ".repeat(KEY_POLICY_MAX_BYTES + 1), &Known(true)),
             Err(KeyPolicyError::TooLong)
         );
         let with_sid = |sid: &str| {
@@ -325,13 +253,15 @@ mod tests {
             r#"{"AWS":"*"}"#,
             r#"{"AWS":"111122223333"}"#,
             r#"{"AWS":"arn:aws:iam::444455556666:root"}"#,
+            r#"{"AWS":"arn:aws:iam::111122223333:user/alice"}"#,
+            r#"{"AWS":["arn:aws:iam::444455556666:role/r","111122223333"]}"#,
             r#"{"Service":["s3.amazonaws.com","logs.us-east-1.amazonaws.com"]}"#,
         ] {
             assert_eq!(with(good), Ok(()), "{good}");
         }
         for bad in [
-            r#"{"AWS":"arn:aws:iam::111122223333:user/alice"}"#,
-            r#"{"AWS":"arn:aws:iam::444455556666:role/r"}"#,
+            r#"{"AWS":"arn:aws:iam::111122223333:user/bob"}"#,
+            r#"{"AWS":"AIDA1"}"#,
             r#"{"AWS":["111122223333","alice"]}"#,
             r#"{"Service":"s3.example.com"}"#,
             r#"{"Service":".amazonaws.com"}"#,
@@ -372,69 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_locks_its_author_out_is_refused() {
-        let account = r#""Principal":{"AWS":"111122223333"}"#;
-        for (statement, holds) in [
-            (format!(r#"{{"Effect":"Allow",{account},"Action":"kms:*","Resource":"*"}}"#), true),
-            (format!(r#"{{"Effect":"Allow",{account},"Action":"kms:Put*","Resource":"*"}}"#), true),
-            (format!(r#"{{"Effect":"Allow",{account},"NotAction":"kms:Decrypt","Resource":"{}"}}"#, key()), true),
-            (r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#.to_owned(), true),
-            (format!(r#"{{"Effect":"Allow",{account},"Action":"kms:Decrypt","Resource":"*"}}"#), false),
-            (format!(r#"{{"Effect":"Allow",{account},"Action":"kms:*"}}"#), false),
-            (format!(r#"{{"Effect":"Allow",{account},"Resource":"*"}}"#), false),
-            (r#"{"Effect":"Allow","Principal":{"AWS":"444455556666"},"Action":"kms:*","Resource":"*"}"#.to_owned(), false),
-            (format!(r#"{{"Effect":"Allow",{account},"Action":"kms:*","Resource":"*","Condition":{{"Bool":{{"aws:SecureTransport":true}}}}}}"#), false),
-        ] {
-            let expected = if holds { Ok(()) } else { Err(LOCKED_OUT.to_owned()) };
-            assert_eq!(check_alone(&statement), expected, "{statement}");
-            let document = format!(r#"{{"Statement":{statement}}}"#);
-            assert!(check(&document, &key(), &root(), true).is_ok(), "{statement}");
-        }
-    }
-
-    #[test]
-    fn a_denial_of_the_author_locks_him_out_too() {
-        let deny = |principal: &str, rest: &str| {
-            check_with(&format!(
-                r#"{{"Effect":"Deny",{principal},"Action":"kms:PutKeyPolicy","Resource":"*"{rest}}}"#
-            ))
-        };
-        let locked = Err(LOCKED_OUT.to_owned());
-        assert_eq!(deny(r#""Principal":"*""#, ""), locked);
-        assert_eq!(deny(r#""Principal":{"AWS":"111122223333"}"#, ""), locked);
-        assert_eq!(deny(r#""Principal":{"AWS":"444455556666"}"#, ""), Ok(()));
-        assert_eq!(deny(r#""NotPrincipal":{"AWS":"444455556666"}"#, ""), locked);
-        assert_eq!(deny(r#""NotPrincipal":{"AWS":"111122223333"}"#, ""), Ok(()));
-        let condition = r#","Condition":{"Null":{"aws:PrincipalArn":"false"}}"#;
-        assert_eq!(deny(r#""Principal":"*""#, condition), Ok(()));
-    }
-
-    #[test]
-    fn a_user_is_exempt_only_with_its_account() {
-        let user = Principal::User {
-            account: AccountId::parse(OWNER).unwrap(),
-            user_id: "AIDAEXAMPLE".into(),
-            path_and_name: "alice".into(),
-        };
-        let account = PrincipalName::Aws(OWNER.to_owned());
-        let alice = PrincipalName::Aws(user.arn());
-        assert!(speaks_of(
-            &PrincipalElement::IsNot(vec![account.clone()]),
-            &user
-        ));
-        assert!(!speaks_of(
-            &PrincipalElement::IsNot(vec![account.clone(), alice]),
-            &user
-        ));
-        assert!(speaks_of(&PrincipalElement::Is(vec![account]), &user));
-        let service = Principal::Service {
-            name: "s3.amazonaws.com".into(),
-        };
-        let name = PrincipalName::Service("s3.amazonaws.com".to_owned());
-        assert!(speaks_of(
-            &PrincipalElement::Is(vec![name.clone()]),
-            &service
-        ));
-        assert!(!speaks_of(&PrincipalElement::Is(vec![name]), &user));
+    fn whom_a_policy_means_is_told_and_nobody_is_guessed() {
+        let text = r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":
+            ["arn:aws:iam::111122223333:user/alice","111122223333"]}}}"#;
+        let pins = check(text, &Known(true)).unwrap();
+        let alice = "arn:aws:iam::111122223333:user/alice".to_owned();
+        assert_eq!(pins, Pins::from([(alice, "AIDA1".to_owned())]));
+        assert_eq!(check(text, &Known(false)), Err(KeyPolicyError::Unreadable));
     }
 }

@@ -21,10 +21,12 @@
 
 mod action;
 mod authorize;
+pub mod bucket_policy;
 mod comparison;
 mod compile;
 mod conditions;
 mod decision;
+mod denials;
 mod document;
 mod evaluate;
 mod facts;
@@ -37,14 +39,16 @@ mod pattern;
 pub mod pinning;
 mod policy_authorizer;
 mod principals;
+mod public;
 
-pub use action::{Action, actions};
+pub use action::{Action, ActionOnVersion, actions};
 pub use authorize::{
     AccessRequest, Authorized, Authorizer, Denied, Grant, GrantSource, Resource, RootOnly,
 };
 pub use compile::Policy;
-pub use conditions::Conditions;
+pub use conditions::{ConditionSource, Conditions};
 pub use decision::{AllowedBy, Decision, Layer, MatchedStatement, Outcome};
+pub use denials::{Denial, Denials};
 pub use document::{
     ActionElement, Condition, DOCUMENT_MAX_BYTES, DocumentError, Effect, PolicyDocument,
     PolicyVersion, PrincipalElement, PrincipalName, ResourceElement, STATEMENTS_MAX, Statement,
@@ -56,5 +60,6 @@ pub use identity::{
 };
 pub use key_policy::KeyPolicyError;
 pub use operator::{Comparison, ConditionOperator, SetOperator};
-pub use pinning::{PinError, PrincipalDirectory};
+pub use pinning::{NoPrincipals, PinError, Pins, PrincipalDirectory};
 pub use policy_authorizer::PolicyAuthorizer;
+pub use public::is_public;

@@ -2,6 +2,8 @@
 //! and made again under the same name does not get back what was meant for somebody else (IAM User
 //! Guide, "AWS JSON policy elements: Principal").
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use strongroom_types::{AccountId, CanonicalId};
 
@@ -36,6 +38,28 @@ pub trait PrincipalDirectory: Send + Sync {
     fn canonical_id_of(&self, account: AccountId) -> Result<Option<CanonicalId>, Unreadable>;
 }
 
+/// The names in a policy that stand for something else, and what for: ARN and unique id.
+pub type Pins = BTreeMap<String, String>;
+
+/// The directory of a server without identities: it has no principals.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct NoPrincipals;
+
+impl PrincipalDirectory for NoPrincipals {
+    fn pin(&self, _: &str) -> Result<Option<String>, Unreadable> {
+        Ok(None)
+    }
+
+    fn account_of(&self, _: &CanonicalId) -> Result<Option<AccountId>, Unreadable> {
+        Ok(None)
+    }
+
+    fn canonical_id_of(&self, _: AccountId) -> Result<Option<CanonicalId>, Unreadable> {
+        Ok(None)
+    }
+}
+
 /// Why a policy cannot be pinned.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PinError {
@@ -54,24 +78,50 @@ pub enum PinError {
 ///
 /// [`PinError`].
 pub fn pin(text: &str, directory: &dyn PrincipalDirectory) -> Result<Option<String>, PinError> {
+    Ok(pinned(text, &pins(text, directory)?))
+}
+
+/// Whom the names in `text`, a policy that parses, stand for. With [`pinned`] it is what [`pin`] is,
+/// for who keeps text and pins rather than two texts.
+///
+/// # Errors
+///
+/// [`PinError`].
+pub fn pins(text: &str, directory: &dyn PrincipalDirectory) -> Result<Pins, PinError> {
+    let mut pins = Pins::new();
     let Ok(mut document) = serde_json::from_str::<Value>(text) else {
-        return Ok(None);
+        return Ok(pins);
     };
-    let mut has_changed = false;
     each_principal(&mut document, &mut |name| {
         if name == "*" || account_named(name).is_some() {
             return Ok::<(), PinError>(());
         }
-        let pinned = directory
+        let pin = directory
             .pin(name)?
             .ok_or_else(|| PinError::NoSuchPrincipal(name.clone()))?;
-        if pinned != *name {
-            *name = pinned;
-            has_changed = true;
+        if pin != *name {
+            pins.insert(name.clone(), pin);
         }
         Ok(())
     })?;
-    Ok(has_changed.then(|| document.to_string()))
+    Ok(pins)
+}
+
+/// The text by which is decided, of one whose pins are known. `None` if that is the text itself.
+pub fn pinned(text: &str, pins: &Pins) -> Option<String> {
+    if pins.is_empty() {
+        return None;
+    }
+    let mut document = serde_json::from_str::<Value>(text).ok()?;
+    let mut has_changed = false;
+    let Ok(()) = each_principal(&mut document, &mut |name| {
+        if let Some(pin) = pins.get(name) {
+            name.clone_from(pin);
+            has_changed = true;
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
+    has_changed.then(|| document.to_string())
 }
 
 /// The text to show: the one that was put, but where one of its ARNs is no longer the principal's

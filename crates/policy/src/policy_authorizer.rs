@@ -7,12 +7,13 @@ use crate::authorize::{AccessRequest, Authorizer, Denied};
 use crate::decision::{Decision, Outcome};
 use crate::evaluate::{Question, QuestionedResource, evaluate, explain};
 use crate::identity::IdentityPolicies;
-use crate::{Policy, Unreadable};
+use crate::{Denials, Policy, Unreadable};
 
 /// Decides by the policies of the principal, the resource's own, and grants.
 pub struct PolicyAuthorizer {
     identities: Arc<dyn IdentityPolicies>,
     compiled: CompiledPolicies,
+    denials: Option<Arc<Denials>>,
 }
 
 impl fmt::Debug for PolicyAuthorizer {
@@ -27,7 +28,15 @@ impl PolicyAuthorizer {
         Self {
             identities,
             compiled: CompiledPolicies::default(),
+            denials: None,
         }
+    }
+
+    /// Keeps what it decides against requests in `denials`, for their answers.
+    #[must_use]
+    pub fn telling(mut self, denials: Arc<Denials>) -> Self {
+        self.denials = Some(denials);
+        self
     }
 
     /// The decision, with all that had a part in it.
@@ -80,9 +89,14 @@ impl Authorizer for PolicyAuthorizer {
                 Outcome::Allowed(_) => Ok(()),
                 Outcome::ExplicitlyDenied(_)
                 | Outcome::ImplicitlyDenied(_)
-                | Outcome::Unreadable(_) => Err(Denied {
-                    message: decision.message(question),
-                }),
+                | Outcome::Unreadable(_) => {
+                    if let Some(denials) = &self.denials {
+                        denials.keep(question, &explain(question));
+                    }
+                    Err(Denied {
+                        message: decision.message(question),
+                    })
+                }
             }
         })
     }
@@ -286,6 +300,63 @@ mod tests {
             ask("s3:GetObject", &role, None),
             Outcome::ImplicitlyDenied(Layer::Resource)
         );
+    }
+
+    #[test]
+    fn a_denial_is_kept_for_its_answer_once_and_names_what_its_reader_may_know() {
+        let denials = Arc::new(Denials::default());
+        let by = PolicyAuthorizer::new(Arc::new(Everybodys(Some(READ)))).telling(denials.clone());
+        let _ = outcome(&by, alice(), "s3:GetObject", &object(), Some(DENY_ALL));
+        // The first eight bytes of the id that the context has.
+        assert_eq!(denials.take(1), None);
+        let denial = denials.take(0).unwrap();
+        assert_eq!(denials.take(0), None);
+        assert_eq!(denial.account, account());
+        let told: serde_json::Value = serde_json::from_str(&denial.message).unwrap();
+        assert_eq!(told["explicitDeny"], true);
+        assert_eq!(told["context"]["action"], "s3:GetObject");
+        assert_eq!(told["context"]["principal"]["id"], "AIDAALICE");
+        let items = told["matchedStatements"]["items"].as_array().unwrap();
+        assert_eq!(items[0]["sourcePolicyType"], "resource-based policy");
+
+        let stranger = Principal::User {
+            account: AccountId::parse("444455556666").unwrap(),
+            user_id: "AIDABOB".into(),
+            path_and_name: "bob".into(),
+        };
+        let _ = outcome(
+            &by,
+            stranger.clone(),
+            "s3:GetObject",
+            &object(),
+            Some(DENY_ALL),
+        );
+        let told = denials.take(0).unwrap().message;
+        assert!(!told.contains("resource-based"), "{told}");
+        // Whether another account's key is there is nobody's business, nor who nobody is.
+        let _ = outcome(&by, stranger, "kms:Decrypt", &key(), None);
+        assert_eq!(denials.take(0), None);
+        let _ = outcome(&by, Principal::Anonymous, "s3:GetObject", &object(), None);
+        assert_eq!(denials.take(0), None);
+        let _ = outcome(&by, alice(), "s3:GetObject", &object(), None);
+        assert_eq!(denials.take(0), None, "what is allowed is not kept");
+    }
+
+    #[test]
+    fn a_long_denial_is_cut_to_what_a_header_holds_and_stays_json() {
+        let denials = Arc::new(Denials::default());
+        let by = PolicyAuthorizer::new(Arc::new(Everybodys(Some(READ)))).telling(denials.clone());
+        let key = "\u{1}".repeat(1024);
+        let object = Resource::Object {
+            bucket: BucketName::parse("abc").unwrap(),
+            owner: account(),
+            key: ObjectKey::parse(&key).unwrap(),
+        };
+        let _ = outcome(&by, alice(), "s3:PutObject", &object, None);
+        let message = denials.take(0).unwrap().message;
+        assert!(message.len() <= 2048, "{}", message.len());
+        let told: serde_json::Value = serde_json::from_str(&message).unwrap();
+        assert_eq!(told["context"]["action"], "s3:PutObject");
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Name {
                         .or(N::ITSELF.when(is_session || **text == *facts.arn()))
                 }
                 Principal::Federated { .. } => {
-                    let is_federator = attributes.federator_arn.as_deref() == Some(&**text);
+                    let is_federator = attributes.federator_arn.as_deref() == Some(&**text)
+                        || attributes.federator_id.as_deref() == Some(&**text);
                     N::FEDERATOR
                         .when(is_federator)
                         .or(N::ITSELF.when(**text == *facts.arn()))

@@ -128,6 +128,15 @@ pub trait KeyAuthority: Send + Sync {
         context: &EncryptionContext,
     ) -> Result<KeyLease, KeyError>;
 
+    /// The ARN of the key that `key_id` (an id, ARN, alias or alias ARN) names for `caller` now. Asks
+    /// for no authorization, so its answer is for the decisions of the asking service only, and says
+    /// nothing of the key but its name.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] of a text that names no key.
+    fn key_named(&self, caller: &RequestContext, key_id: &str) -> Result<KeyArn, KeyError>;
+
     /// As [`KeyAuthority::authorize`], without waiting for the disk.
     ///
     /// # Errors

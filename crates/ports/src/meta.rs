@@ -64,6 +64,8 @@ impl Table {
     pub const KMS_LAST_USAGE: Self = Self(19);
     /// Jobs that re-encrypt many objects.
     pub const REENCRYPTION_JOBS: Self = Self(20);
+    /// Policies of buckets, by bucket and the policy's own identity.
+    pub const BUCKET_POLICIES: Self = Self(21);
     /// Accounts by id.
     pub const IAM_ACCOUNTS: Self = Self(30);
     /// IAM users by account and unique id.
@@ -80,6 +82,8 @@ impl Table {
     pub const IAM_ACCESS_KEYS: Self = Self(36);
     /// When access keys were last used, by account and key id.
     pub const IAM_KEY_USES: Self = Self(37);
+    /// OpenID Connect providers by account and URL.
+    pub const IAM_OIDC_PROVIDERS: Self = Self(38);
     /// Audit events in chained batches.
     pub const AUDIT_LEDGER: Self = Self(60);
     /// Where in the ledger LookupEvents finds what.

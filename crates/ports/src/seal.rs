@@ -8,20 +8,63 @@ use strongroom_crypto::UnsealKey;
 pub enum SealKind {
     /// A key file outside the data directory.
     KeyFile,
+    /// A passphrase that people know.
+    Passphrase,
+    /// A key file that the service manager hands over.
+    Credential,
+    /// A secret shared among people, of whom some must come together.
+    Shares,
+    /// A key of a key service, AWS's or another server's.
+    KeyService,
+    /// A key inside of a hardware security module.
+    Token,
 }
 
 impl SealKind {
-    /// The byte in the ring file.
+    /// All kinds, by code.
+    pub const ALL: [Self; 6] = [
+        Self::KeyFile,
+        Self::Passphrase,
+        Self::Credential,
+        Self::Shares,
+        Self::KeyService,
+        Self::Token,
+    ];
+
+    /// The byte in the ring file. 0 is a slot whose seal was removed.
     pub const fn code(self) -> u8 {
         match self {
             Self::KeyFile => 1,
+            Self::Passphrase => 2,
+            Self::Credential => 3,
+            Self::Shares => 4,
+            Self::KeyService => 5,
+            Self::Token => 6,
         }
+    }
+
+    /// The kind of a byte in the ring file; `None` for those of newer versions.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
     /// The word that people see.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeyFile => "key-file",
+            Self::Passphrase => "passphrase",
+            Self::Credential => "credential",
+            Self::Shares => "shares",
+            Self::KeyService => "kms",
+            Self::Token => "pkcs11",
+        }
+    }
+
+    /// Whether the seal opens without a person, as far as its kind says.
+    pub const fn is_automatic(self) -> bool {
+        match self {
+            Self::KeyFile | Self::Credential | Self::KeyService | Self::Token => true,
+            Self::Passphrase | Self::Shares => false,
         }
     }
 }
@@ -66,4 +109,19 @@ pub enum SealError {
     /// The slot's bytes are not what a seal wrote.
     #[error("the seal's slot in the key ring is damaged: {0}")]
     Damaged(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_read_back_and_none_is_that_of_a_vacant_slot() {
+        for kind in SealKind::ALL {
+            assert_eq!(SealKind::of_code(kind.code()), Some(kind));
+            assert_ne!(kind.code(), 0);
+        }
+        assert_eq!(SealKind::of_code(0), None);
+        assert_eq!(SealKind::of_code(200), None);
+    }
 }

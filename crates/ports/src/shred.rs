@@ -38,8 +38,8 @@ pub trait ShredStore: Send + Sync {
     /// [`ShredError::Io`].
     fn get_copies(&self, id: [u8; 16]) -> Result<Vec<Vec<u8>>, ShredError>;
 
-    /// Replaces copies that are missing, unreadable or other than `content`, durably; for who found
-    /// a good copy beside a bad one.
+    /// Replaces copies that are missing, unreadable or other than `content`, durably and one after
+    /// the other; for who found a good copy beside a bad one, or sealed the same key anew.
     ///
     /// # Errors
     ///

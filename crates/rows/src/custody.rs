@@ -1,8 +1,9 @@
 //! The keys that the service works with.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use strongroom_crypto::{Keyring, RowSealer, ServiceKey, ServicePurpose, Unsealed};
 use strongroom_ports::{Entropy, Table};
@@ -11,25 +12,66 @@ use crate::{Record, RowError};
 
 /// The unsealed key ring and the row sealer, shared by all requests.
 pub struct Custody {
-    ring: Arc<Keyring<Unsealed>>,
+    ring: ArcSwap<Keyring<Unsealed>>,
+    /// Rings that were in use before, as long as somebody works with them.
+    older: Mutex<Vec<Older>>,
+    /// For the service keys, which no rotation changes.
+    services: Arc<Keyring<Unsealed>>,
     rows: RowSealer,
+}
+
+/// A ring that was in use until a newer one came.
+struct Older {
+    /// The version of the root key that wrapped.
+    active: u32,
+    ring: Weak<Keyring<Unsealed>>,
 }
 
 impl Custody {
     /// Takes an unsealed ring into use.
     pub fn new(ring: Arc<Keyring<Unsealed>>) -> Self {
         let rows = RowSealer::new(ring.service_key(ServicePurpose::Rows));
-        Self { ring, rows }
+        // A ring of its own for requests, so that it is known who works with it.
+        let own = ring
+            .duplicate()
+            .map_or_else(|_| Arc::clone(&ring), Arc::new);
+        Self {
+            ring: ArcSwap::new(own),
+            older: Mutex::default(),
+            services: ring,
+            rows,
+        }
     }
 
-    /// The root key ring.
-    pub fn ring(&self) -> &Keyring<Unsealed> {
-        &self.ring
+    /// The root key ring. Who wraps a key with it keeps it until what was wrapped is committed:
+    /// [`Custody::is_in_use_below`] tells whether somebody still does.
+    pub fn ring(&self) -> Arc<Keyring<Unsealed>> {
+        self.ring.load_full()
     }
 
     /// The root key ring, for who keeps it: the stores take their ciphers from it.
     pub fn shared_ring(&self) -> Arc<Keyring<Unsealed>> {
-        Arc::clone(&self.ring)
+        Arc::clone(&self.services)
+    }
+
+    /// Takes a newer ring into use, which is durable already. What begins from now on works with it.
+    pub fn replace_ring(&self, ring: Keyring<Unsealed>) {
+        let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.ring.swap(Arc::new(ring));
+        older.push(Older {
+            active: before.active_version(),
+            ring: Arc::downgrade(&before),
+        });
+        drop(before);
+        older.retain(|it| it.ring.strong_count() > 0);
+    }
+
+    /// Whether somebody still works with a ring whose active version was `version` or an older one:
+    /// then something may yet be committed that only it opens.
+    pub fn is_in_use_below(&self, version: u32) -> bool {
+        let mut older = self.older.lock().unwrap_or_else(PoisonError::into_inner);
+        older.retain(|it| it.ring.strong_count() > 0);
+        older.iter().any(|it| it.active <= version)
     }
 
     /// Seals and opens metadata rows.
@@ -74,12 +116,12 @@ impl Custody {
 
     /// The secret that keeps SSE-C verifiers from being guessed off line.
     pub fn customer_key_pepper(&self) -> &ServiceKey {
-        self.ring.service_key(ServicePurpose::CustomerKeyPepper)
+        self.services.service_key(ServicePurpose::CustomerKeyPepper)
     }
 
     /// The key that authenticates part lists, so that SSE-C uploads complete without the customer's.
     pub fn manifest_key(&self) -> &ServiceKey {
-        self.ring.service_key(ServicePurpose::Manifest)
+        self.services.service_key(ServicePurpose::Manifest)
     }
 }
 

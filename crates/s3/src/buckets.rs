@@ -14,11 +14,12 @@ use strongroom_types::{
     AccountId, BlockedEncryption, BucketEncryption, BucketName, BucketUid, SseAlgorithm, TagSet,
 };
 
+use crate::bucket_policy::without_policy;
 use crate::keys::Garbage;
 use crate::rows::{BucketRow, GarbageRow};
 use crate::{
     BucketView, CreateBucketInput, EncryptionChange, Entry, ListBucketsInput, ListBucketsOutput,
-    S3, S3Error, Versioning, keys,
+    PublicAccessBlock, S3, S3Error, Versioning, keys,
 };
 use strongroom_rows::until_undisturbed;
 
@@ -61,6 +62,8 @@ impl S3 {
                 ..unset_encryption()
             },
             tags: (!tags.is_empty()).then_some(tags),
+            policy: None,
+            public_access_block: Some(PublicAccessBlock::ALL),
         };
         let row_key = keys::bucket(&name);
         let row = self.seal_row(Table::BUCKETS, &row_key, &BucketRow::from_view(&view));
@@ -137,7 +140,7 @@ impl S3 {
         let row_key = keys::bucket(&entered.name);
         let (start, end) = keys::whole_bucket(entered.uid);
         until_undisturbed(|| {
-            let version = self.same_bucket(entered)?.1;
+            let (bucket, version) = self.same_bucket(entered)?;
             let scan = Scan {
                 table: Table::VERSIONS,
                 start: start.clone(),
@@ -156,6 +159,7 @@ impl S3 {
                 .expect_range_empty(Table::VERSIONS, start.clone(), Some(end.clone()))
                 .delete(Table::BUCKETS, row_key.clone())
                 .put(Table::GARBAGE, garbage, mark);
+            let transaction = without_policy(transaction, &bucket);
             self.ports.meta.commit(transaction).wait()?;
             Ok(())
         })
@@ -285,7 +289,7 @@ impl S3 {
             .ok_or_else(|| S3Error::NoSuchBucket(entered.name.clone()))
     }
 
-    fn change_bucket<A: strongroom_policy::Action>(
+    pub(crate) fn change_bucket<A: strongroom_policy::Action>(
         &self,
         entry: &Entry<A>,
         change: impl Fn(&mut BucketView),

@@ -12,7 +12,7 @@ use strongroom_types::{
 };
 
 use crate::rows::{BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow};
-use crate::{BucketView, Versioning};
+use crate::{BucketView, PolicyUid, PublicAccessBlock, Versioning};
 
 impl BucketRow {
     /// The row of a bucket.
@@ -27,6 +27,8 @@ impl BucketRow {
             versioning,
             encryption,
             tags,
+            policy,
+            public_access_block,
         } = view;
         Self {
             uid: *uid.as_bytes(),
@@ -50,6 +52,8 @@ impl BucketRow {
                 explicitly_set: encryption.explicitly_set,
             },
             tags: tags.as_ref().map(tags_to_rows),
+            policy: policy.map(|policy| *policy.as_bytes()),
+            public_access_block: Some(PublicAccessBlock::to_bits(*public_access_block)),
         }
     }
 
@@ -64,6 +68,8 @@ impl BucketRow {
             versioning,
             encryption,
             tags,
+            policy,
+            public_access_block,
         } = self;
         let tags = match tags {
             Some(rows) => Some(tags_from_rows(
@@ -97,6 +103,12 @@ impl BucketRow {
                 explicitly_set: encryption.explicitly_set,
             },
             tags,
+            policy: policy.map(PolicyUid::from_bytes),
+            public_access_block: match public_access_block {
+                // Of a time when everything public was blocked because there was nothing public.
+                None => Some(PublicAccessBlock::ALL),
+                Some(bits) => PublicAccessBlock::from_bits(bits)?,
+            },
         })
     }
 }
@@ -276,6 +288,8 @@ mod tests {
                 )
                 .unwrap(),
             ),
+            policy: Some(PolicyUid::from_bytes([9; 16])),
+            public_access_block: None,
         }
     }
 

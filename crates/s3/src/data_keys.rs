@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{
-    BodyKeys, CustomerKeyVerifier, DataKey, ObjectIdentity, OuterKey, WrapMode, WrappedKey,
+    BodyKeys, CustomerKeyVerifier, DataKey, Keyring, ObjectIdentity, OuterKey, Unsealed, WrapMode,
+    WrappedKey,
 };
 use strongroom_ports::{KeyError, KeyLease, KeyReference};
 use strongroom_sse::{
@@ -29,6 +30,9 @@ pub(crate) struct NewKey {
     pub answer: EncryptionAnswer,
     /// How long it may be used, where a key of the key service decides.
     pub lease: Option<KeyLease>,
+    /// The ring that wrapped it: kept until the write is committed, so that no version of the root
+    /// key is retired that it needs.
+    _ring: Arc<Keyring<Unsealed>>,
 }
 
 /// A version's data key, opened.
@@ -41,6 +45,8 @@ pub(crate) struct OpenedKey {
     pub answer: EncryptionAnswer,
     /// How long it may be used, where a key of the key service decides.
     pub lease: Option<KeyLease>,
+    /// As of a [`NewKey`]: the footers of an upload's parts hold what was stored.
+    _ring: Arc<Keyring<Unsealed>>,
 }
 
 /// A data key, wrapped under one of the key service.
@@ -161,6 +167,7 @@ impl S3 {
             row,
             answer,
             lease,
+            _ring: ring,
         })
     }
 
@@ -281,6 +288,7 @@ impl S3 {
             wrapped,
             answer,
             lease,
+            _ring: ring,
         })
     }
 

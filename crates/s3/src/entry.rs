@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::{Action, Authorized};
+use strongroom_policy::{Action, Authorized, Conditions};
 use strongroom_ports::RowVersion;
 use strongroom_types::{BucketUid, ObjectKey, RequestContext};
 
@@ -10,12 +10,14 @@ use crate::{BucketView, S3Error};
 
 /// An authenticated, authorized request standing at an account, a bucket or an object.
 ///
-/// Made only by [`crate::S3::enter_account`], [`crate::S3::enter_bucket`] and
-/// [`crate::S3::enter_object`]; every operation consumes one, so none can be called unchecked, and
+/// Made only by [`crate::S3::enter_account`], [`crate::S3::enter_bucket`],
+/// [`crate::S3::enter_object`] and their kin; every operation consumes one, so none can be called unchecked, and
 /// none can be called for another resource than the one that was decided about.
 #[derive(Debug)]
 pub struct Entry<A: Action> {
     pub(crate) context: Arc<RequestContext>,
+    /// What the request said, as far as it was decided by.
+    pub(crate) conditions: Conditions,
     pub(crate) bucket: Option<Arc<BucketView>>,
     /// The version of the bucket's row then, so that a write need not read it once more.
     pub(crate) bucket_version: Option<RowVersion>,

@@ -179,6 +179,9 @@ pub enum S3Error {
     /// The caller may not.
     #[error(transparent)]
     AccessDenied(#[from] Denied),
+    /// The document cannot be the bucket's policy; the text is for the caller.
+    #[error("{0}")]
+    MalformedPolicy(&'static str),
     /// A tag set breaks a rule.
     #[error(transparent)]
     Tag(#[from] TagError),

@@ -11,6 +11,7 @@
 //! data key is needed for that: the sealed record of a footer stays as it is, and the blob store
 //! keeps one whole footer behind the stream at any moment.
 
+use parking_lot::MutexGuard;
 use strongroom_crypto::{
     FOOTER_END_LEN_BYTES, FOOTER_MAX_BYTES, Footer, HEADER_MAX_BYTES, ObjectIdentity, StreamLayout,
     WrappedKey, parse_footer,
@@ -61,10 +62,7 @@ impl S3 {
     /// holds its data key as it was wrapped before. After a failure, which is logged, the row stays
     /// for the collector. Blocks.
     pub(crate) fn rewrite_pending_footers(&self, version: VersionUid) -> bool {
-        // One at a time for each version: the blob store leaves that order to us.
-        let [first, ..] = *version.as_bytes();
-        let turn = self.footer_turns.get(usize::from(first) % FOOTER_TURNS);
-        let _turn = turn.map(|turn| turn.lock());
+        let _turn = self.footer_turn(version);
         // Beaten by who wraps the key anew once more, it is their row that remains to be worked off.
         let outcome = until_undisturbed(|| self.rewrite_footers(version));
         let Err(error) = outcome else {
@@ -76,6 +74,13 @@ impl S3 {
         );
         metrics::counter!("strongroom_footer_rewrite_failures_total").increment(1);
         false
+    }
+
+    /// One at a time for each version: the blob store leaves that order to us.
+    pub(crate) fn footer_turn(&self, version: VersionUid) -> Option<MutexGuard<'_, ()>> {
+        let [first, ..] = *version.as_bytes();
+        let turn = self.footer_turns.get(usize::from(first) % FOOTER_TURNS);
+        turn.map(|turn| turn.lock())
     }
 
     fn rewrite_footers(&self, version: VersionUid) -> Result<(), S3Error> {
@@ -220,7 +225,11 @@ fn whole_footer(behind: &[u8]) -> Option<Footer> {
         .map(|(footer, _)| footer)
 }
 
-fn read(reader: &dyn BlobReader, offset: u64, len_bytes: u64) -> Result<Vec<u8>, S3Error> {
+pub(crate) fn read(
+    reader: &dyn BlobReader,
+    offset: u64,
+    len_bytes: u64,
+) -> Result<Vec<u8>, S3Error> {
     let len = usize::try_from(len_bytes).map_err(|_| S3Error::Unavailable)?;
     let mut bytes = vec![0; len];
     reader.read_at(offset, &mut bytes)?;

@@ -2,8 +2,8 @@
 
 use crate::keys;
 use crate::rows::{
-    BlobRow, BucketRow, CurrentRow, GarbageRow, NullVersionRow, PartRow, PendingFootersRow, Record,
-    UploadRow, VersionRow,
+    BlobRow, BucketRow, CurrentRow, GarbageRow, NullVersionRow, PartRow, PendingFootersRow,
+    PolicyRow, Record, UploadRow, VersionRow,
 };
 
 /// Decodes a row as each of the records; says whether one of them took it.
@@ -22,6 +22,7 @@ pub fn record(bytes: &[u8]) -> bool {
         decode::<BlobRow>,
         decode::<GarbageRow>,
         decode::<PendingFootersRow>,
+        decode::<PolicyRow>,
     ]
     .iter()
     .any(|decode| decode(bytes))

@@ -14,6 +14,7 @@
 //! INLINE         version_uid(16), or version_uid(16) || attempt_uid(16) for a part
 //! BLOBS          blob_id(16)
 //! GARBAGE        kind(1) || id(16)
+//! BUCKET_POLICIES  bucket_uid(16) || policy uid(16)
 //! ```
 
 use bytes::Bytes;
@@ -21,9 +22,16 @@ use strongroom_types::{
     AttemptUid, BlobId, BucketName, BucketUid, ObjectKey, PartNumber, UploadId, VersionUid,
 };
 
+use crate::PolicyUid;
+
 /// Key of a bucket's row.
 pub(crate) fn bucket(name: &BucketName) -> Bytes {
     Bytes::copy_from_slice(name.as_str().as_bytes())
+}
+
+/// Key of a bucket's policy.
+pub(crate) fn bucket_policy(bucket: BucketUid, policy: PolicyUid) -> Bytes {
+    [*bucket.as_bytes(), *policy.as_bytes()].concat().into()
 }
 
 /// Key of the current row of an object.

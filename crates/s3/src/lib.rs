@@ -12,9 +12,11 @@
 //! Storage calls block, so every operation hops to a worker thread once (or once per window of a
 //! long body) and is async only around that.
 
+mod arrival;
 mod attributes;
 mod body;
 mod bucket_keys;
+mod bucket_policy;
 mod buckets;
 mod checksum_seal;
 mod collector;
@@ -52,6 +54,7 @@ mod publish;
 mod recovery;
 mod reencryption;
 mod resident;
+mod rewrap;
 mod rows;
 mod service;
 mod stream_in;
@@ -59,12 +62,15 @@ mod stream_out;
 mod windows;
 mod worker;
 
+pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
+pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
 pub use entry::Entry;
 pub use error::{ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use output::*;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
+pub use rewrap::{RewrapPage, RewrapTask, WrappedPlace};
 pub use service::{S3, S3Options, S3Ports};
 pub use strongroom_rows::Custody;

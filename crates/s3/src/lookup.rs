@@ -1,11 +1,12 @@
 //! Finding versions: the newest, one by its id, the null version.
 
 use bytes::Bytes;
+use strongroom_policy::Action;
 use strongroom_ports::{Row, RowVersion, Scan, Table};
 use strongroom_types::{BucketUid, ObjectKey, VersionId};
 
 use crate::rows::{CurrentRow, NullVersionRow, ObjectRow, VersionRow};
-use crate::{BucketView, S3, S3Error, Versioning, keys};
+use crate::{BucketView, Entry, S3, S3Error, Versioning, keys};
 
 /// A version or delete marker as it is stored now.
 #[derive(Clone, Debug)]
@@ -120,6 +121,21 @@ impl S3 {
             before = after;
         }
         Err(S3Error::Contention)
+    }
+
+    /// Whether there is such an object, for those who may do something to it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::IsDeleteMarker`],
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub fn find_object<A: Action>(
+        &self,
+        entry: &Entry<A>,
+        version: Option<VersionId>,
+    ) -> Result<(), S3Error> {
+        let (bucket, key) = entry.object()?;
+        self.existing_object(bucket, key, version).map(|_| ())
     }
 
     /// The object to read: a version that is no delete marker.

@@ -78,6 +78,9 @@ impl S3 {
             .canonical_id
             .clone()
             .unwrap_or_else(|| bucket.owner_canonical_id.clone());
+        let (asked_encryption, is_key_named) = entry.asked_encryption();
+        let kms = new_key.row.kms.as_ref().filter(|_| is_key_named);
+        let asked_kms_key = kms.map(|kms| kms.key_arn.clone());
         let row = UploadRow {
             owner: owner.as_str().to_owned(),
             key: new_key.row,
@@ -86,6 +89,8 @@ impl S3 {
             checksum: kept.map(|(algorithm, kind)| ChecksumKindRow::new(algorithm, kind)),
             completing: false,
             checksum_declared: declared.is_some(),
+            asked_encryption,
+            asked_kms_key,
         };
         let row_key = keys::upload(bucket.uid, key, id);
         let sealed = self.seal_row(Table::UPLOADS, &row_key, &row);

@@ -1,7 +1,9 @@
 //! The tags of an object version.
 
 use strongroom_policy::Action;
-use strongroom_policy::actions::{DeleteObjectTagging, GetObjectTagging, PutObjectTagging};
+use strongroom_policy::actions::{
+    DeleteObjectTagging, GetObject, GetObjectTagging, PutObjectTagging,
+};
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::limits::OBJECT_TAGS_MAX;
 use strongroom_types::{TagSet, VersionId};
@@ -30,6 +32,29 @@ impl S3 {
         let (found, object) = self.existing_object(bucket, key, version)?;
         let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
         Ok((tags, found.shown_id(bucket)))
+    }
+
+    /// Whether the version that is to be copied has tags. Of one that is not there it has none: the
+    /// copy will say so. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub fn has_tags(
+        &self,
+        entry: &Entry<GetObject>,
+        version: Option<VersionId>,
+    ) -> Result<bool, S3Error> {
+        let (bucket, key) = entry.object()?;
+        match self.existing_object(bucket, key, version) {
+            Ok((_, object)) => Ok(!object.tags.is_empty()),
+            Err(
+                S3Error::NoSuchKey { .. }
+                | S3Error::NoSuchVersion { .. }
+                | S3Error::IsDeleteMarker { .. },
+            ) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// PutObjectTagging: replaces the tags. Blocks until it is durable.

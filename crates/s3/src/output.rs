@@ -7,7 +7,7 @@ use strongroom_types::{
     StorageClass, TagSet, Timestamp, UploadId, VersionId,
 };
 
-use crate::{ObjectBody, S3Error};
+use crate::{ObjectBody, PolicyUid, PublicAccessBlock, S3Error};
 
 /// Versioning of a bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,6 +42,10 @@ pub struct BucketView {
     pub encryption: BucketEncryption,
     /// Tags; `None` where there is no tag set.
     pub tags: Option<TagSet>,
+    /// Which policy it has, if any: [`S3::policy_of`](crate::S3::policy_of) reads it.
+    pub policy: Option<PolicyUid>,
+    /// What it blocks of what is public; `None` where the configuration was removed.
+    pub public_access_block: Option<PublicAccessBlock>,
 }
 
 /// How an object is encrypted, as answers show it.

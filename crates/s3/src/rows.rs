@@ -19,7 +19,8 @@ strongroom_rows::record_kinds!(
     GarbageRow = 8,
     KmsRow = 10,
     ReEncryptionRow = 11,
-    PendingFootersRow = 12
+    PendingFootersRow = 12,
+    PolicyRow = 13
 );
 
 /// A key and a value, of tags and user metadata.
@@ -52,6 +53,24 @@ pub(crate) struct BucketRow {
     pub encryption: EncryptionRow,
     #[n(7)]
     pub tags: Option<Vec<PairRow>>,
+    /// The bucket's policy, in a row of its own: it may be longer than this row has space for.
+    #[cbor(n(8), with = "minicbor::bytes")]
+    pub policy: Option<[u8; 16]>,
+    /// See [`crate::PublicAccessBlock`]; `None` in rows from before there was one.
+    #[n(9)]
+    pub public_access_block: Option<u8>,
+}
+
+/// A bucket's policy.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct PolicyRow {
+    /// As it was sent.
+    #[n(0)]
+    pub text: String,
+    /// By which is decided, if that differs.
+    #[n(1)]
+    pub pinned: Option<String>,
 }
 
 /// A bucket's default encryption.
@@ -276,6 +295,12 @@ pub(crate) struct UploadRow {
     /// before the object is complete.
     #[n(6)]
     pub checksum_declared: bool,
+    /// `x-amz-server-side-encryption` of the request, by which its parts are decided as well.
+    #[n(7)]
+    pub asked_encryption: Option<String>,
+    /// The key's ARN, if the request named one.
+    #[n(8)]
+    pub asked_kms_key: Option<String>,
 }
 
 impl UploadRow {

@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use strongroom_policy::{Action, Authorized, Authorizer, Denied, Resource};
+use strongroom_policy::{Authorizer, PrincipalDirectory};
 use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, KeyAuthority, MetaError,
     MetaStore, Row, RowVersion, Table,
 };
-use strongroom_types::{
-    AccountId, BlobId, BucketName, ObjectKey, Region, RequestContext, VersionUid,
-};
+use strongroom_types::{BlobId, BucketName, Region, VersionUid};
 
 use crate::bucket_keys::BucketKeys;
+use crate::bucket_policy::KnownPolicies;
 use crate::footers::FOOTER_TURNS;
 use crate::resident::resident_ports;
 use crate::rows::{BucketRow, Record};
 use crate::windows::WindowPool;
-use crate::{BucketView, Custody, Entry, S3Error, keys};
+use crate::{BucketView, Custody, S3Error, keys};
 
 /// What the service stands on.
 #[derive(Clone)]
@@ -35,6 +34,8 @@ pub struct S3Ports {
     pub keys: Arc<dyn KeyAuthority>,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Who exists, for policies that name principals.
+    pub principals: Arc<dyn PrincipalDirectory>,
     /// The trail.
     pub audit: Arc<dyn AuditSink>,
     /// Time.
@@ -80,6 +81,8 @@ pub struct S3 {
     pub(crate) windows: WindowPool,
     /// Bucket keys in use, also of the service on what is in memory.
     pub(crate) bucket_keys: Arc<BucketKeys>,
+    /// Policies of buckets, also of the service on what is in memory.
+    pub(crate) known_policies: Arc<KnownPolicies>,
     /// As whom the key service is asked: `s3.REGION.amazonaws.com`.
     pub(crate) service_name: Arc<str>,
     /// This service on what is in memory; none in that one itself.
@@ -91,6 +94,7 @@ impl S3 {
     pub fn new(ports: S3Ports, options: S3Options) -> Self {
         let windows = WindowPool::default();
         let bucket_keys = Arc::new(BucketKeys::new(options.bucket_key_ttl));
+        let known_policies: Arc<KnownPolicies> = Arc::default();
         let footer_turns: Arc<[Mutex<()>]> = (0..FOOTER_TURNS).map(|_| Mutex::default()).collect();
         let service_name: Arc<str> = format!("s3.{}.amazonaws.com", options.region).into();
         // The collector asks one service only.
@@ -104,6 +108,7 @@ impl S3 {
             footer_turns: Arc::clone(&footer_turns),
             windows: windows.clone(),
             bucket_keys: Arc::clone(&bucket_keys),
+            known_policies: Arc::clone(&known_policies),
             service_name: Arc::clone(&service_name),
             resident: None,
         };
@@ -116,106 +121,10 @@ impl S3 {
             footer_turns,
             windows,
             bucket_keys,
+            known_policies,
             service_name,
             resident: Some(Arc::new(resident)),
         }
-    }
-
-    /// Lets a request in to an account-level operation.
-    ///
-    /// # Errors
-    ///
-    /// [`S3Error::AccessDenied`].
-    pub fn enter_account<A: Action>(
-        &self,
-        context: Arc<RequestContext>,
-    ) -> Result<Entry<A>, S3Error> {
-        let account = context.principal.account().ok_or_else(|| Denied {
-            message: "Access Denied".to_owned(),
-        })?;
-        let proof = Authorized::check(
-            &*self.ports.authorizer,
-            &context,
-            Resource::Account { account },
-        )?;
-        Ok(Entry {
-            context,
-            bucket: None,
-            bucket_version: None,
-            key: None,
-            proof,
-        })
-    }
-
-    /// Lets a request in to a bucket operation: the bucket exists, has the expected owner, and the
-    /// caller may.
-    ///
-    /// Blocks on the metadata store: call from a worker thread.
-    ///
-    /// # Errors
-    ///
-    /// [`S3Error::NoSuchBucket`], [`S3Error::UnexpectedBucketOwner`], [`S3Error::AccessDenied`].
-    pub fn enter_bucket<A: Action>(
-        &self,
-        context: Arc<RequestContext>,
-        name: &BucketName,
-        expected_owner: Option<AccountId>,
-    ) -> Result<Entry<A>, S3Error> {
-        self.enter(context, name, None, expected_owner)
-    }
-
-    /// Lets a request in to an object operation.
-    ///
-    /// Blocks on the metadata store: call from a worker thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`S3::enter_bucket`]. Whether the object exists is the operation's business.
-    pub fn enter_object<A: Action>(
-        &self,
-        context: Arc<RequestContext>,
-        name: &BucketName,
-        key: &ObjectKey,
-        expected_owner: Option<AccountId>,
-    ) -> Result<Entry<A>, S3Error> {
-        self.enter(context, name, Some(key.clone()), expected_owner)
-    }
-
-    fn enter<A: Action>(
-        &self,
-        context: Arc<RequestContext>,
-        name: &BucketName,
-        key: Option<ObjectKey>,
-        expected_owner: Option<AccountId>,
-    ) -> Result<Entry<A>, S3Error> {
-        let (bucket, version) = self
-            .read_bucket(name)?
-            .ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
-        if let Some(expected) = expected_owner
-            && expected != bucket.owner
-        {
-            return Err(S3Error::UnexpectedBucketOwner(expected));
-        }
-        let (bucket_name, owner) = (bucket.name.clone(), bucket.owner);
-        let resource = match &key {
-            Some(key) => Resource::Object {
-                bucket: bucket_name,
-                owner,
-                key: key.clone(),
-            },
-            None => Resource::Bucket {
-                name: bucket_name,
-                owner,
-            },
-        };
-        let proof = Authorized::check(&*self.ports.authorizer, &context, resource)?;
-        Ok(Entry {
-            context,
-            bucket: Some(Arc::new(bucket)),
-            bucket_version: Some(version),
-            key,
-            proof,
-        })
     }
 
     /// The bucket of that name, and its row's version.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use strongroom_policy::Action;
 use strongroom_policy::actions::{
-    CreateBucket, DeleteBucket, DeleteObject, ListAllMyBuckets, PutBucketTagging,
-    PutBucketVersioning, PutEncryptionConfiguration, PutObject, ReadBucketSettings,
+    CreateBucket, DeleteBucket, DeleteObject, GetBucketPolicy, ListAllMyBuckets, PutBucketTagging,
+    PutBucketVersioning, PutEncryptionConfiguration, PutObject,
 };
 use strongroom_ports::Table;
 use strongroom_s3::{
@@ -58,7 +58,7 @@ fn entry<A: Action>(f: &Fixture) -> Entry<A> {
 }
 
 fn view(f: &Fixture) -> BucketView {
-    (**entry::<ReadBucketSettings>(f).bucket().unwrap()).clone()
+    (**entry::<GetBucketPolicy>(f).bucket().unwrap()).clone()
 }
 
 fn delete(f: &Fixture) -> Result<(), S3Error> {

@@ -14,10 +14,10 @@ use strongroom_crypto::{
     Attribute, BodyKeys, Footer, Keyring, KmsDataKey, StreamOpener, Unsealed, parse_footer,
     recover_identity, stream_uids,
 };
-use strongroom_policy::RootOnly;
 use strongroom_policy::actions::{
     CreateBucket, GetObject, ListBucketVersions, PutObject, UpdateObjectEncryption,
 };
+use strongroom_policy::{NoPrincipals, RootOnly};
 use strongroom_ports::{Clock as _, Entropy, KeyAuthority as _, Scan, Table, Transaction};
 use strongroom_rows::Record;
 use strongroom_s3::{
@@ -62,6 +62,7 @@ impl World {
             custody: Arc::new(Custody::new(Arc::new(ring))),
             keys: Arc::clone(&keys) as _,
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(NoPrincipals::default()),
             audit: Arc::clone(&audit) as _,
             clock,
             entropy,

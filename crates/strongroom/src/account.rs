@@ -5,15 +5,17 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
+use strongroom_crypto::Keyring;
 use strongroom_ports::{
     AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
 };
 use strongroom_s3::Custody;
-use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region};
+use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::audit::TableAudit;
 use crate::failure::{Exit, Failure};
+use crate::ring_files::RingFiles;
 
 const ACCOUNT_KEY: &[u8] = b"account";
 const ACCOUNT_RECORD: [u8; 2] = [0x20, 1];
@@ -32,6 +34,7 @@ pub(crate) struct Account {
 pub(crate) struct RootKey {
     pub(crate) id: AccessKeyId,
     pub(crate) secret: Zeroizing<String>,
+    pub(crate) created: Timestamp,
 }
 
 /// Reads and writes the account's rows.
@@ -42,6 +45,8 @@ pub(crate) struct Accounts {
     pub(crate) audit: Arc<TableAudit>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// Whether a ring older than the newest that the store has seen may open it.
+    pub(crate) danger_accept_older_ring: bool,
 }
 
 /// `0x20 0x01 || CBOR`.
@@ -62,6 +67,10 @@ struct AccountRow {
     ring_id: [u8; 16],
     #[n(5)]
     ring_version: u32,
+    /// The newest generation of the ring's file that this store has seen: an older file put in its
+    /// place would bring back a seal that was removed.
+    #[n(6)]
+    ring_generation: Option<u64>,
 }
 
 /// `0x21 0x01 || CBOR`, under the access key id.
@@ -93,6 +102,7 @@ impl Accounts {
         holds_blobs: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
+            self.note_generation(self.custody.ring().generation())?;
             return Ok((account, false));
         }
         // To an empty metadata store every body is an orphan, and would be swept away.
@@ -148,6 +158,7 @@ impl Accounts {
             keys.push(RootKey {
                 id,
                 secret: Zeroizing::new(row.secret),
+                created: Timestamp::from_millis(row.created_millis),
             });
         }
         Ok(keys)
@@ -168,6 +179,29 @@ impl Accounts {
         Ok(root)
     }
 
+    /// Notes the active version of the root key, so that an older ring is refused over this data.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`].
+    pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
+        let stored = self
+            .meta
+            .read(Table::SETTINGS, ACCOUNT_KEY)
+            .map_err(|error| damaged(&error.to_string()))?
+            .ok_or_else(|| damaged("the account's row is gone"))?;
+        let mut row: AccountRow =
+            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let ring = self.custody.ring();
+        row.ring_version = ring.active_version();
+        row.ring_generation = row.ring_generation.max(Some(ring.generation()));
+        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
+            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
+        self.commit(transaction)
+    }
+
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
         let stored = self
             .meta
@@ -185,6 +219,25 @@ impl Accounts {
                 "the key ring is older than the data, or another store's",
                 "restore the newest copy of the ring directory; do not write with this one",
             ));
+        }
+        let seen = row.ring_generation.unwrap_or(0);
+        if ring.generation() < seen {
+            if !self.danger_accept_older_ring {
+                return Err(Failure::new(
+                    Exit::Ring,
+                    format!(
+                        "the key ring is of generation {}, and this store has seen {seen}: an older copy was put in its place",
+                        ring.generation()
+                    ),
+                    "restore the newest copy of the ring directory; if there is none, start once with --danger-accept-older-ring, \
+                     then look at strongroom seal list: seals that were removed are back",
+                ));
+            }
+            tracing::warn!(
+                generation = ring.generation(),
+                seen,
+                "an older key ring is accepted: seals that were removed are back"
+            );
         }
         let account = Account {
             id: parsed(AccountId::parse(&row.id))?,
@@ -209,7 +262,47 @@ impl Accounts {
             created_millis: self.clock.now().as_millis(),
             ring_id: self.custody.ring().ring_id(),
             ring_version: self.custody.ring().active_version(),
+            ring_generation: Some(self.custody.ring().generation()),
         }
+    }
+
+    /// Remembers that the ring's files are of this generation now, so that older ones are refused
+    /// at the next start.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`].
+    pub(crate) fn note_ring(&self, files: &RingFiles) -> Result<(), Failure> {
+        let ring_id = self.custody.ring().ring_id();
+        let copies = files.inspect();
+        let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
+        let own = rings.filter(|ring| ring.ring_id() == ring_id);
+        // Of both copies, the older: the newer may be all that a crash left of a change.
+        match own.map(Keyring::generation).min() {
+            Some(generation) => self.note_generation(generation),
+            None => Ok(()),
+        }
+    }
+
+    fn note_generation(&self, generation: u64) -> Result<(), Failure> {
+        let stored = self
+            .meta
+            .read(Table::SETTINGS, ACCOUNT_KEY)
+            .map_err(|error| damaged(&error.to_string()))?;
+        let Some(stored) = stored else {
+            return Ok(());
+        };
+        let mut row: AccountRow =
+            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let seen = row.ring_generation;
+        // What was accepted counts from now on.
+        let may_fall = self.danger_accept_older_ring && seen != Some(generation);
+        if seen.is_some_and(|seen| seen >= generation) && !may_fall {
+            return Ok(());
+        }
+        row.ring_generation = Some(generation);
+        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
+        self.commit(Transaction::new().put(Table::SETTINGS, ACCOUNT_KEY, value))
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.
@@ -229,13 +322,14 @@ impl Accounts {
         Ok(RootKey {
             id: parsed(AccessKeyId::parse(&id))?,
             secret,
+            created: self.clock.now(),
         })
     }
 
     fn put_root_key(&self, transaction: Transaction, root: &RootKey) -> Transaction {
         let mut row = AccessKeyRow {
             secret: root.secret.as_str().to_owned(),
-            created_millis: self.clock.now().as_millis(),
+            created_millis: root.created.as_millis(),
         };
         let key = root.id.as_str().as_bytes();
         let value = self.seal(Table::ACCESS_KEYS, key, ACCESS_KEY_RECORD, &row);
@@ -381,6 +475,7 @@ pub(crate) mod tests {
             entropy.clone(),
         ));
         Accounts {
+            danger_accept_older_ring: false,
             meta,
             custody,
             audit,

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
 /// [`RE_ENCRYPTION_PAGE_MAX`] object keys, each letter escaped, and the reasons.
@@ -40,10 +41,24 @@ pub(crate) enum Request {
     Env,
     /// Replace the root access key; the old one is refused at once.
     RotateCredentials,
-    /// Which seals hold the ring.
-    SealStatus,
+    /// Whatever is about seals; also asked while the server is sealed.
+    Seal {
+        /// What.
+        ask: SealRequest,
+    },
     /// Read the certificate files again.
     ReloadTls,
+    /// How things stand with the root key.
+    RootKeyStatus,
+    /// Rotate the root key.
+    RotateRootKey,
+    /// Wrap keys anew once more.
+    Rewrap,
+    /// Begin to retire a version of the root key.
+    RetireRootKey {
+        /// The version.
+        version: u32,
+    },
     /// Count the next versions under a prefix.
     CountVersions {
         /// The bucket.
@@ -66,6 +81,25 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// Make an account.
+    CreateAccount {
+        /// The operator's name for it.
+        name: String,
+    },
+    /// Which accounts there are.
+    ListAccounts,
+    /// Let nobody of an account sign in, or everybody again.
+    DisableAccount {
+        /// The account's id.
+        id: String,
+        /// Whether nobody may.
+        disabled: bool,
+    },
+    /// Replace the root access keys of an account that was made later.
+    RotateAccountCredentials {
+        /// The account's id.
+        id: String,
+    },
 }
 
 impl Request {
@@ -74,19 +108,124 @@ impl Request {
         match self {
             Self::Env => "env",
             Self::RotateCredentials => "rotate-credentials",
-            Self::SealStatus => "seal-status",
+            Self::Seal { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
+            Self::RootKeyStatus => "root-key-status",
+            Self::RotateRootKey => "rotate-root-key",
+            Self::Rewrap => "rewrap",
+            Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::CreateAccount { .. } => "create-account",
+            Self::ListAccounts => "list-accounts",
+            Self::DisableAccount { .. } => "disable-account",
+            Self::RotateAccountCredentials { .. } => "rotate-account-credentials",
         }
     }
 
     /// How long the answer may take.
     const fn patience(&self) -> Duration {
         match self {
-            Self::Env | Self::RotateCredentials | Self::SealStatus | Self::ReloadTls => SILENCE_MAX,
-            Self::CountVersions { .. } | Self::ReEncrypt { .. } => PAGE_MAX,
+            Self::Env
+            | Self::RotateCredentials
+            | Self::ReloadTls
+            | Self::CreateAccount { .. }
+            | Self::ListAccounts
+            | Self::DisableAccount { .. }
+            | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
+            // Unsealing opens the store, which may have a journal to read.
+            Self::Seal { .. }
+            | Self::RootKeyStatus
+            | Self::RotateRootKey
+            | Self::Rewrap
+            | Self::RetireRootKey { .. }
+            | Self::CountVersions { .. }
+            | Self::ReEncrypt { .. } => PAGE_MAX,
         }
+    }
+}
+
+/// What can be asked about seals.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "seal", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum SealRequest {
+    /// Whether the server is sealed, and why.
+    Status,
+    /// Open the ring.
+    Unseal {
+        /// With this.
+        gift: Gift,
+    },
+    /// Forget the shares that were given so far.
+    ForgetShares,
+    /// The ring's files have been written by another process.
+    RingChanged,
+}
+
+impl SealRequest {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "seal-status",
+            Self::Unseal { .. } => "unseal",
+            Self::ForgetShares => "forget-shares",
+            Self::RingChanged => "ring-changed",
+        }
+    }
+}
+
+/// What somebody gives to open the ring.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "gift", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Gift {
+    /// A passphrase.
+    Passphrase {
+        /// As it was typed.
+        text: Secret,
+    },
+    /// One share of several.
+    Share {
+        /// As it was typed.
+        text: Secret,
+    },
+    /// A key file.
+    KeyFile {
+        /// Its text.
+        text: Secret,
+    },
+    /// The PIN of the token.
+    Pin {
+        /// As it was typed.
+        text: Secret,
+    },
+    /// Nothing: try again the seals that need nobody.
+    Automatic,
+}
+
+/// A secret on its way through the socket.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq)]
+#[serde(transparent)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes it.
+    pub(crate) fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// Lends it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Gives it back.
+    pub(crate) fn into_inner(self) -> Zeroizing<String> {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(REDACTED)")
     }
 }
 
@@ -101,10 +240,23 @@ pub(crate) enum Answer {
         /// The new key's public half.
         access_key_id: String,
     },
-    /// To [`Request::SealStatus`].
-    Seals {
-        /// One line a slot.
-        seals: Vec<String>,
+    /// To [`SealRequest::Status`].
+    SealState(SealState),
+    /// To [`SealRequest::Unseal`]: the server serves.
+    Unsealed,
+    /// To [`SealRequest::Unseal`] with a share: others are needed.
+    SharesWait {
+        /// How many are here.
+        have: u8,
+        /// How many must be.
+        need: u8,
+    },
+    /// To [`Request::RootKeyStatus`].
+    RootKey(RootKeyStatus),
+    /// To [`Request::RotateRootKey`].
+    RootKeyRotated {
+        /// The version that wraps now.
+        version: u32,
     },
     /// To [`Request::CountVersions`].
     Counted {
@@ -115,6 +267,15 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::CreateAccount`].
+    AccountCreated {
+        account: AccountAnswer,
+        root: RootKeyAnswer,
+    },
+    /// To [`Request::ListAccounts`].
+    Accounts { accounts: Vec<AccountAnswer> },
+    /// To [`Request::RotateAccountCredentials`].
+    AccountRotated { root: RootKeyAnswer },
     /// It is done.
     Done,
     /// It is not.
@@ -124,6 +285,36 @@ pub(crate) enum Answer {
         /// What to do; empty if only the log knows.
         remedy: String,
     },
+}
+
+/// An account.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AccountAnswer {
+    pub(crate) id: String,
+    /// The operator's name for it.
+    pub(crate) name: String,
+    pub(crate) canonical_id: String,
+    /// ISO 8601.
+    pub(crate) created: String,
+    /// Nobody of it may sign in.
+    pub(crate) disabled: bool,
+}
+
+/// A root user's access key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RootKeyAnswer {
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: Zeroizing<String>,
+}
+
+/// Whether the server is sealed.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SealState {
+    pub(crate) sealed: bool,
+    /// Why, if it is.
+    pub(crate) why: Option<String>,
+    /// How many shares are here, and how many must be.
+    pub(crate) shares: Option<(u8, u8)>,
 }
 
 /// How far a re-encryption is, since it began.
@@ -274,9 +465,16 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         )),
         answer @ (Answer::Env(_)
         | Answer::Rotated { .. }
-        | Answer::Seals { .. }
+        | Answer::SealState(_)
+        | Answer::Unsealed
+        | Answer::SharesWait { .. }
+        | Answer::RootKey(_)
+        | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::AccountCreated { .. }
+        | Answer::Accounts { .. }
+        | Answer::AccountRotated { .. }
         | Answer::Done) => Ok(Some(answer)),
     }
 }
@@ -367,13 +565,42 @@ mod tests {
                 Request::RotateCredentials => Ok(Answer::Rotated {
                     access_key_id: "AKIA".to_owned(),
                 }),
-                Request::SealStatus => Err(Failure::new(Exit::Seal, "no seal", "")),
+                Request::Seal { .. } => Err(Failure::new(Exit::Seal, "no seal", "")),
                 Request::Env
                 | Request::ReloadTls
+                | Request::RootKeyStatus
+                | Request::RotateRootKey
+                | Request::Rewrap
+                | Request::RetireRootKey { .. }
                 | Request::CountVersions { .. }
-                | Request::ReEncrypt { .. } => Ok(Answer::Done),
+                | Request::ReEncrypt { .. }
+                | Request::CreateAccount { .. }
+                | Request::ListAccounts
+                | Request::DisableAccount { .. }
+                | Request::RotateAccountCredentials { .. } => Ok(Answer::Done),
             }
         }
+    }
+
+    fn status() -> Request {
+        Request::Seal {
+            ask: SealRequest::Status,
+        }
+    }
+
+    #[test]
+    fn a_secret_survives_the_socket_and_does_not_print() {
+        let request = Request::Seal {
+            ask: SealRequest::Unseal {
+                gift: Gift::Passphrase {
+                    text: Secret::new(Zeroizing::new("correct horse".to_owned())),
+                },
+            },
+        };
+        let mut sent = Vec::new();
+        send(&mut sent, &request).unwrap();
+        assert_eq!(receive::<Request>(&mut sent.as_slice()).unwrap(), request);
+        assert!(!format!("{request:?}").contains("horse"));
     }
 
     fn socket(dir: &Path) -> (PathBuf, AdminSocket) {
@@ -390,7 +617,7 @@ mod tests {
         let answer = ask(&path, &Request::RotateCredentials).unwrap().unwrap();
         assert!(matches!(answer, Answer::Rotated { access_key_id } if access_key_id == "AKIA"));
         assert!(
-            ask(&path, &Request::SealStatus)
+            ask(&path, &status())
                 .err()
                 .unwrap()
                 .what

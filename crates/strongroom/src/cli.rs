@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use strongroom_types::AccountId;
 use strongroom_types::kms::KeyArn;
 
 use crate::config::Layer;
@@ -36,11 +37,21 @@ pub(crate) enum Command {
     Env(EnvArgs),
     /// The root access key
     Credentials(CredentialsArgs),
+    /// The accounts of the server
+    Account(AccountArgs),
     /// The seals that open the key ring
     Seal(SealArgs),
+    /// Open the key ring of a running server that is sealed
+    #[command(after_help = UNSEAL_HELP)]
+    Unseal(UnsealArgs),
     /// Put everything in a bucket, or under a prefix, under a KMS key
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
+    /// Versions of the root key, which wraps every data key
+    RootKey(RootKeyArgs),
+    /// Get every object out of a data directory, without the server
+    #[command(after_help = RECOVER_HELP)]
+    Recover(RecoverArgs),
     /// Run the start-up check alone: says what is wrong and what to do
     Check(Box<Layer>),
     /// Print the version
@@ -59,6 +70,9 @@ pub(crate) struct StoreArgs {
     /// Key file that opens the key ring, if no server runs
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// File descriptor that holds what opens it, as for serve
+    #[arg(long, value_name = "N")]
+    pub(crate) unseal_fd: Option<u32>,
 }
 
 /// `env`.
@@ -82,7 +96,79 @@ pub(crate) struct CredentialsArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum CredentialsAction {
     /// Replace it; a running server refuses the old one at once
-    Rotate(StoreArgs),
+    #[command(after_help = "Example:\n  strongroom credentials rotate --account 123456789012")]
+    Rotate(RotateArgs),
+}
+
+/// `credentials rotate`.
+#[derive(Args, Debug)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Of this account [default: the one that the server was made with]
+    #[arg(long, value_name = "ID", value_parser = parse_account)]
+    pub(crate) account: Option<AccountId>,
+}
+
+/// `account`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountArgs {
+    #[command(subcommand)]
+    pub(crate) action: AccountAction,
+}
+
+/// What to do with accounts.
+#[derive(Subcommand, Debug)]
+pub(crate) enum AccountAction {
+    /// Make an account with a root user, and print its access key once
+    #[command(
+        after_help = "Example:\n  strongroom account create tests --json > tests-account.json"
+    )]
+    Create(AccountCreateArgs),
+    /// Show all accounts
+    List(AccountListArgs),
+    /// Let nobody of an account sign in any more; its data stays, and others may use what they were
+    /// allowed to
+    #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
+    Disable(AccountIdArgs),
+    /// Let an account's people sign in again
+    Enable(AccountIdArgs),
+}
+
+/// `account create`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountCreateArgs {
+    /// Your name for it
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `account list`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `account disable` and `account enable`.
+#[derive(Args, Debug)]
+pub(crate) struct AccountIdArgs {
+    /// The account's id
+    #[arg(value_parser = parse_account)]
+    pub(crate) id: AccountId,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+fn parse_account(text: &str) -> Result<AccountId, String> {
+    AccountId::parse(text).map_err(|error| error.to_string())
 }
 
 /// `seal`.
@@ -96,16 +182,37 @@ pub(crate) struct SealArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum SealAction {
     /// Show the seals of the key ring
-    List(StoreArgs),
-    /// Add a key file as a further seal, so that losing one file loses nothing
-    #[command(after_help = "Example:\n  strongroom seal add --key-file /media/usb/strongroom.key")]
-    Add(SealAddArgs),
-    /// Try which seals open the key ring
-    Test(StoreArgs),
+    #[command(after_help = SEAL_LIST_HELP)]
+    List(SealArgsOfStore),
+    /// Add a seal, so that losing one loses nothing
+    #[command(after_help = SEAL_ADD_HELP)]
+    Add(Box<SealAddArgs>),
+    /// Remove a seal; never the last one
+    #[command(after_help = SEAL_REMOVE_HELP)]
+    Remove(SealRemoveArgs),
+    /// Try every seal: opens, wrong, unreachable or damaged
+    #[command(after_help = SEAL_TEST_HELP)]
+    Test(SealArgsOfStore),
+    /// Whether the server is sealed, why, and how many shares were given
+    #[command(after_help = "Example:\n  strongroom seal status --data /srv/strongroom --json")]
+    Status(SealArgsOfStore),
+}
+
+/// A store, and how to answer.
+#[derive(Args, Debug)]
+pub(crate) struct SealArgsOfStore {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `seal add`.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("kind").required(true).multiple(true).args([
+    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key",
+]))]
 pub(crate) struct SealAddArgs {
     /// Where everything is kept [default: ./strongroom-data]
     #[arg(long, value_name = "DIR")]
@@ -115,10 +222,109 @@ pub(crate) struct SealAddArgs {
     pub(crate) config: Option<PathBuf>,
     /// The new key file; made if it does not exist
     #[arg(long, value_name = "FILE")]
-    pub(crate) key_file: PathBuf,
+    pub(crate) key_file: Option<PathBuf>,
+    /// A credential that systemd hands over under this name; --key-file says where its text is
+    #[arg(long, value_name = "NAME", requires = "key_file", conflicts_with_all = ["passphrase", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) credential: Option<String>,
+    /// A passphrase, asked for twice
+    #[arg(long, conflicts_with_all = ["key_file", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) passphrase: bool,
+    /// Take the new passphrase from the first line at this file descriptor
+    #[arg(long, value_name = "N", requires = "passphrase")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// A secret shared among N people
+    #[arg(long, value_name = "N", requires = "threshold", conflicts_with_all = ["key_file", "kms_key", "pkcs11_key"],
+          value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub(crate) shares: Option<u8>,
+    /// How many of them must come together
+    #[arg(long, value_name = "K", requires = "shares", value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub(crate) threshold: Option<u8>,
+    /// ARN of a symmetric key of a key service, AWS's or another Strongroom's
+    #[arg(long, value_name = "KEY-ARN", conflicts_with_all = ["key_file", "pkcs11_key"])]
+    pub(crate) kms_key: Option<String>,
+    /// That service's address [default: AWS's, of the key's region]
+    #[arg(long, value_name = "URL", requires = "kms_key")]
+    pub(crate) kms_endpoint: Option<String>,
+    /// Label of a key in the token of --pkcs11-token
+    #[arg(
+        long,
+        value_name = "LABEL",
+        requires = "pkcs11_token",
+        conflicts_with = "key_file"
+    )]
+    pub(crate) pkcs11_key: Option<String>,
+    /// Label of the token
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_key")]
+    pub(crate) pkcs11_token: Option<String>,
+    /// The PKCS#11 library of the HSM, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// File with the PIN of the token, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
     /// A key file that opens the ring now [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) unseal_with: Option<PathBuf>,
+    /// File descriptor that holds what opens the ring now
+    #[arg(long, value_name = "N")]
+    pub(crate) unseal_fd: Option<u32>,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seal remove`.
+#[derive(Args, Debug)]
+pub(crate) struct SealRemoveArgs {
+    /// The seal's number, as in `strongroom seal list`
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: usize,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `unseal`.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct UnsealArgs {
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Give the server this key file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fd", "pin", "retry", "forget"])]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Give it what this file descriptor holds: a passphrase, shares (one a line) or a key file
+    #[arg(long, value_name = "N", conflicts_with_all = ["pin", "retry", "forget"])]
+    pub(crate) fd: Option<u32>,
+    /// Ask for the PIN of the HSM's token
+    #[arg(long, conflicts_with_all = ["retry", "forget"])]
+    pub(crate) pin: bool,
+    /// Ask nobody: try key files, credentials, HSMs and key services again, now
+    #[arg(long, conflicts_with = "forget")]
+    pub(crate) retry: bool,
+    /// Forget the shares that were given so far
+    #[arg(long)]
+    pub(crate) forget: bool,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl UnsealArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer {
+            data: self.data.clone(),
+            config: self.config.clone(),
+            ..Layer::default()
+        }
+    }
 }
 
 /// `reencrypt`.
@@ -147,6 +353,104 @@ pub(crate) struct ReencryptArgs {
     pub(crate) rate: Option<u32>,
 }
 
+/// `root-key`.
+#[derive(Args, Debug)]
+pub(crate) struct RootKeyArgs {
+    #[command(subcommand)]
+    pub(crate) action: RootKeyAction,
+}
+
+/// What to do with the root key. All of it is done by the running server.
+#[derive(Subcommand, Debug)]
+pub(crate) enum RootKeyAction {
+    /// Show its versions, and how far the server is with wrapping keys anew
+    #[command(after_help = "Example:\n  strongroom root-key status --json")]
+    Status(RootKeyStore),
+    /// Make a new version; everything is wrapped anew in the background
+    #[command(after_help = ROTATE_HELP)]
+    Rotate(RootKeyRotate),
+    /// Wrap anew once more what is not under the newest version
+    #[command(after_help = "Example:\n  strongroom root-key rewrap --wait")]
+    Rewrap(RootKeyRotate),
+    /// Forget an old version, once nothing needs it
+    #[command(after_help = RETIRE_HELP)]
+    Retire(RootKeyRetire),
+}
+
+/// `root-key status`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyStore {
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `root-key rotate` and `root-key rewrap`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyRotate {
+    #[command(flatten)]
+    pub(crate) store: RootKeyStore,
+    /// Wait until everything is wrapped anew
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// `root-key retire`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RootKeyRetire {
+    /// The version
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: u32,
+    #[command(flatten)]
+    pub(crate) store: RootKeyStore,
+}
+
+impl RootKeyArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        let store = self.store();
+        Layer {
+            data: store.data.clone(),
+            config: store.config.clone(),
+            ..Layer::default()
+        }
+    }
+
+    /// Which store, and how to print.
+    pub(crate) const fn store(&self) -> &RootKeyStore {
+        match &self.action {
+            RootKeyAction::Status(store) => store,
+            RootKeyAction::Rotate(args) | RootKeyAction::Rewrap(args) => &args.store,
+            RootKeyAction::Retire(args) => &args.store,
+        }
+    }
+}
+
+/// `recover`.
+#[derive(Args, Debug)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Where everything goes; must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// A customer key of SSE-C objects: 32 bytes, as they are or in base64; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_c_key: Vec<PathBuf>,
+    /// Also recover blobs that no row names: deleted objects and parts that were still to be removed
+    #[arg(long)]
+    pub(crate) unreferenced: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl ReencryptArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
@@ -165,11 +469,13 @@ impl StoreArgs {
             data,
             config,
             key_file,
+            unseal_fd,
         } = self.clone();
         Layer {
             data,
             config,
             key_file,
+            unseal_fd,
             ..Layer::default()
         }
     }
@@ -182,6 +488,9 @@ impl SealAddArgs {
             data: self.data.clone(),
             config: self.config.clone(),
             key_file: self.unseal_with.clone(),
+            unseal_fd: self.unseal_fd,
+            pkcs11_module: self.pkcs11_module.clone(),
+            pkcs11_pin_file: self.pkcs11_pin_file.clone(),
             ..Layer::default()
         }
     }
@@ -217,6 +526,93 @@ Examples:
 Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads the
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
+
+const SEAL_LIST_HELP: &str = "\
+Example:
+  strongroom seal list --data /srv/strongroom
+
+One line a seal: number, kind, where it is, when it was added. Nothing that is shown is secret.";
+
+const SEAL_ADD_HELP: &str = "\
+Examples:
+  strongroom seal add --key-file /media/usb/strongroom.key
+  strongroom seal add --passphrase
+  strongroom seal add --shares 5 --threshold 3
+  strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
+  strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
+  strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
+
+Any one seal opens everything. The ring is opened with a seal that it has: the key file of the first
+start, --unseal-with FILE, --unseal-fd N, or a passphrase or shares at the terminal. The new seal is
+proven before and after it is written. A running server goes on.
+
+Shares are printed once, on standard output: give each to another person, on paper.";
+
+const SEAL_REMOVE_HELP: &str = "\
+Example:
+  strongroom seal remove 1
+
+The last seal stays, and at least one of those that are left must open the ring now.
+Old copies of the key ring, in backups, still open with the seal that was removed.";
+
+const SEAL_TEST_HELP: &str = "\
+Examples:
+  strongroom seal test
+  strongroom seal test --unseal-fd 3 3<passphrase
+
+Passphrases, shares and PINs are asked for at a terminal; without one, and without --unseal-fd, their
+seals are not tried, which is no failure.
+
+Exit codes: 0 every seal that was tried opens   3 one is wrong   4 one is damaged
+            6 one cannot be reached (file missing, device unplugged, service silent)";
+
+const UNSEAL_HELP: &str = "\
+Examples:
+  strongroom unseal                         asks for a passphrase or a share
+  strongroom unseal --fd 3 3<passphrase
+  strongroom unseal --key-file /media/usb/strongroom.key
+  strongroom unseal --json                  for programs
+
+With shares, one person after the other runs it; the server says how many are still needed, and
+forgets them after 15 minutes without a further one. Shares and passphrases go to the server through
+the socket in its data directory, and into no log.";
+
+const ROTATE_HELP: &str = "\
+Example:
+  strongroom root-key rotate --wait
+
+From the answer on, every new key is wrapped by the new version. In the background all others
+are wrapped anew: data keys of every version and of uploads in progress, key material of the
+key service, the copies in blob files. No body is read or written, and clients go on.
+root-key-rewrap-rate bounds how fast; after a crash it goes on where it was.
+
+Old versions still unwrap until they are retired. A schedule: root-key-rotation-days.";
+
+const RETIRE_HELP: &str = "\
+Example:
+  strongroom root-key retire 1
+
+The server looks at every wrapped key once more. If one still needs the version, or a transfer
+that began before the rotation is still running, nothing is retired and the answer says why.
+Otherwise the version is forgotten, in both copies of the ring, and a signed report is left in
+DIR/reports. A backup whose ring is older needs its own copy of the ring: keep that with it.";
+
+const RECOVER_HELP: &str = "\
+Example:
+  strongroom recover --data /mnt/rescued/strongroom-data --key-file /media/usb/strongroom.key \\
+    --out /mnt/plain
+
+Needs neither server nor index, and changes nothing in the data directory: it reads the journal,
+the snapshot, the blobs, the shred files and the key ring, and goes on where something is damaged.
+
+What it writes is plaintext, readable by its owner alone:
+  OUT/objects/BUCKET/KEY      the newest version of each object
+  OUT/versions/BUCKET/KEY/ID  older versions
+  OUT/unreferenced/...        what blobs tell of themselves, where rows are missing
+  OUT/objects.jsonl           every version: file, SHA-256, headers, metadata, tags, encryption
+  OUT/buckets.jsonl, OUT/kms-keys.jsonl, OUT/report.json
+
+The exit code is 0 when everything that was found came out whole, and 5 otherwise.";
 
 const REENCRYPT_HELP: &str = "\
 Example:

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom_ports::{Clock, Entropy, SealKind};
+use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::Custody;
 
 use crate::account::{Account, Accounts, RootKey};
@@ -13,10 +13,8 @@ use crate::audit::TableAudit;
 use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
-use crate::key_file::KeyFile;
-use crate::ring_files::RingFiles;
-use crate::unseal::{self, Environment, candidates, reveal_with};
-use crate::{output, shell, store};
+use crate::unseal::{self, Environment};
+use crate::{output, shell, store, tenants};
 
 /// `check`: every finding, and the exit code of the first that stops the server.
 pub(crate) fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
@@ -90,99 +88,18 @@ pub(crate) fn rotate_credentials(
     let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
         Some(Answer::Rotated { access_key_id }) => access_key_id,
         Some(_) => return Err(unexpected()),
-        None => with_accounts(settings, environment, |accounts, _| {
-            Ok(accounts.rotate_root_key()?.id.to_string())
+        None => with_accounts(settings, environment, |accounts, account| {
+            let iam = tenants::off_line(accounts, account)?;
+            let new = accounts.rotate_root_key()?;
+            iam.delete_own_root_keys()
+                .map_err(|error| tenants::refused(&error))?;
+            Ok(new.id.to_string())
         })?,
     };
     output::say(&format!(
         "The root access key is now {new_id}; the old one is refused."
     ))?;
     output::say("Every shell needs it anew: eval \"$(strongroom env)\"")
-}
-
-/// `seal list`.
-pub(crate) fn list_seals(settings: &Settings) -> Result<(), Failure> {
-    for line in seal_lines(settings)? {
-        output::say(&line)?;
-    }
-    Ok(())
-}
-
-/// `seal test`: whether each key file can be read and opens the ring.
-pub(crate) fn test_seals(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
-    let entropy = entropy();
-    let copies = RingFiles::new(settings.data.ring()).inspect();
-    let ring = copies
-        .iter()
-        .find_map(|copy| copy.ring.as_ref().ok())
-        .ok_or_else(no_ring)?;
-    let mut failed = 0_usize;
-    let paths = candidates(ring, settings.key_file.as_deref(), environment);
-    for path in &paths {
-        let outcome = match KeyFile::read(path, entropy.clone()) {
-            Ok(seal) => reveal_with(&seal, ring)
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match outcome {
-            Ok(()) => output::say(&format!("opens    {}", path.display()))?,
-            Err(why) => {
-                failed = failed.saturating_add(1);
-                output::say(&format!("fails    {}: {why}", path.display()))?;
-            }
-        }
-    }
-    if failed == 0 && !paths.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Seal,
-        format!("{failed} of {} key files do not open the ring", paths.len()),
-        "put the copies back, or add a new seal while one still opens: strongroom seal add",
-    ))
-}
-
-/// `seal add`.
-pub(crate) fn add_seal(
-    settings: &Settings,
-    path: &Path,
-    environment: Environment<'_>,
-) -> Result<(), Failure> {
-    let entropy = entropy();
-    let _held = RingFiles::new(settings.data.ring())
-        .hold()
-        .map_err(|_| no_ring())?;
-    let mut opened = unseal::unseal(settings, &entropy, environment)?;
-    let path = unseal::add_key_file(settings, &mut opened, path, &entropy)?;
-    output::say(&format!(
-        "{} is now a seal of this key ring.",
-        path.display()
-    ))
-}
-
-/// One line for each slot of the ring.
-///
-/// # Errors
-///
-/// [`Exit::Ring`] when no copy can be read.
-pub(crate) fn seal_lines(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let copies = RingFiles::new(settings.data.ring()).inspect();
-    let ring = copies
-        .iter()
-        .find_map(|copy| copy.ring.as_ref().ok())
-        .ok_or_else(no_ring)?;
-    let kind = |code: u8| {
-        if code == SealKind::KeyFile.code() {
-            SealKind::KeyFile.name()
-        } else {
-            "unknown"
-        }
-    };
-    let lines = ring.slots().iter().enumerate();
-    Ok(lines
-        .map(|(index, slot)| format!("{index}  {}  {}", kind(slot.kind_code), slot.description))
-        .collect())
 }
 
 /// What `env` answers, from an account and where the server listens.
@@ -234,7 +151,7 @@ fn env_off_line(settings: &Settings, environment: Environment<'_>) -> Result<Env
 }
 
 /// The `http=` and `https=` lines of an endpoint file.
-fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
+pub(crate) fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let value = |name: &str| {
         text.lines()
@@ -245,7 +162,7 @@ fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
 }
 
 /// Opens the store while no server does.
-fn with_accounts<T>(
+pub(crate) fn with_accounts<T>(
     settings: &Settings,
     environment: Environment<'_>,
     with: impl FnOnce(&Accounts, &Account) -> Result<T, Failure>,
@@ -283,6 +200,7 @@ fn with_accounts<T>(
         entropy.clone(),
     ));
     let accounts = Accounts {
+        danger_accept_older_ring: settings.danger_accept_older_ring,
         meta,
         custody,
         audit,
@@ -296,14 +214,6 @@ fn with_accounts<T>(
 
 fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
-}
-
-fn no_ring() -> Failure {
-    Failure::new(
-        Exit::Ring,
-        "no copy of the key ring can be read",
-        "name the data directory with --data DIR, or restore DIR/ring from a backup",
-    )
 }
 
 /// The answer is none that the request can have.

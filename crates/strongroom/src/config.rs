@@ -10,6 +10,7 @@ mod value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_api::Cidr;
 use strongroom_s3::S3Options;
 use strongroom_types::Region;
 
@@ -18,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, Listen, LogFormat, LogLevel};
+pub(crate) use value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -31,6 +32,13 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     pub(crate) listen_tls: Listen,
     pub(crate) key_file: Option<PathBuf>,
+    /// Where another program left what opens the ring.
+    pub(crate) unseal_fd: Option<u32>,
+    pub(crate) kms_seal_credentials: Option<PathBuf>,
+    pub(crate) kms_seal_ca: Option<PathBuf>,
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    pub(crate) danger_accept_older_ring: bool,
     pub(crate) tls_files: Option<TlsFiles>,
     /// `None` is the region of the store, and `us-east-1` for a new one.
     pub(crate) region: Option<Region>,
@@ -45,8 +53,19 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) free_space_floor: ByteSize,
     pub(crate) grace: Duration,
+    /// After how many days the root key is rotated; zero is never by itself.
+    pub(crate) root_key_rotation_days: u32,
+    /// Wrapped keys that are looked at in a second after a rotation, at most.
+    pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// Whose word on their clients' addresses is believed.
+    pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Issuers whose keys are not fetched.
+    pub(crate) oidc_jwks: Vec<IssuerKeysFile>,
+    /// `None` is the system's.
+    pub(crate) oidc_ca: Option<PathBuf>,
+    pub(crate) oidc_allow_private: bool,
 }
 
 /// The operator's own certificate and key, PEM.
@@ -94,6 +113,12 @@ impl Settings {
             listen: layer.listen.unwrap_or(Listen::loopback(9000)),
             listen_tls: layer.listen_tls.unwrap_or(Listen::loopback(9443)),
             key_file: layer.key_file,
+            unseal_fd: layer.unseal_fd,
+            kms_seal_credentials: layer.kms_seal_credentials,
+            kms_seal_ca: layer.kms_seal_ca,
+            pkcs11_module: layer.pkcs11_module,
+            pkcs11_pin_file: layer.pkcs11_pin_file,
+            danger_accept_older_ring: layer.danger_accept_older_ring.unwrap_or(false),
             tls_files,
             region: layer.region,
             domains: layer.domain.unwrap_or_default(),
@@ -106,9 +131,15 @@ impl Settings {
             log_format: layer.log_format.unwrap_or(LogFormat::Text),
             free_space_floor: layer.free_space_floor.unwrap_or(ByteSize(1 << 30)),
             grace: Duration::from_secs(layer.grace_seconds.unwrap_or(30)),
+            root_key_rotation_days: layer.root_key_rotation_days.unwrap_or(0),
+            root_key_rewrap_rate: layer.root_key_rewrap_rate.unwrap_or(2000),
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
+            oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
+            oidc_ca: layer.oidc_ca,
+            oidc_allow_private: layer.oidc_allow_private.unwrap_or(false),
         };
         settings.refuse_exposed_http()?;
         Ok(settings)

@@ -7,6 +7,7 @@
 //!   DIR/meta/       the metadata store
 //!   DIR/blobs/      bodies
 //!   DIR/shreds/     the keys whose loss destroys key material
+//!   DIR/reports/    signed reports
 //!   DIR/tls/        certificate and key
 //!   DIR/admin.sock  the running server's admin channel
 //!   DIR/endpoint    where the running server listens
@@ -66,6 +67,10 @@ impl DataDir {
 
     pub(crate) fn shreds(&self) -> PathBuf {
         self.root.join("shreds")
+    }
+
+    pub(crate) fn reports(&self) -> PathBuf {
+        self.root.join("reports")
     }
 
     pub(crate) fn tls(&self) -> PathBuf {

@@ -22,6 +22,7 @@ const EXPLANATION: &str = "\
 
 /// A key file that was read.
 pub(crate) struct KeyFile {
+    kind: SealKind,
     path: PathBuf,
     key: SlotKey,
     entropy: Arc<dyn Entropy>,
@@ -64,10 +65,73 @@ impl KeyFile {
                 source,
             })?;
         Ok(Self {
+            kind: SealKind::KeyFile,
             path: path.to_owned(),
             key,
             entropy,
         })
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the text of a key file that came another way; `place` is what people call that.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::NotAKeyFile`].
+    pub(crate) fn of_text(
+        text: &str,
+        place: &str,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, KeyFileError> {
+        let key = parse(text.as_bytes()).ok_or_else(|| KeyFileError::NotAKeyFile(place.into()))?;
+        Ok(Self {
+            kind: SealKind::KeyFile,
+            path: place.into(),
+            key,
+            entropy,
+        })
+    }
+
+    /// Reads the credential `name` of the service manager, which keeps it from everybody else: a
+    /// root-owned file that this service may read.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`].
+    pub(crate) fn read_credential(
+        directory: &Path,
+        name: &str,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, KeyFileError> {
+        let path = directory.join(name);
+        let (bytes, metadata) = read_bytes(&path)?;
+        // Access lists show as bits of the group, so those say nothing here.
+        if metadata.permissions().mode() & 0o007 != 0 {
+            return Err(KeyFileError::Exposed {
+                path,
+                what: "everybody on this machine may read it".to_owned(),
+            });
+        }
+        let key = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.clone()))?;
+        Ok(Self {
+            kind: SealKind::Credential,
+            path,
+            key,
+            entropy,
+        })
+    }
+
+    /// The same key, to be handed over as the credential `name`.
+    pub(crate) fn into_credential(self, name: &str) -> Self {
+        Self {
+            kind: SealKind::Credential,
+            path: name.into(),
+            ..self
+        }
     }
 
     /// Reads a key file that nobody else can read.
@@ -76,21 +140,11 @@ impl KeyFile {
     ///
     /// [`KeyFileError`].
     pub(crate) fn read(path: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, KeyFileError> {
-        let failed = |source: io::Error| {
-            if source.kind() == io::ErrorKind::NotFound {
-                return KeyFileError::Missing(path.to_owned());
-            }
-            KeyFileError::Io {
-                path: path.to_owned(),
-                source,
-            }
-        };
-        let file = File::open(path).map_err(failed)?;
-        // Of the open file, not of the name: the name may point elsewhere by now.
-        refuse_exposed(path, &file.metadata().map_err(failed)?)?;
-        let bytes = Zeroizing::new(files::read_open(&file).map_err(failed)?);
+        let (bytes, metadata) = read_bytes(path)?;
+        refuse_exposed(path, &metadata)?;
         let key = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.to_owned()))?;
         Ok(Self {
+            kind: SealKind::KeyFile,
             path: path.to_owned(),
             key,
             entropy,
@@ -98,9 +152,43 @@ impl KeyFile {
     }
 }
 
+/// The text of a key file, to be given to the server: as careful as reading it here.
+///
+/// # Errors
+///
+/// As [`KeyFile::read`].
+pub(crate) fn text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let (bytes, metadata) = read_bytes(path)?;
+    refuse_exposed(path, &metadata)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if is_key_file(text) => Ok(Zeroizing::new(text.to_owned())),
+        Ok(_) | Err(_) => Err(KeyFileError::NotAKeyFile(path.to_owned())),
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<(Zeroizing<Vec<u8>>, fs::Metadata), KeyFileError> {
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            return KeyFileError::Missing(path.to_owned());
+        }
+        KeyFileError::Io {
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let file = File::open(path).map_err(failed)?;
+    // Of the open file, not of the name: the name may point elsewhere by now.
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(KeyFileError::NotAKeyFile(path.to_owned()));
+    }
+    let bytes = Zeroizing::new(files::read_open(&file).map_err(failed)?);
+    Ok((bytes, metadata))
+}
+
 impl Seal for KeyFile {
     fn kind(&self) -> SealKind {
-        SealKind::KeyFile
+        self.kind
     }
 
     fn describe(&self) -> String {
@@ -119,6 +207,17 @@ impl Seal for KeyFile {
                 SlotError::Damaged | _ => SealError::Damaged(self.describe()),
             })
     }
+}
+
+/// Whether the text claims to be a key file.
+pub(crate) fn is_key_file(text: &str) -> bool {
+    text.starts_with(HEADER)
+}
+
+/// Whether a name can be that of a credential: a file name, nothing that leads elsewhere.
+pub(crate) fn is_credential_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }
 
 /// Where the first start puts the key file: outside the data directory, in the user's configuration.
@@ -162,9 +261,6 @@ fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileErr
             what,
         })
     };
-    if !metadata.is_file() {
-        return Err(KeyFileError::NotAKeyFile(path.to_owned()));
-    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return exposed(format!(

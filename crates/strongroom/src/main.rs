@@ -21,21 +21,29 @@ mod failure;
 mod files;
 mod findings;
 mod hardening;
+mod identities;
+mod issuers;
 mod key_file;
 mod logging;
 mod output;
+mod progress;
+mod recover;
 mod reencrypt;
+mod reports;
 mod ring_files;
+mod root_key;
+mod seals;
 mod serve;
 mod shell;
 mod store;
+mod tenants;
 mod unseal;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, CredentialsAction, SealAction};
+use crate::cli::{AccountAction, Cli, Command, CredentialsAction, SealAction};
 use crate::config::Settings;
 use crate::failure::Failure;
 
@@ -61,20 +69,53 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
         Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
         Command::Credentials(args) => match args.action {
-            CredentialsAction::Rotate(store) => {
-                commands::rotate_credentials(&settings(store.layer())?, &environment)
+            CredentialsAction::Rotate(args) => {
+                let settings = settings(args.store.layer())?;
+                match args.account {
+                    Some(id) => tenants::rotate(&settings, &id, &environment),
+                    None => commands::rotate_credentials(&settings, &environment),
+                }
             }
+        },
+        Command::Account(args) => match args.action {
+            AccountAction::Create(args) => {
+                let settings = settings(args.store.layer())?;
+                tenants::create(&settings, args.name, args.json, &environment)
+            }
+            AccountAction::List(args) => {
+                tenants::list(&settings(args.store.layer())?, args.json, &environment)
+            }
+            AccountAction::Disable(args) => {
+                tenants::disable(&settings(args.store.layer())?, &args.id, true, &environment)
+            }
+            AccountAction::Enable(args) => tenants::disable(
+                &settings(args.store.layer())?,
+                &args.id,
+                false,
+                &environment,
+            ),
         },
         Command::Seal(args) => match args.action {
-            SealAction::List(store) => commands::list_seals(&settings(store.layer())?),
-            SealAction::Add(add) => {
-                commands::add_seal(&settings(add.layer())?, &add.key_file, &environment)
+            SealAction::List(args) => {
+                seals::commands::list(&settings(args.store.layer())?, args.json)
             }
-            SealAction::Test(store) => {
-                commands::test_seals(&settings(store.layer())?, &environment)
+            SealAction::Add(args) => {
+                seals::commands::add(&settings(args.layer())?, &args, &environment)
+            }
+            SealAction::Remove(args) => {
+                seals::commands::remove(&settings(args.store.layer())?, &args, &environment)
+            }
+            SealAction::Test(args) => {
+                seals::commands::test(&settings(args.store.layer())?, args.json, &environment)
+            }
+            SealAction::Status(args) => {
+                seals::commands::status(&settings(args.store.layer())?, args.json)
             }
         },
+        Command::Unseal(args) => seals::commands::unseal(&settings(args.layer())?, &args),
+        Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     }
 }

@@ -97,7 +97,9 @@ impl RingFiles {
             .any(|copy| !matches!(copy.ring, Err(CopyFault::Missing)))
     }
 
-    /// Opens the newest copy that `reveal` finds the unseal key of, and repairs the other.
+    /// Opens the newest whole copy with the unseal key that `reveal` finds, and repairs the other.
+    /// A seal that does not open it is not tried on an older copy of the same ring: that would bring
+    /// back a seal that was removed.
     ///
     /// # Errors
     ///
@@ -105,6 +107,26 @@ impl RingFiles {
     pub(crate) fn open(
         &self,
         reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+    ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |copies, good| self.repair(copies, good))
+    }
+
+    /// As [`RingFiles::open`], and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RingFileError`].
+    pub(crate) fn open_as_it_is(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+    ) -> Result<OpenedRing, RingFileError> {
+        self.open_and(reveal, |_, _| Ok(Vec::new()))
+    }
+
+    fn open_and(
+        &self,
+        reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+        repair: impl Fn(&[Copy; 2], usize) -> Result<Vec<&'static str>, RingFileError>,
     ) -> Result<OpenedRing, RingFileError> {
         let mut copies = self.inspect();
         if copies
@@ -119,7 +141,7 @@ impl RingFiles {
         }
         copies.sort_by_key(|copy| std::cmp::Reverse(copy.generation()));
         let mut faults = Vec::new();
-        let mut seal_error = None;
+        let mut refused: Option<([u8; 16], SealError)> = None;
         for index in 0..copies.len() {
             let Some(copy) = copies.get_mut(index) else {
                 continue;
@@ -131,6 +153,10 @@ impl RingFiles {
                     continue;
                 }
             };
+            let ring_id = ring.ring_id();
+            if refused.as_ref().is_some_and(|(id, _)| *id == ring_id) {
+                break;
+            }
             let unseal_key = match reveal(&ring) {
                 Ok(key) => key,
                 Err(error @ SealError::Damaged(_)) => {
@@ -138,13 +164,13 @@ impl RingFiles {
                     continue;
                 }
                 Err(error) => {
-                    seal_error.get_or_insert(error);
+                    refused.get_or_insert((ring_id, error));
                     continue;
                 }
             };
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
-                    let repaired = self.repair(&copies, index)?;
+                    let repaired = repair(&copies, index)?;
                     return Ok(OpenedRing {
                         ring,
                         unseal_key,
@@ -154,9 +180,9 @@ impl RingFiles {
                 Err(error) => faults.push(format!("{}: {error}", copy.name)),
             }
         }
-        Err(seal_error.map_or_else(
+        Err(refused.map_or_else(
             || RingFileError::Damaged(faults.join("; ")),
-            RingFileError::Seal,
+            |(_, error)| RingFileError::Seal(error),
         ))
     }
 

@@ -5,12 +5,15 @@ mod collector;
 mod due_work;
 mod edge;
 mod first_start;
+mod house;
+mod key_uses;
 mod reencryption;
+mod root_key;
 mod running;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -18,17 +21,17 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
-use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
+use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
-use strongroom_policy::RootOnly;
+use strongroom_policy::{Denials, PolicyAuthorizer};
 use strongroom_ports::{Clock, Entropy};
-use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
+use tokio::runtime::Handle;
 
-use self::background::Stuck;
-use self::reencryption::ReEncryption;
-use self::running::Running;
+use self::house::{Door, House, Listening};
+use self::root_key::RootKey;
+pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
@@ -37,10 +40,11 @@ use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::issuers::Issuers;
 use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
-use crate::unseal::{self, Environment};
-use crate::{files, hardening, logging, output, store};
+use crate::unseal::{self, Environment, Start};
+use crate::{files, hardening, identities, logging, store};
 
 /// Streams up to this stored length live in the metadata store, in bytes: below it a file of its
 /// own costs more than its bytes.
@@ -52,6 +56,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
@@ -59,9 +64,9 @@ struct Parts {
     accounts: Accounts,
     account: Account,
     credentials: Arc<CredentialMap>,
+    denials: Arc<Denials>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    metrics: PrometheusHandle,
 }
 
 /// Runs the server until a signal stops it.
@@ -97,8 +102,13 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
         .lock()
         .map_err(failed)?
         .ok_or_else(|| findings::locked(settings).failure)?;
-    let ring = open_or_create_ring(settings, &*clock, &entropy, environment)?;
-    let parts = assemble(settings, ring, clock, entropy)?;
+    let start = open_or_create_ring(settings, &*clock, &entropy, environment)?;
+    let house = Arc::new(House::new(settings, clock, entropy, install_metrics()?));
+    // Before it listens, so that whatever is wrong with the store ends the program.
+    let start = match start {
+        Start::Open(ring) => Ok(house.assemble(ring)?),
+        Start::Sealed(why) => Err(why),
+    };
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -110,24 +120,28 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
                 "raise the process limits",
             )
         })?;
-    let meta = Arc::clone(&parts.meta);
-    let (identities, kms) = (Arc::clone(parts.iam.identities()), Arc::clone(&parts.kms));
-    let outcome = runtime.block_on(serve(settings, parts, log));
+    let outcome = runtime.block_on(serve(settings, &house, start, log));
     runtime.shutdown_timeout(WORKERS_GRACE);
-    // Both wait for a commit, so only here, where no task runs any more.
-    if let Err(error) = kms.note_time() {
+    if let Some(parts) = house.parts() {
+        end(parts);
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+/// What waits for a commit, and so is done here only, where no task runs any more.
+fn end(parts: &Parts) {
+    if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
-    if let Err(error) = identities.save_uses() {
+    if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
     }
     // Everything acknowledged is durable already; this makes the next start faster.
-    if let Err(error) = meta.checkpoint() {
+    if let Err(error) = parts.meta.checkpoint() {
         tracing::warn!(%error, "no checkpoint at the end; the next start replays the journal");
     }
-    meta.end_upkeep();
-    tracing::info!("stopped");
-    outcome
+    parts.meta.end_upkeep();
 }
 
 fn open_or_create_ring(
@@ -135,16 +149,16 @@ fn open_or_create_ring(
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
-) -> Result<OpenedRing, Failure> {
+) -> Result<Start, Failure> {
     let files = RingFiles::new(settings.data.ring());
     if files.exist() {
         // Opening may repair a copy, and a seal may be added at the same moment.
         let _held = files.hold().map_err(|error| admin_failure(&error))?;
-        return unseal::unseal(settings, entropy, environment);
+        return unseal::start(settings, entropy, environment);
     }
     let mut created = unseal::create(settings, clock, entropy, environment)?;
-    first_start::announce(settings, &mut created, entropy)?;
-    Ok(created.opened)
+    first_start::announce(settings, &mut created, clock.now(), entropy)?;
+    Ok(Start::Open(created.opened))
 }
 
 fn assemble(
@@ -153,9 +167,9 @@ fn assemble(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, Failure> {
-    let metrics = install_metrics()?;
+    // Kept: a rotation of the root key writes the ring.
+    let unseal_key = ring.unseal_key;
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
-    drop(ring.unseal_key);
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
     let audit = Arc::new(TableAudit::new(
@@ -164,6 +178,7 @@ fn assemble(
         entropy.clone(),
     ));
     let accounts = Accounts {
+        danger_accept_older_ring: settings.danger_accept_older_ring,
         meta: meta.clone(),
         custody: custody.clone(),
         audit: audit.clone(),
@@ -173,25 +188,18 @@ fn assemble(
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
-    let authorizer = Arc::new(RootOnly::default());
-    let rows = SealedRows {
-        meta: meta.clone(),
-        custody: custody.clone(),
-        entropy: entropy.clone(),
-    };
-    let identities = open_identities(&rows, &account, &*clock)?;
-    let iam_ports = IamServicePorts {
-        rows: rows.clone(),
-        authorizer: authorizer.clone(),
-        audit: audit.clone(),
-        clock: clock.clone(),
-        entropy: entropy.clone(),
-    };
-    let iam = Arc::new(IamService::new(iam_ports, identities));
+    let identities = identities::open(&accounts, &account)?;
+    let denials = Arc::new(Denials::default());
+    let authorizer =
+        Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
+    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
+    let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
+    let rows = identities::rows(&accounts);
     let key_ports = KeyServicePorts {
-        rows,
+        rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
+        principals: identities.clone(),
         audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -207,6 +215,7 @@ fn assemble(
         custody,
         keys: kms.clone(),
         authorizer,
+        principals: identities,
         audit,
         clock: clock.clone(),
         entropy: entropy.clone(),
@@ -219,7 +228,19 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let root_key = Arc::new(RootKey {
+        settings: settings.clone(),
+        rows,
+        s3: s3.clone(),
+        kms: kms.clone(),
+        accounts: accounts.clone(),
+        unseal_key,
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        turn: Mutex::default(),
+    });
     Ok(Parts {
+        root_key,
         meta,
         s3,
         kms,
@@ -227,34 +248,17 @@ fn assemble(
         accounts,
         account,
         credentials,
+        denials,
         clock,
         entropy,
-        metrics,
     })
 }
 
-fn open_identities(
-    rows: &SealedRows,
-    account: &Account,
-    clock: &dyn Clock,
-) -> Result<Arc<Identities>, Failure> {
-    let primary = PrimaryAccount {
-        id: account.id,
-        canonical_id: account.canonical_id.clone(),
-    };
-    let opened = Identities::open(rows.clone(), &primary, clock.now());
-    opened.map(Arc::new).map_err(|error| {
-        Failure::new(
-            Exit::Store,
-            format!("the identities of the store cannot be read: {error}"),
-            "look at the disk; then start again",
-        )
-    })
-}
-
+/// `start` is the open store, or why there is none yet.
 async fn serve(
     settings: &Settings,
-    parts: Parts,
+    house: &Arc<House>,
+    start: Result<Parts, Failure>,
     log: Option<Arc<LogFile>>,
 ) -> Result<(), Failure> {
     let (switch, shutdown) = ShutdownSwitch::new();
@@ -265,8 +269,7 @@ async fn serve(
             "",
         )
     })?;
-    let stuck = Stuck::default();
-    let server = listen(settings, &parts, shutdown.clone(), stuck.clone()).await?;
+    let server = listen(settings, house, shutdown.clone()).await?;
     let (http, https) = (
         first(server.http_addresses()),
         first(server.https_addresses()),
@@ -274,66 +277,45 @@ async fn serve(
     let endpoint = format!("{}{}", line("http=", http), line("https=", https));
     files::replace(&settings.data.endpoint(), endpoint.as_bytes())
         .map_err(|error| admin_failure(&error))?;
+    let tls = server.tls();
+    house.listens(Listening { http, https, tls });
 
     let admin =
         AdminSocket::bind(&settings.data.admin_socket()).map_err(|error| admin_failure(&error))?;
-    let running = Running {
-        settings: settings.clone(),
-        accounts: parts.accounts.clone(),
-        account: parts.account.clone(),
-        credentials: parts.credentials.clone(),
-        reencryption: ReEncryption {
-            s3: parts.s3.clone(),
-            account: parts.account.clone(),
-            clock: parts.clock.clone(),
-            entropy: parts.entropy.clone(),
-        },
-        http,
-        https,
-        tls: server.tls(),
+    reload_on_hangup(server.tls(), log);
+    tokio::spawn(keep_metrics(house.metrics()));
+    let runtime = Handle::current();
+    match start {
+        Ok(parts) => house.open(parts)?,
+        Err(why) => house.wait(&why, runtime.clone())?,
+    }
+    let door = Door {
+        house: Arc::clone(house),
+        runtime,
     };
     admin
-        .serve(Arc::new(running))
+        .serve(Arc::new(door))
         .map_err(|error| admin_failure(&error))?;
-    reload_on_hangup(server.tls(), log);
-    tokio::spawn(keep_metrics(parts.metrics.clone()));
-    let collector = collector::start(parts.s3.clone(), parts.meta.clone(), stuck.clone())
-        .map_err(|error| admin_failure(&error))?;
-    let due_work =
-        due_work::start(parts.kms.clone(), stuck).map_err(|error| admin_failure(&error))?;
-
-    let handler = edge::handler(settings, &parts);
-    first_start::greet(settings, &parts.account, http, https)?;
-    tracing::info!(?http, ?https, region = %parts.account.region, "ready");
-    output::say(&format!(
-        "strongroom: ready http={} https={}",
-        shown(http),
-        shown(https)
-    ))?;
-    server.run(handler, shutdown).await;
-    drop(collector);
-    drop(due_work);
+    server.run(house.gate(), shutdown).await;
+    house.close();
     drop(admin);
     Ok(())
 }
 
 async fn listen(
     settings: &Settings,
-    parts: &Parts,
+    house: &Arc<House>,
     shutdown: Shutdown,
-    stuck: Stuck,
 ) -> Result<Server, Failure> {
     let is_stopping = Arc::new(AtomicBool::new(false));
     tokio::spawn(flip(shutdown, is_stopping.clone()));
-    let (meta, metrics) = (parts.meta.clone(), parts.metrics.clone());
+    let (house_of_ready, metrics) = (Arc::clone(house), house.metrics());
     let management = ManagementRoutes {
-        ready: Arc::new(move || match meta.stopped() {
-            _ if is_stopping.load(Ordering::Acquire) => Err("stopping".to_owned()),
-            Some(reason) => Err(format!("the metadata store takes no commits: {reason}")),
-            None if stuck.any() => {
-                Err("a thread in the background panics again and again; see the log".to_owned())
+        ready: Arc::new(move || {
+            if is_stopping.load(Ordering::Acquire) {
+                return Err("stopping".to_owned());
             }
-            None => Ok(()),
+            house_of_ready.readiness()
         }),
         metrics: Arc::new(move || metrics.render()),
         metrics_audience: MetricsAudience::Loopback,
@@ -344,7 +326,7 @@ async fn listen(
     options.grace = settings.grace;
     options.connections_max = hardening::connections_max(options.connections_max);
     if settings.listen_tls != Listen::Off {
-        options.tls = Some(certificate(settings, &*parts.clock)?);
+        options.tls = Some(certificate(settings, house.clock())?);
     }
     Server::bind(options).await.map_err(|error| match error {
         ServerError::Bind { .. } => Failure::new(

@@ -1,15 +1,19 @@
 //! From a data directory to an unsealed ring, and the making of the first one.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_crypto::{Keyring, Sealed, UnsealKey};
-use strongroom_ports::{Clock, Entropy, Seal, SealError, SealKind};
+use strongroom_ports::{Clock, Entropy, Seal, SealError};
+use strongroom_types::Timestamp;
 
-use crate::config::Settings;
+use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile, KeyFileError};
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
+use crate::seals::means::{Means, may_open_later};
+use crate::seals::slots;
 
 /// How variables of the environment are looked up.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -20,8 +24,15 @@ pub(crate) struct CreatedRing {
     pub(crate) key_file: PathBuf,
 }
 
-/// Opens the ring with the key file that the settings name, or else with the ones that its slots
-/// name.
+/// How a server starts.
+pub(crate) enum Start {
+    /// With its keys.
+    Open(OpenedRing),
+    /// Without: no seal opened, and people or a service may still open one.
+    Sealed(Failure),
+}
+
+/// Opens the ring with what the settings name, and with what a person at the terminal gives.
 ///
 /// # Errors
 ///
@@ -31,10 +42,55 @@ pub(crate) fn unseal(
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
 ) -> Result<OpenedRing, Failure> {
+    let means = Means::new(settings, entropy, environment)?;
+    let opened = open(settings, &|ring| means.try_and_ask(ring));
+    opened.map_err(ring_failure)
+}
+
+/// As [`unseal`], for a server, which may also begin without its keys.
+///
+/// # Errors
+///
+/// As [`unseal`], but not for seals that may be opened later.
+pub(crate) fn start(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<Start, Failure> {
+    let mut means = Means::new(settings, entropy, environment)?;
+    means.own = [settings.listen, settings.listen_tls]
+        .into_iter()
+        .filter_map(|listen| match listen {
+            // Port 0 is any free one, so nobody else's.
+            Listen::At(address) => (address.port() != 0).then_some(address),
+            Listen::Off => None,
+        })
+        .collect();
+    let may_wait = Cell::new(false);
+    let opened = open(settings, &|ring| {
+        may_wait.set(slots::of(ring).iter().any(may_open_later));
+        means.try_and_ask(ring)
+    });
+    match opened {
+        Ok(opened) => Ok(Start::Open(opened)),
+        Err(RingFileError::Seal(error)) if may_wait.get() => {
+            Ok(Start::Sealed(seal_failure(&error)))
+        }
+        Err(error) => Err(ring_failure(error)),
+    }
+}
+
+/// Opens the ring's files with `reveal`, and tells of what was repaired.
+///
+/// # Errors
+///
+/// [`RingFileError`].
+pub(crate) fn open(
+    settings: &Settings,
+    reveal: &dyn Fn(&Keyring<Sealed>) -> Result<UnsealKey, SealError>,
+) -> Result<OpenedRing, RingFileError> {
     let files = RingFiles::new(settings.data.ring());
-    let opened =
-        files.open(&|ring| reveal(ring, settings.key_file.as_deref(), entropy, environment));
-    let opened = opened.map_err(ring_failure)?;
+    let opened = files.open(reveal)?;
     for name in &opened.repaired {
         tracing::error!(
             copy = name,
@@ -42,6 +98,22 @@ pub(crate) fn unseal(
         );
     }
     Ok(opened)
+}
+
+/// As [`unseal`], for who must not write to the data directory.
+///
+/// # Errors
+///
+/// As [`unseal`].
+pub(crate) fn unseal_as_it_is(
+    settings: &Settings,
+    entropy: &Arc<dyn Entropy>,
+    environment: Environment<'_>,
+) -> Result<OpenedRing, Failure> {
+    let means = Means::new(settings, entropy, environment)?;
+    let files = RingFiles::new(settings.data.ring());
+    let opened = files.open_as_it_is(&|ring| means.try_and_ask(ring));
+    opened.map_err(ring_failure)
 }
 
 /// Makes the store's ring and its first seal.
@@ -82,7 +154,9 @@ pub(crate) fn create(
     let protected = seal
         .protect(&unseal_key, &ring.slot_context(0))
         .map_err(|error| seal_failure(&error))?;
-    ring.add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
+    let slot = slots::dated(seal.kind(), &seal.describe(), clock.now(), &protected);
+    // A new ring has no other slot.
+    let _ = ring.put_slot(0, slot);
     files
         .write(&ring, &unseal_key, &**entropy)
         .map_err(ring_failure)?;
@@ -105,71 +179,51 @@ pub(crate) fn add_key_file(
     settings: &Settings,
     opened: &mut OpenedRing,
     path: &Path,
+    now: Timestamp,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let seal = first_key_file(&path, settings, entropy)?;
-    let index = opened.ring.slots().len();
-    let protected = seal
-        .protect(&opened.unseal_key, &opened.ring.slot_context(index))
-        .map_err(|error| seal_failure(&error))?;
+    add_seal(settings, opened, &seal, now, entropy)?;
+    Ok(path)
+}
+
+/// Adds a seal to a ring that is open, and returns its slot's number.
+///
+/// # Errors
+///
+/// [`Exit::Seal`] when the seal does not protect and reveal, [`Exit::Ring`] when the ring cannot be
+/// written, or what was written does not open by the new seal.
+pub(crate) fn add_seal(
+    settings: &Settings,
+    opened: &mut OpenedRing,
+    seal: &dyn Seal,
+    now: Timestamp,
+    entropy: &Arc<dyn Entropy>,
+) -> Result<usize, Failure> {
+    let index = opened.ring.free_slot();
+    let context = opened.ring.slot_context(index);
+    let refused = |error: SealError| seal_failure(&error);
+    let body = seal
+        .protect(&opened.unseal_key, &context)
+        .map_err(refused)?;
     // Proven before the ring says that it can be relied on.
-    seal.reveal(&protected, &opened.ring.slot_context(index))
-        .map_err(|error| seal_failure(&error))?;
-    opened
-        .ring
-        .add_slot(SealKind::KeyFile.code(), &seal.describe(), protected);
+    seal.reveal(&body, &context).map_err(refused)?;
+    let slot = slots::dated(seal.kind(), &seal.describe(), now, &body);
+    let _ = opened.ring.put_slot(index, slot);
     let files = RingFiles::new(settings.data.ring());
     files
         .write(&opened.ring, &opened.unseal_key, &**entropy)
         .map_err(ring_failure)?;
-    Ok(path)
-}
-
-/// The key files that may open `ring`: the named one alone, or those of its slots and the default.
-pub(crate) fn candidates(
-    ring: &Keyring<Sealed>,
-    named: Option<&Path>,
-    environment: Environment<'_>,
-) -> Vec<PathBuf> {
-    if let Some(path) = named {
-        return vec![path.to_owned()];
-    }
-    let of_slots = ring
-        .slots()
-        .iter()
-        .filter(|slot| slot.kind_code == SealKind::KeyFile.code());
-    let mut paths: Vec<PathBuf> = of_slots
-        .map(|slot| PathBuf::from(&slot.description))
-        .collect();
-    if let Some(path) = key_file::default_path(ring.ring_id(), environment)
-        && !paths.contains(&path)
-    {
-        paths.push(path);
-    }
-    paths
-}
-
-/// Tries `seal` on every slot.
-///
-/// # Errors
-///
-/// [`SealError::WrongSeal`] unless one of them opens, or [`SealError::Damaged`].
-pub(crate) fn reveal_with(seal: &dyn Seal, ring: &Keyring<Sealed>) -> Result<UnsealKey, SealError> {
-    let mut first_error = None;
-    for (index, slot) in ring.slots().iter().enumerate() {
-        if slot.kind_code != seal.kind().code() {
-            continue;
-        }
-        match seal.reveal(&slot.protected, &ring.slot_context(index)) {
-            Ok(key) => return Ok(key),
-            Err(error @ SealError::Damaged(_)) => first_error = Some(error),
-            Err(error) => {
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    Err(first_error.unwrap_or_else(|| SealError::WrongSeal(seal.describe())))
+    // And once more from what is on disk now.
+    let reread = files.open(&|ring| {
+        let slot = slots::of(ring).into_iter().find(|slot| slot.index == index);
+        let slot =
+            slot.ok_or_else(|| SealError::Damaged("the new slot is not there".to_owned()))?;
+        seal.reveal(slot.body, &ring.slot_context(index))
+    });
+    reread.map_err(ring_failure)?;
+    Ok(index)
 }
 
 /// What a failure to open the ring means for the person who started the program.
@@ -193,16 +247,16 @@ pub(crate) fn ring_failure(error: RingFileError) -> Failure {
     }
 }
 
-fn seal_failure(error: &SealError) -> Failure {
+pub(crate) fn seal_failure(error: &SealError) -> Failure {
     let remedy = match error {
         SealError::WrongSeal(_) => {
-            "name this store's own key file with --key-file FILE; strongroom seal list shows where it was"
+            "give this store's own seal: --key-file FILE, --unseal-fd N, or at a terminal; strongroom seal list shows what there is"
         }
         SealError::Unavailable(_) => {
-            "put the key file back from your copy, or name it with --key-file FILE"
+            "put the key file back from your copy, name it with --key-file FILE, or give a passphrase or shares at a terminal or with --unseal-fd N"
         }
         SealError::Damaged(_) | _ => {
-            "use another seal of this ring with --key-file FILE, or a backup of the ring"
+            "use another seal of this ring (strongroom seal list), or a backup of the ring"
         }
     };
     Failure::new(Exit::Seal, error.to_string(), remedy)
@@ -216,37 +270,8 @@ fn ring_over_data() -> Failure {
     )
 }
 
-fn reveal(
-    ring: &Keyring<Sealed>,
-    named: Option<&Path>,
-    entropy: &Arc<dyn Entropy>,
-    environment: Environment<'_>,
-) -> Result<UnsealKey, SealError> {
-    let mut errors = Vec::new();
-    for path in candidates(ring, named, environment) {
-        match KeyFile::read(&path, entropy.clone()) {
-            Ok(seal) => match reveal_with(&seal, ring) {
-                Ok(key) => return Ok(key),
-                Err(error) => errors.push(error),
-            },
-            Err(error) => errors.push(SealError::Unavailable(error.to_string())),
-        }
-    }
-    // The most telling one: a file that is there and wrong says more than one that is missing.
-    let telling = errors
-        .iter()
-        .position(|error| !matches!(error, SealError::Unavailable(_)))
-        .unwrap_or(0);
-    if telling < errors.len() {
-        return Err(errors.swap_remove(telling));
-    }
-    Err(SealError::Unavailable(
-        "the ring names no key file".to_owned(),
-    ))
-}
-
 /// A new key file, or one that its operator has put there.
-fn first_key_file(
+pub(crate) fn first_key_file(
     path: &Path,
     settings: &Settings,
     entropy: &Arc<dyn Entropy>,

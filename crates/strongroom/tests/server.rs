@@ -299,7 +299,7 @@ fn a_second_seal_opens_the_store_when_the_first_is_lost() {
     );
     assert!(site.run(&["seal", "test"]).status.success());
     fs::remove_file(site.key_file()).unwrap();
-    assert_eq!(site.run(&["seal", "test"]).status.code(), Some(3));
+    assert_eq!(site.run(&["seal", "test"]).status.code(), Some(6));
     site.start().stop();
 }
 

@@ -151,6 +151,39 @@ pub enum Transport {
     Tls(TlsVersion),
     /// Over plain HTTP.
     Plain,
+    /// Through a proxy that the operator trusts.
+    Forwarded {
+        /// What the proxy says of its client.
+        client_uses_tls: bool,
+        /// Whether nobody can listen between the proxy and this server: TLS, or the same host.
+        hop_is_confidential: bool,
+    },
+}
+
+impl Transport {
+    /// Whether the client uses TLS, for `aws:SecureTransport`.
+    pub fn is_secure(self) -> bool {
+        match self {
+            Self::Tls(_) => true,
+            Self::Plain => false,
+            Self::Forwarded {
+                client_uses_tls, ..
+            } => client_uses_tls,
+        }
+    }
+
+    /// Whether key material may travel between this server and a client at `address`: TLS all the
+    /// way, or a client on this host. What a proxy says of the address does not make it this host.
+    pub fn is_confidential(self, address: IpAddr) -> bool {
+        match self {
+            Self::Tls(_) => true,
+            Self::Plain => address.to_canonical().is_loopback(),
+            Self::Forwarded {
+                client_uses_tls,
+                hop_is_confidential,
+            } => client_uses_tls && hop_is_confidential,
+        }
+    }
 }
 
 /// Everything about a request that a decision may depend on. Built once, after authentication.
@@ -172,7 +205,7 @@ pub struct RequestContext {
     pub via_service: Option<Arc<str>>,
     /// The region of this server.
     pub region: Region,
-    /// The peer's address, from the connection.
+    /// The client's address: of the connection, or as a proxy says that the operator trusts.
     pub source_ip: IpAddr,
     /// How it came.
     pub transport: Transport,
@@ -183,6 +216,6 @@ pub struct RequestContext {
 impl RequestContext {
     /// Whether key material may travel over this connection: TLS, or a peer on this host.
     pub fn is_confidential(&self) -> bool {
-        matches!(self.transport, Transport::Tls(_)) || self.source_ip.to_canonical().is_loopback()
+        self.transport.is_confidential(self.source_ip)
     }
 }

@@ -86,6 +86,7 @@ fn service_errors() -> Vec<S3Error> {
         E::ReEncryption(_) => E::ReEncryption(ReEncryptionRefusal::NotSigned),
         E::AccessDenied(_) => E::AccessDenied(Denied { message: "Access Denied".to_owned() }),
         E::Tag(_) => E::Tag(TagError::InvalidKey),
+        E::MalformedPolicy(_) => E::MalformedPolicy("Invalid principal in policy"),
         E::NoSuchTagSet => E::NoSuchTagSet,
         E::MetadataTooLarge { .. } => E::MetadataTooLarge { size_bytes: 2049 },
         E::CopyOntoItself => E::CopyOntoItself,
@@ -207,6 +208,7 @@ fn unconfigured() -> Vec<Unconfigured> {
         E::Replication => E::Replication,
         E::ObjectLock => E::ObjectLock,
         E::ObjectRetention => E::ObjectRetention,
+        E::PublicAccessBlock => E::PublicAccessBlock,
         E::ById => E::ById,
     })
 }

@@ -93,6 +93,8 @@ pub(crate) enum Unconfigured {
     ObjectLock,
     /// Retention or legal hold of an object.
     ObjectRetention,
+    /// Public access block.
+    PublicAccessBlock,
     /// One inventory, analytics, metrics or tiering configuration by its id.
     ById,
 }

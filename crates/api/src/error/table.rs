@@ -300,6 +300,7 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
         S3Error::Kms(error) => kms(error),
         S3Error::ReEncryption(refusal) => re_encryption(*refusal),
         S3Error::AccessDenied(denied) => row(403, "AccessDenied", denied.message.clone()),
+        S3Error::MalformedPolicy(text) => row(400, "MalformedPolicy", *text),
         S3Error::Tag(error) => tag(*error),
         S3Error::NoSuchTagSet => {
             row(404, "NoSuchTagSet", "The TagSet does not exist").with("BucketName", &place.bucket)
@@ -750,6 +751,11 @@ fn unconfigured(what: Unconfigured, bucket: &str) -> ErrorAnswer {
             404,
             "NoSuchObjectLockConfiguration",
             "The specified object does not have a ObjectLock configuration",
+        ),
+        Unconfigured::PublicAccessBlock => row(
+            404,
+            "NoSuchPublicAccessBlockConfiguration",
+            "The public access block configuration was not found",
         ),
         Unconfigured::ById => row(
             404,

@@ -129,7 +129,7 @@ pub(super) fn tag(xml: &mut XmlWriter, tag: &Tag) {
     xml.element("Value", &tag.value);
 }
 
-fn tags(xml: &mut XmlWriter, tags: &[Tag]) {
+pub(super) fn tags(xml: &mut XmlWriter, tags: &[Tag]) {
     if !tags.is_empty() {
         members(xml, "Tags", tags, tag);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use strongroom_iam::{Identities, Signer, TemporarySigner, TokenError};
-use strongroom_types::{AccessKeyId, Timestamp};
+use strongroom_types::{AccessKeyId, Principal, Timestamp};
 
 use crate::limits::SIGNING_KEYS_CACHED_MAX;
 use crate::sigv4::{
@@ -121,7 +121,13 @@ impl CredentialSource for IamCredentials {
 
     fn used(&self, credential: &Credential, scope: &Scope, now: Timestamp) {
         self.root.used(credential, scope, now);
-        if credential.session_token.is_none()
+        if let Principal::Root { account } = &credential.principal
+            && self.root.credential(&credential.access_key_id).is_some()
+        {
+            let place = (scope.service.name(), scope.region.as_str());
+            let id = &credential.access_key_id;
+            self.identities.note_root_signed(*account, id, place, now);
+        } else if credential.session_token.is_none()
             && let Some(signer) = self.identities.signer(&credential.access_key_id)
         {
             let region = scope.region.as_str();
@@ -155,9 +161,7 @@ mod tests {
     };
     use strongroom_rows::{Custody, SealedRows};
     use strongroom_store::MemoryMeta;
-    use strongroom_types::{
-        AccountId, CanonicalId, Principal, Region, RequestContext, RequestId, Transport,
-    };
+    use strongroom_types::{AccountId, CanonicalId, Region, RequestContext, RequestId, Transport};
 
     use super::*;
 

@@ -10,6 +10,7 @@
 mod answers;
 mod credentials;
 mod error;
+mod oidc_providers;
 mod operations;
 
 use std::error::Error;
@@ -38,6 +39,9 @@ pub struct IamApiOptions {
     pub danger_keys_over_plain_http: bool,
 }
 
+/// Of the service's XML documents.
+pub(crate) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
+
 /// The IAM protocol in front of the identity service.
 pub struct IamApi(QueryEdge<Iam>);
 
@@ -47,8 +51,9 @@ struct Iam(Arc<IamService>);
 impl QueryService for Iam {
     const SERVICE: Service = Service::Iam;
     const VERSION: &'static str = "2010-05-08";
-    const NAMESPACE: &'static str = "https://iam.amazonaws.com/doc/2010-05-08/";
+    const NAMESPACE: &'static str = NAMESPACE;
     const TAKES_GET: bool = true;
+    const FOR_STRANGERS: &'static [&'static str] = &[];
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
         operations::OPERATIONS.iter().find(|it| it.name == name)

@@ -6,7 +6,7 @@ use strongroom_iam::{
 };
 use strongroom_types::RequestContext;
 
-use super::{Iam, answers};
+use super::{Iam, answers, oidc_providers};
 use crate::query::{ErrorAnswer, Operation, Outcome, Params, answer, date, encoded, void};
 
 macro_rules! operations {
@@ -27,9 +27,10 @@ macro_rules! operations {
     (@secret secret) => { true };
 }
 
-type Caller = RequestContext;
+pub(super) type Caller = RequestContext;
 
 operations! {
+    AddClientIDToOpenIDConnectProvider => oidc_providers::add_client_id;
     AddUserToGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.add_user_to_group(caller, p.required("GroupName")?, p.required("UserName")?)?)
     };
@@ -47,6 +48,7 @@ operations! {
         let group = iam.0.create_group(caller, p.required("GroupName")?, p.optional("Path"))?;
         answer(move |xml| xml.nested("Group", |xml| answers::group(xml, &group)))
     };
+    CreateOpenIDConnectProvider => oidc_providers::create;
     CreatePolicy => create_policy;
     CreatePolicyVersion => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let version = iam.0.create_policy_version(
@@ -75,6 +77,7 @@ operations! {
         void(iam.0.delete_group(caller, p.required("GroupName")?)?)
     };
     DeleteGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, group);
+    DeleteOpenIDConnectProvider => oidc_providers::delete;
     DeletePolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_policy(caller, p.required("PolicyArn")?)?)
     };
@@ -139,6 +142,7 @@ operations! {
         })
     };
     GetGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| get_inline(iam, caller, p, group);
+    GetOpenIDConnectProvider => oidc_providers::get;
     GetPolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let policy = iam.0.get_policy(caller, p.required("PolicyArn")?)?;
         answer(move |xml| xml.nested("Policy", |xml| answers::whole_policy(xml, &policy)))
@@ -177,6 +181,8 @@ operations! {
         let groups = iam.0.list_groups_for_user(caller, p.required("UserName")?, &page(p)?)?;
         answer(move |xml| answers::list(xml, "Groups", groups, |xml, it| answers::group(xml, &it)))
     };
+    ListOpenIDConnectProviderTags => oidc_providers::list_tags;
+    ListOpenIDConnectProviders => oidc_providers::list;
     ListPolicies => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let input = ListPoliciesInput {
             scope: match p.optional("Scope") {
@@ -225,6 +231,7 @@ operations! {
         void(iam.0.set_boundary(caller, &user(p)?, Some(boundary))?)
     };
     PutUserPolicy => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, user);
+    RemoveClientIDFromOpenIDConnectProvider => oidc_providers::remove_client_id;
     RemoveUserFromGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (group, user) = (p.required("GroupName")?, p.required("UserName")?);
         void(iam.0.remove_user_from_group(caller, group, user)?)
@@ -237,9 +244,11 @@ operations! {
     SimulatePrincipalPolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         simulate(iam, caller, p, Some(p.required("PolicySourceArn")?))
     };
+    TagOpenIDConnectProvider => oidc_providers::tag;
     TagPolicy => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_policy);
     TagRole => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_role);
     TagUser => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_user);
+    UntagOpenIDConnectProvider => oidc_providers::untag;
     UntagPolicy => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_policy);
     UntagRole => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_role);
     UntagUser => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_user);
@@ -260,6 +269,7 @@ operations! {
         let (name, path) = (p.optional("NewGroupName"), p.optional("NewPath"));
         void(iam.0.update_group(caller, p.required("GroupName")?, name, path)?)
     };
+    UpdateOpenIDConnectProviderThumbprint => oidc_providers::set_thumbprints;
     UpdateRole => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (name, seconds) = (p.required("RoleName")?, p.number("MaxSessionDuration")?);
         iam.0.update_role(caller, name, p.optional("Description"), seconds)?;
@@ -298,14 +308,14 @@ fn tagged_policy(p: &Params) -> Result<Taggable, ErrorAnswer> {
     Ok(Taggable::Policy(p.required("PolicyArn")?.to_owned()))
 }
 
-fn page(p: &Params) -> Result<PageInput, ErrorAnswer> {
+pub(super) fn page(p: &Params) -> Result<PageInput, ErrorAnswer> {
     Ok(PageInput {
         marker: p.optional("Marker").map(str::to_owned),
         max_items: p.number("MaxItems")?,
     })
 }
 
-fn tags(p: &Params) -> Vec<Tag> {
+pub(super) fn tags(p: &Params) -> Vec<Tag> {
     let pairs = p.pairs("Tags").into_iter();
     pairs.map(|(key, value)| Tag { key, value }).collect()
 }

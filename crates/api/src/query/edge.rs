@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response};
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Region, RequestContext, RequestId};
 
@@ -26,6 +26,8 @@ pub(crate) trait QueryService: Send + Sync + 'static {
     const NAMESPACE: &'static str;
     /// Whether requests may be made with GET.
     const TAKES_GET: bool;
+    /// The operations that need no signature.
+    const FOR_STRANGERS: &'static [&'static str];
 
     /// Finds an operation by its name.
     fn operation(name: &str) -> Option<&'static Operation<Self>>;
@@ -157,19 +159,23 @@ impl<S: QueryService> QueryEdge<S> {
     ) -> Result<Call<S>, ErrorAnswer> {
         let (received, region) = (self.clock.now(), self.options.region.clone());
         let mut context = intake::context(parts, connection, request_id, received, region);
-        // A stranger who does not even claim to sign is not read from.
-        if parse_authorization(parts)
+        let claims_to_sign = parse_authorization(parts)
             .map_err(ProtocolError::from)?
-            .is_none()
-        {
-            return Err(ProtocolError::from(AuthError::MissingAuthenticationToken).into());
+            .is_some();
+        let unsigned = || ProtocolError::from(AuthError::MissingAuthenticationToken);
+        // A stranger who does not even claim to sign is not read from, unless there is something for
+        // strangers.
+        if !claims_to_sign && (S::FOR_STRANGERS.is_empty() || is_long(&parts.headers)) {
+            return Err(unsigned().into());
         }
         let body = read_body(&parts.headers, body).await?;
-        let verified = self
-            .verifier
-            .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
-            .map_err(ProtocolError::from)?;
-        intake::sign_in(&mut context, verified.credential.as_deref());
+        if claims_to_sign {
+            let verified = self
+                .verifier
+                .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
+                .map_err(ProtocolError::from)?;
+            intake::sign_in(&mut context, verified.credential.as_deref());
+        }
         let text = if parts.method == Method::POST {
             std::str::from_utf8(&body).map_err(|_| ProtocolError::Serialization(None))?
         } else if parts.method == Method::GET && S::TAKES_GET {
@@ -177,8 +183,15 @@ impl<S: QueryService> QueryEdge<S> {
         } else {
             return Err(ProtocolError::UnknownOperation.into());
         };
-        let params = Params::parse(text)?;
-        let name = params.optional("Action").ok_or_else(|| {
+        let params = match Params::parse(text) {
+            Err(_) if !claims_to_sign => return Err(unsigned().into()),
+            parsed => parsed?,
+        };
+        let name = params.optional("Action");
+        if !claims_to_sign && !name.is_some_and(|name| S::FOR_STRANGERS.contains(&name)) {
+            return Err(unsigned().into());
+        }
+        let name = name.ok_or_else(|| {
             ErrorAnswer::new(
                 "MissingAction",
                 400,
@@ -219,7 +232,18 @@ impl<S: QueryService> QueryEdge<S> {
     }
 }
 
-/// An authenticated request.
+/// Longest body that is read from strangers, in bytes: a token and session policies.
+const STRANGERS_BODY_MAX_BYTES: u64 = 64 << 10;
+
+/// Whether a body is longer than strangers may send, or does not say how long it is.
+fn is_long(headers: &HeaderMap) -> bool {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    announced.is_none_or(|len: u64| len > STRANGERS_BODY_MAX_BYTES)
+}
+
+/// A request that is authenticated, or needs not to be.
 struct Call<S: ?Sized + 'static> {
     operation: &'static Operation<S>,
     context: RequestContext,

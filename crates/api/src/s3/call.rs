@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use strongroom_policy::{Action, Denied};
-use strongroom_s3::{BucketView, Entry, S3, S3Error};
-use strongroom_types::{AccountId, BucketName, ObjectKey, Principal, RequestContext};
+use strongroom_policy::actions::ListBucket;
+use strongroom_policy::{Action, ActionOnVersion, Conditions};
+use strongroom_s3::{Arrival, BucketView, Entry, S3, S3Error};
+use strongroom_types::{
+    AccountId, BucketName, ObjectKey, Principal, RequestContext, UploadId, VersionId,
+};
 
 use super::address::Address;
 use super::body::{AnyBody, decoded_body};
 use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
+use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 
@@ -25,10 +29,12 @@ pub(crate) struct Call {
     pub(crate) verifier: Arc<Verifier>,
     /// Who asks, from where.
     pub(crate) context: Arc<RequestContext>,
+    /// What the request says of itself, to policies.
+    pub(crate) conditions: Conditions,
     /// Method, URI and headers.
-    pub(crate) parts: Parts,
+    pub(crate) parts: Arc<Parts>,
     /// The query, decoded.
-    pub(crate) query: Query,
+    pub(crate) query: Arc<Query>,
     /// Bucket and key as sent.
     pub(crate) address: Address,
     /// The body as it comes.
@@ -55,11 +61,19 @@ impl Call {
         expected_owner(self, "x-amz-expected-bucket-owner")
     }
 
+    /// The request, on its way in.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival {
+            context: self.context.clone(),
+            conditions: self.conditions.clone(),
+        }
+    }
+
     /// How a bucket operation gets in.
     pub(crate) fn bucket_door(&self) -> Result<Door, Failure> {
         Ok(Door {
             s3: self.s3.clone(),
-            context: self.context.clone(),
+            arrival: self.arrival(),
             bucket: self.bucket()?,
             expected_owner: self.expected_owner()?,
         })
@@ -71,7 +85,7 @@ impl Call {
         let expected_owner = self.expected_owner()?;
         let door = Door {
             s3: self.s3.clone(),
-            context: self.context.clone(),
+            arrival: self.arrival(),
             bucket,
             expected_owner,
         };
@@ -80,11 +94,12 @@ impl Call {
 
     /// Reads a body that is a document, whole, and holds it against its digests.
     pub(crate) async fn read_document(&mut self, rule: DigestRule) -> Document {
-        // Nobody's document is kept in memory: he is refused where the document would be used.
-        if self.context.principal == Principal::Anonymous {
-            let message = "Access Denied".to_owned();
-            return Document::failed(S3Error::from(Denied { message }).into());
-        }
+        // Documents are read before the decision, which may depend on them: of nobody's little.
+        let max_bytes = if self.context.principal == Principal::Anonymous {
+            ANONYMOUS_DOCUMENT_MAX_BYTES
+        } else {
+            XML_DOCUMENT_MAX_BYTES
+        };
         let headers = &self.parts.headers;
         let digests = match rule {
             DigestRule::OfObject => parse_digests::digests_but_checksum(headers, &self.payload),
@@ -105,6 +120,7 @@ impl Call {
                         digests,
                         is_signed,
                         rule,
+                        max_bytes,
                     },
                 )
                 .await
@@ -140,8 +156,8 @@ impl Call {
 pub(crate) struct Door {
     /// The service.
     pub(crate) s3: Arc<S3>,
-    /// Who asks.
-    pub(crate) context: Arc<RequestContext>,
+    /// Who asks, and what the request says.
+    pub(crate) arrival: Arrival,
     /// The bucket.
     pub(crate) bucket: BucketName,
     /// Whose it must be.
@@ -152,17 +168,59 @@ impl Door {
     /// Lets the request in to the bucket.
     pub(crate) fn enter_bucket<A: Action>(&self) -> Result<Entry<A>, S3Error> {
         self.s3
-            .enter_bucket(self.context.clone(), &self.bucket, self.expected_owner)
+            .enter_bucket(self.arrival.clone(), &self.bucket, self.expected_owner)
     }
 
     /// Lets the request in to an object.
     pub(crate) fn enter_object<A: Action>(&self, key: &ObjectKey) -> Result<Entry<A>, S3Error> {
         self.s3
-            .enter_object(self.context.clone(), &self.bucket, key, self.expected_owner)
+            .enter_object(self.arrival.clone(), &self.bucket, key, self.expected_owner)
+    }
+
+    /// Lets the request in to an object, or to a version of it, if it names one. One that is named
+    /// wrongly is told to those only who may see versions.
+    pub(crate) fn enter_version<A: ActionOnVersion>(
+        &self,
+        key: &ObjectKey,
+        version: &Result<Option<VersionId>, Failure>,
+    ) -> Result<Entry<A>, S3Error> {
+        let version = version.as_ref().map_or(Some(VersionId::Null), |it| *it);
+        let arrival = self.arrival.clone();
+        self.s3
+            .enter_version(arrival, &self.bucket, key, version, self.expected_owner)
+    }
+
+    /// Lets the request in to an upload. One that is named wrongly is told to those only who may.
+    pub(crate) fn enter_upload<A: Action>(
+        &self,
+        key: &ObjectKey,
+        upload: &Result<UploadId, Failure>,
+    ) -> Result<Entry<A>, S3Error> {
+        let Ok(upload) = upload else {
+            return self.enter_object(key);
+        };
+        let arrival = self.arrival.clone();
+        self.s3
+            .enter_upload(arrival, &self.bucket, key, *upload, self.expected_owner)
     }
 }
 
 impl Door {
+    /// That something is missing is told to those only who may list the bucket; others hear that
+    /// they may not (S3 API Reference, GetObject, "Permissions").
+    pub(crate) fn unless_missing<T>(&self, outcome: Result<T, S3Error>) -> Result<T, S3Error> {
+        let is_missing = matches!(
+            outcome,
+            Err(S3Error::NoSuchKey { .. }
+                | S3Error::NoSuchVersion { .. }
+                | S3Error::IsDeleteMarker { .. })
+        );
+        if is_missing {
+            self.enter_bucket::<ListBucket>()?;
+        }
+        outcome
+    }
+
     /// Runs `work`, which reads, on what is in memory, here and now; and if that is not enough, on
     /// a worker thread. What `work` does on this thread must be short.
     pub(crate) async fn read<T: Send + 'static>(

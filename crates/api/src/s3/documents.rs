@@ -7,7 +7,6 @@ use strongroom_types::ChecksumAlgorithm;
 
 use super::body::DecodedBody;
 use crate::error::{Failure, RequestError};
-use crate::limits::XML_DOCUMENT_MAX_BYTES;
 
 /// Whether the operation's body must come with a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +47,18 @@ pub(crate) struct Declared {
     pub(crate) is_signed: bool,
     /// Whether one is needed.
     pub(crate) rule: DigestRule,
+    /// Longest that is read.
+    pub(crate) max_bytes: usize,
 }
 
 /// Reads a document.
 pub(crate) async fn read(mut source: DecodedBody, declared: Declared) -> Document {
     let mut bytes = Vec::new();
+    let max_bytes = declared.max_bytes;
     while let Some(piece) = source.piece().await {
         match piece {
-            Ok(piece) if bytes.len().saturating_add(piece.len()) > XML_DOCUMENT_MAX_BYTES => {
-                let error = RequestError::DocumentTooLong {
-                    max_bytes: XML_DOCUMENT_MAX_BYTES,
-                };
+            Ok(piece) if bytes.len().saturating_add(piece.len()) > max_bytes => {
+                let error = RequestError::DocumentTooLong { max_bytes };
                 return Document::failed(error.into());
             }
             Ok(piece) => bytes.extend_from_slice(&piece),

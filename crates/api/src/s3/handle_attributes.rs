@@ -1,6 +1,6 @@
 //! GetObjectAttributes.
 
-use strongroom_policy::actions::GetObjectAttributes;
+use strongroom_policy::actions::{GetObject, GetObjectAttributes};
 use strongroom_s3::{AttributeParts, GetObjectAttributesInput};
 
 use super::call::{Call, blocking};
@@ -29,12 +29,15 @@ struct Wanted {
 /// GetObjectAttributes.
 pub(crate) async fn get_object_attributes(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
     let asked = input(&call);
     let (wanted, page, output) = blocking(move || {
-        let entry = door.enter_object::<GetObjectAttributes>(&key)?;
+        let entry = door.enter_version::<GetObjectAttributes>(&key, &version)?;
+        door.enter_version::<GetObject>(&key, &version)?;
         let (wanted, input) = asked?;
         let page = input.parts.unwrap_or_default();
-        Ok((wanted, page, door.s3.get_object_attributes(entry, input)?))
+        let output = door.s3.get_object_attributes(entry, input);
+        Ok((wanted, page, door.unless_missing(output)?))
     })
     .await?;
     let object = &output.object;

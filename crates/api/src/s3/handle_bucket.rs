@@ -2,11 +2,14 @@
 
 use http::StatusCode;
 use strongroom_policy::actions::{
-    CreateBucket, DeleteBucket, GetBucketLocation, ListAllMyBuckets, ListBucket,
+    CreateBucket, DeleteBucket, GetBucketLocation, ListAllMyBuckets, ListBucket, PutBucketAcl,
+    PutBucketOwnershipControls, TagResource,
 };
-use strongroom_s3::{CreateBucketInput, ListBucketsInput, S3Error};
+use strongroom_s3::{Arrival, CreateBucketInput, ListBucketsInput, S3, S3Error};
+use strongroom_types::BucketName;
 use strongroom_types::limits::BUCKETS_PER_ACCOUNT_MAX;
 
+use super::as_sent::with_resource_tags;
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
 use super::route::Reply;
@@ -17,10 +20,10 @@ use crate::xml::{S3_NAMESPACE, XmlWriter};
 /// ListBuckets.
 pub(crate) async fn list_buckets(call: Call) -> Reply {
     let input = list_buckets_input(&call);
-    let (s3, context) = (call.s3.clone(), call.context.clone());
+    let (s3, arrival) = (call.s3.clone(), call.arrival());
     let owner = call.context.canonical_id.clone();
     let (prefix, output) = blocking(move || {
-        let entry = s3.enter_account::<ListAllMyBuckets>(context)?;
+        let entry = s3.enter_account::<ListAllMyBuckets>(arrival)?;
         let input = input?;
         let prefix = input.prefix.clone();
         Ok((prefix, s3.list_buckets(entry, input)?))
@@ -78,16 +81,27 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let name = call.bucket()?;
     let document = call.read_document(DigestRule::Optional).await;
     let headers = check_create_headers(&call);
-    let (s3, context, region) = (
-        call.s3.clone(),
-        call.context.clone(),
-        call.context.region.clone(),
-    );
+    let (s3, arrival, region) = (call.s3.clone(), call.arrival(), call.context.region.clone());
     let location = format!("/{name}");
+    let also = AlsoAsked::of(&call);
     blocking(move || {
-        let entry = s3.enter_account::<CreateBucket>(context)?;
+        let document = document.bytes();
+        let said = document.as_deref().map(parse_xml::create_bucket_says);
+        let (constraint, tags) = said.unwrap_or_default();
+        let mut arrival = arrival;
+        if let Some(constraint) = constraint {
+            arrival.conditions = arrival.conditions.with("s3:LocationConstraint", constraint);
+        }
+        if !tags.is_empty() {
+            arrival.conditions = with_resource_tags(arrival.conditions, &tags);
+        }
+        let entry = s3.enter_new_bucket::<CreateBucket>(arrival.clone(), &name)?;
+        if !tags.is_empty() {
+            s3.enter_new_bucket::<TagResource>(arrival.clone(), &name)?;
+        }
+        also.enter(&s3, &arrival, &name)?;
         headers?;
-        let tags = parse_xml::create_bucket(&document.bytes()?, &region)?;
+        let tags = parse_xml::create_bucket(&document?, &region)?;
         match s3.create_bucket(entry, CreateBucketInput { name, tags }) {
             // In us-east-1 making a bucket again is no error (API reference, CreateBucket).
             Err(S3Error::BucketAlreadyOwnedByYou(_)) if region.as_str() == "us-east-1" => Ok(()),
@@ -98,6 +112,35 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let mut response = reply::empty(StatusCode::OK);
     reply::set(response.headers_mut(), "location", &location);
     Ok(response)
+}
+
+/// What making a bucket needs the right to beside `s3:CreateBucket` (S3 API Reference, CreateBucket,
+/// "Permissions").
+struct AlsoAsked {
+    acl: bool,
+    ownership: bool,
+}
+
+impl AlsoAsked {
+    fn of(call: &Call) -> Self {
+        let headers = &call.parts.headers;
+        let is_grant = |name: &http::HeaderName| name.as_str().starts_with("x-amz-grant-");
+        let acl = headers.get("x-amz-acl");
+        Self {
+            acl: acl.is_some_and(|acl| acl != "private") || headers.keys().any(is_grant),
+            ownership: headers.contains_key("x-amz-object-ownership"),
+        }
+    }
+
+    fn enter(&self, s3: &S3, arrival: &Arrival, name: &BucketName) -> Result<(), S3Error> {
+        if self.acl {
+            s3.enter_new_bucket::<PutBucketAcl>(arrival.clone(), name)?;
+        }
+        if self.ownership {
+            s3.enter_new_bucket::<PutBucketOwnershipControls>(arrival.clone(), name)?;
+        }
+        Ok(())
+    }
 }
 
 fn check_create_headers(call: &Call) -> Result<(), Failure> {

@@ -1,12 +1,15 @@
 //! Copies within the server: of objects and into parts.
 
 use http::HeaderMap;
-use strongroom_policy::actions::{GetObject, PutObject};
-use strongroom_s3::{CopyObjectInput, CopySource, MetadataDirective, UploadPartCopyInput};
+use strongroom_policy::actions::{GetObject, GetObjectTagging, PutObject, PutObjectTagging};
+use strongroom_s3::{
+    CopyObjectInput, CopySource, MetadataDirective, TaggingDirective, UploadPartCopyInput,
+};
 use strongroom_types::{ByteRange, RangeSpec};
 
 use super::call::{Call, Door, blocking};
 use super::handle_multipart::{required_part_number, write_checksum, write_part_checksum};
+use super::handle_object::AlsoAsked;
 use super::keep_alive::{self, Finished};
 use super::parse_headers::Directive;
 use super::route::Reply;
@@ -19,11 +22,22 @@ pub(crate) async fn copy_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let input = copy_input(&call);
     let (source, source_door) = source(&call, &door)?;
+    let also = AlsoAsked::of(&call.parts.headers);
     let work = async move {
         let output = blocking(move || {
-            let from = source_door.enter_object::<GetObject>(&source.key)?;
+            let version = Ok(source.version);
+            let from = source_door.enter_version::<GetObject>(&source.key, &version)?;
             let to = door.enter_object::<PutObject>(&key)?;
-            Ok(door.s3.copy_object(from, to, source, input?)?)
+            also.enter(&door, &key)?;
+            let input = input?;
+            if matches!(input.tags, TaggingDirective::Copy)
+                && door.s3.has_tags(&from, source.version)?
+            {
+                source_door.enter_version::<GetObjectTagging>(&source.key, &version)?;
+                door.enter_object::<PutObjectTagging>(&key)?;
+            }
+            let copied = door.s3.copy_object(from, to, source, input);
+            Ok(source_door.unless_missing(copied)?)
         })
         .await?;
         let mut headers = HeaderMap::new();
@@ -68,24 +82,31 @@ fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
 /// The source, and how its reader gets in.
 fn source(call: &Call, door: &Door) -> Result<(CopySource, Door), Failure> {
     let source = parse_headers::copy_source(&call.parts.headers)?;
-    let source_door = Door {
+    let mut source_door = Door {
         bucket: source.bucket.clone(),
         expected_owner: call.expected_source_owner()?,
         ..door.clone()
     };
+    if let Some(version) = source.version {
+        let conditions = source_door.arrival.conditions;
+        source_door.arrival.conditions = conditions.with("s3:VersionId", version.to_string());
+    }
     Ok((source, source_door))
 }
 
 /// UploadPartCopy.
 pub(crate) async fn upload_part_copy(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let upload = parse_query::upload_id(&call.query);
     let input = part_copy_input(&call);
     let (source, source_door) = source(&call, &door)?;
     let work = async move {
         let output = blocking(move || {
-            let from = source_door.enter_object::<GetObject>(&source.key)?;
-            let to = door.enter_object::<PutObject>(&key)?;
-            Ok(door.s3.upload_part_copy(from, to, source, input?)?)
+            let version = Ok(source.version);
+            let from = source_door.enter_version::<GetObject>(&source.key, &version)?;
+            let to = door.enter_upload::<PutObject>(&key, &upload)?;
+            let copied = door.s3.upload_part_copy(from, to, source, input?);
+            Ok(source_door.unless_missing(copied)?)
         })
         .await?;
         let mut headers = HeaderMap::new();

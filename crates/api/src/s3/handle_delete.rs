@@ -17,9 +17,10 @@ use crate::xml::{S3_NAMESPACE, XmlWriter};
 /// DeleteObject.
 pub(crate) async fn delete_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
     let input = delete_object_input(&call);
     let output = blocking(move || {
-        let entry = door.enter_object::<DeleteObject>(&key)?;
+        let entry = door.enter_version::<DeleteObject>(&key, &version)?;
         Ok(door.s3.delete_object(entry, input?)?)
     })
     .await?;
@@ -56,22 +57,26 @@ pub(crate) async fn delete_objects(mut call: Call) -> Reply {
     let answer = blocking(move || {
         enter_bucket(&door)?;
         let request = parse_xml::delete(&document.bytes()?)?;
-        Ok(delete_all(&door, request, &place))
+        delete_all(&door, request, &place)
     })
     .await?;
     Ok(reply::document(answer))
 }
 
-/// What is wrong with the bucket, or with an anonymous caller, is wrong with the whole request;
-/// whether a known caller may delete is decided and told key by key.
+/// What is wrong with the bucket is wrong with the whole request; whether the caller may delete is
+/// decided and told key by key.
 fn enter_bucket(door: &Door) -> Result<(), Failure> {
     match door.enter_bucket::<DeleteObject>() {
-        Err(S3Error::AccessDenied(_)) if door.context.principal != Principal::Anonymous => Ok(()),
+        Err(S3Error::AccessDenied(_)) => Ok(()),
         outcome => Ok(outcome.map(|_| ())?),
     }
 }
 
-fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes::Bytes {
+fn delete_all(
+    door: &Door,
+    request: DeleteRequest,
+    place: &ErrorPlace,
+) -> Result<bytes::Bytes, Failure> {
     let mut told = Vec::with_capacity(request.entries.len());
     let mut asked = Vec::new();
     for DeleteEntry {
@@ -85,12 +90,27 @@ fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes:
             .and_then(|key| Ok((key, input?)));
         let outcome = match parsed {
             Ok((key, input)) => {
-                asked.push((door.enter_object::<DeleteObject>(&key), input));
+                let mut door = door.clone();
+                if let Some(version) = input.version {
+                    let conditions = door.arrival.conditions;
+                    door.arrival.conditions = conditions.with("s3:VersionId", version.to_string());
+                }
+                let version = Ok(input.version);
+                asked.push((door.enter_version::<DeleteObject>(&key, &version), input));
                 None
             }
             Err(failure) => Some(failure),
         };
         told.push((key, version, outcome));
+    }
+    // Who is nobody and may nothing hears that of the whole request.
+    if door.arrival.context.principal == Principal::Anonymous
+        && let Some((Err(S3Error::AccessDenied(denied)), _)) = asked.first()
+        && asked
+            .iter()
+            .all(|(entered, _)| matches!(entered, Err(S3Error::AccessDenied(_))))
+    {
+        return Err(S3Error::from(denied.clone()).into());
     }
     let mut outcomes = door.s3.delete_objects(asked).into_iter();
     let mut xml = XmlWriter::new("DeleteResult", Some(S3_NAMESPACE));
@@ -118,7 +138,7 @@ fn delete_all(door: &Door, request: DeleteRequest, place: &ErrorPlace) -> bytes:
             }
         }
     }
-    xml.finish()
+    Ok(xml.finish())
 }
 
 fn write_deleted(xml: &mut XmlWriter, key: &str, asked: Option<&str>, output: &DeleteObjectOutput) {

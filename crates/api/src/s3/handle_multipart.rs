@@ -12,7 +12,7 @@ use super::body::decoded_body;
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
 use super::handle_list::{write_checksum_kind, write_owner};
-use super::handle_object::{bounded_length, told};
+use super::handle_object::{AlsoAsked, bounded_length, told};
 use super::keep_alive::{self, Finished};
 use super::parse_digests::{self, checksum_text};
 use super::route::Reply;
@@ -25,8 +25,10 @@ pub(crate) async fn create_multipart_upload(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let input = create_input(&call);
     let (bucket, shown_key) = (door.bucket.clone(), key.clone());
+    let also = AlsoAsked::of(&call.parts.headers);
     let output = blocking(move || {
         let entry = door.enter_object::<PutObject>(&key)?;
+        also.enter(&door, &key)?;
         Ok(door.s3.create_multipart_upload(entry, input?)?)
     })
     .await?;
@@ -81,7 +83,8 @@ pub(crate) async fn upload_part(mut call: Call) -> Reply {
     let body = std::mem::take(&mut call.body);
     let incoming = decoded_body(body, &call.payload, &call.parts.headers);
     let s3 = call.s3.clone();
-    let entry = blocking(move || Ok(door.enter_object::<PutObject>(&key)?)).await?;
+    let upload = parse_query::upload_id(&call.query);
+    let entry = blocking(move || Ok(door.enter_upload::<PutObject>(&key, &upload)?)).await?;
     let (mut input, incoming) = (input?, incoming?);
     input.content_length = bounded_length(incoming.length)?;
     let fault = incoming.source.fault();
@@ -111,12 +114,13 @@ fn upload_part_input(call: &Call) -> Result<UploadPartInput, Failure> {
 pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
     let document = call.read_document(DigestRule::OfObject).await;
     let (door, key) = call.object_door()?;
+    let upload = parse_query::upload_id(&call.query);
     let input = complete_input(&call);
     let location = location(&call);
     let (bucket, shown_key) = (door.bucket.clone(), key.clone());
     let work = async move {
         let output = blocking(move || {
-            let entry = door.enter_object::<PutObject>(&key)?;
+            let entry = door.enter_upload::<PutObject>(&key, &upload)?;
             let mut input = input?;
             input.parts = parse_xml::complete(&document.bytes()?)?;
             Ok(door.s3.complete_multipart_upload(entry, input)?)
@@ -169,9 +173,10 @@ fn complete_input(call: &Call) -> Result<CompleteMultipartUploadInput, Failure> 
 
 /// The URL under which the client asked, without its query.
 pub(crate) fn location(call: &Call) -> String {
-    let scheme = match call.context.transport {
-        strongroom_types::Transport::Tls(_) => "https",
-        strongroom_types::Transport::Plain => "http",
+    let scheme = if call.context.transport.is_secure() {
+        "https"
+    } else {
+        "http"
     };
     let host = crate::sigv4::host(&call.parts)
         .ok()

@@ -2,10 +2,10 @@
 
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use strongroom_policy::actions::{GetObject, PutObject};
+use strongroom_policy::actions::{GetObject, PutObject, PutObjectAcl, PutObjectTagging};
 use strongroom_s3::{GetObjectInput, GetObjectOutput, PutObjectInput, PutObjectOutput, S3Error};
 use strongroom_types::limits::SINGLE_PUT_MAX_BYTES;
-use strongroom_types::{Principal, RangeSpec};
+use strongroom_types::{ObjectKey, Principal, RangeSpec};
 
 use super::body::{ChunkFault, decoded_body};
 use super::call::{Call, Door};
@@ -20,8 +20,13 @@ pub(crate) async fn put_object(mut call: Call) -> Reply {
     let body = std::mem::take(&mut call.body);
     let incoming = decoded_body(body, &call.payload, &call.parts.headers);
     let s3 = call.s3.clone();
+    let also = AlsoAsked::of(&call.parts.headers);
     let entry = door
-        .read(move |door| Ok(door.enter_object::<PutObject>(&key)?))
+        .read(move |door| {
+            let entry = door.enter_object::<PutObject>(&key)?;
+            also.enter(door, &key)?;
+            Ok(entry)
+        })
         .await?;
     let (mut input, incoming) = (input?, incoming?);
     input.content_length = bounded_length(incoming.length)?;
@@ -50,6 +55,37 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
         conditions: parse_headers::write_conditions(headers)?,
         digests: parse_digests::digests(headers, &call.payload)?,
     })
+}
+
+/// What a write needs the right to beside `s3:PutObject`, for what it does beside storing an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AlsoAsked {
+    /// It tags the object.
+    pub(crate) tags: bool,
+    /// It sets the object's ACL.
+    pub(crate) acl: bool,
+}
+
+impl AlsoAsked {
+    /// What the headers ask for.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let is_grant = |name: &http::HeaderName| name.as_str().starts_with("x-amz-grant-");
+        Self {
+            tags: headers.contains_key("x-amz-tagging"),
+            acl: headers.contains_key("x-amz-acl") || headers.keys().any(is_grant),
+        }
+    }
+
+    /// Asks.
+    pub(crate) fn enter(self, door: &Door, key: &ObjectKey) -> Result<(), S3Error> {
+        if self.tags {
+            door.enter_object::<PutObjectTagging>(key)?;
+        }
+        if self.acl {
+            door.enter_object::<PutObjectAcl>(key)?;
+        }
+        Ok(())
+    }
 }
 
 /// The announced length of an object or part.
@@ -91,13 +127,15 @@ pub(crate) fn set_put_headers(headers: &mut HeaderMap, output: &PutObjectOutput)
 /// GetObject.
 pub(crate) async fn get_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
     let input = get_object_input(&call);
     let overrides = overrides(&call);
     let read = move |door: &Door| {
-        let entry = door.enter_object::<GetObject>(&key)?;
+        let entry = door.enter_version::<GetObject>(&key, &version)?;
         let input = input.as_ref().map_err(Clone::clone)?;
         let overrides = overrides.clone()?;
-        Ok((door.s3.read_object(&entry, input)?, overrides))
+        let output = door.s3.read_object(&entry, input);
+        Ok((door.unless_missing(output)?, overrides))
     };
     let (output, overrides) = door.read(read).await?;
     Ok(object_response(output, overrides))
@@ -106,13 +144,15 @@ pub(crate) async fn get_object(call: Call) -> Reply {
 /// HeadObject.
 pub(crate) async fn head_object(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
     let input = get_object_input(&call);
     let overrides = overrides(&call);
     let read = move |door: &Door| {
-        let entry = door.enter_object::<GetObject>(&key)?;
+        let entry = door.enter_version::<GetObject>(&key, &version)?;
         let input = input.as_ref().map_err(Clone::clone)?;
         let overrides = overrides.clone()?;
-        Ok((door.s3.describe_object(&entry, input)?, overrides))
+        let output = door.s3.describe_object(&entry, input);
+        Ok((door.unless_missing(output)?, overrides))
     };
     let (output, overrides) = door.read(read).await?;
     Ok(object_response(output, overrides))

@@ -15,7 +15,7 @@ pub(crate) async fn update_object_encryption(mut call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let version = parse_query::version(&call.query);
     blocking(move || {
-        let entry = door.enter_object::<Action>(&key)?;
+        let entry = door.enter_version::<Action>(&key, &version)?;
         let (kms_key, bucket_key) = parse_xml::object_encryption(&document.bytes()?)?;
         let input = UpdateObjectEncryptionInput {
             version: version?,

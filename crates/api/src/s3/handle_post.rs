@@ -5,19 +5,22 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, REFERER};
+use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
+use strongroom_policy::Conditions;
 use strongroom_policy::actions::PutObject;
 use strongroom_s3::{BodyError, BodySource, PutObjectInput, PutObjectOutput, S3Error};
 use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
 use strongroom_types::{Principal, TagSet};
 
 use super::address::parse_key;
+use super::as_sent::{AsSent, AuthType, with_object_tags};
 use super::body::AnyBody;
 use super::call::{Call, blocking};
 use super::handle_multipart::location;
-use super::handle_object::set_put_headers;
-use super::route::Reply;
+use super::handle_object::{AlsoAsked, set_put_headers};
+use super::route::{Level, Reply};
 use super::{ResponseBody, parse_digests, parse_headers, parse_xml, reply};
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
@@ -47,10 +50,21 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     })?;
     call.address.key = Some(key.to_owned());
     let key = parse_key(key)?;
-    let input = input(&form);
+    let headers = headers(&form);
+    let input = input(&form, &headers);
+    let also = AlsoAsked {
+        tags: form.fields.get("tagging").is_some(),
+        ..AlsoAsked::of(&headers)
+    };
+    call.conditions = conditions(&call, &form, headers);
     let door = call.bucket_door()?;
     let s3 = call.s3.clone();
-    let entry = blocking(move || Ok(door.enter_object::<PutObject>(&key)?)).await?;
+    let entry = blocking(move || {
+        let entry = door.enter_object::<PutObject>(&key)?;
+        also.enter(&door, &key)?;
+        Ok(entry)
+    })
+    .await?;
     let input = PutObjectInput {
         content_length: form.length_bytes,
         ..input?
@@ -208,8 +222,47 @@ impl BodySource for FileBody {
     }
 }
 
+/// What the form says of itself, to policies. The head of a form's request says nothing of the
+/// object, but where the form comes from.
+fn conditions(call: &Call, form: &OpenForm, mut headers: HeaderMap) -> Conditions {
+    if let Some(referer) = call.parts.headers.get(REFERER) {
+        headers.insert(REFERER, referer.clone());
+    } else {
+        headers.remove(REFERER);
+    }
+    let mut parts = Parts::clone(&call.parts);
+    parts.headers = headers;
+    let is_signed = call.context.principal != Principal::Anonymous;
+    let conditions = Conditions::of(Arc::new(AsSent {
+        parts: Arc::new(parts),
+        query: Arc::clone(&call.query),
+        operation: "PostObject",
+        level: Level::Object,
+        auth_type: if is_signed {
+            AuthType::Form
+        } else {
+            AuthType::Anonymous
+        },
+        signed: None,
+        received: call.context.received,
+        region: call.context.region.clone(),
+        account: call.context.principal.account(),
+    }));
+    match tags(form) {
+        Ok(tags) if !tags.is_empty() => with_object_tags(conditions, &tags),
+        _ => conditions,
+    }
+}
+
+fn tags(form: &OpenForm) -> Result<TagSet, Failure> {
+    match form.fields.get("tagging") {
+        Some(document) => parse_xml::tagging(document.as_bytes(), OBJECT_TAGS_MAX),
+        None => Ok(TagSet::default()),
+    }
+}
+
 /// A form's fields are the headers of a PUT under the same names, but for tagging and ACL.
-fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
+fn headers(form: &OpenForm) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in form.fields.iter() {
         if matches!(
@@ -226,8 +279,9 @@ fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
         };
         headers.append(name, value);
     }
-    if let Some(acl) = form.fields.get("acl") {
-        let value = HeaderValue::try_from(acl).map_err(|_| RequestError::AclNotSupported)?;
+    if let Some(acl) = form.fields.get("acl")
+        && let Ok(value) = HeaderValue::try_from(acl)
+    {
         headers.insert(HeaderName::from_static("x-amz-acl"), value);
     }
     if !headers.contains_key(CONTENT_TYPE)
@@ -236,17 +290,23 @@ fn input(form: &OpenForm) -> Result<PutObjectInput, Failure> {
     {
         headers.insert(CONTENT_TYPE, value);
     }
-    parse_headers::refuse_object_lock(&headers)?;
+    headers
+}
+
+fn input(form: &OpenForm, headers: &HeaderMap) -> Result<PutObjectInput, Failure> {
+    if let Some(acl) = form.fields.get("acl")
+        && HeaderValue::try_from(acl).is_err()
+    {
+        return Err(RequestError::AclNotSupported.into());
+    }
+    parse_headers::refuse_object_lock(headers)?;
     Ok(PutObjectInput {
         content_length: 0,
-        metadata: parse_headers::metadata(&headers)?,
-        tags: match form.fields.get("tagging") {
-            Some(document) => parse_xml::tagging(document.as_bytes(), OBJECT_TAGS_MAX)?,
-            None => TagSet::default(),
-        },
-        sse: parse_headers::sse(&headers)?,
-        conditions: parse_headers::write_conditions(&headers)?,
-        digests: parse_digests::digests(&headers, &Payload::Unsigned)?,
+        metadata: parse_headers::metadata(headers)?,
+        tags: tags(form)?,
+        sse: parse_headers::sse(headers)?,
+        conditions: parse_headers::write_conditions(headers)?,
+        digests: parse_digests::digests(headers, &Payload::Unsigned)?,
     })
 }
 

@@ -7,6 +7,7 @@ use strongroom_policy::actions::{
 use strongroom_s3::S3Error;
 use strongroom_types::{TagSet, VersionId};
 
+use super::as_sent::{with_object_tags, with_resource_tags};
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
 use super::route::Reply;
@@ -23,11 +24,16 @@ pub(crate) async fn get_bucket_tagging(call: Call) -> Reply {
 /// PutBucketTagging.
 pub(crate) async fn put_bucket_tagging(mut call: Call) -> Reply {
     let document = call.read_document(DigestRule::Required).await;
-    let door = call.bucket_door()?;
+    let mut door = call.bucket_door()?;
+    let tags = document
+        .bytes()
+        .and_then(|it| parse_xml::bucket_tagging(&it));
+    if let Ok(tags) = &tags {
+        door.arrival.conditions = with_resource_tags(door.arrival.conditions, tags);
+    }
     blocking(move || {
         let entry = door.enter_bucket::<PutBucketTagging>()?;
-        let tags = parse_xml::bucket_tagging(&document.bytes()?)?;
-        Ok(door.s3.put_bucket_tagging(entry, tags)?)
+        Ok(door.s3.put_bucket_tagging(entry, tags?)?)
     })
     .await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
@@ -49,7 +55,7 @@ pub(crate) async fn get_object_tagging(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let version = parse_query::version(&call.query);
     let (tags, version) = blocking(move || {
-        let entry = door.enter_object::<GetObjectTagging>(&key)?;
+        let entry = door.enter_version::<GetObjectTagging>(&key, &version)?;
         Ok(door.s3.get_object_tagging(entry, version?)?)
     })
     .await?;
@@ -61,12 +67,17 @@ pub(crate) async fn get_object_tagging(call: Call) -> Reply {
 /// PutObjectTagging.
 pub(crate) async fn put_object_tagging(mut call: Call) -> Reply {
     let document = call.read_document(DigestRule::RequiredUnlessSigned).await;
-    let (door, key) = call.object_door()?;
+    let (mut door, key) = call.object_door()?;
     let version = parse_query::version(&call.query);
+    let tags = document
+        .bytes()
+        .and_then(|it| parse_xml::object_tagging(&it));
+    if let Ok(tags) = &tags {
+        door.arrival.conditions = with_object_tags(door.arrival.conditions, tags);
+    }
     let version = blocking(move || {
-        let entry = door.enter_object::<PutObjectTagging>(&key)?;
-        let tags = parse_xml::object_tagging(&document.bytes()?)?;
-        Ok(door.s3.put_object_tagging(entry, version?, tags)?)
+        let entry = door.enter_version::<PutObjectTagging>(&key, &version)?;
+        Ok(door.s3.put_object_tagging(entry, version?, tags?)?)
     })
     .await?;
     Ok(tagged(StatusCode::OK, version))
@@ -77,7 +88,7 @@ pub(crate) async fn delete_object_tagging(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
     let version = parse_query::version(&call.query);
     let version = blocking(move || {
-        let entry = door.enter_object::<DeleteObjectTagging>(&key)?;
+        let entry = door.enter_version::<DeleteObjectTagging>(&key, &version)?;
         Ok(door.s3.delete_object_tagging(entry, version?)?)
     })
     .await?;

@@ -6,6 +6,9 @@
 //! ```
 
 mod address;
+mod as_sent;
+#[cfg(test)]
+mod authorization_tests;
 mod body;
 mod call;
 mod documents;
@@ -14,6 +17,7 @@ pub mod fuzzing;
 mod handle_attributes;
 mod handle_bucket;
 mod handle_bucket_config;
+mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;
@@ -41,6 +45,7 @@ use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
+use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
@@ -52,14 +57,15 @@ pub(crate) use body::AnyBody;
 pub(crate) use reply::set as set_header;
 
 use address::Address;
+use as_sent::{AsSent, AuthType};
 use call::Call;
-use route::{Handler, Level, Reply, Seen};
+use route::{Level, Reply, Seen};
 
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::server::ConnectionInfo;
-use crate::sigv4::Verifier;
 use crate::sigv4::uri::Query;
+use crate::sigv4::{Verified, Verifier};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -188,10 +194,7 @@ impl S3Api {
                 response: error_response(&failure, &place),
             },
             Ok((route, call)) => {
-                let outcome: Reply = match route.handler {
-                    Handler::Run(run) => run(call).await,
-                    Handler::Unconfigured(answer) => unconfigured::answer(call, answer).await,
-                };
+                let outcome: Reply = (route.handler)(call).await;
                 let response = outcome.unwrap_or_else(|failure| error_response(&failure, &place));
                 Answered {
                     operation: route.name,
@@ -205,13 +208,24 @@ impl S3Api {
     /// Authenticates, and finds the operation.
     fn prepare(
         &self,
-        mut parts: Parts,
+        parts: Parts,
         body: AnyBody,
         connection: ConnectionInfo,
         request_id: RequestId,
         place: &mut ErrorPlace,
     ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
         let verified = self.verifier.verify(&parts)?;
+        self.find_operation((parts, body), verified, connection, request_id, place)
+    }
+
+    fn find_operation(
+        &self,
+        (mut parts, body): (Parts, AnyBody),
+        verified: Verified,
+        connection: ConnectionInfo,
+        request_id: RequestId,
+        place: &mut ErrorPlace,
+    ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
         let query = Query::parse(parts.uri.query().unwrap_or_default())
             .map_err(|_| crate::error::RequestError::InvalidUri)?;
         if verified.is_presigned {
@@ -243,7 +257,25 @@ impl S3Api {
             Some(key) => format!("arn:aws:s3:::{}/{key}", place.bucket),
             None => format!("arn:aws:s3:::{}", place.bucket),
         };
+        let (parts, query) = (Arc::new(parts), Arc::new(query));
+        let auth_type = match (verified.credential.is_some(), verified.is_presigned) {
+            (false, _) => AuthType::Anonymous,
+            (true, false) => AuthType::Header,
+            (true, true) => AuthType::QueryString,
+        };
+        let as_sent = AsSent {
+            parts: Arc::clone(&parts),
+            query: Arc::clone(&query),
+            operation: route.name,
+            level,
+            auth_type,
+            signed: verified.signed,
+            received,
+            region: self.options.region.clone(),
+            account: context.principal.account(),
+        };
         let call = Call {
+            conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),
             verifier: self.verifier.clone(),

@@ -1,7 +1,8 @@
 //! Request documents, as the operations' inputs need them.
 
 use strongroom_s3::{
-    CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, Versioning,
+    CompletedPart, DeleteObjectInput, ETagCondition, EncryptionChange, PublicAccessBlock,
+    Versioning,
 };
 use strongroom_types::kms::KeyArn;
 use strongroom_types::limits::{BUCKET_TAGS_MAX, DELETE_OBJECTS_MAX, OBJECT_TAGS_MAX};
@@ -69,6 +70,18 @@ pub(crate) fn create_bucket(document: &[u8], region: &Region) -> Result<TagSet, 
     Ok(tags)
 }
 
+/// What a CreateBucketConfiguration says that the decision about it depends on: where, and which
+/// tags. Of a document that is none, nothing.
+pub(crate) fn create_bucket_says(document: &[u8]) -> (Option<String>, TagSet) {
+    let Ok(mut fields) = root(document, "CreateBucketConfiguration") else {
+        return (None, TagSet::default());
+    };
+    let location = fields.optional_text("LocationConstraint").ok().flatten();
+    let tags = fields.optional("Tags").ok().flatten();
+    let tags = tags.and_then(|tags| tag_list(tags, "Tags", BUCKET_TAGS_MAX).ok());
+    (location, tags.unwrap_or_default())
+}
+
 /// `eu-central-1` and its like: words and a number.
 fn looks_like_a_region(text: &str) -> bool {
     let words: Vec<&str> = text.split('-').collect();
@@ -100,6 +113,26 @@ pub(crate) fn versioning(document: &[u8]) -> Result<Versioning, Failure> {
         }
         Some(_) => Err(RequestError::MalformedXml.into()),
     }
+}
+
+/// `PublicAccessBlockConfiguration`: what it does not name is off.
+pub(crate) fn public_access_block(document: &[u8]) -> Result<PublicAccessBlock, Failure> {
+    let mut fields = root(document, "PublicAccessBlockConfiguration")?;
+    let mut flag = |name| -> Result<bool, Failure> {
+        match fields.optional_text(name)?.as_deref().map(str::trim) {
+            None | Some("false" | "FALSE") => Ok(false),
+            Some("true" | "TRUE") => Ok(true),
+            Some(_) => Err(RequestError::MalformedXml.into()),
+        }
+    };
+    let block = PublicAccessBlock {
+        block_public_acls: flag("BlockPublicAcls")?,
+        ignore_public_acls: flag("IgnorePublicAcls")?,
+        block_public_policy: flag("BlockPublicPolicy")?,
+        restrict_public_buckets: flag("RestrictPublicBuckets")?,
+    };
+    fields.finish()?;
+    Ok(block)
 }
 
 /// `ServerSideEncryptionConfiguration` (spec `s3-encryption.md` 6.3).

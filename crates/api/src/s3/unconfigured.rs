@@ -1,12 +1,15 @@
 //! What tools read before they do anything: AWS's answers for what was never configured.
 
-use http::StatusCode;
-use strongroom_policy::actions::{GetObjectTagging, ReadBucketSettings, WriteBucketSettings};
-use strongroom_s3::BucketView;
-use strongroom_types::CanonicalId;
+use std::sync::Arc;
 
-use super::call::{Call, blocking};
-use super::documents::DigestRule;
+use http::StatusCode;
+use strongroom_policy::actions::{PutBucketAcl, PutObjectAcl};
+use strongroom_policy::{Action, ActionOnVersion};
+use strongroom_s3::{BucketView, S3Error};
+use strongroom_types::{CanonicalId, ObjectKey, VersionId};
+
+use super::call::{Call, Door, blocking};
+use super::documents::{DigestRule, Document};
 use super::handle_list::write_owner;
 use super::route::Reply;
 use super::{parse_headers, parse_query, reply};
@@ -28,15 +31,35 @@ pub(crate) enum Answer {
     RequestPayment,
     /// ACLs are off, as in new buckets.
     OwnershipControls,
-    /// Everything public is blocked, as in new buckets.
-    PublicAccessBlock,
     /// There is nothing to delete, which is a success.
     NothingToDelete,
 }
 
-/// Lets the request in and gives the answer.
-pub(crate) async fn answer(call: Call, answer: Answer) -> Reply {
-    let bucket = enter(&call)?.await?;
+/// Lets the request in to the bucket and gives the answer.
+pub(crate) async fn of_bucket<A: Action>(call: Call, answer: Answer) -> Reply {
+    let bucket = call.bucket_door()?.view::<A>().await?;
+    respond(&bucket, answer)
+}
+
+/// Lets the request in to an object, which must exist, and gives the answer.
+pub(crate) async fn of_object<A: ActionOnVersion>(call: Call, answer: Answer) -> Reply {
+    let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
+    let bucket = blocking(move || existing::<A>(&door, &key, version)).await?;
+    respond(&bucket, answer)
+}
+
+fn existing<A: ActionOnVersion>(
+    door: &Door,
+    key: &ObjectKey,
+    version: Result<Option<VersionId>, Failure>,
+) -> Result<Arc<BucketView>, Failure> {
+    let entry = door.enter_version::<A>(key, &version)?;
+    door.s3.find_object(&entry, version?)?;
+    Ok(entry.bucket().cloned().ok_or(S3Error::Unavailable)?)
+}
+
+fn respond(bucket: &BucketView, answer: Answer) -> Reply {
     let document = match answer {
         Answer::Missing(what) => {
             return Err(RequestError::Unconfigured(what, bucket.name.to_string()).into());
@@ -61,43 +84,8 @@ pub(crate) async fn answer(call: Call, answer: Answer) -> Reply {
             });
             xml.finish()
         }
-        Answer::PublicAccessBlock => {
-            let mut xml = XmlWriter::new("PublicAccessBlockConfiguration", Some(S3_NAMESPACE));
-            for name in [
-                "BlockPublicAcls",
-                "IgnorePublicAcls",
-                "BlockPublicPolicy",
-                "RestrictPublicBuckets",
-            ] {
-                xml.value(name, true);
-            }
-            xml.finish()
-        }
     };
     Ok(reply::document(document))
-}
-
-type Entering =
-    std::pin::Pin<Box<dyn Future<Output = Result<std::sync::Arc<BucketView>, Failure>> + Send>>;
-
-/// The bucket; where the address has a key, the object must exist.
-fn enter(call: &Call) -> Result<Entering, Failure> {
-    if call.address.key.is_none() {
-        return Ok(Box::pin(call.bucket_door()?.view::<ReadBucketSettings>()));
-    }
-    let (door, key) = call.object_door()?;
-    let version = parse_query::version(&call.query);
-    Ok(Box::pin(blocking(move || {
-        let entry = door.enter_object::<ReadBucketSettings>(&key)?;
-        let bucket = entry
-            .bucket()
-            .cloned()
-            .ok_or(strongroom_s3::S3Error::Unavailable)?;
-        // Tags can be read without a customer's key, so this finds SSE-C objects as well.
-        let object = door.enter_object::<GetObjectTagging>(&key)?;
-        door.s3.get_object_tagging(object, version?)?;
-        Ok(bucket)
-    })))
 }
 
 fn acl(owner: &CanonicalId) -> bytes::Bytes {
@@ -119,23 +107,23 @@ fn acl(owner: &CanonicalId) -> bytes::Bytes {
 }
 
 /// PutBucketAcl: what holds already may be said.
-pub(crate) async fn put_bucket_acl(call: Call) -> Reply {
-    put_acl(call).await
+pub(crate) async fn put_bucket_acl(mut call: Call) -> Reply {
+    let document = call.read_document(DigestRule::Optional).await;
+    let bucket = call.bucket_door()?.view::<PutBucketAcl>().await?;
+    put_acl(&call, &bucket, document)
 }
 
 /// PutObjectAcl: what holds already may be said.
-pub(crate) async fn put_object_acl(call: Call) -> Reply {
-    put_acl(call).await
+pub(crate) async fn put_object_acl(mut call: Call) -> Reply {
+    let document = call.read_document(DigestRule::Optional).await;
+    let (door, key) = call.object_door()?;
+    let version = parse_query::version(&call.query);
+    let bucket = blocking(move || existing::<PutObjectAcl>(&door, &key, version)).await?;
+    put_acl(&call, &bucket, document)
 }
 
-async fn put_acl(mut call: Call) -> Reply {
-    let canned = parse_headers::canned_acl(&call.parts.headers);
-    let document = call.read_document(DigestRule::Optional).await;
-    let door = call.bucket_door()?;
-    let object = enter(&call)?;
-    blocking(move || Ok(door.enter_bucket::<WriteBucketSettings>().map(|_| ())?)).await?;
-    let bucket = object.await?;
-    canned?;
+fn put_acl(call: &Call, bucket: &BucketView, document: Document) -> Reply {
+    parse_headers::canned_acl(&call.parts.headers)?;
     let document = document.bytes()?;
     // Clients that copy an object's ACL send back what they read.
     if !document.is_empty() && !is_owners_full_control(&document, &bucket.owner_canonical_id)? {

@@ -35,6 +35,8 @@ pub struct Verified {
     pub credential: Option<Arc<Credential>>,
     /// For what it was signed; `None` when nobody did.
     pub scope: Option<Scope>,
+    /// When it was signed; `None` when nobody did.
+    pub signed: Option<Timestamp>,
     /// What the body must turn out to be.
     pub payload: Payload,
     /// Whether the signature was in the URL.
@@ -131,6 +133,7 @@ impl Verifier {
         Ok(Verified {
             credential: Some(credential),
             scope: Some(scope),
+            signed: Some(claim.time),
             payload,
             is_presigned: claim.is_presigned(),
         })
@@ -166,6 +169,7 @@ impl Verifier {
         Ok(Verified {
             credential: Some(credential),
             scope: Some(scope),
+            signed: Some(claim.time),
             payload: Payload::Sha256(*body_sha256),
             is_presigned: claim.is_presigned(),
         })
@@ -333,6 +337,7 @@ fn anonymous(parts: &Parts) -> Result<Verified, AuthError> {
     Ok(Verified {
         credential: None,
         scope: None,
+        signed: None,
         payload,
         is_presigned: false,
     })

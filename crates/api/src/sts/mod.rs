@@ -9,10 +9,12 @@ use bytes::Buf;
 use http::{Request, Response};
 use http_body::Body;
 use strongroom_iam::{
-    AssumeRoleInput, GetFederationTokenInput, IamService, SessionInput, Tag, TemporaryCredentials,
+    AssumeRoleInput, AssumeRoleWithWebIdentityInput, GetFederationTokenInput, IamService,
+    SessionInput, Tag, TemporaryCredentials,
 };
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::RequestContext;
+use zeroize::Zeroizing;
 
 use crate::iam::IamApiOptions;
 use crate::query::{
@@ -24,6 +26,9 @@ use crate::server::ConnectionInfo;
 use crate::sigv4::{Service, Verifier};
 use crate::xml::XmlWriter;
 
+/// Of the service's XML documents.
+pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
 /// The STS protocol in front of the identity service.
 pub struct StsApi(QueryEdge<Sts>);
 
@@ -33,8 +38,10 @@ struct Sts(Arc<IamService>);
 impl QueryService for Sts {
     const SERVICE: Service = Service::Sts;
     const VERSION: &'static str = "2011-06-15";
-    const NAMESPACE: &'static str = "https://sts.amazonaws.com/doc/2011-06-15/";
+    const NAMESPACE: &'static str = NAMESPACE;
     const TAKES_GET: bool = true;
+    /// The token is the proof. AssumeRoleWithSAML would be the other one.
+    const FOR_STRANGERS: &'static [&'static str] = &["AssumeRoleWithWebIdentity"];
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
         OPERATIONS.iter().find(|it| it.name == name)
@@ -90,6 +97,7 @@ macro_rules! operations {
 
 operations! {
     AssumeRole true assume_role;
+    AssumeRoleWithWebIdentity true assume_role_with_web_identity;
     DecodeAuthorizationMessage false decode_authorization_message;
     GetAccessKeyInfo false get_access_key_info;
     GetCallerIdentity false get_caller_identity;
@@ -124,6 +132,41 @@ fn assume_role(sts: &Sts, caller: &Caller, p: &Params) -> Outcome {
         });
         packed(xml, assumed.packed_percent);
         xml.optional("SourceIdentity", assumed.source_identity.as_deref());
+    })
+}
+
+fn assume_role_with_web_identity(sts: &Sts, caller: &Caller, p: &Params) -> Outcome {
+    // Of providers without OpenID Connect, which are not here.
+    if p.optional("ProviderId").is_some() {
+        return Err(ErrorAnswer::new(
+            "InvalidIdentityToken",
+            400,
+            "ProviderId is for OAuth 2.0 access tokens, which this server does not take.",
+        ));
+    }
+    let input = AssumeRoleWithWebIdentityInput {
+        role_arn: p.required("RoleArn")?.to_owned(),
+        session_name: p.required("RoleSessionName")?.to_owned(),
+        token: Zeroizing::new(p.required("WebIdentityToken")?.to_owned()),
+        session: SessionInput {
+            duration_seconds: p.number("DurationSeconds")?,
+            policy: p.optional("Policy").map(str::to_owned),
+            policy_arns: p.members("PolicyArns", "arn"),
+            tags: Vec::new(),
+        },
+    };
+    let made = sts.0.assume_role_with_web_identity(caller, &input)?;
+    answer(move |xml| {
+        credentials(xml, &made.assumed.credentials);
+        xml.element("SubjectFromWebIdentityToken", &made.subject);
+        xml.nested("AssumedRoleUser", |xml| {
+            xml.element("AssumedRoleId", &made.assumed.assumed_role_id);
+            xml.element("Arn", &made.assumed.arn);
+        });
+        packed(xml, made.assumed.packed_percent);
+        xml.element("Provider", &made.provider);
+        xml.element("Audience", &made.audience);
+        xml.optional("SourceIdentity", made.assumed.source_identity.as_deref());
     })
 }
 

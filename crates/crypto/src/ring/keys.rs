@@ -135,6 +135,19 @@ impl RootKeys {
         self.older.push(std::mem::replace(&mut self.active, next));
     }
 
+    pub(super) fn retire(&mut self, version: u32) -> Result<(), RingError> {
+        let before = self.older.len();
+        self.older.retain(|root| root.version != version);
+        if self.older.len() == before {
+            return Err(RingError::NotRetirable(version));
+        }
+        Ok(())
+    }
+
+    pub(super) fn duplicate(&self, ring_id: &[u8; 16]) -> Result<Self, RingError> {
+        Self::decode(ring_id, &self.encode())
+    }
+
     pub(super) fn active_version(&self) -> u32 {
         self.active.version
     }

@@ -64,6 +64,24 @@ pub struct RingSlot {
     pub protected: Vec<u8>,
 }
 
+impl RingSlot {
+    /// The kind of a slot whose seal was removed.
+    pub const VACANT: u8 = 0;
+
+    /// Whether the seal of this slot was removed.
+    pub fn is_vacant(&self) -> bool {
+        self.kind_code == Self::VACANT
+    }
+
+    fn vacant() -> Self {
+        Self {
+            kind_code: Self::VACANT,
+            description: String::new(),
+            protected: Vec::new(),
+        }
+    }
+}
+
 impl<State> Keyring<State> {
     /// The ring's identity, which wrapped keys name.
     pub fn ring_id(&self) -> [u8; 16] {
@@ -75,7 +93,7 @@ impl<State> Keyring<State> {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// The seals that hold the unseal key, in order.
+    /// The seals that hold the unseal key, in order, with the vacant places of those removed.
     pub fn slots(&self) -> &[RingSlot] {
         &self.slots
     }
@@ -159,6 +177,37 @@ impl Keyring<Unsealed> {
         self.slots.len() - 1
     }
 
+    /// The slot that the next seal takes: the first that a removed seal left vacant, or a new one.
+    pub fn free_slot(&self) -> usize {
+        let vacant = self.slots.iter().position(RingSlot::is_vacant);
+        vacant.unwrap_or(self.slots.len())
+    }
+
+    /// Puts a seal's slot where [`Keyring::free_slot`] said. Gives it back if that is no longer so.
+    ///
+    /// # Errors
+    ///
+    /// The slot, when `slot_index` is not the free one.
+    pub fn put_slot(&mut self, slot_index: usize, slot: RingSlot) -> Result<(), RingSlot> {
+        if slot_index != self.free_slot() {
+            return Err(slot);
+        }
+        match self.slots.get_mut(slot_index) {
+            Some(vacant) => *vacant = slot,
+            None => self.slots.push(slot),
+        }
+        Ok(())
+    }
+
+    /// Takes a seal's slot out. Its place stays, vacant, since every other seal binds its own index.
+    pub fn vacate_slot(&mut self, slot_index: usize) -> Option<RingSlot> {
+        let slot = self.slots.get_mut(slot_index)?;
+        if slot.is_vacant() {
+            return None;
+        }
+        Some(std::mem::replace(slot, RingSlot::vacant()))
+    }
+
     /// Writes the ring file under `unseal_key`. Each call counts the generation up and draws a
     /// fresh salt.
     pub fn encode(&self, unseal_key: &UnsealKey, entropy: &dyn Entropy) -> Vec<u8> {
@@ -181,6 +230,32 @@ impl Keyring<Unsealed> {
     /// wraps anything with the new version.
     pub fn rotate(&mut self, now: Timestamp, entropy: &dyn Entropy) {
         self.state.keys.rotate(&self.ring_id, now, entropy);
+    }
+
+    /// Forgets a version of the root key: what it wrapped is lost. The caller has proven that nothing
+    /// is left that needs it, and encodes and stores the file.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::NotRetirable`] of the active version, and of one that the ring does not have.
+    pub fn retire(&mut self, version: u32) -> Result<(), RingError> {
+        self.state.keys.retire(version)
+    }
+
+    /// The same ring once more, to be changed and written while this one is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::Damaged`], which would be a fault of this crate.
+    pub fn duplicate(&self) -> Result<Self, RingError> {
+        Ok(Self {
+            ring_id: self.ring_id,
+            generation: AtomicU64::new(self.generation()),
+            slots: self.slots.clone(),
+            state: Unsealed {
+                keys: self.state.keys.duplicate(&self.ring_id)?,
+            },
+        })
     }
 
     /// The service key for `purpose`.
@@ -227,5 +302,48 @@ fn put_slots(out: &mut Vec<u8>, slots: &[RingSlot]) {
         out.push(*kind_code);
         put_prefixed(out, description.as_bytes());
         put_prefixed(out, protected);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Zeros;
+
+    impl Entropy for Zeros {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(0);
+        }
+    }
+
+    fn slot(kind_code: u8) -> RingSlot {
+        RingSlot {
+            kind_code,
+            description: "d".to_owned(),
+            protected: vec![kind_code],
+        }
+    }
+
+    #[test]
+    fn a_removed_seal_leaves_its_place_to_the_next_and_moves_no_other() {
+        let (mut ring, key) = Keyring::create(Timestamp::from_seconds(1), &Zeros);
+        for kind in 1..=3 {
+            ring.put_slot(ring.free_slot(), slot(kind)).unwrap();
+        }
+        assert_eq!(ring.vacate_slot(1).unwrap().kind_code, 2);
+        assert_eq!(ring.vacate_slot(1), None, "it is gone");
+        assert_eq!(ring.vacate_slot(3), None, "there is none");
+        let bytes = ring.encode(&key, &Zeros);
+        let mut ring = Keyring::<Sealed>::parse(&bytes)
+            .unwrap()
+            .unseal(&key)
+            .unwrap();
+        assert_eq!(ring.slots()[2], slot(3));
+        assert_eq!(ring.free_slot(), 1);
+        assert!(ring.put_slot(3, slot(4)).is_err(), "a gap would be left");
+        ring.put_slot(1, slot(4)).unwrap();
+        let kinds: Vec<u8> = ring.slots().iter().map(|slot| slot.kind_code).collect();
+        assert_eq!(kinds, [1, 4, 3]);
     }
 }

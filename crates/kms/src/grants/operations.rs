@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use strongroom_policy::Conditions;
+use strongroom_policy::key_policy::account_named;
 use strongroom_ports::{RowVersion, Table, Transaction};
 use strongroom_types::kms::{KeyArn, KeyId};
 use strongroom_types::{RequestContext, Timestamp};
 
+use super::index;
 use super::record::{self, GrantCountRow, GrantId};
 use super::rules;
 use super::token::{self, GrantToken};
-use crate::access::{Ask, with_context};
+use crate::access::Ask;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{GrantRow, RetirableGrantRow};
@@ -48,20 +50,18 @@ impl KeyService {
     ) -> Result<CreateGrantOutput, KmsError> {
         let conditions = conditions_of(caller, input);
         let ask = Ask {
-            operation: Operation::CreateGrant,
             conditions,
-            dry_run: false,
             grant_tokens: &input.grant_tokens,
-            fits: None,
+            ..Ask::plain(Operation::CreateGrant)
         };
         let opened = self.admit(caller, &input.key_id, &ask)?;
         let key = &opened.key;
+        let row = self.grant_row(caller, input, &key.arn)?;
         rules::check(input, key.spec, key.usage)?;
         if input.dry_run {
             return Err(KmsError::DryRun);
         }
-        let now = self.now();
-        let row = grant_row(caller, input, &key.arn, now);
+        let now = Timestamp::from_millis(row.created_millis);
         let id = if input.name.is_some() {
             rules::named_id(key.arn.id, &row)
         } else {
@@ -74,8 +74,8 @@ impl KeyService {
             .read::<GrantRow>(Table::KMS_GRANTS, &row_key)?
             .is_none()
         {
-            let (count, count_version) = self.grant_count(key.arn.id)?;
-            if count >= GRANTS_MAX {
+            let (mut count, count_version) = self.grant_count(key.arn.id)?;
+            if count.grants >= GRANTS_MAX {
                 return Err(KmsError::LimitExceeded(format!(
                     "The quota of {GRANTS_MAX} grants of the KMS key {} has been reached.",
                     key.arn
@@ -86,10 +86,17 @@ impl KeyService {
                 .expect(Table::KMS_KEYS, keys::key(&key.arn), Some(opened.version))
                 .expect(Table::KMS_GRANTS, row_key.clone(), None);
             transaction = self.put(transaction, Table::KMS_GRANTS, row_key, &row)?;
-            transaction = self.put_count(transaction, key.arn.id, count + 1, count_version)?;
-            if let Some(retiring) = &row.retiring {
+            if count.grants == 0 {
+                count.indexed = Some(true);
+            }
+            if count.indexed == Some(true) {
+                transaction = self.put_grantee(transaction, key.arn.id, row.grantee_meant(), id)?;
+            }
+            count.grants += 1;
+            transaction = self.put_count(transaction, key.arn.id, count, count_version)?;
+            if let Some(retiring) = row.retiring_meant() {
                 let retirable = RetirableGrantRow {
-                    principal: retiring.clone(),
+                    principal: retiring.to_owned(),
                 };
                 let retirable_key = record::retirable_key(&key.arn, retiring, id);
                 transaction = self.put(
@@ -130,6 +137,11 @@ impl KeyService {
         let only = input.grant_id.as_deref().map(parse_id).transpose()?;
         let opened = self.admit(caller, &input.key_id, &ask(caller, Operation::ListGrants))?;
         let arn = &opened.key.arn;
+        let grantee = input.grantee_principal.as_deref();
+        let grantee = grantee
+            .map(|name| self.meant_by(name))
+            .transpose()?
+            .map(|meant| index::grantee_name(&meant));
         let listing = format!("ListGrants {arn}").into_bytes();
         // One that is named is one row.
         let range = match only {
@@ -152,10 +164,9 @@ impl KeyService {
                     .map(GrantId)
                     .ok_or(KmsError::Damaged)?;
                 let asked_for = only.is_none_or(|only| only == id)
-                    && input
-                        .grantee_principal
+                    && grantee
                         .as_ref()
-                        .is_none_or(|grantee| *grantee == grant.grantee);
+                        .is_none_or(|it| *it == index::grantee_name(grant.grantee_meant()));
                 if asked_for {
                     if entries.len() == limit {
                         let next_marker =
@@ -165,7 +176,7 @@ impl KeyService {
                             next_marker,
                         });
                     }
-                    entries.push(grant.entry(arn, id)?);
+                    entries.push(grant.entry(arn, id, &*self.ports.principals)?);
                     last = Some(row.key.clone());
                 }
             }
@@ -191,7 +202,7 @@ impl KeyService {
         let limit = page_size(input.limit, LIST_DEFAULT, LIST_MAX);
         let action = "kms:ListRetirableGrants";
         let account = self.authorize_service(caller, action, Conditions::default())?;
-        let principal = &input.retiring_principal;
+        let principal = &self.meant_by(&input.retiring_principal)?;
         let region = &self.options.region;
         let listing = format!("ListRetirableGrants {account} {principal}").into_bytes();
         let range = record::retirable_by(account, region, principal);
@@ -215,7 +226,7 @@ impl KeyService {
             if let Some((grant, _)) = grant
                 && retirable.principal == *principal
             {
-                entries.push(grant.entry(&arn, id)?);
+                entries.push(grant.entry(&arn, id, &*self.ports.principals)?);
             }
         }
         Ok(Page {
@@ -282,7 +293,15 @@ impl KeyService {
         id: GrantId,
         dry_run: bool,
     ) -> Result<(), KmsError> {
-        let opened = self.admit(caller, key_id, &ask(caller, operation))?;
+        let ask = if operation == Operation::RetireGrant {
+            Ask {
+                retired: Some(id),
+                ..Ask::plain(operation)
+            }
+        } else {
+            ask(caller, operation)
+        };
+        let opened = self.admit(caller, key_id, &ask)?;
         let arn = &opened.key.arn;
         let row_key = keys::grant(arn.id, &id.0);
         let (grant, version) = self
@@ -291,14 +310,15 @@ impl KeyService {
         if dry_run {
             return Err(KmsError::DryRun);
         }
-        let (count, count_version) = self.grant_count(arn.id)?;
+        let (mut count, count_version) = self.grant_count(arn.id)?;
+        count.grants = count.grants.saturating_sub(1);
         let mut transaction = Transaction::new()
             .taking_away()
             .expect(Table::KMS_GRANTS, row_key.clone(), Some(version))
             .delete(Table::KMS_GRANTS, row_key);
-        transaction =
-            self.put_count(transaction, arn.id, count.saturating_sub(1), count_version)?;
-        if let Some(retiring) = &grant.retiring {
+        transaction = self.put_count(transaction, arn.id, count, count_version)?;
+        transaction = self.remove_grantee(transaction, arn.id, grant.grantee_meant(), id)?;
+        if let Some(retiring) = grant.retiring_meant() {
             let retirable_key = record::retirable_key(arn, retiring, id);
             transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, retirable_key);
         }
@@ -325,54 +345,96 @@ impl KeyService {
         Ok(())
     }
 
-    fn grant_count(&self, key: KeyId) -> Result<(u32, Option<RowVersion>), KmsError> {
-        let row_key = record::count_key(key);
-        let found = self.read::<GrantCountRow>(Table::KMS_RETIRABLE_GRANTS, &row_key)?;
-        Ok(found.map_or((0, None), |(row, version)| (row.grants, Some(version))))
+    /// Whom a principal in a request means now, and if nobody, the text itself: so those who are
+    /// gone can be asked for by their ids.
+    fn meant_by(&self, principal: &str) -> Result<String, KmsError> {
+        let pin = match account_named(principal) {
+            Some(_) => None,
+            None => self.ports.principals.pin(principal)?,
+        };
+        Ok(pin.unwrap_or_else(|| principal.to_owned()))
     }
 
-    pub(super) fn put_count(
+    /// What stands for a principal of a grant, if not the text itself.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::InvalidArn`] if there is no such principal: a grant to a name that somebody gets
+    /// later would be a gift to a stranger.
+    fn pin(&self, principal: &str) -> Result<Option<String>, KmsError> {
+        if account_named(principal).is_some() {
+            return Ok(None);
+        }
+        match self.ports.principals.pin(principal)? {
+            Some(pin) if pin == principal => Ok(None),
+            Some(pin) => Ok(Some(pin)),
+            None => Err(KmsError::InvalidArn(format!(
+                "ARN does not refer to a valid principal: {principal}"
+            ))),
+        }
+    }
+
+    fn grant_row(
+        &self,
+        caller: &RequestContext,
+        input: &CreateGrantInput,
+        key: &KeyArn,
+    ) -> Result<GrantRow, KmsError> {
+        let constraints = input.constraints.clone().unwrap_or_default();
+        let issuing_account = caller.principal.account().unwrap_or(key.account);
+        let mut operations = input.operations.clone();
+        operations.sort_unstable();
+        operations.dedup();
+        let retiring_pin = match &input.retiring_principal {
+            Some(retiring) => self.pin(retiring)?,
+            None => None,
+        };
+        Ok(GrantRow {
+            grantee: input.grantee_principal.clone(),
+            retiring: input.retiring_principal.clone(),
+            operations: operations.iter().map(|it| it.name().to_owned()).collect(),
+            context_equals: constraints
+                .encryption_context_equals
+                .as_ref()
+                .map(record::pairs_of),
+            context_subset: constraints
+                .encryption_context_subset
+                .as_ref()
+                .map(record::pairs_of),
+            name: input.name.clone().unwrap_or_default(),
+            created_millis: self.now().as_millis(),
+            issuing_account: issuing_account.to_string(),
+            key_account: key.account.to_string(),
+            key_region: key.region.to_string(),
+            grantee_pin: self.pin(&input.grantee_principal)?,
+            retiring_pin,
+        })
+    }
+
+    pub(crate) fn grant_count(
+        &self,
+        key: KeyId,
+    ) -> Result<(GrantCountRow, Option<RowVersion>), KmsError> {
+        const NONE: GrantCountRow = GrantCountRow {
+            grants: 0,
+            indexed: None,
+        };
+        let row_key = record::count_key(key);
+        let found = self.read::<GrantCountRow>(Table::KMS_RETIRABLE_GRANTS, &row_key)?;
+        Ok(found.map_or((NONE, None), |(row, version)| (row, Some(version))))
+    }
+
+    pub(crate) fn put_count(
         &self,
         transaction: Transaction,
         key: KeyId,
-        grants: u32,
+        count: GrantCountRow,
         was: Option<RowVersion>,
     ) -> Result<Transaction, KmsError> {
         let row_key = record::count_key(key);
         let table = Table::KMS_RETIRABLE_GRANTS;
         let transaction = transaction.expect(table, row_key.clone(), was);
-        self.put(transaction, table, row_key, &GrantCountRow { grants })
-    }
-}
-
-fn grant_row(
-    caller: &RequestContext,
-    input: &CreateGrantInput,
-    key: &KeyArn,
-    now: Timestamp,
-) -> GrantRow {
-    let constraints = input.constraints.clone().unwrap_or_default();
-    let issuing_account = caller.principal.account().unwrap_or(key.account);
-    let mut operations = input.operations.clone();
-    operations.sort_unstable();
-    operations.dedup();
-    GrantRow {
-        grantee: input.grantee_principal.clone(),
-        retiring: input.retiring_principal.clone(),
-        operations: operations.iter().map(|it| it.name().to_owned()).collect(),
-        context_equals: constraints
-            .encryption_context_equals
-            .as_ref()
-            .map(record::pairs_of),
-        context_subset: constraints
-            .encryption_context_subset
-            .as_ref()
-            .map(record::pairs_of),
-        name: input.name.clone().unwrap_or_default(),
-        created_millis: now.as_millis(),
-        issuing_account: issuing_account.to_string(),
-        key_account: key.account.to_string(),
-        key_region: key.region.to_string(),
+        self.put(transaction, table, row_key, &count)
     }
 }
 
@@ -398,7 +460,7 @@ fn conditions_of(caller: &RequestContext, input: &CreateGrantInput) -> Condition
     [equals, subset]
         .into_iter()
         .flatten()
-        .fold(conditions, with_context)
+        .fold(conditions, Conditions::with_encryption_context)
 }
 
 /// Whether the grant is for a resource of an AWS service: where one calls on the user's behalf.

@@ -4,14 +4,16 @@
 //! KMS_GRANTS            key id(16) || grant id(32)         the grant
 //! KMS_RETIRABLE_GRANTS  ... || key id(16) || grant id(32)  who may retire it
 //! KMS_RETIRABLE_GRANTS  0x00 || key id(16)                 how many grants the key has
+//! KMS_RETIRABLE_GRANTS  0x01 || key id(16) || ...          which of them a grantee has: see `index`
 //! ```
 //!
 //! The number is a row of its own and not a field of the key: it changes often, and whoever uses the
-//! key does not care. No account begins with a zero byte, so it is among nobody's retirable grants.
+//! key does not care. No account begins with these bytes, so they are among nobody's retirable grants.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+use strongroom_policy::PrincipalDirectory;
 use strongroom_rows::Record;
 use strongroom_types::kms::{EncryptionContext, GrantOperation, KeyArn, KeyId};
 use strongroom_types::{AccountId, Region, Timestamp};
@@ -45,6 +47,10 @@ impl std::fmt::Display for GrantId {
 pub(crate) struct GrantCountRow {
     #[n(0)]
     pub(crate) grants: u32,
+    /// Whether all of them are found by their grantees; not so of keys that had some before there was
+    /// an index.
+    #[n(1)]
+    pub(crate) indexed: Option<bool>,
 }
 
 impl Record for GrantCountRow {
@@ -75,15 +81,40 @@ impl GrantRow {
         Ok((constraints != GrantConstraints::default()).then_some(constraints))
     }
 
-    /// The grant as listings show it.
-    pub(crate) fn entry(&self, key: &KeyArn, id: GrantId) -> Result<GrantEntry, KmsError> {
+    /// Who may do it, as decisions know him.
+    pub(crate) fn grantee_meant(&self) -> &str {
+        self.grantee_pin.as_deref().unwrap_or(&self.grantee)
+    }
+
+    /// Who may retire it, as decisions know him.
+    pub(crate) fn retiring_meant(&self) -> Option<&str> {
+        self.retiring_pin.as_deref().or(self.retiring.as_deref())
+    }
+
+    /// The grant as listings show it: where an ARN is no longer the principal's that was meant, the
+    /// unique id stands in its place.
+    pub(crate) fn entry(
+        &self,
+        key: &KeyArn,
+        id: GrantId,
+        directory: &dyn PrincipalDirectory,
+    ) -> Result<GrantEntry, KmsError> {
+        let shown = |name: &String, pin: &Option<String>| -> Result<String, KmsError> {
+            match pin {
+                Some(pin) if directory.pin(name)?.as_ref() != Some(pin) => Ok(pin.clone()),
+                Some(_) | None => Ok(name.clone()),
+            }
+        };
+        let retiring = self.retiring.as_ref();
         Ok(GrantEntry {
             key: key.clone(),
             grant_id: id.to_string(),
             name: self.name.clone(),
             creation_date: Timestamp::from_millis(self.created_millis),
-            grantee_principal: self.grantee.clone(),
-            retiring_principal: self.retiring.clone(),
+            grantee_principal: shown(&self.grantee, &self.grantee_pin)?,
+            retiring_principal: retiring
+                .map(|name| shown(name, &self.retiring_pin))
+                .transpose()?,
             issuing_account: AccountId::parse(&self.issuing_account)
                 .map_err(|_| KmsError::Damaged)?,
             operations: self.operations()?,
@@ -130,7 +161,7 @@ pub(crate) fn of_retirable_row(row: &[u8]) -> Option<(KeyId, GrantId)> {
     Some((KeyId::from_bytes(*key), GrantId(*grant)))
 }
 
-fn principal_hash(principal: &str) -> [u8; 32] {
+pub(super) fn principal_hash(principal: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     let computed = digest(&SHA256, principal.as_bytes());
     for (byte, value) in hash.iter_mut().zip(computed.as_ref()) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use strongroom_policy::key_policy::account_named;
 use strongroom_types::kms::{GrantOperation, KeyId, KeySpec, KeyUsage};
 
 use super::record::GrantId;
@@ -21,10 +20,6 @@ pub(super) fn check(
     spec: KeySpec,
     usage: KeyUsage,
 ) -> Result<(), KmsError> {
-    check_principal(&input.grantee_principal)?;
-    if let Some(retiring) = &input.retiring_principal {
-        check_principal(retiring)?;
-    }
     if input.operations.is_empty() {
         return Err(KmsError::Validation(
             "A grant must allow at least one operation.".to_owned(),
@@ -43,17 +38,6 @@ pub(super) fn check(
     match &input.constraints {
         Some(constraints) => check_constraints(constraints, spec),
         None => Ok(()),
-    }
-}
-
-/// As in key policies, only accounts can be looked up: this server has no users and roles yet, and
-/// a grant to a name that somebody gets later would be a gift to a stranger.
-fn check_principal(principal: &str) -> Result<(), KmsError> {
-    match account_named(principal) {
-        Some(_) => Ok(()),
-        None => Err(KmsError::InvalidArn(format!(
-            "ARN does not refer to a valid principal: {principal}"
-        ))),
     }
 }
 
@@ -268,28 +252,6 @@ mod tests {
                 checked(constraints, spec),
                 Err(KmsError::Validation(_))
             ));
-        }
-    }
-
-    #[test]
-    fn principals_must_exist() {
-        for (principal, exists) in [
-            (GRANTEE, true),
-            ("444455556666", true),
-            ("arn:aws:iam::111122223333:user/alice", false),
-            ("arn:aws:iam::111122223333:role/r", false),
-            ("s3.amazonaws.com", false),
-        ] {
-            let mut input = input(&[GrantOperation::Decrypt], None);
-            input.retiring_principal = Some(principal.to_owned());
-            let expected = if exists {
-                Ok(())
-            } else {
-                Err(KmsError::InvalidArn(format!(
-                    "ARN does not refer to a valid principal: {principal}"
-                )))
-            };
-            assert_eq!(check(&input, SYMMETRIC.0, SYMMETRIC.1), expected);
         }
     }
 }

@@ -276,3 +276,54 @@ fn what_is_of_one_account_names_no_key_of_another() {
     );
     assert!(named.is_ok());
 }
+
+#[test]
+fn the_managed_key_is_for_everybody_in_its_account_through_its_service_alone() {
+    let world = World::new();
+    let service = world.service();
+    let pairs = context(&[("aws:s3:arn", "arn:aws:s3:::b/k")]);
+    let through = |caller: &RequestContext, via: Option<&str>| RequestContext {
+        via_service: via.map(Into::into),
+        ..caller.clone()
+    };
+    let s3 = Some("s3.us-east-1.amazonaws.com");
+    let user = world.people.user(crate::fixture::ACCOUNT, "alice", None);
+    let role = world.people.role(crate::fixture::ACCOUNT, "r", None);
+    // Its first use makes it, whoever it is.
+    let made =
+        KeyAuthority::generate_data_key(&service, &through(&user, s3), &MANAGED, &pairs).unwrap();
+    let everything = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}"#;
+    let stranger = world.people.user("999988887777", "eve", Some(everything));
+    let may = |caller: &RequestContext, via| {
+        let caller = through(caller, via);
+        let decrypts = service
+            .decrypt_data_key(&caller, &made.ciphertext, &pairs)
+            .is_ok();
+        let reference = named(&made.key);
+        for key_use in [KeyUse::Decrypt, KeyUse::GenerateDataKey] {
+            let lease = service.authorize(&caller, &reference, key_use, &pairs);
+            assert_eq!(lease.is_ok(), decrypts);
+        }
+        decrypts
+    };
+    let who = [&root(), &user, &role, &stranger];
+    assert_eq!(who.map(|it| may(it, s3)), [true, true, true, false]);
+    for other in [
+        None,
+        Some("s3.eu-west-1.amazonaws.com"),
+        Some("secretsmanager.us-east-1.amazonaws.com"),
+    ] {
+        assert_eq!(who.map(|it| may(it, other)), [false; 4], "{other:?}");
+    }
+    // A Deny of the user's own holds here too.
+    let denied = r#"{"Statement":{"Effect":"Deny","Action":"kms:Decrypt","Resource":"*"}}"#;
+    let bob = world
+        .people
+        .user(crate::fixture::ACCOUNT, "bob", Some(denied));
+    let caller = through(&bob, s3);
+    assert!(
+        service
+            .decrypt_data_key(&caller, &made.ciphertext, &pairs)
+            .is_err()
+    );
+}

@@ -3,10 +3,12 @@
 mod aliases;
 mod authority;
 mod cipher;
+mod conditions;
 mod destruction;
 mod keys;
 mod managed;
 mod model;
+mod principals;
 mod races;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// CreateKey with nothing chosen.
-fn defaults() -> CreateKeyInput {
+pub(crate) fn defaults() -> CreateKeyInput {
     CreateKeyInput {
         policy: None,
         description: None,

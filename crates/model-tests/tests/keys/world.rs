@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
-use strongroom_policy::{Action, RootOnly, actions};
+use strongroom_policy::{Action, NoPrincipals, RootOnly, actions};
 use strongroom_ports::{
     AuditEvent, AuditSink, BlobStore, Clock, CommitSequence, Committed, Entropy, MetaStore,
     PendingCommit, ShredStore,
@@ -148,6 +148,7 @@ impl World {
             },
             shreds: Arc::clone(&shreds),
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(RootOnly::default()),
             audit: Arc::new(Unheard),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&entropy),
@@ -164,6 +165,7 @@ impl World {
             custody: Arc::clone(&self.custody),
             keys: Arc::clone(&kms) as _,
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(NoPrincipals::default()),
             audit: Arc::new(Unheard),
             clock: Arc::clone(&self.clock) as _,
             entropy,

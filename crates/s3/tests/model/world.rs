@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
-use strongroom_policy::{RootOnly, actions};
+use strongroom_policy::{NoPrincipals, RootOnly, actions};
 use strongroom_ports::{BlobStore, Clock as _, Entropy, MetaStore};
 use strongroom_s3::{
     Custody, Entry, ObjectBody, PutObjectInput, PutObjectOutput, S3, S3Error, S3Options, S3Ports,
@@ -195,6 +195,7 @@ impl World {
             custody: Arc::new(Custody::new(Arc::clone(&self.ring))),
             keys: Arc::clone(&self.keys) as _,
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(NoPrincipals::default()),
             audit: Arc::new(TestAudit::default()),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&self.entropy),

@@ -321,6 +321,13 @@ impl KeyAuthority for TestKeys {
         self.decrypt_data_key(caller, ciphertext, context)
     }
 
+    fn key_named(&self, _: &RequestContext, key_id: &str) -> Result<KeyArn, KeyError> {
+        let id = self
+            .inner
+            .resolve(&KeyReference::Named(key_id.to_owned()))?;
+        Ok(arn(id))
+    }
+
     fn authorize(
         &self,
         caller: &RequestContext,

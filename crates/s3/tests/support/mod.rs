@@ -23,7 +23,7 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::actions::{CreateBucket, GetObject, PutBucketVersioning, PutObject};
-use strongroom_policy::{Action, RootOnly};
+use strongroom_policy::{Action, NoPrincipals, RootOnly};
 use strongroom_ports::{
     AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy,
     MetaStore as _, PendingCommit, Row, Scan, Table, Transaction,
@@ -96,6 +96,7 @@ impl Fixture {
             custody: Arc::new(Custody::new(Arc::new(ring))),
             keys: Arc::clone(&test_keys) as _,
             authorizer: Arc::new(RootOnly::default()),
+            principals: Arc::new(NoPrincipals::default()),
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&clock) as _,
             entropy,

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, Listen, LogFormat, LogLevel};
+use super::value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -26,6 +27,26 @@ pub(crate) struct Layer {
     /// Key file that opens the key ring [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// File descriptor that holds a passphrase, shares (one a line) or the text of a key file
+    #[arg(long, value_name = "N")]
+    pub(crate) unseal_fd: Option<u32>,
+    /// Shared credentials file for seals in a key service [default: AWS_ACCESS_KEY_ID and so on, or
+    /// AWS_SHARED_CREDENTIALS_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kms_seal_credentials: Option<PathBuf>,
+    /// Certificates that seals in a key service trust, PEM [default: AWS_CA_BUNDLE, or the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kms_seal_ca: Option<PathBuf>,
+    /// The PKCS#11 library of the HSM that holds a seal
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// File with the PIN of that HSM's token, readable by this user only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// Start with a key ring older than the newest that the store has seen: seals that were removed
+    /// are back
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) danger_accept_older_ring: Option<bool>,
     /// Your own certificate chain, PEM; needs --tls-key
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -71,15 +92,41 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
+    /// repeated [default: nobody's]
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Option<Vec<Cidr>>,
+    /// Keys of an OpenID Connect issuer, as a JWKS file: nothing is fetched from that issuer; may be
+    /// repeated
+    #[arg(long, value_name = "ISSUER=FILE")]
+    pub(crate) oidc_jwks: Option<Vec<IssuerKeysFile>>,
+    /// Certificates that issuers' servers are trusted by, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) oidc_ca: Option<PathBuf>,
+    /// Fetch keys of issuers also from private and loopback addresses
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) oidc_allow_private: Option<bool>,
+    /// Rotate the root key when its newest version is so many days old; 0 is never [default: 0]
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) root_key_rotation_days: Option<u32>,
+    /// Look at no more than so many wrapped keys a second after a rotation [default: 2000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) root_key_rewrap_rate: Option<u32>,
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 31] = [
     "data",
     "listen",
     "listen-tls",
     "config",
     "key-file",
+    "unseal-fd",
+    "kms-seal-credentials",
+    "kms-seal-ca",
+    "pkcs11-module",
+    "pkcs11-pin-file",
+    "danger-accept-older-ring",
     "tls-cert",
     "tls-key",
     "region",
@@ -94,6 +141,12 @@ const NAMES: [&str; 19] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "trusted-proxy",
+    "oidc-jwks",
+    "oidc-ca",
+    "oidc-allow-private",
+    "root-key-rotation-days",
+    "root-key-rewrap-rate",
 ];
 
 impl Layer {
@@ -106,6 +159,14 @@ impl Layer {
             listen_tls: self.listen_tls.or(lower.listen_tls),
             config: self.config.or(lower.config),
             key_file: self.key_file.or(lower.key_file),
+            unseal_fd: self.unseal_fd.or(lower.unseal_fd),
+            kms_seal_credentials: self.kms_seal_credentials.or(lower.kms_seal_credentials),
+            kms_seal_ca: self.kms_seal_ca.or(lower.kms_seal_ca),
+            pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
+            pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
+            danger_accept_older_ring: self
+                .danger_accept_older_ring
+                .or(lower.danger_accept_older_ring),
             tls_cert: self.tls_cert.or(lower.tls_cert),
             tls_key: self.tls_key.or(lower.tls_key),
             region: self.region.or(lower.region),
@@ -124,6 +185,12 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
+            oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
+            oidc_ca: self.oidc_ca.or(lower.oidc_ca),
+            oidc_allow_private: self.oidc_allow_private.or(lower.oidc_allow_private),
+            root_key_rotation_days: self.root_key_rotation_days.or(lower.root_key_rotation_days),
+            root_key_rewrap_rate: self.root_key_rewrap_rate.or(lower.root_key_rewrap_rate),
         }
     }
 
@@ -186,6 +253,14 @@ impl Layer {
             "listen-tls" => self.listen_tls = Some(text.parse()?),
             "config" => self.config = Some(text.into()),
             "key-file" => self.key_file = Some(text.into()),
+            "unseal-fd" => {
+                self.unseal_fd = Some(text.parse().map_err(|_| "a number is expected")?);
+            }
+            "kms-seal-credentials" => self.kms_seal_credentials = Some(text.into()),
+            "kms-seal-ca" => self.kms_seal_ca = Some(text.into()),
+            "pkcs11-module" => self.pkcs11_module = Some(text.into()),
+            "pkcs11-pin-file" => self.pkcs11_pin_file = Some(text.into()),
+            "danger-accept-older-ring" => self.danger_accept_older_ring = Some(parse_bool(text)?),
             "tls-cert" => self.tls_cert = Some(text.into()),
             "tls-key" => self.tls_key = Some(text.into()),
             "region" => self.region = Some(parse_region(text)?),
@@ -211,6 +286,14 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
+            "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
+            "oidc-ca" => self.oidc_ca = Some(text.into()),
+            "oidc-allow-private" => self.oidc_allow_private = Some(parse_bool(text)?),
+            "root-key-rotation-days" => self.root_key_rotation_days = Some(parse_count(text)?),
+            "root-key-rewrap-rate" => {
+                self.root_key_rewrap_rate = Some(parse_count(text)?).filter(|rate| *rate > 0);
+            }
             other => return Err(format!("{other} is not a setting")),
         }
         Ok(())
@@ -243,6 +326,15 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
         Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
         Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
     }
+}
+
+fn parse_list<T: std::str::FromStr<Err = String>>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|it| it.trim().parse()).collect()
+}
+
+fn parse_count(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "a whole number is expected".to_owned())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
@@ -310,8 +402,12 @@ mod tests {
             "danger-plain-http"
             | "danger-keys-over-plain-http"
             | "danger-trust-clock"
+            | "oidc-allow-private"
+            | "danger-accept-older-ring"
             | "block-sse-c-on-new-buckets" => "true",
-            "grace-seconds" | "bucket-key-ttl" => "5",
+            "trusted-proxy" => "10.0.0.0/8,192.0.2.1",
+            "oidc-jwks" => "https://issuer.example=keys.json",
+            "unseal-fd" | "grace-seconds" | "bucket-key-ttl" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
             "log-format" => "json",
@@ -368,6 +464,8 @@ mod tests {
             "listen = \"nowhere\"",
             "danger-plain-http = \"maybe\"",
             "region = \"EU\"",
+            "trusted-proxy = \"10/8\"",
+            "oidc-jwks = \"keys.json\"",
             "[listen]",
             "listen = ",
         ] {

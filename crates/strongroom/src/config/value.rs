@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where to listen, if at all.
@@ -129,6 +130,30 @@ words! {
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+    }
+}
+
+/// The keys of an OpenID Connect issuer in a file: `https://issuer.example=/etc/keys.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IssuerKeysFile {
+    /// Its URL, as tokens have it in `iss`.
+    pub(crate) issuer: String,
+    pub(crate) file: PathBuf,
+}
+
+impl FromStr for IssuerKeysFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((issuer, file)) if issuer.starts_with("https://") && !file.is_empty() => {
+                Ok(Self {
+                    issuer: issuer.to_owned(),
+                    file: file.into(),
+                })
+            }
+            Some(_) | None => Err("https://ISSUER=FILE is expected".to_owned()),
+        }
     }
 }
 

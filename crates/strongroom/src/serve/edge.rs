@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use strongroom_api::Front;
 use strongroom_api::iam::{IamApi, IamApiOptions, IamCredentials};
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::s3::{S3Api, S3ApiOptions};
 use strongroom_api::sigv4::Verifier;
 use strongroom_api::sts::StsApi;
+use strongroom_api::{Explainer, Front, TrustedProxies};
 
 use super::Parts;
 use crate::config::Settings;
@@ -59,5 +59,13 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         clock.clone(),
         entropy.clone(),
     );
-    Arc::new(Front::new(s3, kms, iam, sts))
+    let explainer = Explainer::new(
+        parts.denials.clone(),
+        Arc::clone(parts.iam.identities()),
+        entropy.clone(),
+    );
+    let front = Front::new(s3, kms, iam, sts)
+        .behind(TrustedProxies::new(settings.trusted_proxies.clone()))
+        .explaining(explainer);
+    Arc::new(front)
 }

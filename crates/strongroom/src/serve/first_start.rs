@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strongroom_ports::Entropy;
+use strongroom_types::Timestamp;
 
 use crate::account::Account;
 use crate::config::Settings;
@@ -21,6 +22,7 @@ use crate::{output, shell};
 pub(super) fn announce(
     settings: &Settings,
     created: &mut CreatedRing,
+    now: Timestamp,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<(), Failure> {
     output::say(&format!(
@@ -34,8 +36,8 @@ pub(super) fn announce(
         "A second key file guards against that. Its path, on another device (Enter to skip):";
     match output::ask(question) {
         Some(path) => {
-            let path =
-                unseal::add_key_file(settings, &mut created.opened, Path::new(&path), entropy)?;
+            let (opened, path) = (&mut created.opened, Path::new(&path));
+            let path = unseal::add_key_file(settings, opened, path, now, entropy)?;
             output::say(&format!("{} opens the data, too.", path.display()))?;
         }
         None => output::say(&format!(
@@ -70,12 +72,13 @@ pub(super) fn greet(
     ))?;
     output::say("Use it from another shell:")?;
     let tls = if http.is_some() { "" } else { " --tls" };
-    output::say(&format!(
-        "  eval \"$({}{}{tls})\"",
-        program(),
-        [" env", &data_flag(settings)].concat()
-    ))?;
+    output::say(&format!("  eval \"$({}{tls})\"", command(settings, "env")))?;
     output::say("  aws s3 mb s3://first && aws s3 ls")
+}
+
+/// A command for this very store, so that the line can be pasted.
+pub(super) fn command(settings: &Settings, verb: &str) -> String {
+    format!("{} {verb}{}", program(), data_flag(settings))
 }
 
 /// As it was called, so that the line can be pasted.

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
+use strongroom_iam::IamService;
 
 use super::reencryption::ReEncryption;
+use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
-use crate::commands::{env_answer, seal_lines};
+use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::{identities, tenants};
 
 /// The server, as the admin channel sees it.
 pub(super) struct Running {
@@ -19,7 +22,9 @@ pub(super) struct Running {
     pub(super) accounts: Accounts,
     pub(super) account: Account,
     pub(super) credentials: Arc<CredentialMap>,
+    pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
+    pub(super) root_key: Arc<RootKey>,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -30,10 +35,24 @@ impl AdminActions for Running {
         match request {
             Request::Env => self.env(),
             Request::RotateCredentials => self.rotate(),
-            Request::SealStatus => Ok(Answer::Seals {
-                seals: seal_lines(&self.settings)?,
-            }),
+            Request::Seal { .. } => Err(Failure::new(
+                Exit::General,
+                "what is about seals does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
+            Request::CreateAccount { .. }
+            | Request::ListAccounts
+            | Request::DisableAccount { .. }
+            | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
+            Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
+            Request::RotateRootKey => Ok(Answer::RootKeyRotated {
+                version: self.root_key.rotate()?,
+            }),
+            Request::Rewrap => self.root_key.rewrap().map(|()| Answer::Done),
+            Request::RetireRootKey { version } => {
+                self.root_key.retire(version).map(|()| Answer::Done)
+            }
             Request::CountVersions {
                 bucket,
                 prefix,
@@ -76,6 +95,12 @@ impl Running {
         let new = self.accounts.rotate_root_key()?;
         self.credentials
             .replace(&self.account, std::slice::from_ref(&new));
+        let keys = std::slice::from_ref(&new);
+        identities::show_root_keys(self.iam.identities(), keys);
+        // Whoever had the old key may have made others with it.
+        self.iam
+            .delete_own_root_keys()
+            .map_err(|error| tenants::refused(&error))?;
         tracing::warn!(access_key_id = %new.id, "root access key rotated");
         Ok(Answer::Rotated {
             access_key_id: new.id.to_string(),

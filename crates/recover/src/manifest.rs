@@ -1,0 +1,86 @@
+//! The part list of a multipart object (`FORMAT.md`, 17).
+
+use strongroom_crypto::{ObjectIdentity, RowSealer, ServiceKey};
+use strongroom_types::{AttemptUid, PartNumber};
+
+use crate::Fields;
+use crate::records::Place;
+
+const PREAMBLE_LEN_BYTES: usize = 56;
+const GROUP_PARTS: usize = 64;
+const ENTRY_LEN_BYTES: usize = 51;
+const SEAL_LEN_BYTES: usize = 29;
+const HEAD_ENTRY_LEN_BYTES: usize = 10;
+
+/// One part.
+pub(crate) struct Part {
+    pub(crate) number: PartNumber,
+    pub(crate) attempt: AttemptUid,
+    pub(crate) size_bytes: u64,
+    pub(crate) place: Place,
+}
+
+/// Opens a manifest; `None` if it is another's, or damaged.
+pub(crate) fn open(
+    stored: &[u8],
+    id: &[u8; 16],
+    part_count: u32,
+    object: &ObjectIdentity,
+    key: &ServiceKey,
+) -> Option<Vec<Part>> {
+    let cipher = RowSealer::new(key);
+    let (preamble, sealed) = stored.split_at_checked(PREAMBLE_LEN_BYTES)?;
+    let expected = [
+        b"SRM1",
+        object.bucket.as_bytes().as_slice(),
+        object.version.as_bytes(),
+        id,
+        &part_count.to_be_bytes(),
+    ]
+    .concat();
+    if preamble != expected {
+        return None;
+    }
+    let count = usize::try_from(part_count).ok()?;
+    let groups = count.div_ceil(GROUP_PARTS);
+    let mut sealed = Fields(sealed);
+    let head_key = [preamble, object.key.as_bytes()].concat();
+    let head = sealed.bytes(groups * HEAD_ENTRY_LEN_BYTES + SEAL_LEN_BYTES)?;
+    let head = cipher.open(1, &head_key, head).ok()?;
+    let mut head = Fields(&head);
+    let mut parts = Vec::with_capacity(count);
+    let mut end = 0_u64;
+    for group in 0..groups {
+        let entries = (count - group * GROUP_PARTS).min(GROUP_PARTS);
+        let index = u32::try_from(group).ok()?.to_be_bytes();
+        let group_key = [preamble, &index, object.key.as_bytes()].concat();
+        let group = sealed.bytes(entries * ENTRY_LEN_BYTES + SEAL_LEN_BYTES)?;
+        let group = cipher.open(2, &group_key, group).ok()?;
+        let mut group = Fields(&group);
+        for _ in 0..entries {
+            let number = PartNumber::new(u64::from(group.u16()?))?;
+            let attempt = AttemptUid::from_bytes(group.array()?);
+            let size_bytes = group.u64()?;
+            end = end.checked_add(size_bytes)?;
+            if group.u64()? != end {
+                return None;
+            }
+            let place = match (group.u8()?, group.array()?) {
+                (0, _) => Place::Inline,
+                (1, blob) => Place::Blob(blob),
+                _ => return None,
+            };
+            parts.push(Part {
+                number,
+                attempt,
+                size_bytes,
+                place,
+            });
+        }
+        if head.u64()? != end {
+            return None;
+        }
+        head.u16()?;
+    }
+    sealed.0.is_empty().then_some(parts)
+}

@@ -1,0 +1,369 @@
+//! The rows of the metadata store as they were at the last commit, from snapshot and journal.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use strongroom_crypto::{RowSealer, ServicePurpose};
+
+use crate::frames::{Frame, SealedFile};
+use crate::output::Output;
+use crate::records::{self, Record};
+use crate::report::Report;
+use crate::{Fields, Plan, Progress, RecoverError, to_u64};
+
+/// The tables that recovery needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Table {
+    Buckets = 3,
+    Versions = 5,
+    Inline = 9,
+    KmsKeys = 13,
+    KmsAliases = 14,
+    KmsMaterials = 16,
+}
+
+const TABLES: [Table; 6] = [
+    Table::Buckets,
+    Table::Versions,
+    Table::Inline,
+    Table::KmsKeys,
+    Table::KmsAliases,
+    Table::KmsMaterials,
+];
+
+impl Table {
+    #[expect(
+        clippy::as_conversions,
+        reason = "the discriminant is the table's number"
+    )]
+    const fn number(self) -> u8 {
+        self as u8
+    }
+
+    fn parse(number: u8) -> Option<Self> {
+        TABLES.into_iter().find(|table| table.number() == number)
+    }
+}
+
+/// All rows. Values lie in a file beside the output: they are sealed, and may be many.
+pub(crate) struct Rows {
+    places: BTreeMap<Vec<u8>, Place>,
+    values: File,
+    sealer: RowSealer,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    offset: u64,
+    len: u32,
+}
+
+impl Rows {
+    /// Reads the newest snapshot that opens and the journal behind it.
+    pub(crate) fn read(
+        plan: &Plan<'_>,
+        out: &Output,
+        report: &mut Report,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, RecoverError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| RecoverError::Io(path, error)
+        };
+        let meta = &plan.sources.meta;
+        let journals = files_of(&meta.join("journal"), "srj").map_err(io(meta))?;
+        let mut snapshots = files_of(&meta.join("snapshot"), "srs").map_err(io(meta))?;
+        let len_of = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
+        let newest = snapshots.pop();
+        let all_bytes = journals.iter().chain(&newest).map(len_of).sum();
+        let (spill, path) = out.spill()?;
+        let mut reader = Reader {
+            places: BTreeMap::new(),
+            values: BufWriter::new(spill),
+            written: 0,
+            snapshot_end: 0,
+            next: None,
+            report,
+        };
+        let mut read_bytes = 0;
+        if let Some(snapshot) = &newest {
+            let key = plan.ring.service_key(ServicePurpose::Snapshot);
+            match fs::read(snapshot) {
+                Ok(mut bytes) => {
+                    read_bytes += to_u64(bytes.len());
+                    match SealedFile::open(&mut bytes, *b"SRS1", key) {
+                        Some(file) => reader.snapshot(file, snapshot).map_err(io(&path))?,
+                        None => reader.lose(snapshot, "its header is damaged"),
+                    }
+                }
+                Err(error) => reader.lose(snapshot, &error.to_string()),
+            }
+            progress(Progress::Rows(read_bytes, all_bytes));
+        }
+        let last = journals.len().saturating_sub(1);
+        for (index, journal) in journals.iter().enumerate() {
+            let key = plan.ring.service_key(ServicePurpose::Journal);
+            match fs::read(journal) {
+                Ok(mut bytes) => {
+                    read_bytes += to_u64(bytes.len());
+                    let is_blank = bytes.iter().take(80).all(|byte| *byte == 0);
+                    match SealedFile::open(&mut bytes, *b"SRJ1", key) {
+                        Some(file) => reader
+                            .journal(file, journal, index == last)
+                            .map_err(io(&path))?,
+                        // It was being made when the server stopped.
+                        None if index == last && is_blank => {}
+                        None => reader.lose(journal, "its header is damaged"),
+                    }
+                }
+                Err(error) => reader.lose(journal, &error.to_string()),
+            }
+            progress(Progress::Rows(read_bytes, all_bytes));
+        }
+        let Reader { places, values, .. } = reader;
+        report.without_rows = newest.is_none() && journals.is_empty();
+        let values = values
+            .into_inner()
+            .map_err(|error| RecoverError::Io(path, error.into_error()))?;
+        Ok(Self {
+            places,
+            values,
+            sealer: RowSealer::new(plan.ring.service_key(ServicePurpose::Rows)),
+        })
+    }
+
+    /// The value of a row as stored.
+    pub(crate) fn stored(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        let place = *self.places.get(&path(table, key))?;
+        self.value(place)
+    }
+
+    /// The record of a row: `None` if there is no such row, or it does not open.
+    pub(crate) fn get<R: Record>(&self, table: Table, key: &[u8]) -> Option<R> {
+        self.open(table, key, &self.stored(table, key)?)
+    }
+
+    /// The rows of a table whose keys begin with `prefix`, in order. A row that does not open is
+    /// told as `None`.
+    pub(crate) fn scan<R: Record>(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = (&[u8], Option<R>)> {
+        self.keys(table, prefix)
+            .map(move |key| (key, self.get(table, key)))
+    }
+
+    /// The keys of the rows that [`Rows::scan`] would tell.
+    pub(crate) fn keys(&self, table: Table, prefix: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let start = path(table, prefix);
+        let range = self.places.range(start.clone()..);
+        range
+            .take_while(move |(path, _)| path.starts_with(&start))
+            .filter_map(|(path, _)| path.get(1..))
+    }
+
+    /// Seals and opens what is sealed as rows are, such as the records of footers.
+    pub(crate) fn open_sealed(&self, table: u8, key: &[u8], stored: &[u8]) -> Option<Vec<u8>> {
+        self.sealer.open(table, key, stored).ok()
+    }
+
+    fn open<R: Record>(&self, table: Table, key: &[u8], stored: &[u8]) -> Option<R> {
+        let plaintext = self.sealer.open(table.number(), key, stored).ok()?;
+        records::decode(&plaintext)
+    }
+
+    fn value(&self, place: Place) -> Option<Vec<u8>> {
+        let mut value = vec![0; usize::try_from(place.len).ok()?];
+        self.values.read_exact_at(&mut value, place.offset).ok()?;
+        Some(value)
+    }
+}
+
+fn path(table: Table, key: &[u8]) -> Vec<u8> {
+    [&[table.number()], key].concat()
+}
+
+/// The files of a kind, by their numbers. A directory that is not there has none.
+fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number
+            && path.extension().is_some_and(|it| it == extension)
+        {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Applies snapshot and journal.
+struct Reader<'a> {
+    places: BTreeMap<Vec<u8>, Place>,
+    values: BufWriter<File>,
+    written: u64,
+    /// The last commit in the snapshot.
+    snapshot_end: u64,
+    /// The commit that must come next in the journal.
+    next: Option<u64>,
+    report: &'a mut Report,
+}
+
+impl Reader<'_> {
+    fn lose(&mut self, file: &Path, why: &str) {
+        self.report.lose(format!("rows of {}", file.display()), why);
+    }
+
+    fn snapshot(&mut self, mut file: SealedFile<'_>, at: &Path) -> io::Result<()> {
+        self.snapshot_end = file.sequence;
+        self.next = Some(file.sequence + 1);
+        let (mut rows, mut promised) = (0_u64, None);
+        while let Some(frame) = file.next() {
+            let Frame::Opened(_, payload) = frame else {
+                self.lose(at, "a part of the snapshot is damaged");
+                continue;
+            };
+            let mut fields = Fields(payload);
+            match fields.u32() {
+                Some(0) => promised = fields.u64(),
+                Some(count) => {
+                    for _ in 0..count {
+                        if self.snapshot_row(&mut fields)?.is_none() {
+                            self.lose(at, "a part of the snapshot cannot be read");
+                            break;
+                        }
+                        rows += 1;
+                    }
+                }
+                None => self.lose(at, "a part of the snapshot cannot be read"),
+            }
+        }
+        if promised != Some(rows) {
+            self.lose(at, "the snapshot does not hold all of its rows");
+        }
+        Ok(())
+    }
+
+    fn snapshot_row(&mut self, fields: &mut Fields<'_>) -> io::Result<Option<()>> {
+        let mut row = || {
+            let path_len = usize::from(fields.u16()?);
+            let _version = fields.u64()?;
+            let value_len = usize::try_from(fields.u32()?).ok()?;
+            let path = fields.bytes(path_len)?;
+            Some((path, fields.bytes(value_len)?))
+        };
+        match row() {
+            Some((path, value)) => self.put(path, value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn journal(&mut self, mut file: SealedFile<'_>, at: &Path, is_last: bool) -> io::Result<()> {
+        if self.next.is_some_and(|next| file.sequence > next) {
+            self.lose(at, "journal files before this one are missing");
+        }
+        if self.next.is_none() && file.number > 1 && file.sequence > 1 {
+            self.lose(at, "there is no snapshot of what was before the journal");
+        }
+        let mut frames = 0;
+        while let Some(frame) = file.next() {
+            match frame {
+                Frame::Opened(index, payload) => {
+                    if index != frames + 1 {
+                        self.lose(at, "commits in the journal are missing");
+                    }
+                    frames = index;
+                    self.commits(payload, at)?;
+                }
+                Frame::Torn if is_last => {}
+                Frame::Torn | Frame::Damaged => {
+                    self.lose(at, "commits in the journal are damaged");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One group commit.
+    fn commits(&mut self, payload: &[u8], at: &Path) -> io::Result<()> {
+        let mut fields = Fields(payload);
+        let (Some(first), Some(count)) = (fields.u64(), fields.u32()) else {
+            self.lose(at, "a commit cannot be read");
+            return Ok(());
+        };
+        for sequence in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+            let applies = sequence > self.snapshot_end;
+            let Some(writes) = fields.u32() else {
+                self.lose(at, "a commit cannot be read");
+                return Ok(());
+            };
+            for _ in 0..writes {
+                if self.write(&mut fields, applies)?.is_none() {
+                    self.lose(at, "a commit cannot be read");
+                    return Ok(());
+                }
+            }
+            self.next = Some(sequence + 1);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, fields: &mut Fields<'_>, applies: bool) -> io::Result<Option<()>> {
+        let mut write = || {
+            let kind = fields.u8()?;
+            let table = fields.u8()?;
+            let key_len = usize::from(fields.u16()?);
+            let value_len = match kind {
+                1 => Some(usize::try_from(fields.u32()?).ok()?),
+                2 => None,
+                _ => return None,
+            };
+            let path = [&[table], fields.bytes(key_len)?].concat();
+            let value = match value_len {
+                Some(len) => Some(fields.bytes(len)?),
+                None => None,
+            };
+            Some((path, value))
+        };
+        match write() {
+            None => Ok(None),
+            Some((path, Some(value))) if applies => self.put(&path, value).map(Some),
+            Some((path, None)) if applies => {
+                self.places.remove(&path);
+                Ok(Some(()))
+            }
+            Some(_) => Ok(Some(())),
+        }
+    }
+
+    fn put(&mut self, path: &[u8], value: &[u8]) -> io::Result<()> {
+        let table = path.first().copied().and_then(Table::parse);
+        let Ok(len) = u32::try_from(value.len()) else {
+            return Ok(());
+        };
+        if table.is_none() {
+            return Ok(());
+        }
+        self.values.write_all(value)?;
+        let place = Place {
+            offset: self.written,
+            len,
+        };
+        self.written += to_u64(value.len());
+        self.places.insert(path.to_vec(), place);
+        Ok(())
+    }
+}

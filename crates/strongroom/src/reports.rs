@@ -1,0 +1,151 @@
+//! Signed reports: evidence that outlives the program.
+//!
+//! `DIR/reports/NAME.json` is the report, `NAME.json.sig` its Ed25519 signature (RFC 8032, 64 bytes)
+//! over the file's bytes, and `report-key.pem` the public key. Anyone checks it without this program:
+//!
+//! ```text
+//! openssl pkeyutl -verify -rawin -pubin -inkey report-key.pem -in NAME.json -sigfile NAME.json.sig
+//! ```
+//!
+//! The private key is a sealed row of the store. So a report proves that it was made by a server that
+//! had this store open, and that nobody changed it since.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use minicbor::{Decode, Encode};
+use serde::Serialize;
+use strongroom_asymmetric::PrivateKey;
+use strongroom_ports::{Entropy, Table, Transaction};
+use strongroom_rows::{Record, SealedRows};
+use strongroom_types::kms::{KeySpec, MessageType, SigningAlgorithm};
+use zeroize::Zeroize as _;
+
+use crate::config::Settings;
+use crate::failure::{Exit, Failure};
+use crate::files;
+
+const KEY_KEY: &[u8] = b"report-key";
+const PUBLIC_KEY_FILE: &str = "report-key.pem";
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct ReportKeyRow {
+    /// PKCS#8, DER.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pkcs8: Vec<u8>,
+}
+
+impl Record for ReportKeyRow {
+    const KIND: u8 = 0x51;
+}
+
+impl Drop for ReportKeyRow {
+    fn drop(&mut self) {
+        self.pkcs8.zeroize();
+    }
+}
+
+/// Writes signed reports.
+pub(crate) struct Reports<'a> {
+    directory: PathBuf,
+    rows: &'a SealedRows,
+    entropy: &'a Arc<dyn Entropy>,
+}
+
+impl<'a> Reports<'a> {
+    /// Reports of the store behind `rows`.
+    pub(crate) fn new(
+        settings: &Settings,
+        rows: &'a SealedRows,
+        entropy: &'a Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            directory: settings.data.reports(),
+            rows,
+            entropy,
+        }
+    }
+
+    /// Writes and signs a report, durably. Its path.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`] for the signing key, [`Exit::Environment`] for the files.
+    pub(crate) fn write(&self, name: &str, report: &impl Serialize) -> Result<PathBuf, Failure> {
+        let key = self.key()?;
+        let text = serde_json::to_string_pretty(report).unwrap_or_default();
+        let text = format!("{text}\n");
+        let signature = key
+            .sign(
+                SigningAlgorithm::Ed25519Sha512,
+                MessageType::Raw,
+                text.as_bytes(),
+            )
+            .map_err(|error| failed(&error.to_string()))?;
+        let pem = pem(key.public_key_der());
+        let file = format!("{name}.json");
+        let path = self.directory.join(&file);
+        let write = || {
+            files::make_private_dir(&self.directory)?;
+            files::replace(&self.directory.join(PUBLIC_KEY_FILE), pem.as_bytes())?;
+            files::replace(&self.directory.join(format!("{file}.sig")), &signature)?;
+            files::replace(&path, text.as_bytes())
+        };
+        write().map_err(|error: std::io::Error| {
+            Failure::new(
+                Exit::Environment,
+                format!("the report {} cannot be written: {error}", path.display()),
+                "check space and permissions of the data directory",
+            )
+        })?;
+        Ok(path)
+    }
+
+    /// The store's signing key; the first report makes it.
+    fn key(&self) -> Result<PrivateKey, Failure> {
+        let spec = KeySpec::EccNistEdwards25519;
+        let custody = &self.rows.custody;
+        let stored = self.rows.meta.read(Table::SETTINGS, KEY_KEY);
+        if let Some(stored) = stored.map_err(|error| failed(&error.to_string()))? {
+            let row = custody
+                .open_record::<ReportKeyRow>(Table::SETTINGS, KEY_KEY, &stored.value)
+                .map_err(|error| failed(&error.to_string()))?;
+            return PrivateKey::from_pkcs8(spec, &row.pkcs8)
+                .map_err(|error| failed(&error.to_string()));
+        }
+        let key = PrivateKey::generate(spec).map_err(|error| failed(&error.to_string()))?;
+        let row = ReportKeyRow {
+            pkcs8: key.pkcs8().to_vec(),
+        };
+        let sealed = custody.seal_record(Table::SETTINGS, KEY_KEY, &row, &**self.entropy);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, KEY_KEY.to_vec(), None)
+            .put(Table::SETTINGS, KEY_KEY.to_vec(), sealed);
+        let committed = self.rows.meta.commit(transaction).wait();
+        committed.map_err(|error| failed(&error.to_string()))?;
+        Ok(key)
+    }
+}
+
+/// A SubjectPublicKeyInfo as PEM (RFC 7468).
+fn pem(der: &[u8]) -> String {
+    let body = BASE64.encode(der);
+    let mut lines = String::from("-----BEGIN PUBLIC KEY-----\n");
+    for line in body.as_bytes().chunks(64) {
+        lines.push_str(std::str::from_utf8(line).unwrap_or_default());
+        lines.push('\n');
+    }
+    lines.push_str("-----END PUBLIC KEY-----\n");
+    lines
+}
+
+fn failed(what: &str) -> Failure {
+    Failure::new(
+        Exit::Store,
+        format!("the key that signs reports cannot be used: {what}"),
+        "look at the server's log",
+    )
+}

@@ -1,0 +1,425 @@
+//! The server as a whole: sealed at first perhaps, and then open.
+//!
+//! ```text
+//!   sealed:  gate shut, readiness fails, the admin socket takes passphrases and shares
+//!      | unseal
+//!      v
+//!   open:    store, services, background threads; the gate lets requests through
+//! ```
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use strongroom_api::Gate;
+use strongroom_api::server::TlsReloader;
+use strongroom_ports::{Clock, Entropy, SealError, SealKind};
+use tokio::runtime::Handle;
+
+use super::background::{Background, Stuck};
+use super::reencryption::ReEncryption;
+use super::running::Running;
+use super::{
+    Parts, admin_failure, assemble, collector, due_work, edge, first_start, key_uses, shown,
+};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::config::Settings;
+use crate::failure::{Exit, Failure};
+use crate::output;
+use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
+use crate::seals::ask::Brought;
+use crate::seals::means::{Given, Means};
+use crate::seals::shares::{Collected, Collector, Progress};
+use crate::seals::slots;
+use crate::unseal;
+
+/// The first pause between two tries of seals that need nobody.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// What the thread that tries them rests when there is nothing left to do.
+const RETRY_NEVER: Duration = Duration::from_secs(86_400);
+
+/// Where the server listens.
+pub(super) struct Listening {
+    pub(super) http: Option<SocketAddr>,
+    pub(super) https: Option<SocketAddr>,
+    pub(super) tls: Option<Arc<TlsReloader>>,
+}
+
+impl Listening {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.http.into_iter().chain(self.https).collect()
+    }
+}
+
+/// Everything that lives as long as the process.
+pub(super) struct House {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    gate: Arc<Gate>,
+    stuck: Stuck,
+    metrics: PrometheusHandle,
+    listening: OnceLock<Listening>,
+    /// The open store.
+    parts: OnceLock<Parts>,
+    running: OnceLock<Running>,
+    background: Mutex<Vec<Background>>,
+    /// Held by whoever opens the store: people and the retrying thread may come at once.
+    opening: Mutex<()>,
+    shares: Mutex<Collector>,
+    /// Why it is sealed.
+    why: Mutex<String>,
+    /// A token refused the PIN of the settings. Tokens lock after a few wrong ones, so nothing gives
+    /// it again but a person.
+    pin_refused: AtomicBool,
+}
+
+impl House {
+    /// A house that is sealed and listens nowhere.
+    pub(super) fn new(
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self {
+            settings: settings.clone(),
+            clock,
+            gate: Arc::new(Gate::shut(Arc::clone(&entropy))),
+            entropy,
+            stuck: Stuck::default(),
+            metrics,
+            listening: OnceLock::new(),
+            parts: OnceLock::new(),
+            running: OnceLock::new(),
+            background: Mutex::default(),
+            opening: Mutex::default(),
+            shares: Mutex::default(),
+            why: Mutex::default(),
+            pin_refused: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
+    pub(super) fn metrics(&self) -> PrometheusHandle {
+        self.metrics.clone()
+    }
+
+    /// The store, once it is open.
+    pub(super) fn parts(&self) -> Option<&Parts> {
+        self.parts.get()
+    }
+
+    /// Opens the store with its ring.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the store.
+    pub(super) fn assemble(&self, ring: OpenedRing) -> Result<Parts, Failure> {
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        assemble(&self.settings, ring, clock, entropy)
+    }
+
+    /// Says where it listens; once.
+    pub(super) fn listens(&self, listening: Listening) {
+        let _ = self.listening.set(listening);
+    }
+
+    /// Why the server should get no requests now.
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        let Some(parts) = self.parts.get() else {
+            return Err(format!(
+                "sealed: {}; run strongroom unseal",
+                self.why.lock()
+            ));
+        };
+        match parts.meta.stopped() {
+            Some(reason) => Err(format!("the metadata store takes no commits: {reason}")),
+            None if self.stuck.any() => {
+                Err("a thread in the background panics again and again; see the log".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to serve: lets requests through, and starts what works beside them. Called within the
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread, or nobody reads standard output.
+    pub(super) fn open(&self, parts: Parts) -> Result<(), Failure> {
+        let Listening { http, https, tls } = self.listening()?;
+        let (http, https) = (*http, *https);
+        let running = Running {
+            settings: self.settings.clone(),
+            accounts: parts.accounts.clone(),
+            account: parts.account.clone(),
+            credentials: parts.credentials.clone(),
+            iam: parts.iam.clone(),
+            reencryption: ReEncryption {
+                s3: parts.s3.clone(),
+                account: parts.account.clone(),
+                clock: parts.clock.clone(),
+                entropy: parts.entropy.clone(),
+            },
+            root_key: parts.root_key.clone(),
+            http,
+            https,
+            tls: tls.clone(),
+        };
+        let threads = [
+            collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
+            due_work::start(parts.kms.clone(), self.stuck.clone()),
+            parts.root_key.start(self.stuck.clone()),
+            key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
+        ];
+        for thread in threads {
+            let thread = thread.map_err(|error| admin_failure(&error))?;
+            self.background.lock().push(thread);
+        }
+        let front = edge::handler(&self.settings, &parts);
+        let account = parts.account.clone();
+        let _ = self.running.set(running);
+        let _ = self.parts.set(parts);
+        self.gate.open(front);
+        metrics::gauge!("strongroom_sealed").set(0.0);
+        first_start::greet(&self.settings, &account, http, https)?;
+        tracing::info!(?http, ?https, region = %account.region, "ready");
+        output::say(&format!(
+            "strongroom: ready http={} https={}",
+            shown(http),
+            shown(https)
+        ))
+    }
+
+    /// Waits for somebody to unseal, and says so.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread, or nobody reads standard output.
+    pub(super) fn wait(self: &Arc<Self>, why: &Failure, runtime: Handle) -> Result<(), Failure> {
+        self.why.lock().clone_from(&why.what);
+        metrics::gauge!("strongroom_sealed").set(1.0);
+        let Listening { http, https, .. } = self.listening()?;
+        tracing::warn!(reason = %why.what, "sealed: every request is answered with 503 until strongroom unseal");
+        let house = Arc::clone(self);
+        let mut pause = RETRY_FIRST;
+        let thread = Background::start("auto-unseal", self.stuck.clone(), move || {
+            if house.parts().is_some() || !house.has_automatic_seals() {
+                return RETRY_NEVER;
+            }
+            let _inside = runtime.enter();
+            if let Err(failure) = house.unseal(Gift::Automatic) {
+                tracing::debug!(reason = %failure.what, "still sealed");
+            }
+            pause = pause.saturating_mul(2).min(RETRY_MAX);
+            pause
+        });
+        self.background
+            .lock()
+            .push(thread.map_err(|error| admin_failure(&error))?);
+        output::say(&format!("The server is sealed: {}", why.what))?;
+        output::say("It answers 503 to everybody until somebody opens it:")?;
+        output::say(&format!(
+            "  {}",
+            first_start::command(&self.settings, "unseal")
+        ))?;
+        output::say(&format!(
+            "strongroom: sealed http={} https={}",
+            shown(*http),
+            shown(*https)
+        ))
+    }
+
+    /// Stops what works beside the requests.
+    pub(super) fn close(&self) {
+        // Outside of the lock: the thread that waits for it may be the one that is waited for.
+        let threads = std::mem::take(&mut *self.background.lock());
+        drop(threads);
+    }
+
+    fn listening(&self) -> Result<&Listening, Failure> {
+        self.listening
+            .get()
+            .ok_or_else(|| Failure::new(Exit::General, "the server does not listen yet", ""))
+    }
+
+    fn has_automatic_seals(&self) -> bool {
+        let files = RingFiles::new(self.settings.data.ring());
+        let copies = files.inspect();
+        let mut rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
+        rings.any(|ring| {
+            let slots = slots::of(ring);
+            slots
+                .iter()
+                .any(|slot| slot.kind.is_some_and(SealKind::is_automatic))
+        })
+    }
+
+    fn unseal(&self, gift: Gift) -> Result<Answer, Failure> {
+        let _alone = self.opening.lock();
+        if self.parts.get().is_some() {
+            return Ok(Answer::Unsealed);
+        }
+        let files = RingFiles::new(self.settings.data.ring());
+        let _held = files.hold().map_err(|error| admin_failure(&error))?;
+        let opened = match gift {
+            Gift::Share { text } => match self.take_share(text.expose())? {
+                Ok(opened) => opened,
+                Err(Progress { have, need }) => return Ok(Answer::SharesWait { have, need }),
+            },
+            Gift::Passphrase { text } => self.open_by(
+                Some(Brought::Passphrase(text.into_inner())),
+                &[SealKind::Passphrase],
+            )?,
+            Gift::KeyFile { text } => self.open_by(
+                Some(Brought::KeyFile(text.into_inner())),
+                &[SealKind::KeyFile, SealKind::Credential],
+            )?,
+            Gift::Pin { text } => {
+                self.open_by(Some(Brought::Pin(text.into_inner())), &[SealKind::Token])?
+            }
+            Gift::Automatic => self.open_by_itself()?,
+        };
+        let generation = opened.ring.generation();
+        let parts = self.assemble(opened)?;
+        tracing::warn!(generation, "unsealed");
+        self.open(parts)?;
+        Ok(Answer::Unsealed)
+    }
+
+    fn open_by(&self, brought: Option<Brought>, kinds: &[SealKind]) -> Result<OpenedRing, Failure> {
+        let mut given = Given::default();
+        if let Some(brought) = brought {
+            given.take(brought);
+        }
+        let means = self.means(given);
+        let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, kinds));
+        opened.map_err(unseal::ring_failure)
+    }
+
+    fn open_by_itself(&self) -> Result<OpenedRing, Failure> {
+        let automatic = SealKind::ALL.into_iter().filter(|kind| kind.is_automatic());
+        let (tokens, others): (Vec<_>, Vec<_>) =
+            automatic.partition(|kind| *kind == SealKind::Token);
+        let refused = match self.open_by(None, &others) {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        if self.pin_refused.load(Ordering::Acquire) {
+            return Err(refused);
+        }
+        let means = self.means(Given::default());
+        let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, &tokens));
+        if matches!(opened, Err(RingFileError::Seal(SealError::WrongSeal(_)))) {
+            self.pin_refused.store(true, Ordering::Release);
+        }
+        opened.map_err(|_| refused)
+    }
+
+    fn means(&self, given: Given) -> Means<'_> {
+        let mut means = Means::of_settings(&self.settings, &self.entropy, &crate::environment);
+        means.given = given;
+        means.own = self
+            .listening
+            .get()
+            .map(Listening::addresses)
+            .unwrap_or_default();
+        means
+    }
+
+    fn take_share(&self, text: &str) -> Result<Result<OpenedRing, Progress>, Failure> {
+        let waiting = Cell::new(None);
+        let opened = unseal::open(&self.settings, &|ring| match self.shares.lock().add(
+            ring,
+            text,
+            self.clock.monotonic(),
+        ) {
+            Ok(Collected::Open(key)) => Ok(key),
+            Ok(Collected::Waiting(progress)) => {
+                waiting.set(Some(progress));
+                Err(SealError::Unavailable("more shares are needed".to_owned()))
+            }
+            Err(error) => Err(SealError::WrongSeal(error.to_string())),
+        });
+        match (opened, waiting.get()) {
+            (Ok(opened), _) => Ok(Ok(opened)),
+            (Err(_), Some(progress)) => {
+                let Progress { have, need } = progress;
+                tracing::info!(have, need, "a share was given");
+                Ok(Err(progress))
+            }
+            // The share's own words, without the advice for the start of a server.
+            (Err(RingFileError::Seal(SealError::WrongSeal(what))), None) => Err(Failure::new(
+                Exit::Seal,
+                what,
+                "look at the share again; strongroom seal status shows how many are here",
+            )),
+            (Err(error), None) => Err(unseal::ring_failure(error)),
+        }
+    }
+
+    fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
+        match request {
+            SealRequest::Status => {
+                let progress = self.shares.lock().progress(self.clock.monotonic());
+                let sealed = self.parts.get().is_none();
+                Ok(Answer::SealState(SealState {
+                    sealed,
+                    why: sealed.then(|| self.why.lock().clone()),
+                    shares: progress.map(|Progress { have, need }| (have, need)),
+                }))
+            }
+            SealRequest::Unseal { gift } => self.unseal(gift),
+            SealRequest::ForgetShares => {
+                self.shares.lock().reset();
+                Ok(Answer::Done)
+            }
+            SealRequest::RingChanged => {
+                if let Some(parts) = self.parts.get() {
+                    parts
+                        .accounts
+                        .note_ring(&RingFiles::new(self.settings.data.ring()))?;
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+}
+
+/// The admin channel, which needs the runtime for what it starts.
+pub(super) struct Door {
+    pub(super) house: Arc<House>,
+    pub(super) runtime: Handle,
+}
+
+impl AdminActions for Door {
+    fn answer(&self, request: Request) -> Result<Answer, Failure> {
+        let _inside = self.runtime.enter();
+        if let Request::Seal { ask } = request {
+            return self.house.seals(ask);
+        }
+        match self.house.running.get() {
+            Some(running) => running.answer(request),
+            None => Err(Failure::new(
+                Exit::Seal,
+                "it is sealed",
+                "open it: strongroom unseal",
+            )),
+        }
+    }
+}

@@ -1,0 +1,663 @@
+"""Seals of the key ring: every kind opens it, a server without one waits sealed, and every fault has its words and its
+exit code."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from conftest import START_LIMIT_SECONDS, Clients, binary, clean_env, files, new_bucket, poll, refused
+from terminal import Terminal
+
+PASSPHRASE = "correct horse battery staple"
+SEALED = re.compile(r"strongroom: sealed http=(\S+) https=(\S+)")
+
+
+def command(server, *args):
+    """One command of the operator's on this store."""
+    return [binary(), *map(str, args[:2] if args[0] == "seal" else args[:1]), "--data", str(server.data),
+            *map(str, args[2:] if args[0] == "seal" else args[1:])]
+
+
+def run(server, *args, given=None, expect=0, **env):
+    """Runs a command; `given` maps file descriptors to what they hold. Nobody is at a terminal."""
+    pipes = {}
+    for number, text in (given or {}).items():
+        reader, writer = os.pipe()
+        os.write(writer, text.encode())
+        os.close(writer)
+        pipes[number] = reader
+    words = [str(pipes.get(word, word)) if isinstance(word, int) else word for word in args]
+    done = subprocess.run(command(server, *words), env=clean_env(server.home, **env), stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, pass_fds=tuple(pipes.values()))
+    for reader in pipes.values():
+        os.close(reader)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def run_json(server, *args, **options):
+    return json.loads(run(server, *args, "--json", **options).stdout)
+
+
+def start_sealed(server, *more):
+    """Starts a server that must begin sealed, and reads until it says so."""
+    server.spawn(*more)
+    text = ""
+    watchdog = threading.Timer(START_LIMIT_SECONDS, server.process.kill)
+    watchdog.start()
+    for line in server.process.stdout:
+        text += line.decode()
+        if found := SEALED.search(text):
+            break
+    else:
+        raise AssertionError(f"not sealed: {text!r} {server.output.read_text()[-2000:]}")
+    watchdog.cancel()
+    server.endpoint = {"http": f"http://{found[1]}", "https": f"https://{found[2]}"}
+    # What it says later is read, or the pipe would fill.
+    threading.Thread(target=server.process.stdout.read, daemon=True).start()
+    return server
+
+
+def health(server, what):
+    try:
+        with urllib.request.urlopen(f"{server.endpoint['http']}/_strongroom/health/{what}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def stored(make_server):
+    """A stopped server with an object in it, and how to check that the object is there."""
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.put_object(Bucket=(bucket := new_bucket(s3)), Key="k", Body=b"body")
+    access = server.access()
+    server.stop()
+
+    def intact():
+        access.http, access.https = server.endpoint["http"], server.endpoint["https"]
+        return Clients(access).boto().get_object(Bucket=bucket, Key="k")["Body"].read() == b"body"
+
+    server.intact, server.known = intact, access
+    return server
+
+
+def with_passphrase(server):
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase", "--passphrase-fd", 1000,
+        given={1000: PASSPHRASE + "\n"})
+
+
+def lose_key_file(server):
+    server.key_file.rename(server.key_file.with_suffix(".lost"))
+
+
+def test_a_server_without_its_keys_waits_sealed_and_opens_without_a_restart(stored):
+    server = stored
+    with_passphrase(server)
+    lose_key_file(server)
+    start_sealed(server)
+    pid = server.process.pid
+    assert health(server, "live") == (200, "alive\n")
+    status, reason = health(server, "ready")
+    assert status == 503 and reason.startswith("sealed: ") and "strongroom unseal" in reason
+
+    server.known.http = server.endpoint["http"]
+    clients = Clients(server.known)
+    answer = refused(clients.boto().list_buckets)
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable") and "strongroom unseal" in answer.message
+    for service, call in (("kms", "list_keys"), ("iam", "list_users"), ("sts", "get_caller_identity")):
+        answer = refused(getattr(clients.boto(service=service), call))
+        assert answer.status == 503 and "sealed" in answer.message, service
+    assert clients.raw().send("GET", "/bucket/key").status == 503
+
+    state = run_json(server, "seal", "status")
+    assert state["running"] and state["sealed"] and "passphrase" in state["why"]
+    # Commands that need the store say what to do.
+    assert "strongroom unseal" in run(server, "env", expect=1).stderr
+
+    wrong = run(server, "unseal", "--fd", 1000, given={1000: "correct horse battery stapl\n"}, expect=1)
+    assert "the passphrase is another" in wrong.stderr
+    assert health(server, "ready")[0] == 503
+    assert run_json(server, "unseal", "--fd", 1000, given={1000: PASSPHRASE}) == {"sealed": False}
+    assert server.intact() and server.process.pid == pid
+    assert health(server, "ready") == (200, "ready\n")
+    assert run_json(server, "seal", "status")["sealed"] is False
+    assert "open" in run(server, "unseal").stdout, "unsealing twice is no error"
+    # What is typed at the wrong place is nowhere on disk or in the log.
+    server.stop()
+    for path in files(server.home):
+        assert b"battery" not in path.read_bytes(), path
+
+
+def test_a_passphrase_is_asked_for_at_the_terminal_and_does_not_show(stored):
+    server = stored
+    env = clean_env(server.home)
+    adding = Terminal(command(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase"), env=env)
+    adding.expect("New passphrase:").type(PASSPHRASE).expect("The same again:").type(PASSPHRASE)
+    assert adding.end() == 0, adding.shown
+    assert "Seal 1 is added: passphrase" in adding.shown and "battery" not in adding.shown
+
+    differs = Terminal(command(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase"), env=env)
+    differs.expect("New passphrase:").type(PASSPHRASE).expect("The same again:").type(PASSPHRASE + "!")
+    assert differs.end() == 3 and "differ" in differs.shown
+    weak = Terminal(command(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase"), env=env)
+    weak.expect("New passphrase:").type("short")
+    assert weak.end() == 3 and "at least 12" in weak.shown
+    broken_off = Terminal(command(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase"), env=env)
+    broken_off.expect("New passphrase:").press(b"corr\x03")
+    assert broken_off.end() == 3
+    assert len(run_json(server, "seal", "list")["seals"]) == 2
+
+    lose_key_file(server)
+    testing = Terminal(command(server, "seal", "test", "--key-file", server.key_file), env=env)
+    testing.expect("Passphrase of seal 1").type(PASSPHRASE)
+    assert testing.end() == 6 and re.search(r"opens +1 ", testing.shown), testing.shown
+
+    start_sealed(server)
+    unsealing = Terminal(command(server, "unseal"), env=env)
+    # Typed wrong and mended: one character erased, then the whole line.
+    unsealing.expect("Passphrase:").press(b"corrx\x7f\x15").type(PASSPHRASE)
+    assert unsealing.end() == 0, unsealing.shown
+    assert "battery" not in unsealing.shown and "The server is open." in unsealing.shown
+    assert server.intact()
+    server.stop()
+
+    # With a person there, the start itself asks.
+    starting = Terminal(server.command(), env=env, cwd=server.home)
+    starting.expect("Passphrase of the key ring:").type("wrong wrong wrong").expect("the passphrase is another")
+    starting.expect("Passphrase of the key ring:").type(PASSPHRASE).expect("strongroom: ready")
+    starting.process.terminate()
+    assert starting.end() == 0 and "battery" not in starting.shown
+
+
+def test_people_bring_their_shares_one_after_the_other(stored):
+    server = stored
+    added = run_json(server, "seal", "add", "--unseal-with", server.key_file, "--shares", "5", "--threshold", "3")
+    shares = added["shares"]
+    assert added["kind"] == "shares" and added["place"] == "any 3 of 5 people" and len(set(shares)) == 5
+    shown = run(server, "seal", "add", "--unseal-with", server.key_file, "--shares", "2", "--threshold", "2").stdout
+    foreign_set = re.findall(r"SRS1-[-0-9A-Z]+", shown)
+    assert len(foreign_set) == 2
+    run(server, "seal", "remove", "2", "--key-file", server.key_file)
+    lose_key_file(server)
+    start_sealed(server)
+
+    def give(text, expect=0):
+        return run(server, "unseal", "--fd", 1000, given={1000: text}, expect=expect)
+
+    assert "1 of 3" in give(shares[4]).stdout
+    status, reason = health(server, "ready")
+    assert status == 503 and not any(share in reason for share in shares)
+    assert run_json(server, "seal", "status")["shares"] == {"have": 1, "need": 3}
+    assert "given already" in give(shares[4], expect=1).stderr
+    assert "checksum" in give(shares[0][:-1] + ("0" if shares[0][-1] != "0" else "1"), expect=1).stderr
+    assert "does not have any more" in give(foreign_set[0], expect=1).stderr
+    person = Terminal(command(server, "unseal"), env=clean_env(server.home))
+    person.expect("Share 2 of 3:").type(shares[1].lower().replace("-", " "))
+    assert person.end() == 0 and "2 of 3 shares are here" in person.shown
+    assert shares[1].lower()[10:20] not in person.shown
+    assert "forgotten" in run(server, "unseal", "--forget").stdout
+    assert run_json(server, "seal", "status")["shares"] is None
+    assert run_json(server, "unseal", "--fd", 1000, given={1000: f"{shares[0]}\n{shares[1]}\n"}) == \
+        {"sealed": True, "shares": {"have": 2, "need": 3}}
+    assert "open" in give(shares[2]).stdout
+    assert server.intact()
+    tested = run(server, "seal", "test", "--unseal-fd", 1000, given={1000: "\n".join(shares[2:])}, expect=6)
+    assert re.search(r"opens +1 ", tested.stdout)
+    server.stop()
+    for path in files(server.home):
+        content = path.read_bytes()
+        assert not any(share[5:20].encode() in content for share in shares), path
+
+
+def test_shares_of_another_store_are_named_as_foreign(stored, make_server):
+    server, other = stored, make_server(start=False).start()
+    share = run_json(other, "seal", "add", "--unseal-with", other.key_file, "--shares", "2", "--threshold", "2")["shares"][0]
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--shares", "2", "--threshold", "2")
+    lose_key_file(server)
+    start_sealed(server)
+    answer = run(server, "unseal", "--fd", 1000, given={1000: share}, expect=1)
+    assert "another key ring" in answer.stderr
+
+
+def test_a_store_can_be_used_offline_by_any_seal(stored):
+    server = stored
+    with_passphrase(server)
+    lose_key_file(server)
+    shown = run(server, "env", "--unseal-fd", 1000, given={1000: PASSPHRASE}).stdout
+    assert server.known.access in shown
+    answer = run(server, "env", expect=3)
+    assert "nobody has given the passphrase yet" in answer.stderr
+    # And a server is given it by whoever starts it.
+    reader, writer = os.pipe()
+    os.write(writer, PASSPHRASE.encode())
+    os.close(writer)
+    words = server.command("--unseal-fd", str(reader))
+    server.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=server.home,
+                                      env=clean_env(server.home), pass_fds=(reader,))
+    os.close(reader)
+    server.await_ready()
+    assert server.intact()
+
+
+def test_a_credential_of_the_service_manager_opens_the_store(stored):
+    server = stored
+    source = server.home / "seal" / "credential.key"
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--credential", "strongroom.key", "--key-file", source)
+    handed_over = server.home / "credentials"
+    handed_over.mkdir()
+    source.rename(handed_over / "strongroom.key")
+    (handed_over / "strongroom.key").chmod(0o440)
+    lose_key_file(server)
+    assert run_json(server, "seal", "list")["seals"][1]["kind"] == "credential"
+    words = server.command()
+    server.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=server.home,
+                                      env=clean_env(server.home, CREDENTIALS_DIRECTORY=str(handed_over)))
+    server.await_ready()
+    assert server.intact()
+    server.stop()
+    # The text itself, when the service manager is gone.
+    text = (handed_over / "strongroom.key").read_text()
+    assert server.known.access in run(server, "env", "--unseal-fd", 1000, given={1000: text}).stdout
+    server.spawn()
+    assert server.process.wait(30) == 3, "neither key file nor credential: an error of whoever starts it"
+
+
+def test_the_last_seal_stays_and_what_is_left_must_open(stored):
+    server = stored
+    last = run(server, "seal", "remove", "0", "--key-file", server.key_file, expect=3)
+    assert "last seal" in last.stderr
+    with_passphrase(server)
+    # The passphrase would be the only seal left, and nobody gives it.
+    left = run(server, "seal", "remove", "0", "--key-file", server.key_file, expect=3)
+    assert "would be left" in left.stderr
+    assert [seal["seal"] for seal in run_json(server, "seal", "list")["seals"]] == [0, 1]
+    assert run_json(server, "seal", "remove", "0", "--unseal-fd", 1000, given={1000: PASSPHRASE}) == \
+        {"removed": 0, "seals_left": 1}
+    assert "WARNING: this is the only seal" in run(server, "seal", "list").stdout
+    tested = run_json(server, "seal", "test", "--unseal-fd", 1000, given={1000: PASSPHRASE})["seals"]
+    assert [(seal["seal"], seal["outcome"]) for seal in tested] == [(1, "opens")]
+    run(server, "seal", "remove", "7", "--unseal-fd", 1000, given={1000: PASSPHRASE}, expect=2)
+    # The removed key file opens nothing any more, and its number is given to the next seal.
+    run(server, "env", "--key-file", server.key_file, expect=3)
+    added = run_json(server, "seal", "add", "--unseal-fd", 1000, "--key-file", server.home / "seal" / "new.key",
+                     given={1000: PASSPHRASE})
+    assert added["seal"] == 0
+    server.key_file = server.home / "seal" / "new.key"
+    server.start()
+    assert server.intact()
+
+
+def test_every_outcome_of_a_test_has_its_exit_code(stored):
+    server = stored
+    with_passphrase(server)
+    run(server, "seal", "test", "--key-file", server.key_file)
+    right = dict(given={1000: PASSPHRASE})
+    run(server, "seal", "test", "--key-file", server.key_file, "--unseal-fd", 1000, **right)
+    wrong = run_json(server, "seal", "test", "--key-file", server.key_file, "--unseal-fd", 1000,
+                     given={1000: "wrong wrong wrong"}, expect=3)["seals"]
+    assert [seal["outcome"] for seal in wrong] == ["opens", "wrong"]
+    lose_key_file(server)
+    missing = run_json(server, "seal", "test", "--key-file", server.key_file, "--unseal-fd", 1000, expect=6, **right)
+    assert [seal["outcome"] for seal in missing["seals"]] == ["unreachable", "opens"]
+    none = run_json(server, "seal", "test", "--key-file", server.key_file, expect=6)["seals"]
+    assert [seal["outcome"] for seal in none] == ["unreachable", "not-tried"]
+
+
+def test_one_seal_is_warned_about_and_two_are_not(stored):
+    server = stored
+    server.start()
+    assert "SR12" in server.log.read_text()
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--key-file", server.home / "seal" / "b.key")
+    server.stop()
+    server.log.unlink()
+    server.start()
+    assert "SR12" not in server.log.read_text()
+    assert "WARNING" not in run(server, "seal", "list").stdout
+
+
+def ring(server):
+    return [server.data / "ring" / name for name in ("ring.a", "ring.b")]
+
+
+DAMAGES = {
+    "flipped": lambda path, old: path.write_bytes((b := path.read_bytes())[:99] + bytes([b[99] ^ 1]) + b[100:]),
+    "cut": lambda path, old: path.write_bytes(path.read_bytes()[:-20]),
+    "emptied": lambda path, old: path.write_bytes(b""),
+    "deleted": lambda path, old: path.unlink(),
+    "rolled back": lambda path, old: path.write_bytes(old),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("which", [(0,), (1,), (0, 1)], ids=["first", "second", "both"])
+def test_a_bad_copy_of_the_ring_is_repaired_and_two_are_refused(stored, damage, which):
+    server, do = stored, DAMAGES[damage]
+    old = ring(server)[0].read_bytes()
+    with_passphrase(server)
+    server.start().stop()
+    good = ring(server)[0].read_bytes()
+    assert good == ring(server)[1].read_bytes() != old
+    for index in which:
+        do(ring(server)[index], old)
+    before = {path: path.read_bytes() for path in files(server.data / "ring")}
+    if len(which) == 1:
+        server.start()
+        assert server.intact()
+        assert [path.read_bytes() for path in ring(server)] == [good, good]
+        assert "rewritten from the good copy" in server.log.read_text()
+        return
+    server.log.unlink()
+    server.spawn()
+    assert server.process.wait(30) == 4, server.output.read_text()
+    said = server.output.read_text()
+    words = {"rolled back": "an older copy was put in its place", "deleted": "its key ring is missing"}
+    assert words.get(damage, "no copy of the key ring can be used") in said, said
+    assert {path: path.read_bytes() for path in files(server.data / "ring")} == before, "nothing is made or mended"
+    if damage == "rolled back":
+        # Who has no newer copy may say so, and has the store back; from then on that ring is the newest.
+        server.start("--danger-accept-older-ring")
+        assert server.intact()
+        server.stop()
+        server.start()
+        return
+    for path in ring(server):
+        path.write_bytes(good)
+        path.chmod(0o600)
+    server.start()
+    assert server.intact()
+
+
+def test_a_server_that_runs_remembers_the_newest_ring(stored):
+    """Without a restart in between: the command tells the server, whose store refuses the older ring later."""
+    server = stored
+    server.start()
+    old = ring(server)[0].read_bytes()
+    with_passphrase(server)
+    server.stop()
+    for path in ring(server):
+        path.write_bytes(old)
+    server.spawn()
+    assert server.process.wait(30) == 4
+    assert "an older copy was put in its place" in server.output.read_text()
+
+
+def test_a_removed_seal_does_not_come_back_by_an_older_copy(stored):
+    server = stored
+    second = server.home / "seal" / "b.key"
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--key-file", second)
+    old = ring(server)[1].read_bytes()
+    run(server, "seal", "remove", "0", "--key-file", second)
+    ring(server)[1].write_bytes(old)
+    answer = run(server, "env", "--key-file", server.key_file, expect=3)
+    assert "not the seal that protects the key ring" in answer.stderr
+    run(server, "env", "--key-file", second)
+    assert ring(server)[1].read_bytes() == ring(server)[0].read_bytes() != old
+
+
+def test_every_command_has_help_with_an_example(tmp_path):
+    for words in (["unseal"], *(["seal", verb] for verb in ("list", "add", "remove", "test", "status"))):
+        shown = subprocess.run([binary(), *words, "--help"], capture_output=True, text=True, timeout=30).stdout
+        assert "Example" in shown and "--json" in shown and f"strongroom {' '.join(words)}" in shown, words
+
+
+def add_kms_seal(server, authority, endpoint, credentials, **options):
+    """A seal of `server` under a fresh key of `authority`."""
+    key = Clients(authority.access()).boto(service="kms").create_key()["KeyMetadata"]["Arn"]
+    added = run_json(server, "seal", "add", "--unseal-with", server.key_file, "--kms-key", key, "--kms-endpoint",
+                     endpoint, STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials), **options)
+    assert added["kind"] == "kms" and key in added["place"]
+    return key
+
+
+@pytest.fixture
+def authority(make_server):
+    """Another server, whose key service opens the first one."""
+    return make_server(trace=False)
+
+
+def credentials_of(authority, path):
+    access = authority.access()
+    path.write_text(f"[default]\naws_access_key_id = {access.access}\naws_secret_access_key = {access.secret}\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_another_strongroom_opens_a_server_by_itself(stored, authority, scheme):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    trust = ("--kms-seal-ca", access.ca) if scheme == "https" else ()
+    key = add_kms_seal(server, authority, getattr(access, scheme), credentials, STRONGROOM_KMS_SEAL_CA=str(access.ca))
+    lose_key_file(server)
+    server.start("--kms-seal-credentials", str(credentials), *trust)
+    assert server.intact()
+    settings = dict(STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials), STRONGROOM_KMS_SEAL_CA=str(access.ca))
+    assert re.search(r"opens +1 ", run(server, "seal", "test", expect=6, **settings).stdout)
+    server.stop()
+
+    # Whoever disables the key keeps the server sealed, and it opens by itself when that is undone.
+    kms = Clients(access).boto(service="kms")
+    kms.disable_key(KeyId=key)
+    start_sealed(server, "--kms-seal-credentials", str(credentials), *trust)
+    assert "DisabledException" in health(server, "ready")[1]
+    unreachable = run_json(server, "seal", "test", expect=6, **settings)["seals"][1]
+    assert unreachable["outcome"] == "unreachable" and "DisabledException" in unreachable["why"]
+    kms.enable_key(KeyId=key)
+    poll(lambda: health(server, "ready")[0] == 200, 90)
+    assert server.intact()
+    server.stop()
+    # Neither the secret key nor what opens the ring went into the log.
+    assert access.secret not in server.log.read_text()
+
+
+def test_a_server_comes_back_when_its_key_service_does(stored, authority):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    authority.listen = access.http.removeprefix("http://")
+    add_kms_seal(server, authority, access.http, credentials)
+    lose_key_file(server)
+    authority.stop()
+    start_sealed(server, "--kms-seal-credentials", str(credentials))
+    assert access.http in health(server, "ready")[1]
+    authority.start()
+    assert "open" in run(server, "unseal", "--retry").stdout
+    assert server.intact()
+
+
+def test_a_key_service_that_is_no_or_another_one_says_so(stored, authority):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    add = ("seal", "add", "--unseal-with", server.key_file, "--kms-key")
+    arn = Clients(access).boto(service="kms").create_key()["KeyMetadata"]["Arn"]
+    env = dict(STRONGROOM_KMS_SEAL_CREDENTIALS=str(credentials))
+    plain = run(server, *add, arn, "--kms-endpoint", "http://kms.example.org", expect=2, **env)
+    assert "plain HTTP" in plain.stderr
+    run(server, *add, "alias/x", "--kms-endpoint", access.http, expect=2, **env)
+    gone = arn[:-12] + "000000000000"
+    missing = run(server, *add, gone, "--kms-endpoint", access.http, expect=3, **env)
+    assert "NotFoundException" in missing.stderr
+    nobody = run(server, *add, arn, "--kms-endpoint", access.http, expect=3)
+    assert "--kms-seal-credentials" in nobody.stderr
+    # TLS without the certificate to trust.
+    untrusted = run(server, *add, arn, "--kms-endpoint", access.https, expect=3, **env)
+    assert "certificate" in untrusted.stderr.lower()
+    # It cannot be its own: sealed, it could answer nothing.
+    server.start()
+    own = run(server, *add, arn, "--kms-endpoint", server.endpoint["http"], expect=3, **env)
+    assert "this very server" in own.stderr
+    assert len(run_json(server, "seal", "list")["seals"]) == 1, "nothing of this was added"
+
+
+# ---- HSM ------------------------------------------------------------------------------------------------------------
+
+PIN = "123456"
+
+
+def softhsm():
+    for path in ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+                 "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so"):
+        if os.path.exists(path):
+            return path
+    pytest.fail("softhsm2 is not installed: run tools/setup-tests.sh")
+
+
+@pytest.fixture
+def hsm(tmp_path, stored):
+    """A token `prod` in a SoftHSM of the test's own; the environment that reaches it."""
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    config = tmp_path / "softhsm2.conf"
+    config.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
+    env = {"SOFTHSM2_CONF": str(config), "STRONGROOM_PKCS11_MODULE": softhsm()}
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "prod", "--pin", PIN, "--so-pin", "654321"],
+                   env={**os.environ, **env}, check=True, capture_output=True)
+    pin_file = stored.home / "pin"
+    pin_file.write_text(PIN + "\n")
+    pin_file.chmod(0o600)
+    env["STRONGROOM_PKCS11_PIN_FILE"] = str(pin_file)
+    return env
+
+
+def start_with(server, env, sealed=False):
+    server.process = subprocess.Popen(server.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=open(server.output, "ab"), cwd=server.home,
+                                      env=clean_env(server.home, **env))
+    if not sealed:
+        return server.await_ready()
+    text = b""
+    for line in server.process.stdout:
+        text += line
+        if found := SEALED.search(text.decode()):
+            server.endpoint = {"http": f"http://{found[1]}", "https": f"https://{found[2]}"}
+            threading.Thread(target=server.process.stdout.read, daemon=True).start()
+            return server
+    raise AssertionError(text)
+
+
+def test_a_key_in_an_hsm_opens_the_store_and_never_leaves(stored, hsm):
+    server = stored
+    add = ("seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom")
+    added = run_json(server, *add, **hsm)
+    assert (added["kind"], added["place"]) == ("pkcs11", "key strongroom in token prod")
+    lose_key_file(server)
+    start_with(server, hsm)
+    assert server.intact()
+    assert re.search(r"opens +1 ", run(server, "seal", "test", expect=6, **hsm).stdout)
+    server.stop()
+
+    # Without the PIN's file a person gives it; the library is still named by the operator.
+    no_pin = {name: value for name, value in hsm.items() if name != "STRONGROOM_PKCS11_PIN_FILE"}
+    start_with(server, no_pin, sealed=True)
+    wrong = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    wrong.expect("PIN of the token:").type("999999")
+    assert wrong.end() == 1 and "refuses the PIN" in wrong.shown and "999999" not in wrong.shown
+    right = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    right.expect("PIN of the token:").type(PIN)
+    assert right.end() == 0, right.shown
+    assert server.intact()
+    server.stop()
+    for path in files(server.home):
+        if path.name != "pin":
+            assert PIN.encode() not in path.read_bytes(), path
+
+
+def test_an_hsm_that_is_gone_keeps_the_server_sealed_and_a_wrong_pin_is_not_tried_again(stored, hsm, tmp_path):
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    lose_key_file(server)
+    tokens = tmp_path / "tokens"
+    tokens.rename(tmp_path / "unplugged")
+    tokens.mkdir()
+    assert run_json(server, "seal", "test", expect=6, **hsm)["seals"][1]["outcome"] == "unreachable"
+    start_with(server, hsm, sealed=True)
+    assert "no slot holds a token prod" in health(server, "ready")[1]
+    tokens.rmdir()
+    (tmp_path / "unplugged").rename(tokens)
+    poll(lambda: health(server, "ready")[0] == 200, 90)
+    assert server.intact()
+    server.stop()
+
+    (server.home / "pin").write_text("999999\n")
+    start_with(server, hsm, sealed=True)
+    answer = run(server, "unseal", "--retry", expect=1)
+    assert answer.stderr
+    assert run_json(server, "seal", "test", expect=3, **hsm)["seals"][1]["outcome"] == "wrong"
+    # The right PIN from a person still works: the token is not locked.
+    person = Terminal(command(server, "unseal", "--pin"), env=clean_env(server.home))
+    person.expect("PIN of the token:").type(PIN)
+    assert person.end() == 0, person.shown
+
+
+def test_an_rsa_pair_in_a_token_opens_as_well(stored, hsm, tmp_path):
+    server = stored
+    private = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private],
+                   check=True, capture_output=True)
+    subprocess.run(["softhsm2-util", "--import", private, "--token", "prod", "--label", "pair", "--id", "01", "--pin", PIN],
+                   env={**os.environ, **hsm}, check=True, capture_output=True)
+
+    added = run_json(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod",
+                     "--pkcs11-key", "pair", **hsm)
+    assert added["place"] == "key pair in token prod"
+    lose_key_file(server)
+    assert server.known.access in run(server, "env", **hsm).stdout
+
+
+def test_a_library_in_the_ring_is_never_loaded(stored, hsm):
+    """Who writes the ring's files does not run code: without the operator's word no library is loaded at all."""
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    assert softhsm().encode() not in ring(server)[0].read_bytes()
+    lose_key_file(server)
+    answer = run_json(server, "seal", "test", expect=6)["seals"][1]
+    assert answer["outcome"] == "unreachable" and "--pkcs11-module" in answer["why"]
+
+
+def test_the_howto_for_retiring_an_hsm_holds(stored, hsm, tmp_path):
+    """Its commands as they stand, with this store's paths, while the server runs."""
+    server = stored
+    run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom",
+        **hsm)
+    run(server, "seal", "remove", "0", **hsm)
+    lose_key_file(server)
+    start_with(server, hsm)
+    text = (pathlib.Path(__file__).parents[2] / "docs/howto/retire-an-hsm.md").read_text()
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S))
+    for written, real in (("/srv/strongroom", server.data), ("/usr/lib/softhsm/libsofthsm2.so", softhsm()),
+                          ("/etc/strongroom/pin", server.home / "pin"), ("/media/usb", server.home / "seal")):
+        assert written in script
+        script = script.replace(written, str(real))
+    assert "NUMBER" in script
+    number = next(seal["seal"] for seal in run_json(server, "seal", "list")["seals"] if seal["kind"] == "pkcs11")
+    script = script.replace("NUMBER", str(number))
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "strongroom").symlink_to(binary())
+    env = clean_env(server.home, **hsm)
+    env["PATH"] = f"{tools}:{env['PATH']}"
+    done = subprocess.run(["bash", "-euxo", "pipefail", "-c", script], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    kinds = [seal["kind"] for seal in run_json(server, "seal", "list")["seals"]]
+    assert sorted(kinds) == ["key-file", "shares"]
+    assert not (tmp_path / "shares.txt").exists()
+    assert server.intact()
+    server.stop()
+    # Without HSM, library and PIN.
+    server.key_file = server.home / "seal" / "strongroom.key"
+    server.start()
+    assert server.intact()
