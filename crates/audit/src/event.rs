@@ -410,7 +410,8 @@ impl<'a> EventBuilder<'a> {
                     draft.user_agent = context.user_agent.as_deref().unwrap_or("-").into();
                     draft.tls = match context.transport {
                         Transport::Tls(version) => Some(version),
-                        Transport::Plain => None,
+                        // Of TLS that a proxy ended nobody knows the version.
+                        Transport::Plain | Transport::Forwarded { .. } => None,
                     };
                 }
             }
