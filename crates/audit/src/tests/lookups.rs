@@ -1,8 +1,13 @@
 //! LookupEvents.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
+use strongroom_ports::{
+    MetaError, MetaStore, PendingCommit, Scan, ScanPage, Stored, Table, Transaction,
+};
 use strongroom_types::{AccountId, Timestamp};
 
 use crate::fixture::{KEY_ARN, START, World};
@@ -257,4 +262,48 @@ proptest! {
             }
         }
     }
+}
+
+/// Lets somebody else act once, before the index is scanned.
+struct Meanwhile {
+    meta: Arc<dyn MetaStore>,
+    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl MetaStore for Meanwhile {
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.meta.read(table, key)
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError> {
+        let act = self
+            .act
+            .lock()
+            .take_if(|_| scan.table == Table::AUDIT_INDEX);
+        if let Some(act) = act {
+            act();
+        }
+        self.meta.scan(scan)
+    }
+
+    fn commit(&self, transaction: Transaction) -> PendingCommit {
+        self.meta.commit(transaction)
+    }
+}
+
+#[test]
+fn an_event_that_moves_while_it_is_looked_for_is_found_once() {
+    let world = World::new();
+    world.record("A");
+    let other = world.clone();
+    let act = move || assert_eq!(other.settle(), 1);
+    let watched = World {
+        meta: Arc::new(Meanwhile {
+            meta: Arc::clone(&world.meta),
+            act: Mutex::new(Some(Box::new(act))),
+        }),
+        ..world.clone()
+    };
+    assert_eq!(watched.found(&watched.query(None)).len(), 1);
+    assert!(world.all(Table::AUDIT).is_empty(), "it moved");
 }
