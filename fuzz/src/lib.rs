@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     ("json_request", edge::json_request),
     ("journal_replay", rows::journal_replay),
     ("metadata_record", rows::metadata_record),
+    ("audit_record", rows::audit_record),
     ("policy_document", policy::policy_document),
     ("policy_decision", decision::policy_decision),
 ];

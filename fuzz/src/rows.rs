@@ -49,6 +49,11 @@ pub fn metadata_record(data: &[u8]) {
     strongroom_s3::fuzzing::row_key(data);
 }
 
+/// A row of the audit trail, as it leaves its seal; batches are unpacked, too.
+pub fn audit_record(data: &[u8]) {
+    strongroom_audit::fuzzing::records(data);
+}
+
 fn sealed(mut rest: &[u8]) -> Vec<u8> {
     let mut payloads = Vec::new();
     while let Some((len, after)) = rest.split_first_chunk::<2>() {

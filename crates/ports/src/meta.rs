@@ -84,6 +84,14 @@ impl Table {
     pub const IAM_KEY_USES: Self = Self(37);
     /// OpenID Connect providers by account and URL.
     pub const IAM_OIDC_PROVIDERS: Self = Self(38);
+    /// Audit events in chained batches.
+    pub const AUDIT_LEDGER: Self = Self(60);
+    /// Where in the ledger LookupEvents finds what.
+    pub const AUDIT_INDEX: Self = Self(61);
+    /// Trails by account and name, and how far each has delivered.
+    pub const AUDIT_TRAILS: Self = Self(62);
+    /// Key pairs that sign digest files, for ever.
+    pub const AUDIT_SIGNING_KEYS: Self = Self(63);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.
@@ -293,8 +301,11 @@ impl Transaction {
 /// - **Space.** When the floor of free space is reached, commits fail with
 ///   [`CommitError::NoSpace`] except those that only delete rows, or beside that put only rows of
 ///   [`Table::GARBAGE`] and [`Table::CURRENT`], as removing an object does, and those that are
-///   [`Transaction::taking_away`], until they have used up a reserve of half the floor; reads go
-///   on, and writes work again once there is space.
+///   [`Transaction::taking_away`], until they have used up a reserve of half the floor, and those
+///   that put only rows of the audit trail ([`Table::AUDIT`], [`Table::AUDIT_LEDGER`],
+///   [`Table::AUDIT_INDEX`]), until they have used up a quarter of it: a key is used only if its
+///   record is durable, and reading must go on. Reads go on, and writes work again once there is
+///   space.
 /// - Calls may block the thread on the disk: call from a worker thread. Only [`PendingCommit`] may
 ///   be awaited from a task.
 pub trait MetaStore: Send + Sync {

@@ -49,6 +49,8 @@ pub(crate) enum Job {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Space {
     Free,
+    /// Only deletions, what takes away, and records of the audit trail.
+    Records,
     /// Only deletions, and what takes away.
     Reserve,
     /// Only deletions.
@@ -211,6 +213,12 @@ impl Committer {
         }
         let fits = match space {
             Space::Free => true,
+            Space::Records => {
+                takes_away
+                    || !writes
+                        .iter()
+                        .any(|write| takes_space(write) && !is_record(write))
+            }
             Space::Reserve => takes_away || !writes.iter().any(takes_space),
             Space::Exhausted => !writes.iter().any(takes_space),
         };
@@ -294,7 +302,8 @@ impl Committer {
         let options = &self.shared.options;
         let on_disk = match self.shared.disk.available_bytes() {
             Ok(available) if available < options.floor_bytes / 2 => Space::Exhausted,
-            Ok(available) if available < options.floor_bytes => Space::Reserve,
+            Ok(available) if available < options.floor_bytes / 4 * 3 => Space::Reserve,
+            Ok(available) if available < options.floor_bytes => Space::Records,
             // If it cannot be told, the journal will tell.
             Ok(_) | Err(_) => Space::Free,
         };
@@ -304,7 +313,8 @@ impl Committer {
             let bound = |factor| options.memtable_bytes.saturating_mul(factor);
             match used {
                 _ if used >= bound(BACKLOG_FACTOR + 1) => Space::Exhausted,
-                _ if used >= bound(BACKLOG_FACTOR) => Space::Reserve,
+                _ if used >= bound(BACKLOG_FACTOR * 2 + 1) / 2 => Space::Reserve,
+                _ if used >= bound(BACKLOG_FACTOR) => Space::Records,
                 _ => Space::Free,
             }
         } else {
@@ -416,4 +426,14 @@ fn takes_space(write: &Write) -> bool {
         Write::Put { table, .. } => !matches!(*table, Table::GARBAGE | Table::CURRENT),
         Write::Delete { .. } => false,
     }
+}
+
+/// Whether a write is one of the audit trail. Without a record no key may be used, and reading must be
+/// possible on a full disk.
+fn is_record(write: &Write) -> bool {
+    let (Write::Put { table, .. } | Write::Delete { table, .. }) = write;
+    matches!(
+        *table,
+        Table::AUDIT | Table::AUDIT_LEDGER | Table::AUDIT_INDEX
+    )
 }

@@ -324,6 +324,33 @@ fn below_the_floor_what_takes_away_may_use_half_of_it() {
 }
 
 #[test]
+fn below_the_floor_records_of_the_trail_may_use_a_quarter_of_it() {
+    let disk = SimDisk::new();
+    let options = strongroom_store::MetaOptions {
+        floor_bytes: 64 << 20,
+        ..MANUAL
+    };
+    let meta = open_meta(&disk, options).unwrap();
+    meta.commit(transaction(0)).wait().unwrap();
+    let event = || Transaction::new().put(Table::AUDIT, "event", "x");
+    let take_away = || Transaction::new().put(T, "state", "disabled").taking_away();
+    disk.set_capacity(Some(60 << 20));
+    meta.commit(event()).wait().unwrap();
+    let step = event()
+        .put(Table::AUDIT_LEDGER, "batch", "x")
+        .delete(Table::AUDIT, "old");
+    meta.commit(step).wait().unwrap();
+    // With anything else in it, it is a change like any other.
+    let change = event().put(T, "state", "new");
+    assert_eq!(meta.commit(change).wait(), Err(CommitError::NoSpace));
+    disk.set_capacity(Some(47 << 20));
+    assert_eq!(meta.commit(event()).wait(), Err(CommitError::NoSpace));
+    meta.commit(take_away()).wait().unwrap();
+    disk.set_capacity(None);
+    meta.commit(event()).wait().unwrap();
+}
+
+#[test]
 fn a_failed_sync_stops_the_store_and_is_not_tried_again() {
     let disk = SimDisk::new();
     let meta = open_meta(&disk, MANUAL).unwrap();

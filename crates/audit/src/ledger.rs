@@ -1,0 +1,307 @@
+//! The ledger: batches of events, each chained to the one before.
+
+use bytes::Bytes;
+use strongroom_ports::{Row, RowVersion, Scan, Table, Transaction};
+use strongroom_rows::{Record, SealedRows, until_undisturbed};
+use strongroom_types::{RequestId, Timestamp};
+
+use crate::TrailError;
+use crate::chain::{self, Entries, Unpacked};
+use crate::completion::complete_stored;
+use crate::event::{Event, EventId, Home};
+use crate::index;
+use crate::limits::{
+    BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
+    STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
+};
+use crate::records::{
+    BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key,
+};
+
+/// The chained log of one store. All its methods block: call them from a worker thread.
+#[derive(Clone)]
+pub struct Ledger {
+    pub(crate) rows: SealedRows,
+    pub(crate) home: Home,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Events or batches, as the step says.
+    pub count: u64,
+    /// Whether there is more to do at once.
+    pub more: bool,
+}
+
+/// Rows of the spool that go into the ledger next.
+struct Waiting {
+    key: Bytes,
+    event: Event,
+}
+
+impl Ledger {
+    /// The ledger in `rows`; `home` is for events that do not say whose they are.
+    pub fn new(rows: SealedRows, home: Home) -> Self {
+        Self { rows, home }
+    }
+
+    /// Moves events from the spool into batches, as many as fit into a transaction; those of the last
+    /// second wait, unless `all`. Call it about once a second, and again while there is more.
+    ///
+    /// Exactly once: batches, index rows, the removal from the spool and the new head are one
+    /// transaction, on the condition that the head was not changed. Any number of processes may call
+    /// it at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`]. A row of the spool that does not verify is left where it is, and reported by
+    /// `verify`; it does not hold up the others.
+    pub fn step(&self, lane: Lane, now: Timestamp, all: bool) -> Result<Moved, TrailError> {
+        until_undisturbed(|| self.try_step(lane, now, all))
+    }
+
+    fn try_step(&self, lane: Lane, now: Timestamp, all: bool) -> Result<Moved, TrailError> {
+        let (head, version) = self.head(lane)?;
+        let (waiting, mut more) = self.waiting(lane, now, all)?;
+        let mut new = head;
+        let mut transaction =
+            Transaction::new().expect(Table::AUDIT_LEDGER, head_key(lane), version);
+        let mut bytes = 0;
+        let mut moved = 0;
+        let mut rest = waiting.as_slice();
+        while !rest.is_empty() && bytes < STEP_MAX_BYTES {
+            let taken = self.batch(lane, rest, &mut new);
+            let (events, behind) = rest.split_at_checked(taken.count).unwrap_or((rest, &[]));
+            for (table, key, value) in taken.rows {
+                bytes += key.len() + value.len();
+                transaction = transaction.put(table, key, value);
+            }
+            for waiting in events {
+                // Rows of the spool never change, and only a step removes them: the head's condition
+                // is enough.
+                bytes += waiting.key.len();
+                transaction = transaction.delete(Table::AUDIT, waiting.key.clone());
+                moved += 1;
+            }
+            rest = behind;
+        }
+        more |= !rest.is_empty();
+        if moved > 0 {
+            let key = head_key(lane);
+            let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &new);
+            let transaction = transaction.put(Table::AUDIT_LEDGER, key, value);
+            self.rows.meta.commit(transaction).wait()?;
+        }
+        Ok(Moved { count: moved, more })
+    }
+
+    /// Makes one batch of the first of `waiting`, and moves the head behind it.
+    fn batch(&self, lane: Lane, waiting: &[Waiting], head: &mut HeadRow) -> Taken {
+        let mut entries = Entries::default();
+        let mut events = Vec::new();
+        let mut times = (u64::MAX, 0);
+        for Waiting { event, .. } in waiting.iter().take(BATCH_MAX_EVENTS) {
+            let time = event.time_millis;
+            let new = (times.0.min(time), times.1.max(time));
+            let spans = !events.is_empty() && new.1 - new.0 > BATCH_SPAN_MILLIS;
+            if spans || !entries.push(event) {
+                break;
+            }
+            times = new;
+            events.push(event.clone());
+        }
+        let number = head.next;
+        let (batch, hash) = entries.into_batch(lane, number, head.hash);
+        let key = batch_key(lane, number);
+        let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &batch);
+        let mut rows = vec![(Table::AUDIT_LEDGER, key, value)];
+        for (key, posting) in index::postings(number, &events) {
+            let value = self.rows.seal(Table::AUDIT_INDEX, &key, &posting);
+            rows.push((Table::AUDIT_INDEX, key, value));
+        }
+        head.next += 1;
+        head.hash = hash;
+        head.events += u64::from(batch.events);
+        Taken {
+            count: events.len(),
+            rows,
+        }
+    }
+
+    /// What is in the spool and may go, oldest first; and whether there is more of it.
+    fn waiting(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        all: bool,
+    ) -> Result<(Vec<Waiting>, bool), TrailError> {
+        let mut ranges = vec![(vec![SPOOL, lane.code()], vec![SPOOL, lane.code() + 1])];
+        if lane == Lane::Management {
+            // What the first version of the trail has left.
+            ranges.insert(0, (Vec::new(), vec![SPOOL]));
+        }
+        let now = now.as_millis();
+        // An event from the future is one from before the clock was set back: it is settled.
+        let settled = |time: u64| all || time + SETTLE_MILLIS <= now || time > now + SETTLE_MILLIS;
+        let mut waiting = Vec::new();
+        let mut more = false;
+        for (start, end) in ranges {
+            let page = self.rows.meta.scan(&Scan {
+                table: Table::AUDIT,
+                start: start.into(),
+                end: Some(end.into()),
+                limit: STEP_MAX_EVENTS,
+                reverse: false,
+            })?;
+            more |= page.more;
+            for row in page.rows {
+                if let Some(event) = self.open_spooled(&row)
+                    && settled(event.time_millis)
+                {
+                    waiting.push(Waiting {
+                        key: row.key,
+                        event,
+                    });
+                }
+            }
+        }
+        waiting.truncate(STEP_MAX_EVENTS);
+        // Without anything to move now, more of it would be no use.
+        let more = more && !waiting.is_empty();
+        Ok((waiting, more))
+    }
+
+    /// Whether an event up to that time still waits in the spool.
+    pub(crate) fn has_waiting(&self, lane: Lane, until: Timestamp) -> Result<bool, TrailError> {
+        let behind = EventId::with_tail(until, [0xFF; 10]);
+        let page = self.rows.meta.scan(&Scan {
+            table: Table::AUDIT,
+            start: vec![SPOOL, lane.code()].into(),
+            end: Some(spool_key(lane, behind).into()),
+            limit: STEP_MAX_EVENTS,
+            reverse: false,
+        })?;
+        // One that does not verify never leaves.
+        Ok(page.rows.iter().any(|row| self.open_spooled(row).is_some()))
+    }
+
+    /// The event of a spool row, of either format.
+    pub(crate) fn open_spooled(&self, row: &Row) -> Option<Event> {
+        if row.key.first() == Some(&SPOOL) {
+            return self.rows.open(Table::AUDIT, &row.key, &row.value).ok();
+        }
+        // BE64(milliseconds) || request id(16, zeros without one) || BE64(counter)
+        let old: FirstFormatRow = self.rows.open(Table::AUDIT, &row.key, &row.value).ok()?;
+        let (millis, rest) = row.key.split_first_chunk::<8>()?;
+        let (request_id, counter) = rest.split_first_chunk::<16>()?;
+        let time = Timestamp::from_millis(u64::from_be_bytes(*millis));
+        // The same id whenever it is read: of the request's and the counter's bytes.
+        let mut tail = [0; 10];
+        for (byte, from) in tail.iter_mut().zip(counter.iter().rev().chain(request_id)) {
+            *byte = *from;
+        }
+        let id = EventId::with_tail(time, tail);
+        let request_id = (*request_id != [0; 16]).then(|| RequestId::from_bytes(*request_id));
+        Some(complete_stored(
+            time,
+            request_id,
+            &old.name,
+            old.document,
+            id,
+            &self.home,
+        ))
+    }
+
+    /// Removes batches whose events all are older than 90 days, a few at a time, and their index rows.
+    /// From batch `keep_from` on, which a trail has still to deliver, it waits 30 days more.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`].
+    pub fn sweep(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        keep_from: Option<u64>,
+    ) -> Result<Moved, TrailError> {
+        until_undisturbed(|| {
+            let (mut head, version) = self.head(lane)?;
+            let mut transaction =
+                Transaction::new().expect(Table::AUDIT_LEDGER, head_key(lane), version);
+            let oldest = now.as_millis().saturating_sub(RETENTION_MILLIS);
+            let mut removed = 0;
+            while removed < SWEEP_MAX_BATCHES && head.first < head.next {
+                let Some((batch, unpacked)) = self.read_batch(lane, head.first)? else {
+                    return Err(TrailError::Damaged(Table::AUDIT_LEDGER.0));
+                };
+                let undelivered = keep_from.is_some_and(|from| head.first >= from);
+                let oldest =
+                    oldest.saturating_sub(if undelivered { UNDELIVERED_MILLIS } else { 0 });
+                if batch.newest_millis >= oldest {
+                    break;
+                }
+                transaction = transaction.delete(Table::AUDIT_LEDGER, batch_key(lane, head.first));
+                for (key, _) in index::postings(head.first, &unpacked.events) {
+                    transaction = transaction.delete(Table::AUDIT_INDEX, key);
+                }
+                head.first += 1;
+                head.before_first = unpacked.hash;
+                head.events_before += u64::from(batch.events);
+                removed += 1;
+            }
+            if removed > 0 {
+                let key = head_key(lane);
+                let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &head);
+                let transaction = transaction
+                    .put(Table::AUDIT_LEDGER, key, value)
+                    .taking_away();
+                self.rows.meta.commit(transaction).wait()?;
+            }
+            Ok(Moved {
+                count: removed,
+                more: removed == SWEEP_MAX_BATCHES,
+            })
+        })
+    }
+
+    /// Where the lane begins and ends.
+    pub(crate) fn head(&self, lane: Lane) -> Result<(HeadRow, Option<RowVersion>), TrailError> {
+        let read = self.rows.read(Table::AUDIT_LEDGER, &head_key(lane))?;
+        Ok(match read {
+            Some((head, version)) => (head, Some(version)),
+            None => (HeadRow::default(), None),
+        })
+    }
+
+    /// A batch, if there is one of that number.
+    pub(crate) fn read_batch(
+        &self,
+        lane: Lane,
+        number: u64,
+    ) -> Result<Option<(BatchRow, Unpacked)>, TrailError> {
+        let key = batch_key(lane, number);
+        let Some((batch, _)) = self.rows.read::<BatchRow>(Table::AUDIT_LEDGER, &key)? else {
+            return Ok(None);
+        };
+        let unpacked = chain::unpack(lane, &batch).filter(|_| batch.number == number);
+        let damaged = TrailError::Damaged(Table::AUDIT_LEDGER.0);
+        Ok(Some((batch, unpacked.ok_or(damaged)?)))
+    }
+
+    /// Whether a row of the ledger that was read is a batch.
+    pub(crate) fn open_batch(&self, row: &Row) -> Option<BatchRow> {
+        let opened = self
+            .rows
+            .custody
+            .rows()
+            .open(Table::AUDIT_LEDGER.0, &row.key, &row.value);
+        <BatchRow as Record>::decode(&opened.ok()?)
+    }
+}
+
+/// What one batch takes.
+struct Taken {
+    count: usize,
+    rows: Vec<(Table, Vec<u8>, Bytes)>,
+}

@@ -1,0 +1,590 @@
+//! The ledger: order, crashes, and what somebody who can change rows cannot hide.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use strongroom_ports::{AuditEvent, AuditSink as _, Row, Table, Transaction};
+use strongroom_rows::Record as _;
+
+use crate::fixture::{KEY_ARN, START, World};
+use crate::limits::{BATCH_MAX_EVENTS, RETENTION_MILLIS, SETTLE_MILLIS};
+use crate::records::{BatchRow, FirstFormatRow, HeadRow, batch_key, head_key};
+use crate::{Anchor, Cursor, Event, EventBuilder, Filter, Finding, Lane, Moved, Params, Report};
+
+const LANE: Lane = Lane::Management;
+
+impl World {
+    /// Moves all that has settled.
+    pub(crate) fn settle(&self) -> u64 {
+        self.pass(SETTLE_MILLIS);
+        let mut moved = 0;
+        loop {
+            let Moved { count, more } = self.ledger().step(LANE, self.now(), false).unwrap();
+            moved += count;
+            if !more {
+                return moved;
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let (events, _) = self
+            .ledger()
+            .search(LANE, Cursor::default(), &Filter::default(), usize::MAX)
+            .unwrap();
+        events.into_iter().map(|event| event.name).collect()
+    }
+
+    fn verified(&self) -> Report {
+        self.ledger().verify(LANE, &[]).unwrap()
+    }
+
+    /// Several batches, of one event each.
+    fn batches(&self, count: usize) {
+        for n in 0..count {
+            self.record(["A", "B", "C", "D", "E"][n % 5]);
+            self.settle();
+        }
+    }
+
+    fn write(&self, table: Table, key: Vec<u8>, value: impl Into<bytes::Bytes>) {
+        self.meta
+            .commit(Transaction::new().put(table, key, value))
+            .wait()
+            .unwrap();
+    }
+
+    fn remove(&self, table: Table, key: Vec<u8>) {
+        self.meta
+            .commit(Transaction::new().delete(table, key))
+            .wait()
+            .unwrap();
+    }
+
+    fn batch(&self, number: u64) -> BatchRow {
+        self.ledger().read_batch(LANE, number).unwrap().unwrap().0
+    }
+
+    /// Writes a batch as somebody can who holds the keys.
+    fn forge(&self, number: u64, batch: &BatchRow) {
+        let key = batch_key(LANE, number);
+        let value = self.rows().seal(Table::AUDIT_LEDGER, &key, batch);
+        self.write(Table::AUDIT_LEDGER, key, value);
+    }
+}
+
+#[test]
+fn events_move_into_the_ledger_once_and_in_order_of_time() {
+    for world in [
+        World::new(),
+        World::with_conflicts(1),
+        World::with_conflicts(2),
+    ] {
+        for name in ["A", "B", "C"] {
+            world.record(name);
+            world.pass(1);
+        }
+        let step = || world.ledger().step(LANE, world.now(), false).unwrap();
+        assert_eq!(step().count, 0, "they have not settled");
+        assert_eq!(world.settle(), 3);
+        assert_eq!(step(), Moved::default());
+        world.record("D");
+        assert_eq!(
+            world.ledger().step(LANE, world.now(), true).unwrap().count,
+            1
+        );
+        assert_eq!(world.names(), ["A", "B", "C", "D"]);
+        assert!(world.all(Table::AUDIT).is_empty());
+        let report = world.verified();
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!((report.batches, report.events), (2, 4));
+    }
+}
+
+#[test]
+fn an_event_of_a_change_is_there_if_the_change_is() {
+    let world = World::with_conflicts(3);
+    let log = world.log();
+    let event = world.decrypt(KEY_ARN);
+    let t = Table::SETTINGS;
+    let lost = log.add(
+        Transaction::new().expect(t, "k", Some(strongroom_ports::RowVersion(9))),
+        &event,
+    );
+    assert!(world.meta.commit(lost.put(t, "k", "v")).wait().is_err());
+    assert!(world.all(Table::AUDIT).is_empty());
+    let kept = log.add(Transaction::new().put(t, "k", "v"), &event);
+    world.meta.commit(kept).wait().unwrap();
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.names(), ["Decrypt"]);
+}
+
+#[test]
+fn many_steps_at_once_lose_and_double_nothing() {
+    let world = World::new();
+    let mut ids = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                let world = world.clone();
+                scope.spawn(move || {
+                    let record = |_| world.record("W").id;
+                    (0..200).map(record).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for _ in 0..2 {
+            let world = world.clone();
+            scope.spawn(move || {
+                for _ in 0..60 {
+                    world.ledger().step(LANE, world.now(), true).unwrap();
+                }
+            });
+        }
+        for writer in writers {
+            ids.extend(writer.join().unwrap());
+        }
+    });
+    while world.ledger().step(LANE, world.now(), true).unwrap().count > 0 {}
+    let (events, _) = world
+        .ledger()
+        .search(LANE, Cursor::default(), &Filter::default(), usize::MAX)
+        .unwrap();
+    let found: BTreeSet<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!((found.len(), events.len()), (ids.len(), ids.len()));
+    assert!(found == ids);
+    assert!(world.verified().is_whole());
+}
+
+#[test]
+fn batches_are_bounded_in_events_bytes_and_time() {
+    let world = World::new();
+    for _ in 0..=BATCH_MAX_EVENTS {
+        world.record("A");
+    }
+    assert_eq!(world.settle(), 257);
+    let report = world.verified();
+    assert!(report.batches >= 2 && report.is_whole());
+    world.record("Before");
+    world.pass(3_600_000);
+    world.record("After");
+    world.settle();
+    assert_eq!(world.verified().batches, report.batches + 2);
+    // The largest events that there are, and of the worst kind to compress.
+    let context = world.alice();
+    for _ in 0..12 {
+        let mut noise = vec![0; 18_000];
+        world.entropy.fill(&mut noise);
+        let params = Params::new().text("policy", &hex::encode(noise));
+        let event = EventBuilder::of(&context, "kms.amazonaws.com", "PutKeyPolicy").params(&params);
+        let event = world.log().finish(event);
+        world.log().append(&[event]).wait().unwrap();
+    }
+    assert_eq!(world.settle(), 12);
+    assert!(world.verified().is_whole());
+}
+
+#[test]
+fn each_removed_batch_is_found() {
+    for number in 0..5 {
+        let world = World::new();
+        world.batches(5);
+        world.remove(Table::AUDIT_LEDGER, batch_key(LANE, number));
+        assert_eq!(world.verified().findings, [Finding::Missing(number)]);
+    }
+}
+
+#[test]
+fn each_changed_byte_of_each_row_is_found() {
+    let world = World::new();
+    world.batches(2);
+    world.record("Waiting");
+    assert!(world.verified().is_whole());
+    for table in [Table::AUDIT_LEDGER, Table::AUDIT_INDEX, Table::AUDIT] {
+        for Row { key, value, .. } in world.all(table) {
+            for at in 0..value.len() {
+                let mut changed = value.to_vec();
+                changed[at] ^= 1;
+                world.write(table, key.to_vec(), changed);
+                assert!(!world.verified().is_whole(), "{table:?} {key:?} {at}");
+            }
+            world.write(table, key.to_vec(), value.clone());
+        }
+    }
+    assert!(world.verified().is_whole());
+}
+
+#[test]
+fn rows_put_in_each_others_place_are_found() {
+    let world = World::new();
+    world.batches(3);
+    let rows = world.all(Table::AUDIT_LEDGER);
+    for a in &rows {
+        for b in rows.iter().filter(|b| b.key != a.key) {
+            world.write(Table::AUDIT_LEDGER, a.key.to_vec(), b.value.clone());
+            assert!(!world.verified().is_whole());
+            world.write(Table::AUDIT_LEDGER, a.key.to_vec(), a.value.clone());
+        }
+    }
+    assert!(world.verified().is_whole());
+}
+
+/// Who holds the keys can seal rows. The chain still holds, unless all of it behind is made anew; then
+/// an anchor that was kept elsewhere does.
+#[test]
+fn what_is_forged_with_the_keys_in_hand_is_found() {
+    let world = World::new();
+    world.batches(5);
+    let end = world.verified().end.unwrap();
+    let [batch, other] = [world.batch(2), world.batch(3)];
+    // Another event in the batch's place.
+    world.forge(
+        2,
+        &BatchRow {
+            entries: other.entries.clone(),
+            len_bytes: other.len_bytes,
+            ..batch.clone()
+        },
+    );
+    assert!(world.verified().findings.contains(&Finding::Unchained(3)));
+    // Two batches in each other's place, renumbered.
+    world.forge(
+        2,
+        &BatchRow {
+            number: 2,
+            ..other.clone()
+        },
+    );
+    world.forge(
+        3,
+        &BatchRow {
+            number: 3,
+            ..batch.clone()
+        },
+    );
+    assert!(world.verified().findings.contains(&Finding::Unchained(2)));
+    world.forge(2, &batch);
+    world.forge(3, &other);
+    assert!(world.verified().is_whole());
+    // One more, behind the end.
+    world.forge(
+        5,
+        &BatchRow {
+            number: 5,
+            ..other.clone()
+        },
+    );
+    assert_eq!(world.verified().findings, [Finding::Unknown(5)]);
+    world.remove(Table::AUDIT_LEDGER, batch_key(LANE, 5));
+    // The last two forgotten, head and all.
+    let (head, _) = world.ledger().head(LANE).unwrap();
+    let cut = HeadRow {
+        next: 3,
+        hash: other.previous,
+        events: 3,
+        ..head
+    };
+    let value = world
+        .rows()
+        .seal(Table::AUDIT_LEDGER, &head_key(LANE), &cut);
+    world.write(Table::AUDIT_LEDGER, head_key(LANE), value);
+    for number in [3, 4] {
+        world.remove(Table::AUDIT_LEDGER, batch_key(LANE, number));
+    }
+    assert!(world.verified().is_whole(), "nothing in the store tells");
+    let report = world.ledger().verify(LANE, &[end]).unwrap();
+    assert_eq!(
+        report.findings,
+        [Finding::Anchor(4)],
+        "what was kept elsewhere does"
+    );
+    assert_eq!(Anchor::parse(&end.to_string()), Some(end));
+}
+
+#[test]
+fn a_lost_head_and_a_lost_index_row_are_found() {
+    let world = World::new();
+    world.batches(3);
+    let postings = world.all(Table::AUDIT_INDEX);
+    world.remove(Table::AUDIT_INDEX, postings[0].key.to_vec());
+    assert!(matches!(world.verified().findings[..], [Finding::Index(_)]));
+    world.write(
+        Table::AUDIT_INDEX,
+        postings[0].key.to_vec(),
+        postings[0].value.clone(),
+    );
+    let head = world.all(Table::AUDIT_LEDGER).remove(0);
+    world.remove(Table::AUDIT_LEDGER, head.key.to_vec());
+    assert!(!world.verified().is_whole());
+}
+
+#[test]
+fn old_batches_go_with_their_index_and_the_chain_goes_on_from_there() {
+    let world = World::with_conflicts(5);
+    world.batches(6);
+    let anchor = world.verified().end.unwrap();
+    world.pass(RETENTION_MILLIS + 1000);
+    world.batches(2);
+    let sweep = |keep| {
+        let mut removed = 0;
+        loop {
+            let Moved { count, more } = world.ledger().sweep(LANE, world.now(), keep).unwrap();
+            removed += count;
+            if !more {
+                return removed;
+            }
+        }
+    };
+    assert_eq!(sweep(Some(2)), 2, "a trail has still to deliver the others");
+    assert_eq!(sweep(None), 4);
+    assert_eq!(world.names(), ["A", "B"]);
+    assert_eq!(world.all(Table::AUDIT_LEDGER).len(), 3);
+    let report = world.ledger().verify(LANE, &[anchor]).unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    let kept: usize = (6..8)
+        .map(|number| {
+            let (_, unpacked) = world.ledger().read_batch(LANE, number).unwrap().unwrap();
+            crate::index::postings(number, &unpacked.events).len()
+        })
+        .sum();
+    assert_eq!(world.all(Table::AUDIT_INDEX).len(), kept);
+}
+
+#[test]
+fn data_events_have_a_chain_of_their_own() {
+    let world = World::new();
+    let context = world.alice();
+    let event = EventBuilder::of(&context, "s3.amazonaws.com", "GetObject").data();
+    let event = world.log().finish(event);
+    world.log().append(&[event]).wait().unwrap();
+    world.record("A");
+    world.settle();
+    assert_eq!(world.names(), ["A"]);
+    world.ledger().step(Lane::Data, world.now(), false).unwrap();
+    let report = world.ledger().verify(Lane::Data, &[]).unwrap();
+    assert_eq!((report.events, report.is_whole()), (1, true));
+    let rows = world.all(Table::AUDIT_INDEX).len();
+    world.record("A");
+    assert!(world.verified().is_whole() && rows > 0);
+}
+
+#[test]
+fn what_the_first_version_of_the_trail_left_is_taken_over() {
+    let world = World::new();
+    let request_id = [9; 16];
+    for counter in [u64::MAX, 0, 1] {
+        let time = START.as_millis() + 5;
+        let key = [
+            time.to_be_bytes().as_slice(),
+            &request_id,
+            &counter.to_be_bytes(),
+        ]
+        .concat();
+        let row = FirstFormatRow {
+            name: "DisableKey".to_owned(),
+            document: br#"{"eventSource":"kms.amazonaws.com","eventName":"DisableKey",
+                "userIdentity":{"arn":"arn:aws:iam::111122223333:root"}}"#
+                .to_vec(),
+        };
+        assert_eq!(row.encode()[..2], [0x22, 1]);
+        let value = world.rows().seal(Table::AUDIT, &key, &row);
+        world.write(Table::AUDIT, key, value);
+    }
+    assert_eq!(world.verified().waiting, 3);
+    assert_eq!(world.settle(), 0);
+    world.pass(10);
+    assert_eq!(world.settle(), 3);
+    let (events, _) = world
+        .ledger()
+        .search(LANE, Cursor::default(), &Filter::default(), 9)
+        .unwrap();
+    let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(events[0].user_name.as_deref(), Some("root"));
+    assert!(events[0].document().contains("09090909-0909"));
+    assert!(world.verified().is_whole());
+}
+
+#[test]
+fn the_port_records_through_the_same_log() {
+    let world = World::new();
+    let event = |name| AuditEvent {
+        time: world.now(),
+        request_id: None,
+        name,
+        document: bytes::Bytes::from_static(b"{}"),
+    };
+    world
+        .log()
+        .record(vec![event("RingCreated"), event("Sealed")])
+        .wait()
+        .unwrap();
+    let (key, value) = world.log().row_of(&event("Third")).unwrap();
+    world.write(Table::AUDIT, key.to_vec(), value);
+    world.settle();
+    let names: BTreeSet<_> = world.names().into_iter().collect();
+    assert_eq!(names.len(), 3);
+}
+
+#[test]
+fn a_row_of_the_spool_that_does_not_verify_stays_and_holds_nothing_up() {
+    let world = World::new();
+    let event = world.decrypt(KEY_ARN);
+    let (key, value) = world.log().row(&event);
+    let mut broken = value.to_vec();
+    broken[20] ^= 1;
+    world.write(Table::AUDIT, key.to_vec(), broken);
+    world.record("A");
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.verified().findings, [Finding::Spool]);
+    assert_eq!(world.settle(), 0);
+}
+
+#[test]
+fn search_filters() {
+    let world = World::new();
+    let context = world.alice();
+    let denied = EventBuilder::of(&context, "kms.amazonaws.com", "Decrypt")
+        .params(&Params::new().text("x", "arn:aws:s3:::photos/cat"))
+        .failed("AccessDeniedException", "no")
+        .resource("AWS::KMS::Key", KEY_ARN, Some(world.account()));
+    let denied = world.log().finish(denied);
+    let granted = world.decrypt(KEY_ARN);
+    world.log().append(&[denied, granted]).wait().unwrap();
+    world.record("CreateUser");
+    world.settle();
+    let count = |filter: Filter| {
+        let found = world
+            .ledger()
+            .search(LANE, Cursor::default(), &filter, 99)
+            .unwrap()
+            .0;
+        found.len()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(count(Filter::default()), 3);
+    assert_eq!(
+        count(Filter {
+            failed: Some(true),
+            ..Filter::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(Filter {
+            bucket: text("photos"),
+            ..Filter::default()
+        }),
+        1
+    );
+    assert_eq!(
+        count(Filter {
+            bucket: text("photo"),
+            ..Filter::default()
+        }),
+        0
+    );
+    assert_eq!(
+        count(Filter {
+            key: text("1234abcd"),
+            ..Filter::default()
+        }),
+        2
+    );
+    assert_eq!(
+        count(Filter {
+            principal: text("alice"),
+            ..Filter::default()
+        }),
+        3
+    );
+    assert_eq!(
+        count(Filter {
+            event_name: text("CreateUser"),
+            ..Filter::default()
+        }),
+        1
+    );
+    let late = strongroom_types::Timestamp::from_millis(START.as_millis() + 1);
+    assert_eq!(
+        count(Filter {
+            from: Some(late),
+            ..Filter::default()
+        }),
+        0
+    );
+    let (first, next) = world
+        .ledger()
+        .search(LANE, Cursor::default(), &Filter::default(), 1)
+        .unwrap();
+    assert_eq!(first.len(), 3, "a whole batch");
+    let rest = world
+        .ledger()
+        .search(LANE, next.unwrap(), &Filter::default(), 1)
+        .unwrap();
+    assert!(rest.0.is_empty() && rest.1.is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Any history of records, steps, sweeps, and clocks that jump: each event is there once, until it
+    /// is 90 days old, and the chain verifies.
+    #[test]
+    fn any_history_verifies(
+        operations in proptest::collection::vec((0..6_u8, any::<u16>()), 1..80),
+        seed in any::<u64>(),
+    ) {
+        let world = World::with_conflicts(seed);
+        let mut expected: Vec<Event> = Vec::new();
+        for (operation, amount) in operations {
+            match operation {
+                0..=2 => expected.push(world.record("E")),
+                3 => drop(world.settle()),
+                4 => world.pass(u64::from(amount)),
+                _ => {
+                    // Set back or forward by up to nine hours.
+                    let now = world.now().as_millis() + u64::from(amount) * 1000;
+                    let now = strongroom_types::Timestamp::from_millis(now - 32_768_000);
+                    world.clock.set(now);
+                }
+            }
+        }
+        while world.ledger().step(LANE, world.now(), true).unwrap().count > 0 {}
+        let found = world.ledger().search(LANE, Cursor::default(), &Filter::default(), usize::MAX);
+        let mut found = found.unwrap().0;
+        found.sort_by_key(|event| event.id);
+        expected.sort_by_key(|event| event.id);
+        prop_assert!(found == expected);
+        let report = world.verified();
+        prop_assert!(report.is_whole(), "{:?}", report);
+        prop_assert_eq!(report.events, u64::try_from(expected.len()).unwrap());
+    }
+}
+
+#[test]
+fn nothing_of_an_event_is_readable_in_its_rows() {
+    let world = World::new();
+    let context = world.alice();
+    let params = Params::new().text("description", "canary-canary");
+    let event = EventBuilder::of(&context, "kms.amazonaws.com", "CreateKey").params(&params);
+    let event = world.log().finish(event);
+    world.log().append(&[event]).wait().unwrap();
+    let rows = |table| -> Vec<u8> {
+        let rows = world.all(table).into_iter();
+        rows.flat_map(|row| [row.key.to_vec(), row.value.to_vec()].concat())
+            .collect()
+    };
+    let clear = |bytes: Vec<u8>| {
+        ["canary", "alice", "CreateKey"].iter().any(|text| {
+            bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        })
+    };
+    assert!(!clear(rows(Table::AUDIT)));
+    world.settle();
+    assert!(!clear(rows(Table::AUDIT_LEDGER)) && !clear(rows(Table::AUDIT_INDEX)));
+    drop(Arc::clone(&world.meta));
+}

@@ -1,0 +1,4 @@
+mod chain;
+mod faults;
+mod lookups;
+mod records;

@@ -1,0 +1,430 @@
+//! Where trails are kept: their configuration and their progress.
+
+use bytes::Bytes;
+use minicbor::{Decode, Encode};
+use strongroom_ports::{RowVersion, Table, Transaction};
+use strongroom_rows::{SealedRows, until_undisturbed};
+use strongroom_types::{AccountId, Timestamp};
+
+use crate::TrailError;
+use crate::event::Event;
+use crate::ledger::Ledger;
+use crate::limits::TRAILS_MAX;
+use crate::log::AuditLog;
+use crate::records::Lane;
+use crate::trails::state::{Pending, TrailState, Window};
+use crate::trails::{Trail, TrailName, TrailProblem};
+
+/// Trails read at a time; an account has five, and those that are just being deleted.
+const PAGE_ROWS: usize = 1000;
+const TRAIL: u8 = b'T';
+const STATE: u8 = b'S';
+const ACCOUNT: u8 = b'A';
+
+/// Changes with each trail that is made or deleted, so that names stay unique.
+#[derive(Clone, Copy, Debug, Default, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AccountTrailsRow {
+    #[n(0)]
+    generation: u64,
+}
+
+/// The trails of a store. All methods block: call them from a worker thread.
+#[derive(Clone)]
+pub struct Trails {
+    pub(crate) rows: SealedRows,
+    pub(crate) ledger: Ledger,
+    log: AuditLog,
+}
+
+/// A trail that was read, with what a change of it must find unchanged.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub id: TrailId,
+    pub trail: Trail,
+    pub version: RowVersion,
+}
+
+/// A trail's identity: its name can be used again, this cannot. `account(12) || random(16)`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct TrailId(pub [u8; 28]);
+
+impl TrailId {
+    fn key(&self, kind: u8) -> Vec<u8> {
+        [&[kind], self.0.as_slice()].concat()
+    }
+
+    pub(crate) fn trail_key(&self) -> Vec<u8> {
+        self.key(TRAIL)
+    }
+
+    pub(crate) fn state_key(&self) -> Vec<u8> {
+        self.key(STATE)
+    }
+}
+
+/// Why a change of a trail was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrailsError {
+    /// The request cannot be fulfilled.
+    #[error(transparent)]
+    Refused(#[from] TrailProblem),
+    /// The store failed.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
+}
+
+impl From<strongroom_rows::RowError> for TrailsError {
+    fn from(error: strongroom_rows::RowError) -> Self {
+        Self::Trail(error.into())
+    }
+}
+
+impl strongroom_rows::Contended for TrailsError {
+    fn contention() -> Self {
+        Self::Trail(TrailError::contention())
+    }
+
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Trail(error) if error.is_contention())
+    }
+}
+
+impl Trails {
+    /// The trails in the rows of `log`.
+    pub fn new(log: AuditLog) -> Self {
+        let ledger = Ledger::new(log.rows().clone(), log.home().clone());
+        Self {
+            rows: log.rows().clone(),
+            ledger,
+            log,
+        }
+    }
+
+    /// The trails of an account, those that are being deleted left out.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`].
+    pub fn list(&self, account: AccountId) -> Result<Vec<Trail>, TrailError> {
+        let mut trails: Vec<Trail> = self.live(account)?.into_iter().map(|it| it.trail).collect();
+        trails.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(trails)
+    }
+
+    /// A trail and its progress.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Unknown`].
+    pub fn get(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+    ) -> Result<(Trail, TrailState), TrailsError> {
+        let stored = self.named(account, name)?;
+        let (state, _) = self.state(stored.id)?;
+        Ok((stored.trail, state))
+    }
+
+    /// Makes a trail. It does not log yet. `event` records the call, in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Exists`], [`TrailProblem::TooMany`] and what [`Trail::check`] says.
+    pub fn create(
+        &self,
+        account: AccountId,
+        trail: &Trail,
+        event: &Event,
+    ) -> Result<(), TrailsError> {
+        trail.check()?;
+        until_undisturbed(|| {
+            let live = self.live(account)?;
+            if live.iter().any(|it| it.trail.name == trail.name) {
+                return Err(TrailProblem::Exists(trail.name.clone()).into());
+            }
+            if live.len() >= TRAILS_MAX {
+                return Err(TrailProblem::TooMany.into());
+            }
+            let mut id = TrailId([0; 28]);
+            let mut random = [0; 16];
+            self.rows.entropy.fill(&mut random);
+            for (to, from) in id.0.iter_mut().zip(account.as_str().bytes().chain(random)) {
+                *to = from;
+            }
+            let table = Table::AUDIT_TRAILS;
+            let value = self.rows.seal(table, &id.trail_key(), trail);
+            let state = self
+                .rows
+                .seal(table, &id.state_key(), &TrailState::default());
+            let transaction = self
+                .counted(account)?
+                .put(table, id.trail_key(), value)
+                .put(table, id.state_key(), state);
+            self.commit(transaction, event)
+        })
+    }
+
+    /// Changes a trail's configuration, all but its name and whether it logs.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Unknown`], what `change` says and what [`Trail::check`] says.
+    pub fn update(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+        event: &Event,
+        change: impl Fn(Trail) -> Result<Trail, TrailProblem>,
+    ) -> Result<Trail, TrailsError> {
+        until_undisturbed(|| {
+            let stored = self.named(account, name)?;
+            let before = stored.trail.clone();
+            let trail = change(stored.trail)?;
+            trail.check()?;
+            let transaction = self.put_trail(stored.id, stored.version, &trail);
+            let (mut state, version) = self.state(stored.id)?;
+            let transaction = if trail.logging && before.validation != trail.validation {
+                // A chain begins or ends with the setting.
+                state.window = trail.validation.then(|| window(event.time_millis));
+                state.pending = state
+                    .pending
+                    .filter(|it| matches!(it, Pending::File { .. }));
+                self.put_state(transaction, stored.id, version, &state)
+            } else {
+                transaction
+            };
+            self.commit(transaction, event)?;
+            Ok(trail)
+        })
+    }
+
+    /// StartLogging: events from now on are delivered, and a new chain of digests begins.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Unknown`].
+    pub fn start(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+        event: &Event,
+    ) -> Result<(), TrailsError> {
+        until_undisturbed(|| {
+            let stored = self.named(account, name)?;
+            let (mut state, version) = self.state(stored.id)?;
+            let at = event.time_millis;
+            let was_logging = stored.trail.logging;
+            let trail = Trail {
+                logging: true,
+                ..stored.trail
+            };
+            if state.stopping_millis.take().is_some() {
+                // Before the rest of the last time was delivered: the chain goes on.
+                state.started_millis = Some(at);
+            } else if !was_logging {
+                state.management = self.ledger.end(Lane::Management)?.batch;
+                state.data = self.ledger.end(Lane::Data)?.batch;
+                state.since_millis = at;
+                state.flushed_millis = at;
+                state.window = trail.validation.then(|| window(at));
+                state.started_millis = Some(at);
+            }
+            state.stopped_millis = None;
+            let transaction = self.put_trail(stored.id, stored.version, &trail);
+            let transaction = self.put_state(transaction, stored.id, version, &state);
+            self.commit(transaction, event)
+        })
+    }
+
+    /// StopLogging: events up to this one are still delivered, and a last digest.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Unknown`].
+    pub fn stop(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+        event: &Event,
+    ) -> Result<(), TrailsError> {
+        self.end(account, name, event, false)
+    }
+
+    /// DeleteTrail: as StopLogging, and its name is free at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailProblem::Unknown`].
+    pub fn delete(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+        event: &Event,
+    ) -> Result<(), TrailsError> {
+        self.end(account, name, event, true)
+    }
+
+    fn end(
+        &self,
+        account: AccountId,
+        name: &TrailName,
+        event: &Event,
+        delete: bool,
+    ) -> Result<(), TrailsError> {
+        until_undisturbed(|| {
+            let stored = self.named(account, name)?;
+            let (mut state, version) = self.state(stored.id)?;
+            if stored.trail.logging {
+                state.stopping_millis = Some(event.time_millis);
+                state.stopped_millis = Some(event.time_millis);
+                // The rest is due at once, whatever failed before.
+                state.retry_millis = 0;
+            }
+            state.deleted = delete;
+            let trail = Trail {
+                logging: false,
+                ..stored.trail
+            };
+            let mut transaction = self.put_trail(stored.id, stored.version, &trail);
+            transaction = self.put_state(transaction, stored.id, version, &state);
+            if delete {
+                let counted = self.counted(account)?;
+                transaction.conditions.extend(counted.conditions);
+                transaction.writes.extend(counted.writes);
+            }
+            self.commit(transaction, event)
+        })
+    }
+
+    /// The oldest batch that a trail has still to deliver, for [`Ledger::sweep`].
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`].
+    pub fn keep_from(&self, lane: Lane) -> Result<Option<u64>, TrailError> {
+        let mut oldest = None;
+        for Stored { id, trail, .. } in self.all()? {
+            let (state, _) = self.state(id)?;
+            if state.is_active(&trail) {
+                let next = match lane {
+                    Lane::Management => state.management,
+                    Lane::Data => state.data,
+                };
+                oldest = Some(oldest.map_or(next, |oldest: u64| oldest.min(next)));
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// All trails of all accounts, those that are being deleted included.
+    pub(crate) fn all(&self) -> Result<Vec<Stored>, TrailError> {
+        self.scan(vec![TRAIL], vec![TRAIL + 1])
+    }
+
+    fn live(&self, account: AccountId) -> Result<Vec<Stored>, TrailError> {
+        let start = [&[TRAIL], account.as_str().as_bytes()].concat();
+        // No byte of UTF-8 digits is above that of the account's last.
+        let end = [start.as_slice(), &[0xFF; 17]].concat();
+        let mut live = Vec::new();
+        for stored in self.scan(start, end)? {
+            if !self.state(stored.id)?.0.deleted {
+                live.push(stored);
+            }
+        }
+        Ok(live)
+    }
+
+    fn scan(&self, start: Vec<u8>, end: Vec<u8>) -> Result<Vec<Stored>, TrailError> {
+        let range = (Bytes::from(start), Some(Bytes::from(end)));
+        let (rows, _) = self
+            .rows
+            .scan::<Trail>(Table::AUDIT_TRAILS, range, PAGE_ROWS)?;
+        let stored = rows.into_iter().filter_map(|(row, trail)| {
+            let id = row.key.get(1..)?.try_into().ok()?;
+            Some(Stored {
+                id: TrailId(id),
+                trail,
+                version: row.version,
+            })
+        });
+        Ok(stored.collect())
+    }
+
+    fn named(&self, account: AccountId, name: &TrailName) -> Result<Stored, TrailsError> {
+        let mut live = self.live(account)?.into_iter();
+        live.find(|it| it.trail.name == name.as_str())
+            .ok_or_else(|| TrailProblem::Unknown(name.to_string()).into())
+    }
+
+    pub(crate) fn state(
+        &self,
+        id: TrailId,
+    ) -> Result<(TrailState, Option<RowVersion>), TrailError> {
+        let read = self.rows.read(Table::AUDIT_TRAILS, &id.state_key())?;
+        Ok(match read {
+            Some((state, version)) => (state, Some(version)),
+            None => (TrailState::default(), None),
+        })
+    }
+
+    fn put_trail(&self, id: TrailId, version: RowVersion, trail: &Trail) -> Transaction {
+        let (table, key) = (Table::AUDIT_TRAILS, id.trail_key());
+        let value = self.rows.seal(table, &key, trail);
+        Transaction::new()
+            .expect(table, key.clone(), Some(version))
+            .put(table, key, value)
+    }
+
+    pub(crate) fn put_state(
+        &self,
+        transaction: Transaction,
+        id: TrailId,
+        version: Option<RowVersion>,
+        state: &TrailState,
+    ) -> Transaction {
+        let (table, key) = (Table::AUDIT_TRAILS, id.state_key());
+        let value = self.rows.seal(table, &key, state);
+        transaction
+            .expect(table, key.clone(), version)
+            .put(table, key, value)
+    }
+
+    /// A transaction in which trails of an account come or go.
+    fn counted(&self, account: AccountId) -> Result<Transaction, TrailError> {
+        let key = [&[ACCOUNT], account.as_str().as_bytes()].concat();
+        let table = Table::AUDIT_TRAILS;
+        let read = self.rows.read::<AccountTrailsRow>(table, &key)?;
+        let (mut row, version) = match read {
+            Some((row, version)) => (row, Some(version)),
+            None => (AccountTrailsRow::default(), None),
+        };
+        row.generation += 1;
+        let value = self.rows.seal(table, &key, &row);
+        Ok(Transaction::new()
+            .expect(table, key.clone(), version)
+            .put(table, key, value))
+    }
+
+    fn commit(&self, transaction: Transaction, event: &Event) -> Result<(), TrailsError> {
+        let transaction = self.log.add(transaction, event);
+        self.rows
+            .meta
+            .commit(transaction)
+            .wait()
+            .map_err(TrailError::from)?;
+        Ok(())
+    }
+}
+
+/// A chain that begins then.
+pub(crate) fn window(millis: u64) -> Window {
+    let start = Timestamp::from_seconds(Timestamp::from_millis(millis).as_seconds());
+    Window {
+        start_millis: start.as_millis(),
+        files: Vec::new(),
+        previous: None,
+    }
+}
