@@ -896,6 +896,7 @@ fn services_cannot_bring_what_follows_from_the_request() {
 
 /// The policies of the S3 User Guide that speak of encryption and transport.
 #[test]
+#[expect(clippy::large_stack_arrays, reason = "it is a table")]
 fn policies_of_buckets_see_what_the_request_says() {
     const SSE: &str = "s3:x-amz-server-side-encryption";
     const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
@@ -923,7 +924,7 @@ fn policies_of_buckets_see_what_the_request_says() {
     let kms = || put().condition(SSE, "aws:kms");
     let own_key = || kms().condition(KEY_ID, KEY);
     let customer = || put().condition(SSE_C, "AES256");
-    for (statement, cases) in vec![
+    for (statement, cases) in [
         (
             &require_kms,
             [
