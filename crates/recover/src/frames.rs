@@ -1,140 +1,213 @@
-//! Sealed files, read to the end whatever is in the way (`FORMAT.md`, 15).
+//! Sealed files, read to the end whatever is in the way (`FORMAT.md`, 15). One frame is in memory at
+//! a time.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 
 use strongroom_crypto::{FrameCipher, ServiceKey};
 
-use crate::Fields;
+use crate::{Fields, to_u64};
 
 const HEADER_LEN_BYTES: usize = 80;
 const FRAME_HEADER_LEN_BYTES: usize = 16;
 const FRAME_MAX_BYTES: u32 = 64 << 20;
 const SECTOR_LEN_BYTES: usize = 512;
+/// How much is looked at once for bytes that are not zero.
+const LOOK_LEN_BYTES: usize = 1 << 20;
 
-/// A sealed file in memory.
-pub(crate) struct SealedFile<'a> {
+/// A sealed file.
+pub(crate) struct SealedFile {
+    file: File,
+    len: u64,
+    offset: u64,
     cipher: FrameCipher,
     aad: [u8; 20],
     /// The first commit in a journal file, the last one in a snapshot.
     pub(crate) sequence: u64,
     pub(crate) number: u64,
-    rest: &'a mut [u8],
-    /// Where `rest` begins in the file.
-    offset: usize,
 }
 
 /// What is at the next place.
-pub(crate) enum Frame<'a> {
+pub(crate) enum Frame {
     /// A frame, and its payload.
-    Opened(u32, &'a [u8]),
+    Opened(u32, Vec<u8>),
     /// Bytes that are no frame, or one that does not open, up to the next place that may be one.
     Damaged,
     /// A frame at the end that a crash may have cut short before anyone was told of it.
     Torn,
 }
 
-impl<'a> SealedFile<'a> {
+impl SealedFile {
     /// Takes a file; `None` if its header is damaged or another key's.
-    pub(crate) fn open(bytes: &'a mut [u8], magic: [u8; 4], key: &ServiceKey) -> Option<Self> {
-        let (header, rest) = bytes.split_at_mut_checked(HEADER_LEN_BYTES)?;
-        let mut fields = Fields(header);
-        let found: [u8; 4] = fields.array()?;
-        let (version, zero) = (fields.u16()?, fields.u16()?);
-        let (number, sequence) = (fields.u64()?, fields.u64()?);
-        let salt: [u8; 32] = fields.array()?;
-        let checksum = fields.u32()?;
-        if found != magic || (version, zero) != (1, 0) || crc32c(header.get(..56)?) != checksum {
-            return None;
-        }
-        let cipher = FrameCipher::new(key, &salt);
-        let (aad, tag) = header.split_at_mut_checked(64)?;
-        cipher.open(0, aad, tag).ok()?;
-        let mut frame_aad = [0; 20];
-        frame_aad.get_mut(..4)?.copy_from_slice(&magic);
-        frame_aad
-            .get_mut(4..12)?
-            .copy_from_slice(&number.to_be_bytes());
-        frame_aad
-            .get_mut(12..)?
-            .copy_from_slice(&sequence.to_be_bytes());
-        Some(Self {
+    pub(crate) fn open(file: File, magic: [u8; 4], key: &ServiceKey) -> io::Result<Option<Self>> {
+        let len = file.metadata()?.len();
+        let mut header = read_at(&file, 0, HEADER_LEN_BYTES)?;
+        let mut parse = || {
+            let mut fields = Fields(&header);
+            let found: [u8; 4] = fields.array()?;
+            let (version, zero) = (fields.u16()?, fields.u16()?);
+            let (number, sequence) = (fields.u64()?, fields.u64()?);
+            let salt: [u8; 32] = fields.array()?;
+            let checksum = fields.u32()?;
+            if found != magic || (version, zero) != (1, 0) || crc32c(header.get(..56)?) != checksum
+            {
+                return None;
+            }
+            let cipher = FrameCipher::new(key, &salt);
+            let (aad, tag) = header.split_at_mut_checked(64)?;
+            cipher.open(0, aad, tag).ok()?;
+            Some((cipher, number, sequence))
+        };
+        let Some((cipher, number, sequence)) = parse() else {
+            return Ok(None);
+        };
+        let mut aad = [0; 20];
+        let (magic_place, rest) = aad.split_at_mut(4);
+        let (number_place, sequence_place) = rest.split_at_mut(8);
+        magic_place.copy_from_slice(&magic);
+        number_place.copy_from_slice(&number.to_be_bytes());
+        sequence_place.copy_from_slice(&sequence.to_be_bytes());
+        Ok(Some(Self {
+            file,
+            len,
+            offset: to_u64(HEADER_LEN_BYTES),
             cipher,
-            aad: frame_aad,
+            aad,
             sequence,
             number,
-            rest,
-            offset: HEADER_LEN_BYTES,
-        })
+        }))
+    }
+
+    /// Whether the header of a file is zeros: it was being made when the server stopped.
+    pub(crate) fn is_blank(file: &File) -> io::Result<bool> {
+        Ok(is_zero(&read_at(file, 0, HEADER_LEN_BYTES)?))
+    }
+
+    /// How far the file has been read.
+    pub(crate) const fn read_bytes(&self) -> u64 {
+        self.offset
     }
 
     /// What comes next; `None` at the end. A run of damage is told once.
-    pub(crate) fn next(&mut self) -> Option<Frame<'a>> {
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
         let mut damage: Option<bool> = None;
         loop {
-            let rest = std::mem::take(&mut self.rest);
-            if rest.len() < FRAME_HEADER_LEN_BYTES {
-                return damage.map(|torn| if torn { Frame::Torn } else { Frame::Damaged });
+            if self.len.saturating_sub(self.offset) < to_u64(FRAME_HEADER_LEN_BYTES) {
+                return Ok(damage.map(|torn| if torn { Frame::Torn } else { Frame::Damaged }));
             }
-            match (frame_at(rest), damage) {
-                (Some((index, sealed_len)), None) => {
-                    let (_, behind) = rest.split_at_mut_checked(FRAME_HEADER_LEN_BYTES)?;
-                    let padded = sealed_len.next_multiple_of(16).min(behind.len());
-                    let (stored, behind) = behind.split_at_mut_checked(padded)?;
-                    self.rest = behind;
-                    self.offset += FRAME_HEADER_LEN_BYTES + padded;
-                    let sealed = stored.get_mut(..sealed_len)?;
-                    let opened = self.cipher.open(u64::from(index), &self.aad, sealed);
-                    return Some(match opened {
-                        Ok(payload) => Frame::Opened(index, payload),
+            match (self.frame_here()?, damage) {
+                (Some((index, mut sealed)), None) => {
+                    let padded = sealed.len().next_multiple_of(16);
+                    self.offset += to_u64(FRAME_HEADER_LEN_BYTES + padded);
+                    let opened = self.cipher.open(u64::from(index), &self.aad, &mut sealed);
+                    let opened_len = opened.map(|payload| payload.len());
+                    return Ok(Some(match opened_len {
+                        Ok(len) => {
+                            sealed.truncate(len);
+                            Frame::Opened(index, sealed)
+                        }
                         Err(_) => Frame::Damaged,
-                    });
+                    }));
                 }
-                (Some(_), Some(_)) => {
-                    self.rest = rest;
-                    return Some(Frame::Damaged);
-                }
+                (Some(_), Some(_)) => return Ok(Some(Frame::Damaged)),
                 // Zeros to the end are room that was reserved and not used.
-                (None, None) if rest.iter().all(|byte| *byte == 0) => return None,
+                (None, None) if self.is_zero_to_the_end()? => return Ok(None),
                 (None, known) => {
-                    damage = Some(known.unwrap_or_else(|| may_be_torn(rest, self.offset)));
-                    let (_, behind) = rest.split_at_mut_checked(FRAME_HEADER_LEN_BYTES)?;
-                    self.rest = behind;
-                    self.offset += FRAME_HEADER_LEN_BYTES;
+                    let torn = match known {
+                        Some(torn) => torn,
+                        None => self.may_be_torn()?,
+                    };
+                    damage = Some(torn);
+                    self.offset += to_u64(FRAME_HEADER_LEN_BYTES);
                 }
             }
         }
     }
+
+    /// Index and sealed payload of the frame that begins here, if it is whole by its checksums.
+    fn frame_here(&self) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let header = read_at(&self.file, self.offset, FRAME_HEADER_LEN_BYTES)?;
+        let parse = || {
+            let mut fields = Fields(&header);
+            let (len, payload_checksum) = (fields.u32()?, fields.u32()?);
+            let (index, checksum) = (fields.u32()?, fields.u32()?);
+            let is_sound = crc32c(header.get(..12)?) == checksum
+                && (16..=FRAME_MAX_BYTES).contains(&len)
+                && index > 0;
+            is_sound.then_some((usize::try_from(len).ok()?, payload_checksum, index))
+        };
+        let Some((len, payload_checksum, index)) = parse() else {
+            return Ok(None);
+        };
+        let at = self.offset + to_u64(FRAME_HEADER_LEN_BYTES);
+        let sealed = read_at(&self.file, at, len)?;
+        let is_whole = sealed.len() == len && crc32c(&sealed) == payload_checksum;
+        Ok(is_whole.then_some((index, sealed)))
+    }
+
+    fn is_zero_to_the_end(&self) -> io::Result<bool> {
+        let mut at = self.offset;
+        loop {
+            let piece = read_at(&self.file, at, LOOK_LEN_BYTES)?;
+            if piece.is_empty() {
+                return Ok(true);
+            }
+            if !is_zero(&piece) {
+                return Ok(false);
+            }
+            at += to_u64(piece.len());
+        }
+    }
+
+    /// Whether the frame that begins here may have been cut short while it was written: then some
+    /// sector of it, or its last byte, is still zero.
+    fn may_be_torn(&self) -> io::Result<bool> {
+        let header = read_at(&self.file, self.offset, FRAME_HEADER_LEN_BYTES)?;
+        if is_zero(&header) {
+            return Ok(true);
+        }
+        let len = Fields(&header)
+            .u32()
+            .unwrap_or(u32::MAX)
+            .min(FRAME_MAX_BYTES);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let frame = read_at(
+            &self.file,
+            self.offset,
+            len.saturating_add(FRAME_HEADER_LEN_BYTES),
+        )?;
+        let sector = to_u64(SECTOR_LEN_BYTES);
+        let to_sector = usize::try_from((sector - self.offset % sector) % sector).unwrap_or(0);
+        let sectors = frame.get(to_sector..).unwrap_or_default();
+        Ok(frame.last() == Some(&0) || sectors.chunks_exact(SECTOR_LEN_BYTES).any(is_zero))
+    }
 }
 
-/// Whether the frame with which `bytes` begin may have been cut short while it was written: then
-/// some sector of it, or its last byte, is still zero.
-fn may_be_torn(bytes: &[u8], offset: usize) -> bool {
-    let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == 0);
-    let mut fields = Fields(bytes);
-    let len = fields.u32().and_then(|len| usize::try_from(len).ok());
-    let header = bytes.get(..FRAME_HEADER_LEN_BYTES).unwrap_or(bytes);
-    if is_zero(header) {
-        return true;
-    }
-    let end = len
-        .unwrap_or(usize::MAX)
-        .saturating_add(FRAME_HEADER_LEN_BYTES);
-    let frame = bytes.get(..end).unwrap_or(bytes);
-    let to_sector = (SECTOR_LEN_BYTES - offset % SECTOR_LEN_BYTES) % SECTOR_LEN_BYTES;
-    let sectors = frame.get(to_sector..).unwrap_or_default();
-    frame.last() == Some(&0) || sectors.chunks_exact(SECTOR_LEN_BYTES).any(is_zero)
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
-/// Index and sealed length of the frame with which `bytes` begin, if they are whole by their
-/// checksums.
-fn frame_at(bytes: &[u8]) -> Option<(u32, usize)> {
-    let mut fields = Fields(bytes);
-    let (len, payload_checksum) = (fields.u32()?, fields.u32()?);
-    let (index, checksum) = (fields.u32()?, fields.u32()?);
-    if crc32c(bytes.get(..12)?) != checksum || !(16..=FRAME_MAX_BYTES).contains(&len) {
-        return None;
+/// Bytes from `offset` on, as many as there are up to `len`.
+pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let there = file.metadata()?.len().saturating_sub(offset);
+    let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + to_u64(filled)) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-    let len = usize::try_from(len).ok()?;
-    let sealed = fields.bytes(len)?;
-    (index > 0 && crc32c(sealed) == payload_checksum).then_some((index, len))
+    bytes.truncate(filled);
+    Ok(bytes)
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

@@ -171,11 +171,15 @@ impl<'a> Keys<'a> {
             account: AccountId::parse(&row.account).ok()?,
             id: key,
         };
-        let key_row: KmsKey = self.rows.get(Table::KmsKeys, &key_row_key(&arn))?;
+        // Should the key's own row be lost: S3 uses keys of this one spec.
+        let key_row: Option<KmsKey> = self.rows.get(Table::KmsKeys, &key_row_key(&arn));
+        let spec = key_row.map_or(Some(KeySpec::SymmetricDefault), |row| {
+            KeySpec::parse(&row.spec)
+        });
         let identity = MaterialIdentity {
             arn: arn.clone(),
             material,
-            spec: KeySpec::parse(&key_row.spec)?,
+            spec: spec?,
         };
         let shred_id = ShredId::from_bytes(row.shred);
         ["a", "b"].into_iter().find_map(|copy| {

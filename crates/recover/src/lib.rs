@@ -97,6 +97,7 @@ pub fn recover(
     keys.describe(&mut out, &rows, &mut report)?;
     let mut blobs = blobs::Blobs::list(&plan.sources.blobs)?;
     objects::recover(&keys, &rows, &mut blobs, &mut out, &mut report, progress)?;
+    report.unclaimed = to_u64(blobs.unclaimed().count());
     if plan.unreferenced || report.lacks_rows() {
         unreferenced::recover(&keys, &rows, &blobs, &mut out, &mut report, progress)?;
     }

@@ -20,6 +20,16 @@ pub(crate) struct Part {
     pub(crate) place: Place,
 }
 
+/// Length of the manifest of so many parts.
+pub(crate) fn len_max_bytes(part_count: u32) -> Option<usize> {
+    let count = usize::try_from(part_count)
+        .ok()
+        .filter(|count| *count <= 10_000)?;
+    let groups = count.div_ceil(GROUP_PARTS);
+    let head = groups * HEAD_ENTRY_LEN_BYTES + SEAL_LEN_BYTES;
+    Some(PREAMBLE_LEN_BYTES + head + count * ENTRY_LEN_BYTES + groups * SEAL_LEN_BYTES)
+}
+
 /// Opens a manifest; `None` if it is another's, or damaged.
 pub(crate) fn open(
     stored: &[u8],

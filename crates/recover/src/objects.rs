@@ -154,6 +154,19 @@ fn buckets(
     Ok(names)
 }
 
+/// How the row keys of versions begin whose keys lie below this object's, as below a directory.
+fn below(object: &ObjectIdentity) -> Vec<u8> {
+    let mut start = object.bucket.as_bytes().to_vec();
+    for byte in object.key.as_bytes() {
+        start.push(*byte);
+        if *byte == 0 {
+            start.push(0xff);
+        }
+    }
+    start.push(b'/');
+    start
+}
+
 /// `bucket uid || escaped key || BE64(NOT sequence)`; last, bucket and key together.
 fn split_row_key(row_key: &[u8]) -> Option<(BucketUid, ObjectKey, u64, &[u8])> {
     let (path, sequence) = row_key.split_last_chunk::<8>()?;
@@ -223,17 +236,16 @@ impl Found<'_> {
         line.kms_key_arn = row.key.kms.as_ref().map(|kms| kms.key_arn.as_str());
         line.bucket_key = row.key.kms.as_ref().is_some_and(|kms| kms.bucket_key);
         line.describe(&row.metadata, &row.tags);
-        let below = [
-            self.object.bucket.as_bytes().as_slice(),
-            key.as_bytes(),
-            b"/",
-        ]
-        .concat();
+        let below = below(self.object);
         let is_directory = rows.keys(Table::Versions, &below).next().is_some();
         let (file, path) = if self.is_latest {
-            out.file(&["objects", self.name, &path_of(key, is_directory)])?
+            out.file(&["objects", self.name], &path_of(key, is_directory), None)?
         } else {
-            out.file(&["versions", self.name, &path_of(key, true), &version_id])?
+            out.file(
+                &["versions", self.name],
+                &path_of(key, true),
+                Some(&version_id),
+            )?
         };
         let mut sink = Sink::new(file);
         let outcome = match self.body(row, keys, rows, blobs, &mut sink) {
@@ -302,8 +314,10 @@ impl Found<'_> {
             (None, Some(blob)) => {
                 let file = blobs.claim(blob).ok().map(Stored::InFile);
                 file.and_then(|file| {
-                    let len = usize::try_from(file.len().ok()?).ok()?;
-                    file.read(0, len).ok()
+                    // No list is longer, whatever the file says.
+                    let len = manifest::len_max_bytes(place.part_count)?;
+                    let stored = file.read(0, len.checked_add(1)?).ok()?;
+                    (stored.len() <= len).then_some(stored)
                 })
             }
             (None, None) => None,

@@ -60,14 +60,29 @@ impl Output {
         Ok((file, path))
     }
 
-    /// A new file below the output directory, its directories made; its path from there.
-    pub(crate) fn file(&self, parts: &[&str]) -> Result<(File, PathBuf), RecoverError> {
-        let relative: PathBuf = parts.iter().collect();
-        let path = self.root.join(&relative);
-        if let Some(directory) = path.parent() {
-            make_dir(directory)?;
-        }
-        Ok((create(&path)?, relative))
+    /// A new file below the output directory for `name`, or for `inside` in a directory of that
+    /// name; its path from there. A name that the file system does not take, because it knows no
+    /// case or forbids a letter, is replaced by its hash: one object must not stop all others.
+    pub(crate) fn file(
+        &self,
+        place: &[&str],
+        name: &str,
+        inside: Option<&str>,
+    ) -> Result<(File, PathBuf), RecoverError> {
+        let place: PathBuf = place.iter().collect();
+        let attempt = |name: &str| {
+            let mut relative = place.join(name);
+            relative.extend(inside);
+            let path = self.root.join(&relative);
+            if let Some(directory) = path.parent() {
+                make_dir(directory)?;
+            }
+            Ok((create(&path)?, relative))
+        };
+        attempt(name).or_else(|_: RecoverError| {
+            let hash = hex(digest(&SHA256, name.as_bytes()).as_ref());
+            attempt(&format!("%{}", hash.get(..32).unwrap_or_default()))
+        })
     }
 
     /// Takes back a file that did not come out whole.

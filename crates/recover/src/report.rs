@@ -19,6 +19,9 @@ pub struct Report {
     pub kms_keys: u64,
     /// Key materials that open.
     pub kms_materials: u64,
+    /// Blobs that no row names: deleted objects and parts that were still to be removed, or what was
+    /// written behind rows that are lost.
+    pub unclaimed: u64,
     /// Blobs that no row names and that were recovered from what they say of themselves.
     pub unreferenced: u64,
     /// No snapshot and no journal was found: names, inline objects, KMS keys and old versions'

@@ -62,7 +62,7 @@ struct Place {
 }
 
 impl Rows {
-    /// Reads the newest snapshot that opens and the journal behind it.
+    /// Reads the newest snapshot whose header opens, and the journal.
     pub(crate) fn read(
         plan: &Plan<'_>,
         out: &Output,
@@ -75,10 +75,9 @@ impl Rows {
         };
         let meta = &plan.sources.meta;
         let journals = files_of(&meta.join("journal"), "srj").map_err(io(meta))?;
-        let mut snapshots = files_of(&meta.join("snapshot"), "srs").map_err(io(meta))?;
+        let snapshots = files_of(&meta.join("snapshot"), "srs").map_err(io(meta))?;
         let len_of = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
-        let newest = snapshots.pop();
-        let all_bytes = journals.iter().chain(&newest).map(len_of).sum();
+        let all_bytes = journals.iter().chain(&snapshots).map(len_of).sum();
         let (spill, path) = out.spill()?;
         let mut reader = Reader {
             places: BTreeMap::new(),
@@ -89,42 +88,64 @@ impl Rows {
             report,
         };
         let mut read_bytes = 0;
-        if let Some(snapshot) = &newest {
+        // The newest of which the header opens: a crash may have left an older one beside it.
+        for snapshot in snapshots.iter().rev() {
             let key = plan.ring.service_key(ServicePurpose::Snapshot);
-            match fs::read(snapshot) {
-                Ok(mut bytes) => {
-                    read_bytes += to_u64(bytes.len());
-                    match SealedFile::open(&mut bytes, *b"SRS1", key) {
-                        Some(file) => reader.snapshot(file, snapshot).map_err(io(&path))?,
-                        None => reader.lose(snapshot, "its header is damaged"),
-                    }
+            let opened =
+                File::open(snapshot).and_then(|file| SealedFile::open(file, *b"SRS1", key));
+            match opened {
+                Ok(Some(file)) => {
+                    let mut tell =
+                        |bytes: u64| progress(Progress::Rows(read_bytes + bytes, all_bytes));
+                    reader
+                        .snapshot(file, snapshot, &mut tell)
+                        .map_err(io(&path))?;
+                    read_bytes += len_of(snapshot);
+                    break;
                 }
+                Ok(None) => reader.lose(snapshot, "its header is damaged"),
                 Err(error) => reader.lose(snapshot, &error.to_string()),
             }
-            progress(Progress::Rows(read_bytes, all_bytes));
+            read_bytes += len_of(snapshot);
         }
         let last = journals.len().saturating_sub(1);
         for (index, journal) in journals.iter().enumerate() {
             let key = plan.ring.service_key(ServicePurpose::Journal);
-            match fs::read(journal) {
-                Ok(mut bytes) => {
-                    read_bytes += to_u64(bytes.len());
-                    let is_blank = bytes.iter().take(80).all(|byte| *byte == 0);
-                    match SealedFile::open(&mut bytes, *b"SRJ1", key) {
-                        Some(file) => reader
-                            .journal(file, journal, index == last)
-                            .map_err(io(&path))?,
-                        // It was being made when the server stopped.
-                        None if index == last && is_blank => {}
-                        None => reader.lose(journal, "its header is damaged"),
-                    }
+            let opened = File::open(journal).and_then(|file| {
+                let is_blank = SealedFile::is_blank(&file)?;
+                Ok((is_blank, SealedFile::open(file, *b"SRJ1", key)?))
+            });
+            match opened {
+                Ok((_, Some(file))) => {
+                    let mut tell =
+                        |bytes: u64| progress(Progress::Rows(read_bytes + bytes, all_bytes));
+                    reader
+                        .journal(file, journal, index == last, &mut tell)
+                        .map_err(io(&path))?;
                 }
+                // It was being made when the server stopped.
+                Ok((true, None)) if index == last && index > 0 => {}
+                Ok((_, None)) => reader.lose(journal, "its header is damaged"),
                 Err(error) => reader.lose(journal, &error.to_string()),
             }
-            progress(Progress::Rows(read_bytes, all_bytes));
+            read_bytes += len_of(journal);
         }
+        // The last journal file stays always: without one, commits behind the snapshot are gone.
+        if journals.is_empty() && !snapshots.is_empty() {
+            reader.lose(
+                meta,
+                "there is a snapshot and no journal: what came after it is gone",
+            );
+        }
+        if reader.next.is_some_and(|next| next <= reader.snapshot_end) {
+            reader.lose(
+                meta,
+                "the journal ends before the snapshot: its newest files are missing",
+            );
+        }
+        let without_rows = snapshots.is_empty() && journals.is_empty();
         let Reader { places, values, .. } = reader;
-        report.without_rows = newest.is_none() && journals.is_empty();
+        report.without_rows = without_rows;
         let values = values
             .into_inner()
             .map_err(|error| RecoverError::Io(path, error.into_error()))?;
@@ -227,16 +248,22 @@ impl Reader<'_> {
         self.report.lose(format!("rows of {}", file.display()), why);
     }
 
-    fn snapshot(&mut self, mut file: SealedFile<'_>, at: &Path) -> io::Result<()> {
+    fn snapshot(
+        &mut self,
+        mut file: SealedFile,
+        at: &Path,
+        tell: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
         self.snapshot_end = file.sequence;
         self.next = Some(file.sequence + 1);
         let (mut rows, mut promised) = (0_u64, None);
-        while let Some(frame) = file.next() {
+        while let Some(frame) = file.next()? {
+            tell(file.read_bytes());
             let Frame::Opened(_, payload) = frame else {
                 self.lose(at, "a part of the snapshot is damaged");
                 continue;
             };
-            let mut fields = Fields(payload);
+            let mut fields = Fields(&payload);
             match fields.u32() {
                 Some(0) => promised = fields.u64(),
                 Some(count) => {
@@ -271,7 +298,13 @@ impl Reader<'_> {
         }
     }
 
-    fn journal(&mut self, mut file: SealedFile<'_>, at: &Path, is_last: bool) -> io::Result<()> {
+    fn journal(
+        &mut self,
+        mut file: SealedFile,
+        at: &Path,
+        is_last: bool,
+        tell: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
         if self.next.is_some_and(|next| file.sequence > next) {
             self.lose(at, "journal files before this one are missing");
         }
@@ -279,14 +312,15 @@ impl Reader<'_> {
             self.lose(at, "there is no snapshot of what was before the journal");
         }
         let mut frames = 0;
-        while let Some(frame) = file.next() {
+        while let Some(frame) = file.next()? {
+            tell(file.read_bytes());
             match frame {
                 Frame::Opened(index, payload) => {
                     if index != frames + 1 {
                         self.lose(at, "commits in the journal are missing");
                     }
                     frames = index;
-                    self.commits(payload, at)?;
+                    self.commits(&payload, at)?;
                 }
                 Frame::Torn if is_last => {}
                 Frame::Torn | Frame::Damaged => {

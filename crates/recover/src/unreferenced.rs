@@ -163,7 +163,7 @@ fn write(
     let uid = hex(first.object.version.as_bytes());
     let bucket = bucket_name(first, rows);
     let key = first.object.key.as_str();
-    let (file, path) = out.file(&["unreferenced", &bucket, &path_of(key, true), &uid])?;
+    let (file, path) = out.file(&["unreferenced", &bucket], &path_of(key, true), Some(&uid))?;
     let mut sink = Sink::new(file);
     let mut number = None;
     let mut outcome = if first.part.is_some() {

@@ -115,13 +115,21 @@ fn tell(report: &Report, out: &Path) -> Result<(), Failure> {
             counts.recovered
         ))?;
     }
+    if report.unclaimed > 0 {
+        output::say(&format!(
+            "{} blobs are named by no row; --unreferenced recovers them too",
+            report.unclaimed
+        ))?;
+    }
     if report.without_rows {
         output::say(
             "There was neither journal nor snapshot: only what lay in blob files could be recovered.",
         )?;
     }
     for loss in report.losses.iter().take(LOSSES_SHOWN) {
-        output::say(&format!("lost: {}: {}", loss.what, loss.why))?;
+        // A key may hold what a terminal takes for a command.
+        let what: String = loss.what.chars().flat_map(shown).collect();
+        output::say(&format!("lost: {what}: {}", loss.why))?;
     }
     if let more @ 1.. = report.losses.len().saturating_sub(LOSSES_SHOWN) {
         output::say(&format!("... and {more} more"))?;
@@ -131,6 +139,12 @@ fn tell(report: &Report, out: &Path) -> Result<(), Failure> {
         report.bytes,
         out.display()
     ))
+}
+
+fn shown(letter: char) -> impl Iterator<Item = char> {
+    let escaped = letter.is_control().then(|| letter.escape_default());
+    let plain = (!letter.is_control()).then_some(letter);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 /// 32 bytes as they are, or their base64.
