@@ -170,6 +170,31 @@ def test_without_journal_and_snapshots_the_blobs_tell_what_they_can(zoo, tmp_pat
     check_files(out, [it for it in lines(out) if "file" in it])
 
 
+def test_a_lost_journal_behind_a_snapshot_is_told(zoo, tmp_path, key_file):
+    zoo.server.stop()
+    meta = zoo.server.data / "meta"
+    assert not list((meta / "snapshot").glob("*.srs")), "this store is too small for a snapshot"
+    journals = sorted((meta / "journal").iterdir())
+    (journals[-1]).unlink()
+    out = tmp_path / "out"
+    recover(zoo.server, out, "--sse-c-key", key_file, code=5)
+    assert not json.loads((out / "report.json").read_text())["losses"] == []
+
+
+def test_names_that_a_file_system_does_not_take_stop_nothing(make_server, tmp_path):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.create_bucket(Bucket="odd")
+    keys = ["x\u0000", "x\u0000/y", "a", "a/b", "a/b/c", "A"]
+    for key in keys:
+        s3.put_object(Bucket="odd", Key=key, Body=key.encode())
+    server.stop()
+    out = tmp_path / "out"
+    recover(server, out)
+    found = lines(out)
+    assert {it["key"]: (out / it["file"]).read_bytes() for it in found} == {key: key.encode() for key in keys}
+
+
 def test_damage_costs_what_it_hit_and_no_more(zoo, tmp_path, key_file):
     zoo.server.stop()
     blobs = sorted((p for p in (zoo.server.data / "blobs" / "blobs").rglob("*") if p.is_file() and p.stat().st_size > 100_000),

@@ -1,6 +1,7 @@
 """Rotation of the root key: everything is wrapped anew, under load and across crashes, and old versions go for good."""
 
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -75,6 +76,58 @@ def test_everything_is_wrapped_anew_and_the_old_version_goes(make_server, tmp_pa
     recover(server, blobs_only, "--sse-c-key", str(key_file), code=5)
     assert not [it for it in json.loads((blobs_only / "report.json").read_text())["losses"] if "does not open with this ring" in it["why"]]
     (tmp_path / "meta").rename(server.data / "meta")
+
+
+def test_a_part_that_is_on_its_way_does_not_bring_the_old_version_back(make_server, tmp_path):
+    server = make_server()
+    access = server.access()
+    s3 = Clients(access).boto()
+    s3.create_bucket(Bucket="b")
+    upload = s3.create_multipart_upload(Bucket="b", Key="k")["UploadId"]
+    body = os.urandom(6 << 20)
+    url = s3.generate_presigned_url("upload_part", Params={"Bucket": "b", "Key": "k", "UploadId": upload, "PartNumber": 1})
+    host = access.http.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=60)
+    connection.putrequest("PUT", url.split(host, 1)[1])
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders()
+    connection.send(body[:1 << 20])
+    time.sleep(1)  # The part has begun; it has no other trace.
+    root_key(server, "rotate", "--wait")
+    said = subprocess.run([binary(), "root-key", "retire", "1", "--data", str(server.data)], env=clean_env(server.home),
+                          capture_output=True, text=True, timeout=60)
+    connection.send(body[1 << 20:])
+    reply = connection.getresponse()
+    assert reply.status == 200, reply.read()
+    reply.read()
+    if said.returncode:  # Refused, because the part was on its way: then it goes now.
+        root_key(server, "retire", "1")
+    s3.complete_multipart_upload(Bucket="b", Key="k", UploadId=upload,
+                                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": reply.headers["ETag"]}]})
+    assert s3.get_object(Bucket="b", Key="k")["Body"].read() == body
+    # The footer on the disk is under the new version too.
+    root_key(server, "rotate", "--wait")
+    assert status(server)["failed"] == 0
+    root_key(server, "retire", "2")
+
+
+def test_a_ring_that_was_put_back_under_a_running_server_is_not_written_over(make_server):
+    server = make_server()
+    copies = {name: (server.data / "ring" / name).read_bytes() for name in ("ring.a", "ring.b")}
+    root_key(server, "rotate", "--wait")
+    s3 = Clients(server.access()).boto()
+    s3.create_bucket(Bucket="b")
+    s3.put_object(Bucket="b", Key="k", Body=b"under version 2")
+    newest = {name: (server.data / "ring" / name).read_bytes() for name in copies}
+    for name, data in copies.items():
+        (server.data / "ring" / name).write_bytes(data)
+    assert "older than the one in use" in root_key(server, "rotate", code=1).stderr
+    for name, data in newest.items():
+        (server.data / "ring" / name).write_bytes(data)
+    root_key(server, "rotate", "--wait")
+    server.restart()
+    s3 = Clients(server.access()).boto()
+    assert s3.get_object(Bucket="b", Key="k")["Body"].read() == b"under version 2"
 
 
 def test_a_ring_from_before_the_rotation_is_refused(make_server, tmp_path):

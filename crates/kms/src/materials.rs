@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_asymmetric::{AsymmetricError, MacKey, PrivateKey};
-use strongroom_crypto::{MaterialIdentity, ShredId, ShredKey, SymmetricMaterial, material_id};
+use strongroom_crypto::{
+    Keyring, MaterialIdentity, ShredId, ShredKey, SymmetricMaterial, Unsealed, material_id,
+};
 use strongroom_ports::{Table, Transaction};
 use strongroom_types::kms::{KeyArn, KeyMaterialId, KeySpec};
 use zeroize::Zeroizing;
@@ -94,6 +96,9 @@ pub(crate) struct KeptMaterial {
     /// What the key's row will say of it.
     pub entry: KeyMaterial,
     row: MaterialRow,
+    /// The ring that wrapped it: kept until the transaction is committed, so that no version of the
+    /// root key is retired that it needs.
+    _ring: Arc<Keyring<Unsealed>>,
 }
 
 impl KeyService {
@@ -140,6 +145,7 @@ impl KeyService {
                 account: arn.account.to_string(),
                 region: arn.region.to_string(),
             },
+            _ring: ring,
         })
     }
 

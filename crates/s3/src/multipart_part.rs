@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_crypto::PartIdentity;
 use strongroom_policy::actions;
-use strongroom_ports::{KeyLease, Table, Transaction, Write};
+use strongroom_ports::{Table, Transaction, Write};
 use strongroom_sse::{CustomerHeaders, SseError};
 use strongroom_types::limits::PART_MAX_BYTES;
 use strongroom_types::{
@@ -210,7 +210,7 @@ impl S3 {
             sealed_checksum,
         };
         let place = self.place_writes(stored, &job.identity, Some(part));
-        if let Err(error) = self.commit_part(&upload, part, &row, &place, job.lease.as_ref()) {
+        if let Err(error) = self.commit_part(&upload, &job, &row, &place) {
             self.discard_stream(stored, &error);
             return Err(error);
         }
@@ -226,11 +226,12 @@ impl S3 {
     fn commit_part(
         &self,
         upload: &FoundUpload,
-        part: PartIdentity,
+        job: &StreamJob,
         row: &PartRow,
         place: &Write,
-        lease: Option<&KeyLease>,
     ) -> Result<(), S3Error> {
+        let part = job.part.ok_or(S3Error::Unavailable)?;
+        let mut in_footer = job.wrapped.as_bytes().to_vec();
         let identity = &upload.identity;
         let row_key = keys::part(identity.version, part.number);
         let sealed = self.seal_row(Table::PARTS, &row_key, row);
@@ -242,6 +243,14 @@ impl S3 {
                 let now = now.ok_or(S3Error::NoSuchUpload)?;
                 if now.row.completing {
                     return Err(S3Error::Contention);
+                }
+                // The root key was rotated meanwhile, and the upload's key wrapped anew. The footer
+                // is on the disk already, and would need a version that may be retired soon.
+                if let PlaceRow::Blob(blob) = row.place
+                    && now.row.key.wrapped != in_footer
+                {
+                    self.put_wrapped_key(BlobId::from_bytes(blob), &now.row.key.wrapped)?;
+                    in_footer.clone_from(&now.row.key.wrapped);
                 }
                 now.stored
             };
@@ -259,7 +268,7 @@ impl S3 {
                 transaction = self.remove_part_stream(transaction, identity.version, &earlier);
             }
             // The body was synced, and races may have been lost, since the key was asked for last.
-            check_lease(lease)?;
+            check_lease(job.lease.as_ref())?;
             Ok((transaction, ()))
         })
     }

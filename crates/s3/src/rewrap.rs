@@ -237,6 +237,20 @@ impl S3 {
         Ok(Outcome::Matched)
     }
 
+    /// Puts a wrapped key into the footer of a blob that no row names yet.
+    pub(crate) fn put_wrapped_key(&self, id: BlobId, wrapped: &[u8]) -> Result<(), S3Error> {
+        let wrapped_key = WrappedKey::parse(wrapped).map_err(|_| S3Error::Damaged)?;
+        let reader = self.ports.blobs.open(id)?;
+        let Some((stream_len, Some(footer))) = footer_of(&*reader)? else {
+            return Err(S3Error::Damaged);
+        };
+        let footer = encode_footer(&Footer {
+            wrapped_key,
+            ..footer
+        });
+        Ok(self.ports.blobs.replace_tail(id, stream_len, &footer)?)
+    }
+
     fn decide(
         &self,
         task: RewrapTask,

@@ -103,6 +103,8 @@ impl Accounts {
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
             self.note_generation(self.custody.ring().generation())?;
+            // Behind a rotation that was interrupted it is not noted yet.
+            self.note_ring_version()?;
             return Ok((account, false));
         }
         // To an empty metadata store every body is an orphan, and would be swept away.
@@ -193,7 +195,12 @@ impl Accounts {
         let mut row: AccountRow =
             self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let ring = self.custody.ring();
-        row.ring_version = ring.active_version();
+        if row.ring_version >= ring.active_version()
+            && row.ring_generation >= Some(ring.generation())
+        {
+            return Ok(());
+        }
+        row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
         let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
         let transaction = Transaction::new()

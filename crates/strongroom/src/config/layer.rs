@@ -407,7 +407,11 @@ mod tests {
             | "block-sse-c-on-new-buckets" => "true",
             "trusted-proxy" => "10.0.0.0/8,192.0.2.1",
             "oidc-jwks" => "https://issuer.example=keys.json",
-            "unseal-fd" | "grace-seconds" | "bucket-key-ttl" => "5",
+            "unseal-fd"
+            | "grace-seconds"
+            | "bucket-key-ttl"
+            | "root-key-rotation-days"
+            | "root-key-rewrap-rate" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
             "log-format" => "json",

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
-use strongroom_crypto::{RootState, UnsealKey};
+use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
 use strongroom_kms::KeyService;
 use strongroom_ports::{Clock, Entropy, Table, Transaction};
 use strongroom_rows::{Record, SealedRows};
@@ -269,7 +269,14 @@ impl RootKey {
     /// [`Exit::Store`].
     pub(super) fn rewrap(&self) -> Result<(), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, stored) = self.work()?;
+        let (work, stored) = self.work()?;
+        if let Some(version) = work.retiring {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("version {version} of the root key is being retired"),
+                "wait until strongroom root-key status says idle",
+            ));
+        }
         let work = self.begin(self.custody().ring().active_version())?;
         self.save(&work, stored)
     }
@@ -346,10 +353,9 @@ impl RootKey {
             self.save(&again, stored)?;
             return Ok(Duration::ZERO);
         }
-        // Evidence first: a version that is gone without it would be one that was lost.
         let ring = self.custody().ring();
-        let report = RetirementReport {
-            what: "strongroom root key version retired",
+        let mut report = RetirementReport {
+            what: "strongroom root key version about to be retired: nothing needs it",
             ring_id: hex(&ring.ring_id()),
             retired_version: version,
             active_version: ring.active_version(),
@@ -359,9 +365,20 @@ impl RootKey {
             wrapped_keys_that_need_it: 0,
             program: concat!("strongroom ", env!("CARGO_PKG_VERSION")),
         };
-        let path = Reports::new(&self.settings, &self.rows, &self.entropy)
-            .write(&format!("root-key-{version}-retired"), &report)?;
-        self.change_ring(|ring| ring.retire(version))?;
+        let reports = Reports::new(&self.settings, &self.rows, &self.entropy);
+        // Evidence first: a version that is gone without it would be one that was lost.
+        reports.write(&format!("root-key-{version}-counted"), &report)?;
+        self.change_ring(|ring| {
+            let holds_it = ring.root_versions().iter().any(|it| it.version == version);
+            // It may be gone: the last try was interrupted behind the writing of the ring.
+            if holds_it {
+                ring.retire(version)
+            } else {
+                Ok(())
+            }
+        })?;
+        report.what = "strongroom root key version retired";
+        let path = reports.write(&format!("root-key-{version}-retired"), &report)?;
         tracing::warn!(version, report = %path.display(), "a version of the root key is retired");
         metrics::counter!("strongroom_root_key_retirements_total").increment(1);
         work.refused = None;
@@ -468,9 +485,7 @@ impl RootKey {
     /// Changes the ring on disk, then the one in use. The active version behind it.
     fn change_ring(
         &self,
-        change: impl FnOnce(
-            &mut strongroom_crypto::Keyring<strongroom_crypto::Unsealed>,
-        ) -> Result<(), strongroom_crypto::RingError>,
+        change: impl FnOnce(&mut Keyring<Unsealed>) -> Result<(), RingError>,
     ) -> Result<u32, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
         let held = files.hold().map_err(|error| {
@@ -489,6 +504,7 @@ impl RootKey {
             })
             .map_err(ring_failure)?;
         let mut ring = opened.ring;
+        self.check_continues(&ring)?;
         change(&mut ring).map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
         files
             .write(&ring, &self.unseal_key, &*self.entropy)
@@ -499,6 +515,38 @@ impl RootKey {
         // From now on an older ring over this data is refused at the start.
         self.accounts.note_ring_version()?;
         Ok(version)
+    }
+
+    /// Refuses a ring on disk that lacks something of the one in use: writing over it would destroy
+    /// root keys that data needs.
+    fn check_continues(&self, on_disk: &Keyring<Unsealed>) -> Result<(), Failure> {
+        let in_use = self.custody().ring();
+        let holds = |version: &strongroom_crypto::RootVersion| {
+            on_disk
+                .root_versions()
+                .iter()
+                .any(|it| (it.version, it.created) == (version.version, version.created))
+        };
+        let in_use_versions = in_use.root_versions();
+        // A retirement that was interrupted after the ring was written.
+        let is_retired_there = |version: u32| {
+            self.work()
+                .is_ok_and(|(work, _)| work.retiring == Some(version))
+        };
+        let continues = on_disk.ring_id() == in_use.ring_id()
+            && on_disk.generation() >= in_use.generation()
+            && in_use_versions
+                .iter()
+                .all(|version| holds(version) || is_retired_there(version.version));
+        if continues {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Ring,
+            "the key ring on disk is older than the one in use, or another store's; it is not written over",
+            "put the newest copies of DIR/ring/ring.a and ring.b back while this server still runs: \
+             a restart without them loses what is under the newer root keys",
+        ))
     }
 
     fn work(&self) -> Result<(WorkRow, Option<strongroom_ports::RowVersion>), Failure> {
