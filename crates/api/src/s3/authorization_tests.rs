@@ -1244,13 +1244,14 @@ fn signed_form(fields: &[(&str, &str)]) -> Vec<u8> {
         });
     let signature = hex::encode(mac(&key, &policy));
     fields.extend([("policy", &*policy), ("x-amz-signature", &signature)]);
-    let mut body = String::new();
-    for (name, value) in fields {
-        body +=
-            &format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    body += "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\ndata\r\n--x--\r\n";
-    body.into_bytes()
+    fields
+        .iter()
+        .map(|(name, value)| format!("name=\"{name}\"\r\n\r\n{value}"))
+        .chain(["name=\"file\"\r\n\r\ndata".to_owned()])
+        .map(|part| format!("--x\r\nContent-Disposition: form-data; {part}\r\n"))
+        .chain(["--x--\r\n".to_owned()])
+        .collect::<String>()
+        .into_bytes()
 }
 
 #[tokio::test]
