@@ -118,8 +118,9 @@ class Stage:
         return at
 
     def untagged(self, **sent):
+        """A new object without tags; its ETag is kept."""
         at = {"Bucket": self.bucket, "Key": fresh("o-")}
-        self.s3.put_object(**at, Body=b"content", **sent)
+        self.etag = self.s3.put_object(**at, Body=b"content", **sent)["ETag"]
         return at
 
     def upload(self, parts=0, **sent):
@@ -386,6 +387,8 @@ S3 = {
         "Bucket": s.bucket, "Delete": {"Objects": [{"Key": s.untagged()["Key"]}]}}),
     "DeleteObjects with a version id": writes(delete_objects, lambda s: {
         "Bucket": s.bucket, "Delete": {"Objects": [{k: v for k, v in versioned(s).items() if k != "Bucket"}]}}),
+    "DeleteObjects with an ETag": writes(delete_objects, lambda s: {
+        "Bucket": s.bucket, "Delete": {"Objects": [{"Key": s.untagged()["Key"], "ETag": s.etag}]}}),
     "PostObject": writes(post, lambda s: {"Bucket": s.bucket, "Key": fresh("f-")}),
     "CreateMultipartUpload": writes("create_multipart_upload", lambda s: {"Bucket": s.bucket, "Key": fresh("m-")}),
     "CreateMultipartUpload with tags": writes(
@@ -432,6 +435,7 @@ S3 = {
     "PutObject": writes("put_object", lambda s: {"Bucket": s.bucket, "Key": fresh("o-"), "Body": b"x"}),
     "PutObject with tags": writes(
         "put_object", lambda s: {"Bucket": s.bucket, "Key": fresh("o-"), "Body": b"x", "Tagging": "a=b"}),
+    "PutObject with an ETag": writes("put_object", lambda s: {**s.untagged(), "IfMatch": s.etag, "Body": b"x"}),
     "PutObject with an ACL": writes(
         "put_object", lambda s: {**owned(s), "Key": fresh("o-"), "Body": b"x", "ACL": "private"}),
     "PutObject with SSE-C": writes("put_object", lambda s: {
@@ -455,6 +459,7 @@ S3 = {
                                                     "bucket key"),
     "DeleteObject": writes("delete_object", Stage.object),
     "DeleteObject with a version id": writes("delete_object", of_version({})),
+    "DeleteObject with an ETag": writes("delete_object", lambda s: {**s.untagged(), "IfMatch": s.etag}),
 }
 
 

@@ -222,7 +222,7 @@ DATA = {
     "UpdateObjectEncryption to the own key": (
         "update_object_encryption",
         lambda w, s: {**stored(w, s), "ObjectEncryption": {"SSEKMS": {"KMSKeyArn": w.keys["own"]}}},
-        ["UpdateObjectEncryption"], ["Decrypt", "GenerateDataKey own"]),
+        ["UpdateObjectEncryption", "PutObject"], ["Decrypt", "GenerateDataKey own"]),
 }
 # UpdateObjectEncryption is for these only.
 REWRAPPED = ["SSE-S3", "SSE-KMS, own key", "SSE-KMS, shared key"]

@@ -63,6 +63,11 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/2 connection may be without a request (ours; above the 60 s of common load
 /// balancers, so that they close first).
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How much of a body, and for how long, is still read that an answer did not need, so that the
+/// connection can be used again. Beyond that it is closed (ours).
+pub const UNREAD_BODY_MAX_BYTES: u64 = 64 << 10;
+/// See [`UNREAD_BODY_MAX_BYTES`].
+pub const UNREAD_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a request body may give no byte at all (ours).
 pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The window over which a body's rate is judged (ours).

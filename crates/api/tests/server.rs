@@ -239,6 +239,76 @@ async fn a_refusal_reads_no_body_and_closes() {
     assert!(text.starts_with("HTTP/1.1 403 "), "{text}");
 }
 
+/// Reads an answer that ends with `end`, as text.
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    while !text.ends_with(end) {
+        let len = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(len, 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..len]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_body_keeps_the_connection_or_says_that_it_ends() {
+    let running = start(Duration::from_secs(5)).await;
+    for (size, is_chunked, is_kept) in [
+        (10, false, true),
+        (5_000, false, true),
+        (5_000, true, true),
+        (60_000, false, true),
+        (100_000, false, false),
+        (100_000, true, false),
+        (10_000_000, false, false),
+    ] {
+        let mut stream = connect(running.http).await;
+        let (mut reader, mut writer) = stream.split();
+        let (framing, first, last) = if is_chunked {
+            let first = format!("{size:x}\r\n");
+            (
+                "transfer-encoding: chunked".to_owned(),
+                first,
+                "\r\n0\r\n\r\n",
+            )
+        } else {
+            (format!("content-length: {size}"), String::new(), "")
+        };
+        let head = format!("PUT /refuse HTTP/1.1\r\nhost: h\r\n{framing}\r\n\r\n");
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let body = [first.as_bytes(), &vec![b'x'; size], last.as_bytes()].concat();
+        // A connection that ends need not take the body to its end.
+        let send = async { writer.write_all(&body).await.is_ok() };
+        let (text, is_sent) = tokio::join!(read_until(&mut reader, "no"), send);
+        assert!(text.starts_with("HTTP/1.1 403 "), "{size} {text}");
+        let says_close = text.contains("connection: close\r\n");
+        assert_eq!(says_close, !is_kept, "{size} {is_chunked} {text}");
+        if is_kept {
+            assert!(is_sent);
+            writer
+                .write_all(b"GET /transport HTTP/1.1\r\nhost: h\r\n\r\n")
+                .await
+                .unwrap();
+            let text = read_until(&mut reader, "Plain").await;
+            assert!(text.starts_with("HTTP/1.1 200 "), "{size} {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_does_not_hold_up_its_refusal() {
+    let running = start(Duration::from_secs(5)).await;
+    for body in ["", "12345"] {
+        let mut stream = connect(running.http).await;
+        let head = "PUT /refuse HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\n";
+        let sent = format!("{head}{body}");
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let text = read_until(&mut stream, "no").await;
+        assert!(text.contains("connection: close\r\n"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_read_is_asked_for() {
     let running = start(Duration::from_secs(5)).await;

@@ -146,6 +146,8 @@ pub enum MetadataDirective {
 pub enum TaggingDirective {
     /// `COPY`: the source's tags.
     Copy,
+    /// `COPY`, allowed for these tags of the source: if it has others by then, it is tried again.
+    CopyOf(TagSet),
     /// `REPLACE`: what this request says.
     Replace(TagSet),
 }

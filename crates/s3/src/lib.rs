@@ -74,6 +74,7 @@ pub use entry::Entry;
 pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use inquiry::{KeptEncryption, KeptObject};
+pub use object_update_encryption::encrypted_with;
 pub use output::*;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
 pub use rewrap::{RewrapPage, RewrapTask, WrappedPlace};

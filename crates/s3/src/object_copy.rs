@@ -36,7 +36,8 @@ impl S3 {
     ///
     /// [`S3Error::NoSuchKey`], [`S3Error::NoSuchVersion`], [`S3Error::CopySourceIsDeleteMarker`] and
     /// [`S3Error::Sse`] of the source; [`S3Error::PreconditionFailed`] for either side's conditions;
-    /// [`S3Error::CopyOntoItself`]; [`S3Error::CopySourceTooLarge`] for a source beyond 5 GiB; and those
+    /// [`S3Error::CopyOntoItself`]; [`S3Error::CopySourceTooLarge`] for a source beyond 5 GiB;
+    /// [`S3Error::Contention`] where what was decided about has changed; and those
     /// of PutObject.
     #[expect(
         clippy::needless_pass_by_value,
@@ -70,11 +71,16 @@ impl S3 {
             .website_redirect_location
             .clone_from(&input.website_redirect_location);
         let tags = match &input.tags {
-            TaggingDirective::Copy => {
+            TaggingDirective::Copy | TaggingDirective::CopyOf(_) => {
                 tags_from_rows(&opened.object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?
             }
             TaggingDirective::Replace(tags) => tags.clone(),
         };
+        if let TaggingDirective::CopyOf(allowed) = &input.tags
+            && *allowed != tags
+        {
+            return Err(S3Error::Contention);
+        }
         // Every byte passes through here, so the checksum is computed anew: over the whole object,
         // also where the source has one of parts.
         let kept = opened

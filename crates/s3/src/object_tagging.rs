@@ -34,25 +34,27 @@ impl S3 {
         Ok((tags, found.shown_id(bucket)))
     }
 
-    /// Whether the version that is to be copied has tags. Of one that is not there it has none: the
-    /// copy will say so. Blocks.
+    /// The tags of the version that is to be copied. One that is not there has none: the copy will
+    /// say so. Blocks.
     ///
     /// # Errors
     ///
     /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
-    pub fn has_tags(
+    pub fn tags_to_copy(
         &self,
         entry: &Entry<GetObject>,
         version: Option<VersionId>,
-    ) -> Result<bool, S3Error> {
+    ) -> Result<TagSet, S3Error> {
         let (bucket, key) = entry.object()?;
         match self.existing_object(bucket, key, version) {
-            Ok((_, object)) => Ok(!object.tags.is_empty()),
+            Ok((_, object)) => {
+                tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)
+            }
             Err(
                 S3Error::NoSuchKey { .. }
                 | S3Error::NoSuchVersion { .. }
                 | S3Error::IsDeleteMarker { .. },
-            ) => Ok(false),
+            ) => Ok(TagSet::default()),
             Err(error) => Err(error),
         }
     }

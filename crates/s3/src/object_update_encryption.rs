@@ -3,15 +3,31 @@
 //! The version's row says how its data key is kept. The footers of its blobs say it once more, and
 //! are rewritten before the answer: the key that it was wrapped under before opens none of them then.
 
+use strongroom_policy::Conditions;
 use strongroom_policy::actions::UpdateObjectEncryption;
 use strongroom_ports::{KeyLease, KeyReference, Table, Transaction};
 use strongroom_sse::{ClientContext, CustomerHeaders};
+use strongroom_types::kms::KeyArn;
 use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, VersionId};
 
 use crate::data_keys::{KmsWrapped, check_lease};
 use crate::integrity::Damage;
 use crate::rows::{KeyRow, ObjectRow};
 use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
+
+/// Adds what a write of an object says that is to be encrypted with that key: to change an object's
+/// key is to write it, and policies that ask writes for their encryption see the one that it gets.
+pub fn encrypted_with(conditions: Conditions, key: &KeyArn) -> Conditions {
+    conditions
+        .with(
+            "s3:x-amz-server-side-encryption",
+            SseAlgorithm::AwsKms.name(),
+        )
+        .with(
+            "s3:x-amz-server-side-encryption-aws-kms-key-id",
+            key.to_string(),
+        )
+}
 
 /// What an update came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

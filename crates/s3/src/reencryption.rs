@@ -8,16 +8,17 @@ use std::thread;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use strongroom_policy::actions::{ListBucketVersions, UpdateObjectEncryption};
+use strongroom_policy::Conditions;
+use strongroom_policy::actions::{ListBucketVersions, PutObject, UpdateObjectEncryption};
 use strongroom_ports::{KeyError, KeyReference, KeyUse, Row, Scan, Table, Transaction};
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{BucketUid, ObjectKey, VersionId};
 
 use crate::kms_keys::{bucket_arn, whole_context};
-use crate::object_update_encryption::Updated;
+use crate::object_update_encryption::{Updated, encrypted_with};
 use crate::rows::VersionRow;
 use crate::{
-    BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput, keys,
+    Arrival, BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput, keys,
 };
 
 /// Versions of a page that are worked on at once, so that they share the journal's syncs.
@@ -345,6 +346,11 @@ impl S3 {
         let bucket = entry.bucket().ok_or(S3Error::Unavailable)?;
         let key = ObjectKey::parse(key).map_err(|_| S3Error::Damaged)?;
         let context = entry.context().clone();
+        let as_write = Arrival {
+            context: context.clone(),
+            conditions: encrypted_with(Conditions::default(), &job.key),
+        };
+        self.enter_object::<PutObject>(as_write, &bucket.name, &key, None)?;
         let at = self.enter_object::<UpdateObjectEncryption>(context, &bucket.name, &key, None)?;
         let input = UpdateObjectEncryptionInput {
             version: Some(version),

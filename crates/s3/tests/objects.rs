@@ -847,6 +847,27 @@ fn copies_are_encrypted_anew_and_tagged_by_their_own_mode() {
 }
 
 #[test]
+fn a_copy_takes_along_no_tags_but_those_that_were_decided_about() {
+    let f = Fixture::new(Versioning::Never);
+    f.put("k", b"abc");
+    let to_with = |tags| {
+        let tags = TaggingDirective::CopyOf(tags);
+        let input = CopyObjectInput {
+            tags,
+            ..copy_input()
+        };
+        copy(&f, copy_source("k"), "to", input).map(|_| ())
+    };
+    let tag = Tag {
+        key: "a".to_owned(),
+        value: "b".to_owned(),
+    };
+    let other = TagSet::parse(vec![tag], 1).unwrap();
+    assert_eq!(to_with(other), Err(S3Error::Contention));
+    assert_eq!(to_with(TagSet::default()), Ok(()));
+}
+
+#[test]
 fn a_copy_onto_itself_must_change_something() {
     let f = Fixture::new(Versioning::Never);
     f.put("k", b"abc");

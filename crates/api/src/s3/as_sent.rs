@@ -71,6 +71,11 @@ enum Means {
     Acl,
     /// To CreateBucket.
     Bucket,
+    /// To those that go by the ETag of what is there: reads, writes, DeleteObject. DeleteObjects
+    /// goes by those of its entries.
+    ETag,
+    /// To those that go by what is not there: reads and writes.
+    NoETag,
 }
 
 impl Means {
@@ -89,6 +94,16 @@ impl Means {
                     || matches!(operation, "CreateBucket" | "PutBucketAcl" | "PutObjectAcl")
             }
             Self::Bucket => operation == "CreateBucket",
+            Self::ETag => Self::NoETag.to(operation) || operation == "DeleteObject",
+            Self::NoETag => matches!(
+                operation,
+                "PutObject"
+                    | "PostObject"
+                    | "CopyObject"
+                    | "CompleteMultipartUpload"
+                    | "GetObject"
+                    | "HeadObject"
+            ),
         }
     }
 }
@@ -114,15 +129,24 @@ const HEADERS: [(&str, Means); 18] = [
     ("x-amz-object-ownership", Means::Bucket),
     ("x-amz-content-sha256", Means::Always),
     ("x-amz-request-payer", Means::Always),
-    ("if-match", Means::Always),
-    ("if-none-match", Means::Always),
+    ("if-match", Means::ETag),
+    ("if-none-match", Means::NoETag),
 ];
 
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
-/// Parameters of listings that are keys by their own names.
-const LISTING: [&str; 3] = ["prefix", "delimiter", "max-keys"];
+/// Parameters that are keys by their own names, of the listings that go by them. To other operations
+/// they say nothing: what may be done under a prefix only is not done because one was named.
+fn listing_keys(operation: &str) -> &'static [&'static str] {
+    match operation {
+        "ListObjects" | "ListObjectsV2" | "ListObjectVersions" => {
+            &["prefix", "delimiter", "max-keys"]
+        }
+        "ListMultipartUploads" => &["prefix", "delimiter"],
+        _ => &[],
+    }
+}
 
 impl ConditionSource for AsSent {
     fn conditions(&self) -> Conditions {
@@ -144,11 +168,9 @@ impl ConditionSource for AsSent {
         if let Some(referer) = joined(headers, "referer") {
             conditions = conditions.with("aws:Referer", referer);
         }
-        if self.level == Level::Bucket {
-            for name in LISTING {
-                if let Some(value) = self.query.get(name) {
-                    conditions = conditions.with(&format!("s3:{name}"), text(value));
-                }
+        for name in listing_keys(self.operation) {
+            if let Some(value) = self.query.get(name) {
+                conditions = conditions.with(&format!("s3:{name}"), text(value));
             }
         }
         // What is not sent in this header is the handlers' to add.
@@ -156,7 +178,7 @@ impl ConditionSource for AsSent {
             "PutObject" | "CreateMultipartUpload" => parse_headers::tagging(headers).ok(),
             "CopyObject" => match parse_headers::tagging_directive(headers) {
                 Ok(TaggingDirective::Replace(tags)) => Some(tags),
-                Ok(TaggingDirective::Copy) | Err(_) => None,
+                Ok(TaggingDirective::Copy | TaggingDirective::CopyOf(_)) | Err(_) => None,
             },
             _ => None,
         };

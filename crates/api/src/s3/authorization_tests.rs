@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
@@ -74,6 +75,25 @@ impl AuditSink for NoAudit {
     }
 }
 
+/// The one key with which forms are signed, the owner's.
+struct FormKey;
+
+const FORM_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const FORM_SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+impl CredentialSource for FormKey {
+    fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>> {
+        let owner = root(OWNER);
+        Some(Arc::new(Credential {
+            access_key_id: id.clone(),
+            secret: SigningSecret::new(FORM_SECRET),
+            canonical_id: canonical_id(owner.account()?),
+            principal: owner,
+            session_token: None,
+        }))
+    }
+}
+
 /// Has no key, but knows what `alias/known` stands for.
 struct NoKeys;
 
@@ -131,14 +151,6 @@ impl KeyAuthority for NoKeys {
         _: &EncryptionContext,
     ) -> Result<KeyLease, KeyError> {
         Err(KeyError::NotInMemory)
-    }
-}
-
-struct NoCredentials;
-
-impl CredentialSource for NoCredentials {
-    fn credential(&self, _: &AccessKeyId) -> Option<Arc<Credential>> {
-        None
     }
 }
 
@@ -270,7 +282,7 @@ impl World {
             inline_max_bytes: 4096,
             bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
         };
-        let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(NoCredentials));
+        let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(FormKey));
         let api = S3Api::new(
             Arc::new(S3::new(ports, options)),
             verifier,
@@ -519,7 +531,8 @@ async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
         (
             "DELETE /abc/k2?tagging&versionId=null",
             &[],
-            &["s3:DeleteObjectVersionTagging"],
+            // The second because it is not there.
+            &["s3:DeleteObjectVersionTagging", "s3:ListBucket"],
         ),
         (
             "GET /abc/k?attributes",
@@ -535,6 +548,54 @@ async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
             "DELETE /abc/gone?versionId=null",
             &[],
             &["s3:DeleteObjectVersion"],
+        ),
+        // Whether an object has an ETag is told to who may read it; and that it is missing, to who
+        // may list.
+        (
+            "DELETE /abc/gone",
+            &[("if-match", "\"e\"")],
+            &["s3:DeleteObject", "s3:GetObject", "s3:ListBucket"],
+        ),
+        (
+            "DELETE /abc/gone?versionId=null",
+            &[("if-match", "\"e\"")],
+            &[
+                "s3:DeleteObjectVersion",
+                "s3:GetObjectVersion",
+                "s3:ListBucket",
+            ],
+        ),
+        (
+            "DELETE /abc/gone",
+            &[("if-match", "*")],
+            &["s3:DeleteObject", "s3:ListBucket"],
+        ),
+        (
+            "PUT /abc/gone",
+            &[("if-match", "\"e\"")],
+            &["s3:PutObject", "s3:GetObject", "s3:ListBucket"],
+        ),
+        (
+            "PUT /abc/gone",
+            &[("if-match", "*")],
+            &["s3:PutObject", "s3:ListBucket"],
+        ),
+        ("PUT /abc/n", &[("if-none-match", "*")], &["s3:PutObject"]),
+        (
+            "POST /abc/n?uploads",
+            &[("if-match", "\"e\"")],
+            &["s3:PutObject"],
+        ),
+        (
+            "PUT /abc/gone",
+            &[("x-amz-copy-source", "abc/plain"), ("if-match", "\"e\"")],
+            // The last for both buckets: either object may be what is missing.
+            &[
+                "s3:GetObject",
+                "s3:PutObject",
+                "s3:GetObject",
+                "s3:ListBucket",
+            ],
         ),
         ("PUT /new1", &[], &["s3:CreateBucket"]),
         (
@@ -561,8 +622,8 @@ async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
             vec![source],
             vec![
                 "s3:GetObject",
-                "s3:PutObject",
                 "s3:GetObjectTagging",
+                "s3:PutObject",
                 "s3:PutObjectTagging",
             ],
         ),
@@ -582,7 +643,10 @@ async fn copies_and_what_a_write_does_beside_are_asked_for_each() {
     ] {
         world.owner("PUT", "/abc/copy", &headers, b"").await;
         assert_eq!(world.actions(), expected, "{headers:?}");
-        assert_eq!(world.asked()[1].1, "arn:aws:s3:::abc/copy");
+        for (action, resource) in world.asked() {
+            let is_source = action.starts_with("s3:Get");
+            assert_eq!(resource == "arn:aws:s3:::abc/copy", !is_source, "{action}");
+        }
     }
     let tags = b"<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>";
     world.owner("PUT", "/new4", &[], tags).await;
@@ -725,6 +789,56 @@ async fn keys_say_what_the_request_says() {
         ("GET /abc?prefix=", vec![], "s3:prefix", Some("")),
         ("GET /abc", vec![], "s3:prefix", None),
         ("GET /abc/k?prefix=a", vec![], "s3:prefix", None),
+        ("GET /abc?versions&prefix=a", vec![], "s3:prefix", Some("a")),
+        (
+            "GET /abc?list-type=2&delimiter=d",
+            vec![],
+            "s3:delimiter",
+            Some("d"),
+        ),
+        ("GET /abc?uploads&prefix=a", vec![], "s3:prefix", Some("a")),
+        ("GET /abc?uploads&max-keys=1", vec![], "s3:max-keys", None),
+        // What does not list goes by no prefix.
+        ("POST /abc?delete&prefix=a", vec![], "s3:prefix", None),
+        ("PUT /abc?tagging&prefix=a", vec![], "s3:prefix", None),
+        (
+            "GET /abc?location&delimiter=d",
+            vec![],
+            "s3:delimiter",
+            None,
+        ),
+        ("HEAD /abc?max-keys=1", vec![], "s3:max-keys", None),
+        (
+            "DELETE /abc/none",
+            vec![("if-match", "*")],
+            "s3:if-match",
+            Some("*"),
+        ),
+        (
+            "GET /abc/k",
+            vec![("if-none-match", "x")],
+            "s3:if-none-match",
+            Some("x"),
+        ),
+        // To who does not go by it, a condition means nothing.
+        (
+            "POST /abc?delete",
+            vec![("if-match", "*")],
+            "s3:if-match",
+            None,
+        ),
+        (
+            "POST /abc/n?uploads",
+            vec![("if-match", "*")],
+            "s3:if-match",
+            None,
+        ),
+        (
+            "DELETE /abc/none",
+            vec![("if-none-match", "*")],
+            "s3:if-none-match",
+            None,
+        ),
         (
             "GET /abc/k?versionId=null",
             vec![],
@@ -936,6 +1050,237 @@ async fn what_is_missing_is_told_to_those_who_may_list() {
         "{}",
         told.message
     );
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_by_no_other_operation_either() {
+    let world = World::with_object().await;
+    world.owner("PUT", "/other", &[], b"").await;
+    let act = r#"{"Effect":"Allow","Action":["s3:*Object","s3:GetObject*","s3:*ObjectTagging","s3:*ObjectAcl","s3:*ObjectEncryption"],"Resource":"*"}"#;
+    let list = r#"{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::abc"}"#;
+    let blind = world.set_user("blind", act);
+    let seeing = world.set_user("seeing", &format!("{act},{list}"));
+    let tags: &[u8] =
+        b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+    let encryption = format!(
+        "<ObjectEncryption><SSE-KMS><KMSKeyArn>{KEY_ARN}</KMSKeyArn></SSE-KMS></ObjectEncryption>"
+    );
+    let etag = [("if-match", "\"e\"")];
+    let copy_onto = [("x-amz-copy-source", "/abc/k"), ("if-match", "\"e\"")];
+    for (at, headers, body) in [
+        (("GET", "/abc/none?tagging"), &[][..], &b""[..]),
+        (("PUT", "/abc/none?tagging"), &[][..], tags),
+        (("DELETE", "/abc/none?tagging"), &[][..], b""),
+        (("GET", "/abc/none?acl"), &[][..], b""),
+        (("GET", "/abc/none?retention"), &[][..], b""),
+        (("GET", "/abc/none?legal-hold"), &[][..], b""),
+        (
+            ("PUT", "/abc/none?encryption"),
+            &[][..],
+            encryption.as_bytes(),
+        ),
+        (("PUT", "/abc/none"), &etag[..], b"x"),
+        (("DELETE", "/abc/none"), &etag[..], b""),
+        (("PUT", "/abc/none"), &copy_onto[..], b""),
+    ] {
+        let told = world.call(&blind, at, headers, body).await;
+        assert_eq!(told.status, 403, "{at:?} {}", told.body);
+        assert!(told.message.contains("s3:ListBucket"), "{}", told.message);
+        let told = world.call(&seeing, at, headers, body).await;
+        assert_eq!((told.status, &*told.code), (404, "NoSuchKey"), "{at:?}");
+    }
+    // Who may list the source may not therefore list where the copy goes.
+    let told = world
+        .call(&seeing, ("PUT", "/other/none"), &copy_onto, b"")
+        .await;
+    assert!(told.message.contains("arn:aws:s3:::other"), "{}", told.body);
+    // Many at once: told key by key.
+    let document = br#"<Delete><Object><Key>none</Key><ETag>"e"</ETag></Object></Delete>"#;
+    for (caller, code) in [(&blind, "AccessDenied"), (&seeing, "NoSuchKey")] {
+        let told = world
+            .call(caller, ("POST", "/abc?delete"), &[], document)
+            .await;
+        assert_eq!(told.code, code, "{}", told.body);
+    }
+}
+
+#[tokio::test]
+async fn deletes_by_etag_are_reads_key_by_key() {
+    let world = World::with_object().await;
+    let document = br#"<Delete><Object><Key>a</Key><ETag>"e"</ETag></Object>
+        <Object><Key>b</Key><ETag> * </ETag></Object><Object><Key>c</Key></Object></Delete>"#;
+    let header = [("if-match", "ignored")];
+    world.owner("POST", "/abc?delete", &header, document).await;
+    let asked = world.authorizer.asked.lock().unwrap();
+    let asked: Vec<_> = asked
+        .iter()
+        .filter(|((action, _), _)| action != "s3:ListBucket")
+        .skip(1)
+        .map(|((action, on), conditions)| {
+            let etag = conditions.get("s3:if-match").map(<[String]>::concat);
+            (&**action, on.rsplit('/').next().unwrap(), etag)
+        })
+        .collect();
+    let etag = |etag: &str| Some(etag.to_owned());
+    assert_eq!(
+        asked,
+        [
+            ("s3:DeleteObject", "a", etag("\"e\"")),
+            ("s3:GetObject", "a", etag("\"e\"")),
+            ("s3:DeleteObject", "b", etag("*")),
+            ("s3:DeleteObject", "c", None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn conditions_by_etag_need_the_right_to_read() {
+    let world = World::with_object().await;
+    let writer = world.set_user(
+        "writer",
+        r#"{"Effect":"Allow","Action":["s3:PutObject","s3:DeleteObject","s3:ListBucket"],"Resource":"*"}"#,
+    );
+    let upload = world.owner("POST", "/abc/k?uploads", &[], b"").await;
+    let complete = format!("/abc/k?uploadId={}", element(&upload.body, "UploadId"));
+    let etag = [("if-match", "\"e\"")];
+    for at in [("PUT", "/abc/k"), ("DELETE", "/abc/k"), ("POST", &complete)] {
+        let told = world.call(&writer, at, &etag, b"").await;
+        assert_eq!(told.code, "AccessDenied", "{at:?} {}", told.body);
+        assert!(told.message.contains("s3:GetObject"), "{}", told.message);
+    }
+    let document = br#"<Delete><Object><Key>k</Key><ETag>"e"</ETag></Object></Delete>"#;
+    let told = world
+        .call(&writer, ("POST", "/abc?delete"), &[], document)
+        .await;
+    assert_eq!(told.code, "AccessDenied", "{}", told.body);
+    // That it is there is not what is in it.
+    let any = [("if-match", "*")];
+    for at in [("PUT", "/abc/k"), ("DELETE", "/abc/k")] {
+        let told = world.call(&writer, at, &any, b"").await;
+        assert!(told.status < 300, "{at:?} {}", told.body);
+    }
+}
+
+#[tokio::test]
+async fn to_change_an_objects_key_is_to_write_it() {
+    let world = World::with_object().await;
+    let body = format!(
+        "<ObjectEncryption><SSE-KMS><KMSKeyArn>{KEY_ARN}</KMSKeyArn></SSE-KMS></ObjectEncryption>"
+    );
+    let at = ("PUT", "/abc/k?encryption");
+    let half = world.set_user(
+        "half",
+        r#"{"Effect":"Allow","Action":"s3:UpdateObjectEncryption","Resource":"*"}"#,
+    );
+    let told = world.call(&half, at, &[], body.as_bytes()).await;
+    assert!(told.message.contains("s3:PutObject"), "{}", told.body);
+    let both = world.set_user(
+        "both",
+        r#"{"Effect":"Allow","Action":["s3:UpdateObjectEncryption","s3:PutObject"],"Resource":"*"}"#,
+    );
+    // The key is one that nobody has.
+    let told = world.call(&both, at, &[], body.as_bytes()).await;
+    assert_ne!(told.code, "AccessDenied", "{}", told.body);
+    let actions = ["s3:UpdateObjectEncryption", "s3:PutObject"];
+    assert_eq!(world.actions(), actions);
+    let sse = "s3:x-amz-server-side-encryption";
+    let value = world.values("s3:PutObject", sse);
+    assert_eq!(value, Some(vec!["aws:kms".to_owned()]));
+    let value = world.values("s3:PutObject", &format!("{sse}-aws-kms-key-id"));
+    assert_eq!(value, Some(vec![KEY_ARN.to_owned()]));
+}
+
+#[tokio::test]
+async fn the_tags_that_a_copy_takes_along_are_tags_of_the_request() {
+    let world = World::with_object().await;
+    let source = ("x-amz-copy-source", "/abc/k");
+    let replace = ("x-amz-tagging-directive", "REPLACE");
+    world.owner("PUT", "/abc/copy", &[source], b"").await;
+    for action in ["s3:PutObject", "s3:PutObjectTagging"] {
+        let value = world.values(action, "s3:RequestObjectTag/class");
+        assert_eq!(value, Some(vec!["open".to_owned()]), "{action}");
+        let keys = world.values(action, "s3:RequestObjectTagKeys");
+        assert_eq!(keys, Some(vec!["class".to_owned()]), "{action}");
+    }
+    let condition = r#"{"StringEquals":{"s3:RequestObjectTag/class":"open"}}"#;
+    for action in ["s3:PutObject", "s3:PutObjectTagging"] {
+        world.set_policy(&deny(action, condition)).await;
+        let at = ("PUT", "/abc/copy");
+        let told = world.call(&root(OWNER), at, &[source], b"").await;
+        assert_eq!(told.code, "AccessDenied", "{action}");
+        world
+            .owner("PUT", "/abc/copy", &[source, replace], b"")
+            .await;
+    }
+}
+
+/// A form for `abc/k`, signed a minute ago, with these fields more.
+fn signed_form(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mac = |key: &[u8], text: &str| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    };
+    let scope = "20130523/us-east-1/s3/aws4_request";
+    let credential = format!("{FORM_KEY_ID}/{scope}");
+    let mut fields = fields.to_vec();
+    fields.extend([
+        ("key", "k"),
+        ("x-amz-algorithm", "AWS4-HMAC-SHA256"),
+        ("x-amz-credential", &credential),
+        ("x-amz-date", "20130523T235900Z"),
+    ]);
+    let conditions: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!(r#"{{"{name}":"{value}"}}"#))
+        .collect();
+    let policy = STANDARD.encode(format!(
+        r#"{{"expiration":"2013-05-24T01:00:00Z","conditions":[{{"bucket":"abc"}},{}]}}"#,
+        conditions.join(",")
+    ));
+    let key = scope
+        .split('/')
+        .fold(format!("AWS4{FORM_SECRET}").into_bytes(), |key, part| {
+            mac(&key, part)
+        });
+    let signature = hex::encode(mac(&key, &policy));
+    fields.extend([("policy", &*policy), ("x-amz-signature", &signature)]);
+    fields
+        .iter()
+        .map(|(name, value)| format!("name=\"{name}\"\r\n\r\n{value}"))
+        .chain(["name=\"file\"\r\n\r\ndata".to_owned()])
+        .map(|part| format!("--x\r\nContent-Disposition: form-data; {part}\r\n"))
+        .chain(["--x--\r\n".to_owned()])
+        .collect::<String>()
+        .into_bytes()
+}
+
+#[tokio::test]
+async fn a_form_says_when_it_was_signed_and_not_what_nobody_verifies() {
+    let world = World::with_object().await;
+    let form = [("content-type", "multipart/form-data; boundary=x")];
+    let at = ("POST", "/abc");
+    let body = signed_form(&[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")]);
+    let told = world.call(&Principal::Anonymous, at, &form, &body).await;
+    assert_eq!(told.status, 204, "{}", told.body);
+    for (key, expected) in [
+        ("s3:authType", Some("POST")),
+        ("s3:signatureAge", Some("60000")),
+        ("s3:x-amz-content-sha256", None),
+    ] {
+        let value = world.values("s3:PutObject", key);
+        assert_eq!(value, expected.map(|value| vec![value.to_owned()]), "{key}");
+    }
+    let condition = r#"{"NumericGreaterThan":{"s3:signatureAge":"59999"}}"#;
+    world.set_policy(&deny("s3:PutObject", condition)).await;
+    let told = world.call(&Principal::Anonymous, at, &form, &body).await;
+    assert_eq!(told.code, "AccessDenied", "{}", told.body);
+    // A condition on an ETag binds a form as any other write.
+    let body = signed_form(&[("if-match", "*")]);
+    world.owner("DELETE", "/abc?policy", &[], b"").await;
+    world.owner("DELETE", "/abc/k", &[], b"").await;
+    let told = world.call(&Principal::Anonymous, at, &form, &body).await;
+    assert_eq!(told.code, "NoSuchKey", "{}", told.body);
+    assert_eq!(world.actions(), ["s3:PutObject", "s3:ListBucket"]);
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use strongroom_policy::actions::ListBucket;
+use strongroom_policy::actions::{GetObject, ListBucket};
 use strongroom_policy::{Action, ActionOnVersion, Conditions};
-use strongroom_s3::{Arrival, BucketView, Entry, S3, S3Error};
+use strongroom_s3::{Arrival, BucketView, ETagCondition, Entry, S3, S3Error};
 use strongroom_types::{
     AccountId, BucketName, ObjectKey, Principal, RequestContext, UploadId, VersionId,
 };
@@ -206,6 +206,21 @@ impl Door {
 }
 
 impl Door {
+    /// Who lets something depend on an object's ETag learns whether the object has it, which takes
+    /// the right to read the object (S3 User Guide, "Enforce conditional deletes"); that there is
+    /// one, which is what `*` asks, does not.
+    pub(crate) fn enter_to_compare(
+        &self,
+        key: &ObjectKey,
+        version: &Result<Option<VersionId>, Failure>,
+        if_match: Option<&ETagCondition>,
+    ) -> Result<(), S3Error> {
+        match if_match {
+            Some(ETagCondition::Tags(_)) => self.enter_version::<GetObject>(key, version).map(drop),
+            Some(ETagCondition::Any) | None => Ok(()),
+        }
+    }
+
     /// That something is missing is told to those only who may list the bucket; others hear that
     /// they may not (S3 API Reference, GetObject, "Permissions").
     pub(crate) fn unless_missing<T>(&self, outcome: Result<T, S3Error>) -> Result<T, S3Error> {
@@ -213,7 +228,8 @@ impl Door {
             outcome,
             Err(S3Error::NoSuchKey { .. }
                 | S3Error::NoSuchVersion { .. }
-                | S3Error::IsDeleteMarker { .. })
+                | S3Error::IsDeleteMarker { .. }
+                | S3Error::CopySourceIsDeleteMarker)
         );
         if is_missing {
             self.enter_bucket::<ListBucket>()?;

@@ -7,6 +7,7 @@ use strongroom_s3::{
 };
 use strongroom_types::{ByteRange, RangeSpec};
 
+use super::as_sent::with_object_tags;
 use super::call::{Call, Door, blocking};
 use super::handle_multipart::{required_part_number, write_checksum, write_part_checksum};
 use super::handle_object::AlsoAsked;
@@ -19,25 +20,42 @@ use crate::xml::{S3_NAMESPACE, XmlWriter};
 
 /// CopyObject.
 pub(crate) async fn copy_object(call: Call) -> Reply {
-    let (door, key) = call.object_door()?;
-    let input = copy_input(&call);
+    let (mut door, key) = call.object_door()?;
+    let mut input = copy_input(&call);
     let (source, source_door) = source(&call, &door)?;
     let also = AlsoAsked::of(&call.parts.headers);
     let work = async move {
         let output = blocking(move || {
             let version = Ok(source.version);
             let from = source_door.enter_version::<GetObject>(&source.key, &version)?;
+            let mut copies_tags = false;
+            if let Ok(input) = &mut input
+                && matches!(input.tags, TaggingDirective::Copy)
+            {
+                let tags = door.s3.tags_to_copy(&from, source.version)?;
+                copies_tags = !tags.is_empty();
+                if copies_tags {
+                    // Decided first: the tags have a say in the decisions behind it.
+                    source_door.enter_version::<GetObjectTagging>(&source.key, &version)?;
+                    door.arrival.conditions = with_object_tags(door.arrival.conditions, &tags);
+                }
+                input.tags = TaggingDirective::CopyOf(tags);
+            }
             let to = door.enter_object::<PutObject>(&key)?;
             also.enter(&door, &key)?;
             let input = input?;
-            if matches!(input.tags, TaggingDirective::Copy)
-                && door.s3.has_tags(&from, source.version)?
-            {
-                source_door.enter_version::<GetObjectTagging>(&source.key, &version)?;
+            if copies_tags {
                 door.enter_object::<PutObjectTagging>(&key)?;
             }
+            let if_match = input.conditions.if_match.clone();
+            door.enter_to_compare(&key, &Ok(None), if_match.as_ref())?;
             let copied = door.s3.copy_object(from, to, source, input);
-            Ok(source_door.unless_missing(copied)?)
+            let copied = source_door.unless_missing(copied);
+            // With a condition on it, the destination may be what is missing.
+            Ok(match if_match {
+                Some(_) => door.unless_missing(copied)?,
+                None => copied?,
+            })
         })
         .await?;
         let mut headers = HeaderMap::new();

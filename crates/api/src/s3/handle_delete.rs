@@ -21,7 +21,10 @@ pub(crate) async fn delete_object(call: Call) -> Reply {
     let input = delete_object_input(&call);
     let output = blocking(move || {
         let entry = door.enter_version::<DeleteObject>(&key, &version)?;
-        Ok(door.s3.delete_object(entry, input?)?)
+        let input = input?;
+        door.enter_to_compare(&key, &version, input.if_match.as_ref())?;
+        let deleted = door.s3.delete_object(entry, input);
+        Ok(door.unless_missing(deleted)?)
     })
     .await?;
     let mut response = reply::empty(StatusCode::NO_CONTENT);
@@ -82,6 +85,7 @@ fn delete_all(
     for DeleteEntry {
         key,
         version,
+        etag,
         input,
     } in request.entries
     {
@@ -95,8 +99,16 @@ fn delete_all(
                     let conditions = door.arrival.conditions;
                     door.arrival.conditions = conditions.with("s3:VersionId", version.to_string());
                 }
+                if let Some(etag) = etag {
+                    door.arrival.conditions = door.arrival.conditions.with("s3:if-match", etag);
+                }
                 let version = Ok(input.version);
-                asked.push((door.enter_version::<DeleteObject>(&key, &version), input));
+                let entered = door.enter_version::<DeleteObject>(&key, &version);
+                let entered = entered.and_then(|entry| {
+                    door.enter_to_compare(&key, &version, input.if_match.as_ref())?;
+                    Ok(entry)
+                });
+                asked.push((entered, input));
                 None
             }
             Err(failure) => Some(failure),
@@ -118,7 +130,7 @@ fn delete_all(
         let outcome = match failure {
             Some(failure) => Err(failure),
             None => match outcomes.next() {
-                Some(outcome) => outcome.map_err(Failure::from),
+                Some(outcome) => door.unless_missing(outcome).map_err(Failure::from),
                 None => Err(S3Error::Unavailable.into()),
             },
         };

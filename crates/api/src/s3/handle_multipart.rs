@@ -123,8 +123,10 @@ pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
         let output = blocking(move || {
             let entry = door.enter_upload::<PutObject>(&key, &upload)?;
             let mut input = input?;
+            door.enter_to_compare(&key, &Ok(None), input.conditions.if_match.as_ref())?;
             input.parts = parse_xml::complete(&document.bytes()?)?;
-            Ok(door.s3.complete_multipart_upload(entry, input)?)
+            let completed = door.s3.complete_multipart_upload(entry, input);
+            Ok(door.unless_missing(completed)?)
         })
         .await?;
         let CompleteMultipartUploadOutput {

@@ -8,7 +8,7 @@ use strongroom_types::limits::SINGLE_PUT_MAX_BYTES;
 use strongroom_types::{ObjectKey, Principal, RangeSpec};
 
 use super::body::{ChunkFault, decoded_body};
-use super::call::{Call, Door};
+use super::call::{Call, Door, blocking};
 use super::route::Reply;
 use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_query, reply};
 use crate::error::{Failure, RequestError};
@@ -21,10 +21,16 @@ pub(crate) async fn put_object(mut call: Call) -> Reply {
     let incoming = decoded_body(body, &call.payload, &call.parts.headers);
     let s3 = call.s3.clone();
     let also = AlsoAsked::of(&call.parts.headers);
+    let if_match = input
+        .as_ref()
+        .ok()
+        .and_then(|input| input.conditions.if_match.clone());
+    let told_to = if_match.is_some().then(|| door.clone());
     let entry = door
         .read(move |door| {
             let entry = door.enter_object::<PutObject>(&key)?;
             also.enter(door, &key)?;
+            door.enter_to_compare(&key, &Ok(None), if_match.as_ref())?;
             Ok(entry)
         })
         .await?;
@@ -32,6 +38,7 @@ pub(crate) async fn put_object(mut call: Call) -> Reply {
     input.content_length = bounded_length(incoming.length)?;
     let fault = incoming.source.fault();
     let output = s3.put_object(entry, input, Box::pin(incoming.source)).await;
+    let output = unless_missing(told_to, output).await?;
     let output = output.map_err(|error| told(error, &fault))?;
     let mut response = reply::empty(StatusCode::OK);
     set_put_headers(response.headers_mut(), &output);
@@ -56,6 +63,18 @@ fn put_object_input(call: &Call) -> Result<PutObjectInput, Failure> {
         conditions: parse_headers::write_conditions(headers)?,
         digests: parse_digests::digests(headers, &call.payload)?,
     })
+}
+
+/// [`Door::unless_missing`] for tasks, where the write had a condition by which something may be
+/// missing.
+pub(crate) async fn unless_missing<T: Send + 'static>(
+    door: Option<Door>,
+    outcome: Result<T, S3Error>,
+) -> Result<Result<T, S3Error>, Failure> {
+    match (door, outcome) {
+        (Some(door), Err(error)) => blocking(move || Ok(door.unless_missing(Err(error)))).await,
+        (_, outcome) => Ok(outcome),
+    }
 }
 
 /// What a write needs the right to beside `s3:PutObject`, for what it does beside storing an object.

@@ -12,14 +12,14 @@ use strongroom_policy::Conditions;
 use strongroom_policy::actions::PutObject;
 use strongroom_s3::{BodyError, BodySource, PutObjectInput, PutObjectOutput, S3Error};
 use strongroom_types::limits::{OBJECT_TAGS_MAX, SINGLE_PUT_MAX_BYTES};
-use strongroom_types::{Principal, TagSet};
+use strongroom_types::{Principal, TagSet, Timestamp};
 
 use super::address::parse_key;
 use super::as_sent::{AsSent, AuthType, with_object_tags};
 use super::body::AnyBody;
 use super::call::{Call, blocking};
 use super::handle_multipart::location;
-use super::handle_object::{AlsoAsked, set_put_headers};
+use super::handle_object::{AlsoAsked, set_put_headers, unless_missing};
 use super::route::{Level, Reply};
 use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_xml, reply};
 use crate::error::{Failure, RequestError};
@@ -55,12 +55,18 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let also = AlsoAsked {
         tags: form.fields.get("tagging").is_some(),
     };
-    call.conditions = conditions(&call, &form, headers);
+    call.conditions = conditions(&call, &form, headers, verified.signed);
     let door = call.bucket_door()?;
+    let if_match = input
+        .as_ref()
+        .ok()
+        .and_then(|input| input.conditions.if_match.clone());
+    let told_to = if_match.is_some().then(|| door.clone());
     let s3 = call.s3.clone();
     let entry = blocking(move || {
         let entry = door.enter_object::<PutObject>(&key)?;
         also.enter(&door, &key)?;
+        door.enter_to_compare(&key, &Ok(None), if_match.as_ref())?;
         Ok(entry)
     })
     .await?;
@@ -72,6 +78,7 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let success = Success::of(&form.fields);
     let fault = form.file.fault.clone();
     let output = s3.put_object(entry, input, Box::pin(form.file)).await;
+    let output = unless_missing(told_to, output).await?;
     let output = output.map_err(|error| match (error, fault.get()) {
         (S3Error::Body(_), Some(fault)) => RequestError::MalformedForm(*fault).into(),
         (error, _) => Failure::from(error),
@@ -223,7 +230,12 @@ impl BodySource for FileBody {
 
 /// What the form says of itself, to policies. The head of a form's request says nothing of the
 /// object, but where the form comes from.
-fn conditions(call: &Call, form: &OpenForm, mut headers: HeaderMap) -> Conditions {
+fn conditions(
+    call: &Call,
+    form: &OpenForm,
+    mut headers: HeaderMap,
+    signed: Option<Timestamp>,
+) -> Conditions {
     if let Some(referer) = call.parts.headers.get(REFERER) {
         headers.insert(REFERER, referer.clone());
     } else {
@@ -242,7 +254,7 @@ fn conditions(call: &Call, form: &OpenForm, mut headers: HeaderMap) -> Condition
         } else {
             AuthType::Anonymous
         },
-        signed: None,
+        signed,
         received: call.context.received,
         region: call.context.region.clone(),
         account: call.context.principal.account(),
@@ -260,13 +272,19 @@ fn tags(form: &OpenForm) -> Result<TagSet, Failure> {
     }
 }
 
-/// A form's fields are the headers of a PUT under the same names, but for tagging and ACL.
+/// A form's fields are the headers of a PUT under the same names, but for tagging and ACL. No hash of
+/// the body is held against a form's file: a field that gives one says nothing.
 fn headers(form: &OpenForm) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in form.fields.iter() {
         if matches!(
             name,
-            "x-amz-signature" | "x-amz-security-token" | "policy" | "key" | "acl"
+            "x-amz-signature"
+                | "x-amz-security-token"
+                | "x-amz-content-sha256"
+                | "policy"
+                | "key"
+                | "acl"
         ) {
             continue;
         }

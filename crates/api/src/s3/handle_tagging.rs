@@ -56,7 +56,8 @@ pub(crate) async fn get_object_tagging(call: Call) -> Reply {
     let version = parse_query::version(&call.query);
     let (tags, version) = blocking(move || {
         let entry = door.enter_version::<GetObjectTagging>(&key, &version)?;
-        Ok(door.s3.get_object_tagging(entry, version?)?)
+        let found = door.s3.get_object_tagging(entry, version?);
+        Ok(door.unless_missing(found)?)
     })
     .await?;
     let mut response = reply::document(tagging(&tags));
@@ -77,7 +78,8 @@ pub(crate) async fn put_object_tagging(mut call: Call) -> Reply {
     }
     let version = blocking(move || {
         let entry = door.enter_version::<PutObjectTagging>(&key, &version)?;
-        Ok(door.s3.put_object_tagging(entry, version?, tags?)?)
+        let put = door.s3.put_object_tagging(entry, version?, tags?);
+        Ok(door.unless_missing(put)?)
     })
     .await?;
     Ok(tagged(StatusCode::OK, version))
@@ -89,7 +91,8 @@ pub(crate) async fn delete_object_tagging(call: Call) -> Reply {
     let version = parse_query::version(&call.query);
     let version = blocking(move || {
         let entry = door.enter_version::<DeleteObjectTagging>(&key, &version)?;
-        Ok(door.s3.delete_object_tagging(entry, version?)?)
+        let deleted = door.s3.delete_object_tagging(entry, version?);
+        Ok(door.unless_missing(deleted)?)
     })
     .await?;
     Ok(tagged(StatusCode::NO_CONTENT, version))

@@ -290,6 +290,8 @@ pub(crate) struct DeleteEntry {
     pub(crate) key: String,
     /// The version as sent.
     pub(crate) version: Option<String>,
+    /// The `ETag` as sent: what `If-Match` is to DeleteObject.
+    pub(crate) etag: Option<String>,
     /// What it asks for.
     pub(crate) input: Result<DeleteObjectInput, Failure>,
 }
@@ -312,7 +314,9 @@ pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
         let version = object
             .optional_text("VersionId")?
             .filter(|version| !version.is_empty());
-        let if_match = object.optional_text("ETag")?;
+        let etag_sent = object
+            .optional_text("ETag")?
+            .map(|etag| etag.trim().to_owned());
         let of_directory_buckets =
             object.optional("LastModifiedTime")?.is_some() | object.optional("Size")?.is_some();
         object.finish()?;
@@ -324,7 +328,7 @@ pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
             Err(error) => Err(error),
             Ok(version) => Ok(DeleteObjectInput {
                 version,
-                if_match: if_match.map(|value| match value.trim() {
+                if_match: etag_sent.as_deref().map(|value| match value {
                     "*" => ETagCondition::Any,
                     value => ETagCondition::Tags(vec![etag(value)]),
                 }),
@@ -333,6 +337,7 @@ pub(crate) fn delete(document: &[u8]) -> Result<DeleteRequest, Failure> {
         entries.push(DeleteEntry {
             key,
             version,
+            etag: etag_sent,
             input,
         });
     }

@@ -48,7 +48,7 @@ fn existing<A: ActionOnVersion>(
     version: Result<Option<VersionId>, Failure>,
 ) -> Result<Arc<BucketView>, Failure> {
     let entry = door.enter_version::<A>(key, &version)?;
-    door.s3.find_object(&entry, version?)?;
+    door.unless_missing(door.s3.find_object(&entry, version?))?;
     Ok(entry.bucket().cloned().ok_or(S3Error::Unavailable)?)
 }
 

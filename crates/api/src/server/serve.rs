@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -54,8 +53,9 @@ pub struct ConnectionInfo {
 /// What answers requests. Closures of the same shape are handlers.
 ///
 /// A handler that answers without reading the body is right to do so: `100 Continue` is sent at the
-/// body's first poll only, and the connection is closed behind such an answer. A body that yields
-/// an error breaks the connection (HTTP/1) or resets the stream (HTTP/2).
+/// body's first poll only. Behind such an answer what is left of the body is read, if it is little
+/// and comes soon; if not, the answer says that the connection is closed. A body that yields an
+/// error breaks the connection (HTTP/1) or resets the stream (HTTP/2).
 pub trait Handler: Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
@@ -406,14 +406,17 @@ async fn answer<H: Handler>(
             .uri()
             .query()
             .is_some_and(|query| query.contains("X-Amz-Signature="));
-    if !is_signed && let Some(response) = shared.management.answer(method, path, &connection) {
+    let is_http1 = request.version() < http::Version::HTTP_2;
+    let is_empty = request.body().is_end_stream();
+    if !is_signed && let Some(mut response) = shared.management.answer(method, path, &connection) {
+        if is_http1 && !is_empty {
+            close_behind(&mut response);
+        }
         return Ok(response.map(Either::Left));
     }
-    let expects =
-        request.version() < http::Version::HTTP_2 && request.headers().contains_key(header::EXPECT);
-    let is_empty = request.body().is_end_stream();
+    let expects = is_http1 && request.headers().contains_key(header::EXPECT);
     let mut request = request.map(RequestBody::new);
-    let asked = request.body().asked();
+    let remains = request.body().remains();
     request.extensions_mut().insert(connection);
     mark_secrets(request.headers_mut());
     // The net below the handler: one request fails, the other streams of the connection do not.
@@ -423,15 +426,27 @@ async fn answer<H: Handler>(
         // The client may send its body or go on with the next request (RFC 9110, 10.1.1), and the
         // head of a request must never be read as the body of another. And botocore reads the next
         // answer wrongly; hyper sends no `100 Continue` for an empty body.
-        if expects && (is_empty || !asked.load(Ordering::Relaxed)) {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
+        let ends = if expects && (is_empty || !remains.asked()) {
+            true
+        } else {
+            // A connection with an unread body on it is closed. A client that is not told loses the
+            // next request that it sends.
+            is_http1 && !is_empty && !remains.are_read().await
+        };
+        if ends {
+            close_behind(&mut response);
         }
         Ok(response.map(Either::Right))
     } else {
         tracing::error!("a request handler panicked");
         Err(HandlerPanicked)
     }
+}
+
+/// Tells the client that no further request is answered on the connection.
+fn close_behind<B>(response: &mut Response<B>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// Marks the headers that hold keys, tokens and signatures, so that printing a request for debugging

@@ -27,6 +27,8 @@ pub struct VerifiedPost {
     pub credential: Option<Arc<Credential>>,
     /// For what it was signed.
     pub scope: Option<Scope>,
+    /// When it was signed.
+    pub signed: Option<Timestamp>,
     /// The least and the most bytes that the file may have.
     pub content_length_range: Option<(u64, u64)>,
 }
@@ -66,6 +68,7 @@ impl Verifier {
             return Ok(VerifiedPost {
                 credential: None,
                 scope: None,
+                signed: None,
                 content_length_range: None,
             });
         };
@@ -114,6 +117,7 @@ impl Verifier {
                 region,
                 service: claim.service,
             }),
+            signed: Some(time),
             content_length_range: policy.content_length_range(),
         })
     }
@@ -189,10 +193,13 @@ impl PostPolicy {
                 "Repeated input field: {name}"
             )));
         }
-        // What the policy does not speak of it does not allow.
+        // What the policy does not speak of it does not allow. The bucket is sent with each form, by
+        // its address: a policy for no bucket in particular would be good for all of its signer's.
         let extra: Vec<&str> = fields
             .iter()
             .map(|(name, _)| name)
+            .filter(|name| *name != "bucket")
+            .chain(["bucket"])
             .filter(|name| !is_exempt(name) && !self.covers(name))
             .collect();
         if extra.is_empty() {
@@ -385,13 +392,26 @@ mod tests {
         );
         assert_eq!(
             failure("[]", &[("x-amz-meta-a", "1"), ("key", "b")]),
-            "Invalid according to Policy: Extra input fields: x-amz-meta-a, key"
+            "Invalid according to Policy: Extra input fields: x-amz-meta-a, key, bucket"
+        );
+        // A policy is for a bucket and for keys, whatever else it says.
+        let keys = r#"["starts-with","$key",""]"#;
+        for sent in [vec![("key", "b")], vec![("key", "b"), ("bucket", "other")]] {
+            assert_eq!(
+                failure(&format!("[{keys}]"), &sent),
+                "Invalid according to Policy: Extra input fields: bucket"
+            );
+        }
+        assert_eq!(
+            failure(r#"[{"bucket":"sigv4examplebucket"}]"#, &[("key", "b")]),
+            "Invalid according to Policy: Extra input fields: key"
         );
     }
 
     #[test]
     fn each_type_of_a_list_must_be_allowed() {
-        let conditions = r#"[["starts-with","$Content-Type","image/"]]"#;
+        let conditions =
+            r#"[{"bucket":"sigv4examplebucket"},["starts-with","$Content-Type","image/"]]"#;
         assert_eq!(
             check(conditions, &[("content-type", "image/png, image/jpeg")]),
             Ok(())
@@ -430,7 +450,7 @@ mod tests {
 
     #[test]
     fn policies_expire_on_time() {
-        let policy = r#"{"expiration":"2015-12-29T00:00:00Z","conditions":[["content-length-range",5,10],["content-length-range","1","7"]]}"#;
+        let policy = r#"{"expiration":"2015-12-29T00:00:00Z","conditions":[{"bucket":"sigv4examplebucket"},["content-length-range",5,10],["content-length-range","1","7"]]}"#;
         let policy = PostPolicy::parse(&STANDARD.encode(policy)).unwrap();
         let bucket = BucketName::parse("sigv4examplebucket").unwrap();
         let none = FormFields::default();
