@@ -272,6 +272,7 @@ impl IamService {
                 transitive_tag_keys,
                 source_identity: source_identity.clone(),
                 federated_provider: None,
+                issuing_key: None,
             },
             seconds,
         )?;
@@ -321,6 +322,7 @@ impl IamService {
             transitive_tag_keys: Vec::new(),
             source_identity: None,
             federated_provider: None,
+            issuing_key: issuing_key(caller),
         };
         self.issue(asked, token, seconds)
     }
@@ -370,6 +372,7 @@ impl IamService {
                 transitive_tag_keys: Vec::new(),
                 source_identity: None,
                 federated_provider: None,
+                issuing_key: issuing_key(caller),
             },
             seconds,
         )?;
@@ -470,6 +473,12 @@ fn long_term(
         | Principal::Service { .. }
         | Principal::Anonymous => Err(refused()),
     }
+}
+
+/// The long-term key that the caller signed with.
+fn issuing_key(caller: &RequestContext) -> Option<String> {
+    let key = caller.access_key_id.as_ref();
+    key.map(|id| id.as_str().to_owned())
 }
 
 /// The tags of a session that is made by another: transitive ones go on, and cannot be set anew.

@@ -171,6 +171,7 @@ impl IamService {
                 transitive_tag_keys: claims.transitive_tag_keys.clone(),
                 source_identity: claims.source_identity.clone(),
                 federated_provider: Some(provider_arn),
+                issuing_key: None,
             },
             seconds,
         )?;
