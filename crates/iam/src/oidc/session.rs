@@ -93,7 +93,7 @@ impl IamService {
         let now = self.now();
         let find = |known: Option<&Arc<super::KeySet>>| {
             self.issuer_keys
-                .keys(&token.issuer, &provider.thumbprints, known)
+                .keys(owner, &token.issuer, &provider.thumbprints, known)
         };
         let claims = token.verify(&find, &provider.client_ids, now)?;
         check_session_tags(&claims.tags)?;
