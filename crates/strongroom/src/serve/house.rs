@@ -345,13 +345,13 @@ impl House {
     fn has_automatic_seals(&self) -> bool {
         let files = RingFiles::new(self.settings.data.ring());
         let copies = files.inspect();
-        let mut rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
-        rings.any(|ring| {
-            let slots = slots::of(ring);
-            slots
+        let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
+        let slots: Vec<_> = rings.flat_map(slots::of).collect();
+        // Without any, a try says what is wrong with the ring.
+        slots.is_empty()
+            || slots
                 .iter()
                 .any(|slot| slot.kind.is_some_and(SealKind::is_automatic))
-        })
     }
 
     fn unseal(&self, gift: Gift) -> Result<Answer, Failure> {
