@@ -399,11 +399,9 @@ impl House {
     }
 
     fn open_by_itself(&self) -> Result<OpenedRing, Failure> {
-        let automatic = SealKind::ALL.into_iter().filter(|kind| kind.is_automatic());
-        let automatic: Vec<_> = automatic.collect();
         let mut means = self.means(Given::default());
         means.refusals = self.refusals.clone();
-        let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, &automatic));
+        let opened = unseal::open(&self.settings, &|ring| means.try_all(ring));
         opened.map_err(unseal::ring_failure)
     }
 
