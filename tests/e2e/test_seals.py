@@ -1,6 +1,7 @@
 """Seals of the key ring: every kind opens it, a server without one waits sealed, and every fault has its words and its
 exit code."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -176,6 +177,47 @@ def test_a_passphrase_is_asked_for_at_the_terminal_and_does_not_show(stored):
     starting.expect("Passphrase of the key ring:").type(PASSPHRASE).expect("strongroom: ready")
     starting.process.terminate()
     assert starting.end() == 0 and "battery" not in starting.shown
+
+
+def is_ring_free(server):
+    directory = os.open(server.data / "ring", os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(directory)
+
+
+def test_nobody_waits_for_a_person_who_changes_the_seals(stored):
+    server = stored
+    env = clean_env(server.home)
+    adding = Terminal(command(server, "seal", "add", "--unseal-with", server.key_file, "--passphrase"), env=env)
+    adding.expect("New passphrase:")
+    assert is_ring_free(server)
+    # What others did meanwhile is not undone.
+    other = server.home / "other.key"
+    assert run_json(server, "seal", "add", "--unseal-with", server.key_file, "--key-file", str(other))["seal"] == 1
+    adding.type(PASSPHRASE).expect("The same again:").type(PASSPHRASE)
+    assert adding.end() == 0 and "Seal 2 is added: passphrase" in adding.shown, adding.shown
+    assert len(run_json(server, "seal", "list")["seals"]) == 3
+
+    lose_key_file(server)
+    other.rename(server.home / "other.away")
+    removing = Terminal(command(server, "seal", "remove", "0"), env=env)
+    removing.expect("Passphrase of the key ring:")
+    assert is_ring_free(server)
+    third = server.home / "third.key"
+    run(server, "seal", "add", "--unseal-with", server.home / "other.away", "--key-file", third)
+    third.unlink()
+    removing.type(PASSPHRASE)
+    assert removing.end() == 3 and "changed by somebody else" in removing.shown, removing.shown
+    assert len(run_json(server, "seal", "list")["seals"]) == 4
+    removing = Terminal(command(server, "seal", "remove", "0"), env=env)
+    removing.expect("Passphrase of the key ring:").type(PASSPHRASE)
+    assert removing.end() == 0 and "takes nothing" in removing.shown, removing.shown
+    assert len(run_json(server, "seal", "list")["seals"]) == 3
 
 
 def test_people_bring_their_shares_one_after_the_other(stored):
@@ -473,6 +515,19 @@ def test_a_server_comes_back_when_its_key_service_does(stored, authority):
     authority.start()
     assert "open" in run(server, "unseal", "--retry").stdout
     assert server.intact()
+
+
+def test_a_server_that_waits_for_its_key_service_ends_when_its_ring_is_damaged(stored, authority):
+    server = stored
+    access = authority.access()
+    credentials = credentials_of(authority, server.home / "credentials")
+    add_kms_seal(server, authority, access.http, credentials)
+    lose_key_file(server)
+    authority.stop()
+    start_sealed(server, "--kms-seal-credentials", str(credentials))
+    for copy in ring(server):
+        copy.write_bytes(b"damaged")
+    assert server.process.wait(90) == 4
 
 
 def test_a_key_service_that_is_no_or_another_one_says_so(stored, authority):

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Principal, Session, Timestamp};
 
 use crate::Identities;
-use crate::records::Secret;
+use crate::directory::Account;
+use crate::records::{AccessKey, Secret};
 use crate::token::Token;
 
 /// An access key as the signature check needs it.
@@ -128,6 +129,12 @@ impl Identities {
         let directory = self.current().ok()?;
         let account = directory.accounts.get(&id).filter(|it| !it.is_disabled())?;
         let is_root = token.subject_id.is_empty();
+        // Roles outlive the keys of those who assume them; what a key made for its own user does not.
+        if matches!(token.kind, 1 | 4)
+            && !self.is_active(token.issuing_key.as_deref()?, token, account)
+        {
+            return None;
+        }
         let principal = match token.kind {
             1 if is_root => Principal::Root { account: id },
             1 => account.user_principal(account.user_by_id(&token.subject_id)?),
@@ -152,6 +159,21 @@ impl Identities {
             _ => return None,
         };
         Some((principal, account.canonical_id.clone()))
+    }
+
+    /// Whether a key is still good, and of whom the token says that made it.
+    fn is_active(&self, key: &str, token: &Token, account: &Account) -> bool {
+        let is_theirs = |it: &AccessKey| it.active && it.user_id == token.subject_id;
+        if account.access_keys.get(key).is_some_and(|it| is_theirs(it)) {
+            return true;
+        }
+        let is_elsewhere = || {
+            self.root_keys
+                .read()
+                .iter()
+                .any(|it| it.id == key && it.active)
+        };
+        token.subject_id.is_empty() && account.id == self.primary && is_elsewhere()
     }
 
     /// The account whose long-term access key this is.

@@ -189,6 +189,18 @@ impl IamService {
             ));
         }
 
+        // What the session will have is what is asked for: whoever trusts another account has not
+        // thereby consented to the tags that its sessions bring along.
+        let before = caller.session.as_deref();
+        let (tags, transitive_tag_keys) = inherit_tags(before, &session.tags, transitive_tag_keys)?;
+        let session = &SessionInput {
+            tags,
+            ..session.clone()
+        };
+        check_session_tags(&session.tags)?;
+        let inherited = before.and_then(|it| it.source_identity.clone());
+        let result_identity = source_identity.as_ref().or(inherited.as_ref());
+
         let directory = self.identities.current()?;
         let found = directory.accounts.get(&owner).and_then(|account| {
             let role = account.role(role_name)?;
@@ -197,13 +209,11 @@ impl IamService {
         let Some((account, role)) = found else {
             return Err(self.refuse_missing_role(asked, owner, role_arn));
         };
-        let before = caller.session.as_deref();
-        let inherited = before.and_then(|it| it.source_identity.clone());
         let mut conditions = Conditions::default().with("sts:RoleSessionName", session_name);
         if let Some(id) = external_id {
             conditions = conditions.with("sts:ExternalId", id);
         }
-        if let Some(identity) = source_identity.as_ref().or(inherited.as_ref()) {
+        if let Some(identity) = result_identity {
             conditions = conditions.with("sts:SourceIdentity", identity);
         }
         if !transitive_tag_keys.is_empty() {
@@ -221,7 +231,7 @@ impl IamService {
         if !session.tags.is_empty() {
             decide("sts:TagSession")?;
         }
-        if source_identity.is_some() {
+        if result_identity.is_some() {
             decide("sts:SetSourceIdentity")?;
         }
         if inherited.is_some() && source_identity.is_some() && inherited != *source_identity {
@@ -244,7 +254,6 @@ impl IamService {
                     .to_owned(),
             ));
         }
-        let (tags, transitive_tag_keys) = inherit_tags(before, &session.tags, transitive_tag_keys)?;
         let source_identity = source_identity.clone().or(inherited);
         let packed_percent = check_policies(account, session)?;
         let credentials = self.issue(
@@ -259,10 +268,11 @@ impl IamService {
                 expires_millis: 0,
                 policies: session.policy.iter().cloned().collect(),
                 policy_arns: session.policy_arns.clone(),
-                tags,
+                tags: session.tags.clone(),
                 transitive_tag_keys,
                 source_identity: source_identity.clone(),
                 federated_provider: None,
+                issuing_key: None,
             },
             seconds,
         )?;
@@ -312,6 +322,7 @@ impl IamService {
             transitive_tag_keys: Vec::new(),
             source_identity: None,
             federated_provider: None,
+            issuing_key: issuing_key(caller),
         };
         self.issue(asked, token, seconds)
     }
@@ -361,6 +372,7 @@ impl IamService {
                 transitive_tag_keys: Vec::new(),
                 source_identity: None,
                 federated_provider: None,
+                issuing_key: issuing_key(caller),
             },
             seconds,
         )?;
@@ -461,6 +473,12 @@ fn long_term(
         | Principal::Service { .. }
         | Principal::Anonymous => Err(refused()),
     }
+}
+
+/// The long-term key that the caller signed with.
+fn issuing_key(caller: &RequestContext) -> Option<String> {
+    let key = caller.access_key_id.as_ref();
+    key.map(|id| id.as_str().to_owned())
 }
 
 /// The tags of a session that is made by another: transitive ones go on, and cannot be set anew.

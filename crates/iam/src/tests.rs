@@ -638,6 +638,93 @@ fn transitive_tags_and_source_identities_go_on_and_chains_last_an_hour() {
 }
 
 #[test]
+fn inherited_tags_and_source_identities_need_the_consent_of_the_role() {
+    let iam = World::new().service();
+    let alice = user(&iam, "alice");
+    let first = role(&iam, "first", "arn:aws:iam::111122223333:user/alice");
+    let second = role(&iam, "second", "arn:aws:iam::111122223333:role/p/first");
+    let tag = Tag {
+        key: "department".to_owned(),
+        value: "admin".to_owned(),
+    };
+    let trusting = |actions: &str, condition: &str| {
+        let principal = "arn:aws:iam::111122223333:role/p/first";
+        let document = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":[{actions}]{condition}}}}}"#
+        );
+        iam.update_assume_role_policy(&root(), "second", &document)
+            .unwrap();
+    };
+    let caller_with = |tags: Vec<Tag>, identity: Option<&str>| {
+        let input = AssumeRoleInput {
+            transitive_tag_keys: tags.iter().map(|tag| tag.key.clone()).collect(),
+            session: SessionInput {
+                tags,
+                ..SessionInput::default()
+            },
+            source_identity: identity.map(str::to_owned),
+            ..assume(&first)
+        };
+        let made = iam.assume_role(&alice, &input).unwrap();
+        session(&iam, &made.credentials).unwrap()
+    };
+    let plain = caller_with(Vec::new(), None);
+    let tagged = caller_with(vec![tag], None);
+    let named = caller_with(Vec::new(), Some("alice"));
+    let may = |caller: &RequestContext| iam.assume_role(caller, &assume(&second)).is_ok();
+
+    trusting(r#""sts:AssumeRole""#, "");
+    assert_eq!(
+        (may(&plain), may(&tagged), may(&named)),
+        (true, false, false)
+    );
+    trusting(r#""sts:AssumeRole","sts:TagSession""#, "");
+    assert_eq!(
+        (may(&plain), may(&tagged), may(&named)),
+        (true, true, false)
+    );
+    trusting(r#""sts:AssumeRole","sts:SetSourceIdentity""#, "");
+    assert_eq!(
+        (may(&plain), may(&tagged), may(&named)),
+        (true, false, true)
+    );
+    for (allowed, condition) in [
+        (
+            true,
+            r#"{"StringEquals":{"aws:RequestTag/department":"admin"}}"#,
+        ),
+        (
+            false,
+            r#"{"StringEquals":{"aws:RequestTag/department":"sales"}}"#,
+        ),
+        (
+            false,
+            r#"{"ForAllValues:StringEquals":{"aws:TagKeys":["project"]}}"#,
+        ),
+    ] {
+        let condition = format!(r#","Condition":{condition}"#);
+        trusting(r#""sts:AssumeRole","sts:TagSession""#, &condition);
+        assert_eq!(may(&tagged), allowed, "{condition}");
+    }
+
+    // What is inherited takes room like what is sent.
+    trusting(r#""sts:AssumeRole","sts:TagSession""#, "");
+    let many = |prefix: &str, count: usize| -> Vec<Tag> {
+        let tag = |n| Tag {
+            key: format!("{prefix}{n}"),
+            value: "v".to_owned(),
+        };
+        (0..count).map(tag).collect()
+    };
+    let crowded = caller_with(many("a", 30), None);
+    let mut input = assume(&second);
+    input.session.tags = many("b", 20);
+    assert!(iam.assume_role(&crowded, &input).is_ok());
+    input.session.tags = many("b", 21);
+    assert!(iam.assume_role(&crowded, &input).is_err());
+}
+
+#[test]
 fn sessions_of_users_cannot_do_what_only_keys_may() {
     let world = World::new();
     let iam = world.service();

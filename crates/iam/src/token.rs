@@ -59,6 +59,10 @@ pub(crate) struct Token {
     pub source_identity: Option<String>,
     #[n(12)]
     pub federated_provider: Option<String>,
+    /// The long-term access key that asked for it, of what only such a key may ask for: it ends with
+    /// its key.
+    #[n(13)]
+    pub issuing_key: Option<String>,
 }
 
 impl Token {

@@ -142,6 +142,9 @@ impl RingFiles {
         copies.sort_by_key(|copy| std::cmp::Reverse(copy.generation()));
         let mut faults = Vec::new();
         let mut refused: Option<([u8; 16], SealError)> = None;
+        // Whole, and yet nothing opens it: its slots or keys are damaged. What is older would bring
+        // back seals and keys that were taken out.
+        let mut unopened: Vec<([u8; 16], u64, Option<Vec<u8>>)> = Vec::new();
         for index in 0..copies.len() {
             let Some(copy) = copies.get_mut(index) else {
                 continue;
@@ -153,7 +156,13 @@ impl RingFiles {
                     continue;
                 }
             };
-            let ring_id = ring.ring_id();
+            let (ring_id, generation) = (ring.ring_id(), ring.generation());
+            let is_known = |(id, newest, bytes): &([u8; 16], u64, Option<Vec<u8>>)| {
+                *id == ring_id && (generation < *newest || *bytes == copy.bytes)
+            };
+            if unopened.iter().any(is_known) {
+                continue;
+            }
             if refused.as_ref().is_some_and(|(id, _)| *id == ring_id) {
                 break;
             }
@@ -161,6 +170,7 @@ impl RingFiles {
                 Ok(key) => key,
                 Err(error @ SealError::Damaged(_)) => {
                     faults.push(format!("{}: {error}", copy.name));
+                    unopened.push((ring_id, generation, copy.bytes.clone()));
                     continue;
                 }
                 Err(error) => {
@@ -168,6 +178,7 @@ impl RingFiles {
                     continue;
                 }
             };
+            let (name, bytes) = (copy.name, copy.bytes.clone());
             match ring.unseal(&unseal_key) {
                 Ok(ring) => {
                     let repaired = repair(&copies, index)?;
@@ -177,7 +188,10 @@ impl RingFiles {
                         repaired,
                     });
                 }
-                Err(error) => faults.push(format!("{}: {error}", copy.name)),
+                Err(error) => {
+                    faults.push(format!("{name}: {error}"));
+                    unopened.push((ring_id, generation, bytes));
+                }
             }
         }
         Err(refused.map_or_else(
@@ -382,6 +396,41 @@ mod tests {
         fs::write(f.path("ring.b"), old).unwrap();
         assert_eq!(f.open().unwrap().repaired, ["ring.b"]);
         assert_eq!(fs::read(f.path("ring.b")).unwrap(), new);
+    }
+
+    #[test]
+    fn an_older_copy_is_not_opened_while_the_newer_file_is_whole() {
+        let f = fixture();
+        let old = fs::read(f.path("ring.b")).unwrap();
+        let opened = f.open().unwrap();
+        f.files
+            .write(&opened.ring, &opened.unseal_key, &SystemEntropy)
+            .unwrap();
+        fs::write(f.path("ring.b"), &old).unwrap();
+        let newest = opened.ring.generation();
+        let new = fs::read(f.path("ring.a")).unwrap();
+        // The newer one's slot is damaged, the older one's is not.
+        let result = f.files.open(&|ring| {
+            if ring.generation() == newest {
+                return Err(SealError::Damaged("slot".to_owned()));
+            }
+            Ok(UnsealKey::parse(f.unseal_key.expose()).unwrap())
+        });
+        assert!(matches!(result, Err(RingFileError::Damaged(_))));
+        assert_eq!(fs::read(f.path("ring.a")).unwrap(), new);
+        assert_eq!(fs::read(f.path("ring.b")).unwrap(), old);
+    }
+
+    #[test]
+    fn equal_copies_are_tried_once() {
+        let f = fixture();
+        let tries = std::cell::Cell::new(0);
+        let result = f.files.open(&|_| {
+            tries.set(tries.get() + 1);
+            Err(SealError::Damaged("slot".to_owned()))
+        });
+        assert!(matches!(result, Err(RingFileError::Damaged(_))));
+        assert_eq!(tries.get(), 1);
     }
 
     #[test]

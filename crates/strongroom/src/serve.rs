@@ -44,6 +44,7 @@ use crate::findings::{self, Severity};
 use crate::issuers::Issuers;
 use crate::logging::LogFile;
 use crate::ring_files::{OpenedRing, RingFiles};
+use crate::seals::refusals::Refusals;
 use crate::unseal::{self, Environment, Start};
 use crate::{files, hardening, identities, logging, store};
 
@@ -105,11 +106,16 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
         .map_err(failed)?
         .ok_or_else(|| findings::locked(settings).failure)?;
     let start = open_or_create_ring(settings, &*clock, &entropy, environment)?;
-    let house = Arc::new(House::new(settings, clock, entropy, install_metrics()?));
+    let (start, refusals) = match start {
+        Start::Open(ring) => (Ok(ring), Refusals::default()),
+        Start::Sealed(why, refusals) => (Err(why), refusals),
+    };
+    let house = House::new(settings, clock, entropy, install_metrics()?, refusals);
+    let house = Arc::new(house);
     // Before it listens, so that whatever is wrong with the store ends the program.
     let start = match start {
-        Start::Open(ring) => Ok(house.assemble(ring)?),
-        Start::Sealed(why) => Err(why),
+        Ok(ring) => Ok(house.assemble(ring)?),
+        Err(why) => Err(why),
     };
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -265,7 +271,7 @@ async fn serve(
     log: Option<Arc<LogFile>>,
 ) -> Result<(), Failure> {
     let (switch, shutdown) = ShutdownSwitch::new();
-    switch.stop_on_signals().map_err(|error| {
+    switch.clone().stop_on_signals().map_err(|error| {
         Failure::new(
             Exit::Environment,
             format!("signals cannot be watched: {error}"),
@@ -282,6 +288,7 @@ async fn serve(
         .map_err(|error| admin_failure(&error))?;
     let tls = server.tls();
     house.listens(Listening { http, https, tls });
+    house.ends_by(switch);
 
     let admin =
         AdminSocket::bind(&settings.data.admin_socket()).map_err(|error| admin_failure(&error))?;
@@ -305,7 +312,7 @@ async fn serve(
     server.run(house.gate(), shutdown).await;
     house.close();
     drop(admin);
-    Ok(())
+    house.verdict()
 }
 
 async fn listen(

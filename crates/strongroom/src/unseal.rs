@@ -13,6 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile, KeyFileError};
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::means::{Means, may_open_later};
+use crate::seals::refusals::Refusals;
 use crate::seals::slots;
 
 /// How variables of the environment are looked up.
@@ -28,8 +29,9 @@ pub(crate) struct CreatedRing {
 pub(crate) enum Start {
     /// With its keys.
     Open(OpenedRing),
-    /// Without: no seal opened, and people or a service may still open one.
-    Sealed(Failure),
+    /// Without: no seal opened, and people or a service may still open one. With the tokens that
+    /// refused the PIN.
+    Sealed(Failure, Refusals),
 }
 
 /// Opens the ring with what the settings name, and with what a person at the terminal gives.
@@ -74,7 +76,7 @@ pub(crate) fn start(
     match opened {
         Ok(opened) => Ok(Start::Open(opened)),
         Err(RingFileError::Seal(error)) if may_wait.get() => {
-            Ok(Start::Sealed(seal_failure(&error)))
+            Ok(Start::Sealed(seal_failure(&error), means.refusals))
         }
         Err(error) => Err(ring_failure(error)),
     }

@@ -6,7 +6,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
 use strongroom_ports::{Clock, Entropy};
-use strongroom_types::{Region, RequestContext, RequestId};
+use strongroom_types::{Principal, Region, RequestContext, RequestId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ErrorAnswer, Params};
 use crate::intake;
@@ -98,7 +99,13 @@ pub(crate) struct QueryEdge<S> {
     options: QueryEdgeOptions,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// Workers that are left to who does not sign.
+    strangers: Arc<Semaphore>,
 }
+
+/// How many operations of strangers run at once: a part of the workers (512 if nobody chose), which
+/// all services share.
+const STRANGERS_MAX: usize = 64;
 
 impl<S: QueryService> QueryEdge<S> {
     /// Puts the protocol in front of a service.
@@ -115,6 +122,7 @@ impl<S: QueryService> QueryEdge<S> {
             options,
             clock,
             entropy,
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
 
@@ -220,8 +228,17 @@ impl<S: QueryService> QueryEdge<S> {
     }
 
     async fn run(&self, call: Call<S>) -> Outcome {
+        let place = if matches!(call.context.principal, Principal::Anonymous) {
+            Some(stranger_place(&self.strangers)?)
+        } else {
+            None
+        };
         let service = Arc::clone(&self.service);
-        let on_worker = move || (call.operation.run)(&service, &call.context, &call.params);
+        let on_worker = move || {
+            // Until it is done, even if nobody waits for the answer any more.
+            let _place = place;
+            (call.operation.run)(&service, &call.context, &call.params)
+        };
         match tokio::task::spawn_blocking(on_worker).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -230,6 +247,12 @@ impl<S: QueryService> QueryEdge<S> {
             }
         }
     }
+}
+
+/// A place for an operation of a stranger, or the answer that it may be tried again.
+fn stranger_place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, ErrorAnswer> {
+    let throttled = |_| ErrorAnswer::new("Throttling", 400, "Rate exceeded");
+    Arc::clone(places).try_acquire_owned().map_err(throttled)
 }
 
 /// Longest body that is read from strangers, in bytes: a token and session policies.
@@ -263,4 +286,18 @@ fn write<S: QueryService>(
         xml.element("RequestId", request_id);
     });
     Response::new(ResponseBody::whole(xml.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_get_some_of_the_workers_and_then_try_again() {
+        let places = Arc::new(Semaphore::new(1));
+        let first = stranger_place(&places);
+        assert!(first.is_ok() && stranger_place(&places).is_err());
+        drop(first);
+        assert!(stranger_place(&places).is_ok());
+    }
 }

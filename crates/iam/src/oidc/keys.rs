@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use strongroom_types::AccountId;
 
 /// Keys of one set that are looked at.
 const KEYS_MAX: usize = 64;
@@ -25,13 +26,15 @@ pub trait IssuerKeys: Send + Sync {
     /// The keys of the issuer with that URL (`https://...`, as in `iss`). Its server's certificate is
     /// good if the system trusts it, or if a certificate authority in its chain has one of the
     /// thumbprints (SHA-1, 40 digits). `newer` asks for keys that are not these: the issuer may have
-    /// changed them.
+    /// changed them. The account is whose provider it is: what it costs to ask is on its account, and
+    /// no other's are kept waiting for it.
     ///
     /// # Errors
     ///
     /// [`IssuerKeysError`].
     fn keys(
         &self,
+        account: AccountId,
         issuer: &str,
         thumbprints: &[String],
         newer: Option<&Arc<KeySet>>,
@@ -56,6 +59,7 @@ pub struct NoIssuerKeys;
 impl IssuerKeys for NoIssuerKeys {
     fn keys(
         &self,
+        _: AccountId,
         issuer: &str,
         _: &[String],
         _: Option<&Arc<KeySet>>,

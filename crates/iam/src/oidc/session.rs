@@ -93,7 +93,7 @@ impl IamService {
         let now = self.now();
         let find = |known: Option<&Arc<super::KeySet>>| {
             self.issuer_keys
-                .keys(&token.issuer, &provider.thumbprints, known)
+                .keys(owner, &token.issuer, &provider.thumbprints, known)
         };
         let claims = token.verify(&find, &provider.client_ids, now)?;
         check_session_tags(&claims.tags)?;
@@ -171,6 +171,7 @@ impl IamService {
                 transitive_tag_keys: claims.transitive_tag_keys.clone(),
                 source_identity: claims.source_identity.clone(),
                 federated_provider: Some(provider_arn),
+                issuing_key: None,
             },
             seconds,
         )?;

@@ -304,7 +304,8 @@ fn nobody_of_a_disabled_account_signs_in_and_its_sessions_end() {
         .unwrap();
     let key = iam.create_access_key(&root_of_it, Some("carol")).unwrap();
     let key = AccessKeyId::parse(&key.key.id).unwrap();
-    let carol = caller(iam.identities().signer(&key).unwrap().principal.clone());
+    let mut carol = caller(iam.identities().signer(&key).unwrap().principal.clone());
+    carol.access_key_id = Some(key.clone());
     let token = iam.get_session_token(&carol, None, false).unwrap();
     let resource = Resource::Object {
         bucket: BucketName::parse("bucket").unwrap(),
@@ -338,4 +339,77 @@ fn nobody_of_a_disabled_account_signs_in_and_its_sessions_end() {
     assert!(iam.identities().signer(&new.id).is_some());
     assert!(iam.disable_account(account(), true).is_err());
     assert!(iam.rotate_root_key(account()).is_err());
+}
+
+#[test]
+fn sessions_that_a_key_made_end_with_it() {
+    let iam = World::new().service();
+    let federate = |caller: &RequestContext| {
+        let input = GetFederationTokenInput {
+            name: "bob".to_owned(),
+            ..GetFederationTokenInput::default()
+        };
+        iam.get_federation_token(caller, &input)
+            .unwrap()
+            .credentials
+    };
+    let is_gone = |made: &TemporaryCredentials| {
+        let outcome = session(&iam, made);
+        assert!(matches!(outcome, Ok(_) | Err(TokenError::Gone)));
+        outcome.is_err()
+    };
+    let alice = user(&iam, "alice");
+    let admin = "arn:aws:iam::aws:policy/AdministratorAccess";
+    iam.attach_policy(&root(), &Holder::User("alice".to_owned()), admin)
+        .unwrap();
+    let key = alice.access_key_id.clone().unwrap();
+    let (token, federated) = (
+        iam.get_session_token(&alice, None, false).unwrap(),
+        federate(&alice),
+    );
+    // One that was verified before is not trusted for that.
+    let id = AccessKeyId::parse(&token.access_key_id).unwrap();
+    let verified = iam.identities();
+    let verified = verified.temporary_signer(&id, token.session_token.expose(), iam.now());
+    let verified = verified.unwrap();
+    let set = |active| {
+        iam.update_access_key(&root(), Some("alice"), key.as_str(), active)
+            .unwrap();
+    };
+    assert!(!is_gone(&token) && !is_gone(&federated) && iam.identities().still_holds(&verified));
+    set(false);
+    assert!(is_gone(&token) && is_gone(&federated) && !iam.identities().still_holds(&verified));
+    set(true);
+    assert!(!is_gone(&token) && !is_gone(&federated));
+    // Another key of the user is no help.
+    iam.create_access_key(&root(), Some("alice")).unwrap();
+    iam.delete_access_key(&root(), Some("alice"), key.as_str())
+        .unwrap();
+    assert!(is_gone(&token) && is_gone(&federated));
+
+    let made = iam.create_account("other").unwrap();
+    let mut other_root = caller(Principal::Root {
+        account: made.account.id,
+    });
+    other_root.access_key_id = Some(made.root.id.clone());
+    let (token, federated) = (
+        iam.get_session_token(&other_root, None, false).unwrap(),
+        federate(&other_root),
+    );
+    assert!(!is_gone(&token) && !is_gone(&federated));
+    iam.rotate_root_key(made.account.id).unwrap();
+    assert!(is_gone(&token) && is_gone(&federated));
+
+    // The first account's root key is kept elsewhere.
+    let elsewhere = |id: &str| {
+        let id = AccessKeyId::parse(id).unwrap();
+        iam.identities().show_root_keys([(id.clone(), iam.now())]);
+        id
+    };
+    let mut first_root = root();
+    first_root.access_key_id = Some(elsewhere("AKIAAAAAAAAAAAAAAAAA"));
+    let token = iam.get_session_token(&first_root, None, false).unwrap();
+    assert!(!is_gone(&token));
+    elsewhere("AKIABBBBBBBBBBBBBBBB");
+    assert!(is_gone(&token));
 }

@@ -127,11 +127,13 @@ struct Keys {
 impl IssuerKeys for Keys {
     fn keys(
         &self,
+        account: AccountId,
         issuer: &str,
         thumbprints: &[String],
         newer: Option<&Arc<KeySet>>,
     ) -> Result<Arc<KeySet>, IssuerKeysError> {
         assert_eq!((issuer, thumbprints.len()), (ISSUER, 1));
+        assert_eq!(account.as_str(), ACCOUNT);
         self.asked.fetch_add(1, Ordering::Relaxed);
         if newer.is_some()
             && let Some(keys) = self.newer.lock().clone()

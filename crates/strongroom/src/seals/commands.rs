@@ -55,12 +55,9 @@ pub(crate) fn add(
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let entropy = entropy();
-    let _held = RingFiles::new(settings.data.ring())
-        .hold()
-        .map_err(|_| no_ring())?;
     // Before anybody is asked for what opens the ring: what cannot work is refused at once.
     let wanted = Wanted::decide(args)?;
-    let mut opened = unseal::unseal(settings, &entropy, environment)?;
+    let opened = unseal::unseal_as_it_is(settings, &entropy, environment)?;
     let now = SystemClock::new().now();
     let ring_id = opened.ring.ring_id();
     let (seal, shares): (Box<dyn Seal>, Option<Arc<NewShares>>) = match wanted {
@@ -96,7 +93,9 @@ pub(crate) fn add(
             None,
         ),
     };
-    let index = unseal::add_seal(settings, &mut opened, &*seal, now, &entropy)?;
+    let index = changing(settings, &opened.unseal_key, |opened| {
+        unseal::add_seal(settings, opened, &*seal, now, &entropy)
+    })?;
     tell_server(settings);
     report_added(args.json, index, &*seal, shares.as_deref())
 }
@@ -108,8 +107,6 @@ pub(crate) fn remove(
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let entropy = entropy();
-    let files = RingFiles::new(settings.data.ring());
-    let _held = files.hold().map_err(|_| no_ring())?;
     let ring = newest(settings)?;
     let slots = slots::of(&ring);
     let Some(slot) = slots.iter().find(|slot| slot.index == args.number) else {
@@ -129,7 +126,9 @@ pub(crate) fn remove(
     let mut means = Means::new(settings, &entropy, environment)?;
     means.except = Some(slot.index);
     // One of those that stay opens the ring, here and now, or nothing is removed.
-    let opened = unseal::open(settings, &|ring| means.try_and_ask(ring)).map_err(|error| {
+    let files = RingFiles::new(settings.data.ring());
+    let opened = files.open_as_it_is(&|ring| means.try_and_ask(ring));
+    let opened = opened.map_err(|error| {
         let mut failure = unseal::ring_failure(error);
         failure.what = format!(
             "none of the seals that would be left opens the key ring: {}",
@@ -137,19 +136,28 @@ pub(crate) fn remove(
         );
         failure
     })?;
-    let OpenedRing {
-        mut ring,
-        unseal_key,
-        ..
-    } = opened;
-    if ring.vacate_slot(args.number).is_none() {
-        return Err(no_ring());
-    }
-    files
-        .write(&ring, &unseal_key, &*entropy)
-        .map_err(unseal::ring_failure)?;
+    let left = changing(settings, &opened.unseal_key, |opened| {
+        let OpenedRing {
+            ring, unseal_key, ..
+        } = opened;
+        // Whoever changed the seals meanwhile may have put another one there, or left the last one.
+        let now = slots::of(ring);
+        if now != slots {
+            return Err(Failure::new(
+                Exit::Seal,
+                "the seals were changed by somebody else at the same time",
+                "nothing was removed; look at strongroom seal list, and run the command again",
+            ));
+        }
+        if ring.vacate_slot(args.number).is_none() {
+            return Err(no_ring());
+        }
+        files
+            .write(ring, unseal_key, &*entropy)
+            .map_err(unseal::ring_failure)?;
+        Ok(slots::of(ring).len())
+    })?;
     tell_server(settings);
-    let left = slots::of(&ring).len();
     if args.json {
         return output::say(&json!({"removed": args.number, "seals_left": left}).to_string());
     }
@@ -159,7 +167,13 @@ pub(crate) fn remove(
         kind_name(slot),
         slot.place
     ))?;
-    output::say("Backups of the key ring from before still open with it: let them expire.")
+    output::say(
+        "Every copy of the key ring from before, in backups or in other hands, still opens with",
+    )?;
+    output::say(
+        "it, and gives the keys that this ring goes on using. Removing a seal takes nothing",
+    )?;
+    output::say("back from whoever has both: destroy the seal itself, and let old copies expire.")
 }
 
 /// `seal test`.
@@ -269,6 +283,23 @@ pub(crate) fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// Changes the ring under its lock, which is held for this alone: nobody is asked anything meanwhile,
+/// and a running server needs it to open the ring. What was opened before may be old by now, so it is
+/// opened anew.
+fn changing<T>(
+    settings: &Settings,
+    key: &UnsealKey,
+    change: impl FnOnce(&mut OpenedRing) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let files = RingFiles::new(settings.data.ring());
+    let _held = files.hold().map_err(|_| no_ring())?;
+    let mut opened = unseal::open(settings, &|_| {
+        UnsealKey::parse(key.expose()).map_err(|error| SealError::Damaged(error.to_string()))
+    })
+    .map_err(unseal::ring_failure)?;
+    change(&mut opened)
 }
 
 /// The seal that `add` makes.

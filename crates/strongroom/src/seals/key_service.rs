@@ -194,12 +194,17 @@ impl Seal for KeyServiceSeal {
             .ok_or_else(|| SealError::Unavailable("no key of the service is named".to_owned()))?;
         let slot_key = SlotKey::random(&*self.access.entropy);
         let plaintext = Zeroizing::new(STANDARD.encode(slot_key.expose()));
-        let input = json!({
+        let mut input = json!({
             "KeyId": place.key.to_string(),
             "Plaintext": *plaintext,
             "EncryptionContext": encryption_context(slot_context),
         });
-        let answer = self.access.call(place, "Encrypt", &input)?;
+        let answer = self.access.call(place, "Encrypt", &input);
+        // The value's own copy of the slot key.
+        if let Some(Value::String(text)) = input.get_mut("Plaintext") {
+            text.zeroize();
+        }
+        let answer = answer?;
         let blob = answer
             .get("CiphertextBlob")
             .and_then(Value::as_str)
@@ -233,12 +238,9 @@ impl Seal for KeyServiceSeal {
             Some(Value::String(text)) => Zeroizing::new(text),
             _ => return Err(senseless(&place.endpoint)),
         };
-        let mut bytes = STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| senseless(&place.endpoint))?;
-        let slot_key = SlotKey::parse(&bytes);
-        bytes.zeroize();
-        let slot_key = slot_key.map_err(|_| senseless(&place.endpoint))?;
+        let bytes = STANDARD.decode(text.as_bytes()).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| senseless(&place.endpoint))?;
+        let slot_key = SlotKey::parse(&bytes).map_err(|_| senseless(&place.endpoint))?;
         slot_key
             .reveal(record, slot_context)
             .map_err(|error| match error {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::ask::{self, Brought};
 use super::key_service::{Access, KeyServiceSeal};
 use super::passphrase::Passphrase;
+use super::refusals::Refusals;
 use super::shares::{self, Collected, Collector, Progress};
 use super::slots::{self, Slot};
 #[cfg(feature = "pkcs11")]
@@ -36,6 +37,8 @@ pub(crate) struct Means<'a> {
     pub(crate) own: Vec<SocketAddr>,
     /// A slot that is not tried: the one that is about to be removed.
     pub(crate) except: Option<usize>,
+    /// The tokens that refused the PIN that is given.
+    pub(crate) refusals: Refusals,
 }
 
 /// What somebody has given, by hand or by a file descriptor.
@@ -116,6 +119,7 @@ impl<'a> Means<'a> {
             given: Given::default(),
             own: Vec::new(),
             except: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -126,6 +130,8 @@ impl<'a> Means<'a> {
         Self {
             given,
             own: self.own.clone(),
+            // Of another PIN.
+            refusals: Refusals::default(),
             ..*self
         }
     }
@@ -215,6 +221,7 @@ impl<'a> Means<'a> {
             pin,
             place,
             entropy: Arc::clone(self.entropy),
+            refusals: self.refusals.clone(),
         })))
     }
 
@@ -455,16 +462,24 @@ pub(crate) fn may_open_later(slot: &Slot<'_>) -> bool {
     }
 }
 
-/// What is there and wrong says more than what is missing; of that, all is told.
+/// What is there and wrong says more than what is missing; of that, all is told. A damaged slot is
+/// the answer only where nothing else is left: as long as another may open later, the ring is sealed
+/// and not damaged.
 fn most_telling(errors: impl IntoIterator<Item = SealError>) -> Option<SealError> {
     let mut missing = Vec::new();
+    let mut damaged = None;
     for error in errors {
-        let SealError::Unavailable(why) = error else {
-            return Some(error);
-        };
-        missing.push(why);
+        match error {
+            SealError::Unavailable(why) => missing.push(why),
+            SealError::Damaged(_) => damaged = damaged.or(Some(error)),
+            wrong @ (SealError::WrongSeal(_) | _) => return Some(wrong),
+        }
     }
-    (!missing.is_empty()).then(|| SealError::Unavailable(missing.join("; ")))
+    if missing.is_empty() {
+        return damaged;
+    }
+    missing.extend(damaged.map(|error| error.to_string()));
+    Some(SealError::Unavailable(missing.join("; ")))
 }
 
 fn question(by_passphrase: bool, by_shares: bool, collector: &mut Collector) -> String {
@@ -475,5 +490,30 @@ fn question(by_passphrase: bool, by_shares: bool, collector: &mut Collector) -> 
         (true, true) => "Passphrase or share of the key ring:".to_owned(),
         (false, true) => "A share of the key ring:".to_owned(),
         (true | false, false) => "Passphrase of the key ring:".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_slot_says_the_least_as_long_as_another_may_open() {
+        let damaged = || SealError::Damaged("slot 1".to_owned());
+        let away = || SealError::Unavailable("no answer".to_owned());
+        let wrong = || SealError::WrongSeal("another key".to_owned());
+        assert!(matches!(
+            most_telling([damaged(), away()]),
+            Some(SealError::Unavailable(why)) if why.contains("no answer") && why.contains("slot 1")
+        ));
+        assert!(matches!(
+            most_telling([damaged(), away(), wrong()]),
+            Some(SealError::WrongSeal(_))
+        ));
+        assert!(matches!(
+            most_telling([damaged(), damaged()]),
+            Some(SealError::Damaged(_))
+        ));
+        assert!(most_telling([]).is_none());
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod give;
 pub(crate) mod key_service;
 pub(crate) mod means;
 pub(crate) mod passphrase;
+pub(crate) mod refusals;
 pub(crate) mod shares;
 mod signed_post;
 pub(crate) mod slots;

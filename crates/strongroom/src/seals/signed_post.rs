@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use strongroom_ports::Clock;
 use tokio::net::TcpStream;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::files;
 use crate::unseal::Environment;
@@ -206,7 +206,9 @@ pub(super) fn signed(
         "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
         credentials.id
     );
-    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
+    // It may hold a slot key.
+    let body = Bytes::from_owner(Zeroizing::new(body.as_bytes().to_vec()));
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
     for (name, value) in headers.into_iter().chain([("authorization", claim)]) {
         if let Ok(mut value) = http::HeaderValue::try_from(value) {
@@ -279,7 +281,13 @@ where
     let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
     let collected = body.collect().await.map_err(|error| error.to_string())?;
     connection.abort();
-    Ok((status, Zeroizing::new(collected.to_bytes().to_vec())))
+    let bytes = collected.to_bytes();
+    let kept = Zeroizing::new(bytes.to_vec());
+    // What the connection's own buffers still hold is not ours to wipe; this is, if nobody shares it.
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.as_mut().zeroize();
+    }
+    Ok((status, kept))
 }
 
 fn trust(certificates: Option<&Path>) -> Result<Arc<ClientConfig>, String> {

@@ -26,6 +26,7 @@ use strongroom_crypto::{SlotError, SlotKey, UnsealKey};
 use strongroom_ports::{Entropy, Seal, SealError, SealKind};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::refusals::Refusals;
 use crate::files;
 
 const GCM: u8 = 1;
@@ -49,6 +50,8 @@ pub(crate) struct TokenSeal {
     pub(crate) pin: Zeroizing<String>,
     pub(crate) place: Option<TokenPlace>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// Which tokens refused this PIN before.
+    pub(crate) refusals: Refusals,
 }
 
 /// Reads the PIN that the operator has put into a file of this user's own.
@@ -79,6 +82,11 @@ impl TokenSeal {
         token: &str,
         work: impl FnOnce(&Session) -> Result<T, SealError>,
     ) -> Result<T, SealError> {
+        if self.refusals.holds(token) {
+            return Err(SealError::WrongSeal(format!(
+                "token {token} refuses the PIN, and is not given it again"
+            )));
+        }
         let shown = self.module.display();
         let failed = |error: Error| unavailable(&format!("{shown}: {}", told(&error)));
         let library = Pkcs11::new(&self.module).map_err(failed)?;
@@ -112,9 +120,12 @@ impl TokenSeal {
         match session.login(UserType::User, Some(&pin)) {
             Ok(()) => work(&session),
             // Never again by itself: tokens lock after a few of these.
-            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => Err(
-                SealError::WrongSeal(format!("token {token} refuses the PIN")),
-            ),
+            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange, _)) => {
+                self.refusals.note(token);
+                Err(SealError::WrongSeal(format!(
+                    "token {token} refuses the PIN"
+                )))
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -442,11 +453,18 @@ mod tests {
                 key: "k".to_owned(),
             }),
             entropy: Arc::new(crate::adapters::SystemEntropy),
+            refusals: Refusals::default(),
         };
         let key = UnsealKey::random(&crate::adapters::SystemEntropy);
         assert!(matches!(
             seal.protect(&key, b"c"),
             Err(SealError::Unavailable(_))
+        ));
+        // A token that refused the PIN is not even looked for, whichever of its slots is tried.
+        seal.refusals.note("t");
+        assert!(matches!(
+            seal.protect(&key, b"c"),
+            Err(SealError::WrongSeal(_))
         ));
     }
 }

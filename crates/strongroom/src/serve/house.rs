@@ -16,7 +16,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use strongroom_api::Gate;
-use strongroom_api::server::TlsReloader;
+use strongroom_api::server::{ShutdownSwitch, TlsReloader};
 use strongroom_explain::{Explainer, ExplainerPorts};
 use strongroom_ports::{Clock, Entropy, SealError, SealKind};
 use tokio::runtime::Handle;
@@ -35,6 +35,7 @@ use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::Brought;
 use crate::seals::means::{Given, Means};
+use crate::seals::refusals::Refusals;
 use crate::seals::shares::{Collected, Collector, Progress};
 use crate::seals::slots;
 use crate::unseal;
@@ -75,9 +76,12 @@ pub(super) struct House {
     shares: Mutex<Collector>,
     /// Why it is sealed.
     why: Mutex<String>,
-    /// A token refused the PIN of the settings. Tokens lock after a few wrong ones, so nothing gives
-    /// it again but a person.
-    pin_refused: AtomicBool,
+    /// The tokens that refused the PIN of the settings: nothing gives it again but a person.
+    refusals: Refusals,
+    /// Ends the server.
+    switch: OnceLock<ShutdownSwitch>,
+    /// What is wrong with the store, found by nobody who could be told.
+    fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
 }
@@ -89,6 +93,7 @@ impl House {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         metrics: PrometheusHandle,
+        refusals: Refusals,
     ) -> Self {
         Self {
             settings: settings.clone(),
@@ -104,7 +109,9 @@ impl House {
             opening: Mutex::default(),
             shares: Mutex::default(),
             why: Mutex::default(),
-            pin_refused: AtomicBool::new(false),
+            refusals,
+            switch: OnceLock::new(),
+            fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
         }
     }
@@ -139,6 +146,20 @@ impl House {
     /// Says where it listens; once.
     pub(super) fn listens(&self, listening: Listening) {
         let _ = self.listening.set(listening);
+    }
+
+    /// Says how it ends; once.
+    pub(super) fn ends_by(&self, switch: ShutdownSwitch) {
+        let _ = self.switch.set(switch);
+    }
+
+    /// How the program ends.
+    ///
+    /// # Errors
+    ///
+    /// What would have kept the server from starting, if it was found only later.
+    pub(super) fn verdict(&self) -> Result<(), Failure> {
+        self.fatal.get().cloned().map_or(Ok(()), Err)
     }
 
     /// Why the server should get no requests now.
@@ -269,10 +290,41 @@ impl House {
                 return;
             }
             let _inside = runtime.enter();
-            if let Err(failure) = self.unseal(Gift::Automatic) {
-                tracing::debug!(reason = %failure.what, "still sealed");
+            if let Err(failure) = self.unseal(Gift::Automatic)
+                && !self.goes_on(failure)
+            {
+                return;
             }
             pause = pause.saturating_mul(2).min(RETRY_MAX);
+        }
+    }
+
+    /// Notes why it is still sealed. What would end a start ends the server: no seal mends a store
+    /// or a ring that is damaged, and whoever watches the process should learn of it.
+    fn goes_on(&self, failure: Failure) -> bool {
+        let is_news = {
+            let mut why = self.why.lock();
+            let is_news = *why != failure.what;
+            why.clone_from(&failure.what);
+            is_news
+        };
+        if is_news {
+            tracing::error!(reason = %failure.what, "still sealed");
+        }
+        match failure.exit {
+            Exit::Store | Exit::Ring => {
+                let _ = self.fatal.set(failure);
+                if let Some(switch) = self.switch.get() {
+                    switch.stop();
+                }
+                false
+            }
+            Exit::General
+            | Exit::Usage
+            | Exit::Seal
+            | Exit::Environment
+            | Exit::Denied
+            | Exit::Depends => true,
         }
     }
 
@@ -293,13 +345,13 @@ impl House {
     fn has_automatic_seals(&self) -> bool {
         let files = RingFiles::new(self.settings.data.ring());
         let copies = files.inspect();
-        let mut rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
-        rings.any(|ring| {
-            let slots = slots::of(ring);
-            slots
+        let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
+        let slots: Vec<_> = rings.flat_map(slots::of).collect();
+        // Without any, a try says what is wrong with the ring.
+        slots.is_empty()
+            || slots
                 .iter()
                 .any(|slot| slot.kind.is_some_and(SealKind::is_automatic))
-        })
     }
 
     fn unseal(&self, gift: Gift) -> Result<Answer, Failure> {
@@ -315,15 +367,15 @@ impl House {
                 Err(Progress { have, need }) => return Ok(Answer::SharesWait { have, need }),
             },
             Gift::Passphrase { text } => self.open_by(
-                Some(Brought::Passphrase(text.into_inner())),
+                Brought::Passphrase(text.into_inner()),
                 &[SealKind::Passphrase],
             )?,
             Gift::KeyFile { text } => self.open_by(
-                Some(Brought::KeyFile(text.into_inner())),
+                Brought::KeyFile(text.into_inner()),
                 &[SealKind::KeyFile, SealKind::Credential],
             )?,
             Gift::Pin { text } => {
-                self.open_by(Some(Brought::Pin(text.into_inner())), &[SealKind::Token])?
+                self.open_by(Brought::Pin(text.into_inner()), &[SealKind::Token])?
             }
             Gift::Automatic => self.open_by_itself()?,
         };
@@ -338,33 +390,19 @@ impl House {
         Ok(Answer::Unsealed)
     }
 
-    fn open_by(&self, brought: Option<Brought>, kinds: &[SealKind]) -> Result<OpenedRing, Failure> {
+    fn open_by(&self, brought: Brought, kinds: &[SealKind]) -> Result<OpenedRing, Failure> {
         let mut given = Given::default();
-        if let Some(brought) = brought {
-            given.take(brought);
-        }
+        given.take(brought);
         let means = self.means(given);
         let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, kinds));
         opened.map_err(unseal::ring_failure)
     }
 
     fn open_by_itself(&self) -> Result<OpenedRing, Failure> {
-        let automatic = SealKind::ALL.into_iter().filter(|kind| kind.is_automatic());
-        let (tokens, others): (Vec<_>, Vec<_>) =
-            automatic.partition(|kind| *kind == SealKind::Token);
-        let refused = match self.open_by(None, &others) {
-            Ok(opened) => return Ok(opened),
-            Err(failure) => failure,
-        };
-        if self.pin_refused.load(Ordering::Acquire) {
-            return Err(refused);
-        }
-        let means = self.means(Given::default());
-        let opened = unseal::open(&self.settings, &|ring| means.try_kinds(ring, &tokens));
-        if matches!(opened, Err(RingFileError::Seal(SealError::WrongSeal(_)))) {
-            self.pin_refused.store(true, Ordering::Release);
-        }
-        opened.map_err(|_| refused)
+        let mut means = self.means(Given::default());
+        means.refusals = self.refusals.clone();
+        let opened = unseal::open(&self.settings, &|ring| means.try_all(ring));
+        opened.map_err(unseal::ring_failure)
     }
 
     fn means(&self, given: Given) -> Means<'_> {
