@@ -558,8 +558,9 @@ mod tests {
         ] {
             assert_eq!(with(key), "as sent", "{key}");
         }
-        for key in ["s3:x-amz-sse", "kms:ViaService", "prefix"] {
+        for key in ["s3:x-amz-sse", "kms:ViaService", "prefix:a"] {
             assert_eq!(with(key), "Policy has an invalid condition key", "{key}");
         }
+        assert_eq!(with("prefix"), "Policy has an invalid condition");
     }
 }
