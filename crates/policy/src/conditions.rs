@@ -133,9 +133,13 @@ impl Conditions {
     /// What the request said itself.
     #[must_use]
     pub fn as_sent(&self) -> Self {
+        let values = self.all().into_iter();
         Self {
-            found: Values::new(),
-            ..self.clone()
+            values: values
+                .map(|(key, values)| (key.to_owned(), values.to_vec()))
+                .collect(),
+            encryption_context: self.encryption_context().clone(),
+            ..Self::default()
         }
     }
 
@@ -189,6 +193,7 @@ impl Conditions {
             .found
             .get(key)
             .or_else(|| self.values.get(key))
+            .or_else(|| self.sourced()?.found.get(key))
             .or_else(|| self.sourced()?.values.get(key));
         if found.is_none()
             && let Some(unknown) = &self.unknown
@@ -299,6 +304,7 @@ mod tests {
                 Conditions::default()
                     .with("s3:prefix", "a")
                     .with("s3:x", "b")
+                    .with_found("s3:found", "c")
             }
         }
         let source = Arc::new(Counted(AtomicBool::new(false)));
@@ -307,6 +313,9 @@ mod tests {
         assert!(!source.0.load(Ordering::Relaxed));
         assert_eq!(conditions.get("s3:prefix"), Some(&["a".to_owned()][..]));
         assert_eq!(conditions.get("s3:delimiter"), None);
+        assert_eq!(conditions.get("s3:found"), Some(&["c".to_owned()][..]));
+        assert_eq!(conditions.as_sent().get("s3:found"), None);
+        let conditions = conditions.as_sent();
         let all = Conditions::default()
             .with("s3:prefix", "a")
             .with("s3:x", "own");

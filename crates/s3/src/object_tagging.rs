@@ -30,6 +30,7 @@ impl S3 {
     ) -> Result<(TagSet, Option<VersionId>), S3Error> {
         let (bucket, key) = entry.object()?;
         let (found, object) = self.existing_object(bucket, key, version)?;
+        entry.check_decided(&found)?;
         let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
         Ok((tags, found.shown_id(bucket)))
     }
@@ -39,7 +40,7 @@ impl S3 {
     ///
     /// # Errors
     ///
-    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    /// [`S3Error::Contention`] if it was replaced since the request entered; [`S3Error::Damaged`], [`S3Error::Unavailable`].
     pub fn has_tags(
         &self,
         entry: &Entry<GetObject>,
@@ -47,7 +48,10 @@ impl S3 {
     ) -> Result<bool, S3Error> {
         let (bucket, key) = entry.object()?;
         match self.existing_object(bucket, key, version) {
-            Ok((_, object)) => Ok(!object.tags.is_empty()),
+            Ok((found, object)) => {
+                entry.check_decided(&found)?;
+                Ok(!object.tags.is_empty())
+            }
             Err(
                 S3Error::NoSuchKey { .. }
                 | S3Error::NoSuchVersion { .. }
@@ -101,6 +105,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         self.commit_retrying(|_| {
             let (mut found, mut object) = self.existing_object(bucket, key, version)?;
+            entry.check_decided(&found)?;
             object.tags = tags.to_vec();
             found.row.object = Some(object);
             let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);
