@@ -1357,7 +1357,10 @@ async fn a_policy_that_is_damaged_or_missing_leaves_root_its_repair() {
             } else {
                 transaction.put(Table::BUCKET_POLICIES, row_key, b"damaged".to_vec())
             };
-            world.meta.commit(transaction).wait().unwrap();
+            // Not on the thread of the test, which may not wait.
+            let meta = world.meta.clone();
+            let committing = std::thread::spawn(move || meta.commit(transaction).wait());
+            committing.join().unwrap().unwrap();
             let at = repair.split_once(' ').unwrap();
             let body = if at.0 == "PUT" {
                 policy.as_bytes()
