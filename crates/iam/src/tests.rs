@@ -709,18 +709,18 @@ fn inherited_tags_and_source_identities_need_the_consent_of_the_role() {
 
     // What is inherited takes room like what is sent.
     trusting(r#""sts:AssumeRole","sts:TagSession""#, "");
-    let many = |prefix: &str, count: usize| -> Vec<Tag> {
+    let tags_of = |prefix: &str, count: usize| -> Vec<Tag> {
         let tag = |n| Tag {
             key: format!("{prefix}{n}"),
             value: "v".to_owned(),
         };
         (0..count).map(tag).collect()
     };
-    let crowded = caller_with(many("a", 30), None);
+    let crowded = caller_with(tags_of("a", 30), None);
     let mut input = assume(&second);
-    input.session.tags = many("b", 20);
+    input.session.tags = tags_of("b", 20);
     assert!(iam.assume_role(&crowded, &input).is_ok());
-    input.session.tags = many("b", 21);
+    input.session.tags = tags_of("b", 21);
     assert!(iam.assume_role(&crowded, &input).is_err());
 }
 

@@ -84,7 +84,8 @@ impl ConditionSource for KeyConditions {
         )
         .with("kms:MultiRegion", "false");
         for tag in &key.tags {
-            conditions = conditions.with(&format!("aws:ResourceTag/{}", tag.key), &tag.value);
+            let name = format!("aws:ResourceTag/{}", tag.key);
+            conditions = conditions.with_found(&name, &tag.value);
         }
         if let Some((algorithm, context)) = &self.crypto {
             conditions = conditions

@@ -141,7 +141,9 @@ pub(crate) fn with_tags(conditions: Conditions, tags: &[Tag]) -> Conditions {
     let names = tags.iter().map(|tag| tag.key.clone());
     tags.iter().fold(
         conditions.with_all("aws:TagKeys", names),
-        |conditions, tag| conditions.with(&format!("aws:RequestTag/{}", tag.key), &tag.value),
+        |conditions, tag| {
+            conditions.with_one_more(&format!("aws:RequestTag/{}", tag.key), &tag.value)
+        },
     )
 }
 

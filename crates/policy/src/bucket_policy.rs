@@ -558,7 +558,7 @@ mod tests {
         ] {
             assert_eq!(with(key), "as sent", "{key}");
         }
-        for key in ["s3:x-amz-sse", "kms:ViaService"] {
+        for key in ["s3:x-amz-sse", "kms:ViaService", "prefix:a"] {
             assert_eq!(with(key), "Policy has an invalid condition key", "{key}");
         }
         // Of no service: the parser refuses it.

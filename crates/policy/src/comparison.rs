@@ -183,6 +183,20 @@ impl Test {
         parsed(values, parse_date_millis).map(|values| Self::Date(order, values))
     }
 
+    /// How many values it has.
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(values) | Self::TextIgnoringCase(values) => values.len(),
+            Self::Arn(values) => values.len(),
+            Self::Number(_, values) => values.len(),
+            Self::Date(_, values) => values.len(),
+            Self::Bool(values) | Self::Null(values) => values.len(),
+            Self::Binary(values) => values.len(),
+            Self::Address(values) => values.len(),
+            Self::Never => 0,
+        }
+    }
+
     /// Whether `value` is equal to one of the values, and whether one of them cannot be told.
     fn equals_any(&self, value: &str, facts: &Facts<'_>) -> (bool, Option<Unresolved>) {
         let known = |equal| (equal, None);
@@ -191,6 +205,9 @@ impl Test {
                 any_matches(patterns.iter().map(|pattern| pattern.matches(value, facts)))
             }
             Self::TextIgnoringCase(patterns) => {
+                if let Err(error) = facts.steps.take(value.len()) {
+                    return (false, Some(error));
+                }
                 let value = folded(value);
                 any_matches(
                     patterns
@@ -205,6 +222,15 @@ impl Test {
                         .iter()
                         .map(|pattern| pattern.matches(&value, facts)),
                 )
+            }
+            Self::Number(_, _)
+            | Self::Date(_, _)
+            | Self::Bool(_)
+            | Self::Binary(_)
+            | Self::Address(_)
+                if facts.steps.take(self.len()).is_err() =>
+            {
+                (false, Some(Unresolved))
             }
             Self::Number(order, limits) => known(
                 parse_number(value)

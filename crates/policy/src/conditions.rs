@@ -14,6 +14,9 @@ type Values = BTreeMap<String, Vec<String>>;
 #[derive(Clone, Default)]
 pub struct Conditions {
     values: Values,
+    /// What the request did not say itself: of a resource, and no business of who asks. It counts
+    /// before all others.
+    found: Values,
     /// With its case, which condition keys do not have and the constraints of grants do.
     encryption_context: EncryptionContext,
     /// Where the other values come from, if a decision looks for one.
@@ -52,7 +55,9 @@ impl Clone for Unknown {
 impl PartialEq for Conditions {
     /// Whether they say the same.
     fn eq(&self, other: &Self) -> bool {
-        self.all() == other.all() && self.encryption_context() == other.encryption_context()
+        self.all() == other.all()
+            && self.found == other.found
+            && self.encryption_context() == other.encryption_context()
     }
 }
 
@@ -108,6 +113,36 @@ impl Conditions {
         self
     }
 
+    /// Adds a value to those that a key was given so, also under a name in another case.
+    #[must_use]
+    pub fn with_one_more(mut self, key: &str, value: impl Into<String>) -> Self {
+        let values = self.values.entry(key.to_ascii_lowercase()).or_default();
+        values.push(value.into());
+        self
+    }
+
+    /// Adds a value that was found for the decision, such as a tag of the object: it counts for keys
+    /// that the request gave values too, and is shown to nobody.
+    #[must_use]
+    pub fn with_found(mut self, key: &str, value: impl Into<String>) -> Self {
+        let values = self.found.entry(key.to_ascii_lowercase()).or_default();
+        values.push(value.into());
+        self
+    }
+
+    /// What the request said itself.
+    #[must_use]
+    pub fn as_sent(&self) -> Self {
+        let values = self.all().into_iter();
+        Self {
+            values: values
+                .map(|(key, values)| (key.to_owned(), values.to_vec()))
+                .collect(),
+            encryption_context: self.encryption_context().clone(),
+            ..Self::default()
+        }
+    }
+
     /// Sets a key that has many values.
     #[must_use]
     pub fn with_all(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
@@ -155,8 +190,10 @@ impl Conditions {
     /// As [`Conditions::get`], of a key in lower case.
     pub(crate) fn get_lower(&self, key: &str) -> Option<&[String]> {
         let found = self
-            .values
+            .found
             .get(key)
+            .or_else(|| self.values.get(key))
+            .or_else(|| self.sourced()?.found.get(key))
             .or_else(|| self.sourced()?.values.get(key));
         if found.is_none()
             && let Some(unknown) = &self.unknown
@@ -176,7 +213,7 @@ impl Conditions {
         )
     }
 
-    /// All of them; of a key that is there twice, the one that counts.
+    /// All that the request said itself; of a key that is there twice, the one that counts.
     pub(crate) fn all(&self) -> BTreeMap<&str, &[String]> {
         let sourced = self.sourced().into_iter().flat_map(|it| &it.values);
         let pairs = sourced.chain(&self.values);
@@ -230,6 +267,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_counts_and_is_not_shown() {
+        let sent = Conditions::default()
+            .with("s3:prefix", "a")
+            .with("s3:x", "sent");
+        let found = sent
+            .clone()
+            .with_found("s3:x", "found")
+            .with_found("S3:ExistingObjectTag/A", "1")
+            .with_found("s3:existingobjecttag/a", "2");
+        let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        assert_eq!(found.get("s3:x"), Some(&*owned(&["found"])));
+        let tag = found.get("s3:ExistingObjectTag/a");
+        assert_eq!(tag, Some(&*owned(&["1", "2"])));
+        assert_eq!(found.all(), sent.all());
+        assert!(!format!("{found:?}").contains("found"));
+        assert_ne!(found, sent);
+        assert_eq!(found.as_sent(), sent);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_hide_no_value() {
+        let conditions = Conditions::default()
+            .with_one_more("aws:RequestTag/App", "a")
+            .with_one_more("aws:RequestTag/app", "b");
+        let values = conditions.get("aws:RequestTag/APP").unwrap();
+        assert_eq!(values, ["a", "b"]);
+    }
+
+    #[test]
     fn a_source_is_asked_only_for_what_is_looked_for() {
         struct Counted(AtomicBool);
         impl ConditionSource for Counted {
@@ -238,6 +304,7 @@ mod tests {
                 Conditions::default()
                     .with("s3:prefix", "a")
                     .with("s3:x", "b")
+                    .with_found("s3:found", "c")
             }
         }
         let source = Arc::new(Counted(AtomicBool::new(false)));
@@ -246,6 +313,9 @@ mod tests {
         assert!(!source.0.load(Ordering::Relaxed));
         assert_eq!(conditions.get("s3:prefix"), Some(&["a".to_owned()][..]));
         assert_eq!(conditions.get("s3:delimiter"), None);
+        assert_eq!(conditions.get("s3:found"), Some(&["c".to_owned()][..]));
+        assert_eq!(conditions.as_sent().get("s3:found"), None);
+        let conditions = conditions.as_sent();
         let all = Conditions::default()
             .with("s3:prefix", "a")
             .with("s3:x", "own");

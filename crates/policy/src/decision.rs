@@ -28,7 +28,7 @@ pub enum Outcome {
     ExplicitlyDenied(Layer),
     /// Nothing says yes in this layer, which would have to.
     ImplicitlyDenied(Layer),
-    /// Policy state of this layer cannot be read.
+    /// Policy state of this layer cannot be read, or not within the work that a decision may be.
     Unreadable(Layer),
 }
 

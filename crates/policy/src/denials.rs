@@ -8,7 +8,7 @@ use strongroom_types::{AccountId, Principal, RequestId};
 
 use crate::decision::{Decision, Layer, Outcome};
 use crate::document::Effect;
-use crate::evaluate::Question;
+use crate::evaluate::{Question, explain};
 
 /// Denials that are kept at most, each in the one place that its request's id has. Who floods the
 /// server makes others lose explanations, nothing else.
@@ -64,7 +64,9 @@ impl Denials {
     }
 
     /// Keeps a decision against `question`, if its caller may ever learn of it: nobody may whom the
-    /// decision would tell that something exists in another account.
+    /// decision would tell that something exists in another account. Between accounts, that it was
+    /// denied is explained by what the request said itself: not even by which of the caller's
+    /// own statements apply may it learn what the resource is like.
     pub(crate) fn keep(&self, question: &Question<'_>, decision: &Decision) {
         let principal = &question.context.principal;
         let Some(account) = principal.account() else {
@@ -74,9 +76,25 @@ impl Denials {
         if !is_own && !question.resource.arn.starts_with("arn:aws:s3:") {
             return;
         }
+        let as_sent = question.conditions.as_sent();
+        let question = &Question {
+            conditions: if is_own {
+                question.conditions
+            } else {
+                &as_sent
+            },
+            ..*question
+        };
+        // What was too much work is not tried again.
+        let whole = match decision.outcome {
+            Outcome::Unreadable(_) => decision.clone(),
+            Outcome::Allowed(_) | Outcome::ExplicitlyDenied(_) | Outcome::ImplicitlyDenied(_) => {
+                explain(question)
+            }
+        };
         let denial = Denial {
             account,
-            message: message(question, decision, is_own),
+            message: message(question, &whole, is_own),
         };
         let request = prefix(question.context.request_id);
         if let Some(mut slot) = self.slot(request) {
@@ -99,7 +117,10 @@ fn prefix(id: RequestId) -> u64 {
 /// What DecodeAuthorizationMessage shows of a decision. To who owns the resource it names statements
 /// of every layer, to others those of their own side only.
 fn message(question: &Question<'_>, decision: &Decision, is_own: bool) -> String {
-    let may_see = |layer: Layer| is_own || !matches!(layer, Layer::Resource | Layer::Grant);
+    let may_see = |layer: Layer| match layer {
+        Layer::Identity | Layer::Boundary | Layer::Session => true,
+        Layer::Resource | Layer::Grant | Layer::Acl => is_own,
+    };
     let statements: Vec<Value> = decision
         .matched
         .iter()
@@ -118,7 +139,8 @@ fn message(question: &Question<'_>, decision: &Decision, is_own: bool) -> String
             })
         })
         .collect();
-    let explicit = matches!(decision.outcome, Outcome::ExplicitlyDenied(_));
+    let mut seen = decision.matched.iter().filter(|it| may_see(it.layer));
+    let explicit = seen.any(|it| it.effect == Effect::Deny);
     let missing = match decision.outcome {
         Outcome::ImplicitlyDenied(layer) if may_see(layer) => Some(layer.policy_type()),
         Outcome::ImplicitlyDenied(_)

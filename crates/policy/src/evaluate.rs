@@ -2,7 +2,7 @@
 //! Developer Guide, "Determining access to AWS KMS keys").
 //!
 //! ```text
-//! unreadable policy state                     -> deny
+//! unreadable policy state, or too much work   -> deny
 //! a Deny that applies, anywhere               -> deny
 //! resource policy, identity policies,         -> allow, as far as the account, the way in which the
 //! boundary, session policies, grants,            resource policy names the caller, and the kind of
@@ -152,10 +152,16 @@ fn decide(question: &Question<'_>, mode: Mode<'_>) -> (Decision, Vec<Doubtful>) 
         denied: None,
     };
     let namings = resource_policy.map_or(Namings::NONE, |it| review.resource_policy(it));
+    if facts.steps.were_exceeded() {
+        return unreadable(Layer::Resource);
+    }
     let acl_namings = acl.map_or(Namings::NONE, |it| review.acl(&it));
     let identity = review.layer(Layer::Identity, &policies.identity);
     let boundary = review.layer(Layer::Boundary, policies.boundary.as_slice());
     let session = review.layer(Layer::Session, &policies.session);
+    if facts.steps.were_exceeded() {
+        return unreadable(Layer::Identity);
+    }
     if let Some(layer) = review.denied {
         let decision = Decision {
             outcome: Outcome::ExplicitlyDenied(layer),
@@ -187,6 +193,9 @@ fn decide(question: &Question<'_>, mode: Mode<'_>) -> (Decision, Vec<Doubtful>) 
         let grant = found
             .into_iter()
             .find(|grant| consent.suffices_with_grant(grant.namings));
+        if facts.steps.were_exceeded() {
+            return unreadable(Layer::Grant);
+        }
         if let Some(grant) = grant {
             review.matched.push(MatchedStatement {
                 layer: Layer::Grant,

@@ -2,11 +2,12 @@
 //! condition context keys").
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
 
 use strongroom_types::{AccountId, Principal, RequestContext, TlsVersion, Transport};
 
+use crate::pattern::Unresolved;
 use crate::{Conditions, PrincipalAttributes};
 
 macro_rules! global_keys {
@@ -58,6 +59,7 @@ global_keys! {
     UserId = "aws:userid",
     UserName = "aws:username",
     ViaAwsService = "aws:viaawsservice",
+    S3ResourceAccount = "s3:resourceaccount",
     SignatureVersion = "s3:signatureversion",
     S3TlsVersion = "s3:tlsversion",
     CallerAccount = "kms:calleraccount",
@@ -73,6 +75,9 @@ pub(crate) enum ConditionKey {
     /// One that the services bring, in lower case.
     Own(Box<str>),
 }
+
+/// `aws:userid` of who has no name.
+pub(crate) const ANONYMOUS_USER_ID: &str = "anonymous";
 
 const PRINCIPAL_TAG: &str = "aws:principaltag/";
 
@@ -127,6 +132,58 @@ impl Values<'_> {
     }
 }
 
+/// Steps that a decision may take, a step being a pattern or a character that is compared: some
+/// milliseconds. The longest policies that there can be take less, unless they or the request are made to
+/// cost time.
+pub(crate) const STEPS_MAX: usize = 1 << 21;
+
+/// What a decision may still cost. Where that is too little it is none: nothing that is then found
+/// counts.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    left: Cell<usize>,
+    exceeded: Cell<bool>,
+}
+
+impl Steps {
+    pub(crate) const fn of(steps: usize) -> Self {
+        Self {
+            left: Cell::new(steps),
+            exceeded: Cell::new(false),
+        }
+    }
+
+    pub(crate) const fn unlimited() -> Self {
+        Self::of(usize::MAX)
+    }
+
+    pub(crate) fn take(&self, steps: usize) -> Result<(), Unresolved> {
+        match self.left.get().checked_sub(steps) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(self.give_up()),
+        }
+    }
+
+    pub(crate) fn give_up(&self) -> Unresolved {
+        self.left.set(0);
+        self.exceeded.set(true);
+        Unresolved
+    }
+
+    /// Whether there were too few.
+    pub(crate) fn were_exceeded(&self) -> bool {
+        self.exceeded.get()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn taken_of(&self, steps: usize) -> usize {
+        steps - self.left.get()
+    }
+}
+
 /// Everything that conditions and variables can speak of.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
@@ -136,6 +193,8 @@ pub(crate) struct Facts<'a> {
     pub conditions: &'a Conditions,
     /// Values that stand for those of the request, in simulations.
     pub overrides: Option<&'a Conditions>,
+    /// What the decision may still cost.
+    pub steps: Steps,
     arn: OnceCell<String>,
 }
 
@@ -153,6 +212,7 @@ impl<'a> Facts<'a> {
             resource_owner,
             conditions,
             overrides,
+            steps: Steps::of(STEPS_MAX),
             arn: OnceCell::new(),
         }
     }
@@ -245,7 +305,9 @@ impl<'a> Facts<'a> {
                 Principal::Service { .. } => None,
             },
             G::RequestedRegion => Some(context.region.as_str().into()),
-            G::ResourceAccount => Some(self.resource_owner.to_string().into()),
+            G::ResourceAccount | G::S3ResourceAccount => {
+                Some(self.resource_owner.to_string().into())
+            }
             G::SecureTransport => Some(truth(context.transport.is_secure())),
             G::SourceIdentity => text(attributes.source_identity.as_deref()),
             // Of a forwarded call it would be the service's address.
@@ -263,7 +325,7 @@ impl<'a> Facts<'a> {
                     ..
                 } => Some(format!("{role_id}:{session_name}").into()),
                 Principal::Federated { account, name } => Some(format!("{account}:{name}").into()),
-                Principal::Anonymous => Some("anonymous".into()),
+                Principal::Anonymous => Some(ANONYMOUS_USER_ID.into()),
                 Principal::Service { .. } => None,
             },
             G::UserName => match principal {

@@ -2,7 +2,7 @@
 //! once and matched often.
 
 use crate::document::PolicyVersion;
-use crate::facts::{ConditionKey, Facts};
+use crate::facts::{ConditionKey, Facts, Steps};
 
 /// Whether `text` as a whole matches `pattern`: `*` is any number of characters, `?` one.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
@@ -11,7 +11,8 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
         Shape::Anything => true,
         Shape::Exact(exact) => **exact == *text,
         Shape::Prefix(prefix) => text.starts_with(&**prefix),
-        Shape::Units(units) => units_match(units, text),
+        // Both are parts of policies, which are short.
+        Shape::Units(units) => units_match(units, text, &Steps::unlimited()) == Ok(true),
         Shape::Variables(..) => false,
     }
 }
@@ -105,7 +106,7 @@ struct Variable {
     default: Option<Box<str>>,
 }
 
-/// A variable of the pattern has no value in this request.
+/// A variable of the pattern has no value in this request, or the decision has become too much work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Unresolved;
 
@@ -149,15 +150,17 @@ impl Pattern {
         Self(Shape::Units(units.into()))
     }
 
-    /// Whether `text` as a whole matches. Time is at most the product of the lengths.
+    /// Whether `text` as a whole matches. Time is at most the product of the lengths, and no more than
+    /// the decision has left.
     pub(crate) fn matches(&self, text: &str, facts: &Facts<'_>) -> Result<bool, Unresolved> {
+        facts.steps.take(1)?;
         match &self.0 {
             Shape::Anything => Ok(true),
             Shape::Exact(exact) => Ok(**exact == *text),
             Shape::Prefix(prefix) => Ok(text.starts_with(&**prefix)),
-            Shape::Units(units) => Ok(units_match(units, text)),
+            Shape::Units(units) => units_match(units, text, &facts.steps),
             Shape::Variables(pieces, fold) => {
-                Ok(units_match(&filled_in(pieces, *fold, facts)?, text))
+                units_match(&filled_in(pieces, *fold, facts)?, text, &facts.steps)
             }
         }
     }
@@ -175,8 +178,13 @@ impl Pattern {
     }
 }
 
+/// Longest value of a variable, in bytes: object keys and ARNs are shorter. Who sends a longer one gets
+/// no decision, or a Deny that has the variable could be evaded by its length.
+const VARIABLE_MAX_BYTES: usize = 2048;
+
 /// The values of variables are literal text: a `*` in a tag's value is no wildcard.
 fn filled_in(pieces: &[Piece], fold: bool, facts: &Facts<'_>) -> Result<Vec<Unit>, Unresolved> {
+    facts.steps.take(pieces.len())?;
     let mut units = Vec::with_capacity(pieces.len() + 16);
     for piece in pieces {
         let variable = match piece {
@@ -192,6 +200,10 @@ fn filled_in(pieces: &[Piece], fold: bool, facts: &Facts<'_>) -> Result<Vec<Unit
             (None, Some(default)) => &**default,
             (None, None) => return Err(Unresolved),
         };
+        if value.len() > VARIABLE_MAX_BYTES {
+            return Err(facts.steps.give_up());
+        }
+        facts.steps.take(value.len())?;
         if fold {
             units.extend(value.chars().flat_map(char::to_lowercase).map(Unit::Letter));
         } else {
@@ -201,13 +213,15 @@ fn filled_in(pieces: &[Piece], fold: bool, facts: &Facts<'_>) -> Result<Vec<Unit
     Ok(units)
 }
 
-/// Only the last `*` is ever tried again, so time is at most the product of the lengths.
-fn units_match(units: &[Unit], text: &str) -> bool {
+/// Only the last `*` is ever tried again, so time is at most the product of the lengths; and it is
+/// about that of the text where what follows a `*` begins with a letter that is rare in it.
+fn units_match(units: &[Unit], text: &str, steps: &Steps) -> Result<bool, Unresolved> {
     let mut left = units;
     let mut unread = text.chars();
     // Behind the last star, and the text at which what follows it was last tried.
     let mut retry: Option<(&[Unit], std::str::Chars<'_>)> = None;
     loop {
+        steps.take(1)?;
         if let Some((Unit::Any, rest)) = left.split_first() {
             left = rest;
             retry = Some((rest, unread.clone()));
@@ -215,7 +229,7 @@ fn units_match(units: &[Unit], text: &str) -> bool {
         }
         let mut next = unread.clone();
         let Some(letter) = next.next() else {
-            return left.iter().all(|unit| *unit == Unit::Any);
+            return Ok(left.iter().all(|unit| *unit == Unit::Any));
         };
         if let Some((unit, rest)) = left.split_first()
             && (*unit == Unit::One || *unit == Unit::Letter(letter))
@@ -225,8 +239,12 @@ fn units_match(units: &[Unit], text: &str) -> bool {
             continue;
         }
         let Some((behind_star, from)) = &mut retry else {
-            return false;
+            return Ok(false);
         };
+        // A star at the end takes the rest.
+        if behind_star.is_empty() {
+            return Ok(true);
+        }
         from.next();
         left = behind_star;
         unread = from.clone();
@@ -447,6 +465,37 @@ mod tests {
             &format!("{}b", "a*".repeat(200)),
             &"a".repeat(4000)
         ));
+    }
+
+    #[test]
+    fn matching_takes_as_many_steps_as_the_text_is_long_and_never_more_than_there_are() {
+        let units = |pattern: &str| match Pattern::compile(pattern, Dialect::ACTION).0 {
+            Shape::Units(units) => units,
+            other @ (Shape::Anything
+            | Shape::Exact(_)
+            | Shape::Prefix(_)
+            | Shape::Variables(..)) => panic!("{other:?}"),
+        };
+        let usual = units("a*/b*/c?d*");
+        let text = format!(
+            "a{}/b{}/cxd{}",
+            "e".repeat(300),
+            "f".repeat(300),
+            "g".repeat(300)
+        );
+        let steps = Steps::of(1000);
+        assert_eq!(units_match(&usual, &text, &steps), Ok(true));
+        assert!(steps.taken_of(1000) < 700, "{}", steps.taken_of(1000));
+        // All of the product would be some millions.
+        let worst = units(&format!("*{}b*", "a".repeat(2000)));
+        let text = "a".repeat(4000);
+        assert_eq!(
+            units_match(&worst, &text, &Steps::of(10_000)),
+            Err(Unresolved)
+        );
+        let steps = Steps::unlimited();
+        assert_eq!(units_match(&worst, &text, &steps), Ok(false));
+        assert!(steps.taken_of(usize::MAX) > 1_000_000);
     }
 
     #[test]

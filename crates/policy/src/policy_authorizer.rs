@@ -93,7 +93,7 @@ impl Authorizer for PolicyAuthorizer {
                 | Outcome::ImplicitlyDenied(_)
                 | Outcome::Unreadable(_) => {
                     if let Some(denials) = &self.denials {
-                        denials.keep(question, &explain(question));
+                        denials.keep(question, &decision);
                     }
                     Err(Denied {
                         message: decision.message(question),
@@ -239,14 +239,8 @@ mod tests {
         }
     }
 
-    fn outcome(
-        by: &PolicyAuthorizer,
-        principal: Principal,
-        action: &'static str,
-        resource: &Resource,
-        resource_policy: Option<&str>,
-    ) -> Outcome {
-        let context = RequestContext {
+    fn context(principal: Principal) -> RequestContext {
+        RequestContext {
             request_id: RequestId::random(&Zeroes),
             received: Timestamp::from_millis(0),
             principal,
@@ -258,7 +252,25 @@ mod tests {
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             transport: Transport::Plain,
             user_agent: None,
-        };
+        }
+    }
+
+    fn stranger() -> Principal {
+        Principal::User {
+            account: AccountId::parse("444455556666").unwrap(),
+            user_id: "AIDABOB".into(),
+            path_and_name: "bob".into(),
+        }
+    }
+
+    fn outcome(
+        by: &PolicyAuthorizer,
+        principal: Principal,
+        action: &'static str,
+        resource: &Resource,
+        resource_policy: Option<&str>,
+    ) -> Outcome {
+        let context = context(principal);
         let request = AccessRequest {
             context: &context,
             action,
@@ -322,11 +334,7 @@ mod tests {
         let items = told["matchedStatements"]["items"].as_array().unwrap();
         assert_eq!(items[0]["sourcePolicyType"], "resource-based policy");
 
-        let stranger = Principal::User {
-            account: AccountId::parse("444455556666").unwrap(),
-            user_id: "AIDABOB".into(),
-            path_and_name: "bob".into(),
-        };
+        let stranger = stranger();
         let _ = outcome(
             &by,
             stranger.clone(),
@@ -343,6 +351,96 @@ mod tests {
         assert_eq!(denials.take(0), None);
         let _ = outcome(&by, alice(), "s3:GetObject", &object(), None);
         assert_eq!(denials.take(0), None, "what is allowed is not kept");
+    }
+
+    const TAG: &str = "s3:ExistingObjectTag/class";
+    /// With which somebody could ask for tags, value by value.
+    const ASKS_FOR_TAG: &str = r#"{"Statement":[
+        {"Effect":"Allow","Action":"s3:*","Resource":"*"},
+        {"Sid":"Secret","Effect":"Deny","Action":"s3:*","Resource":"*",
+            "Condition":{"StringEquals":{"s3:ExistingObjectTag/class":"secret"}}}]}"#;
+
+    #[test]
+    fn no_denial_tells_what_was_found_of_the_object() {
+        let denials = Arc::new(Denials::default());
+        let by = PolicyAuthorizer::new(Arc::new(Everybodys(Some(ASKS_FOR_TAG))))
+            .telling(denials.clone());
+        let told = |principal: &Principal, value: Option<&str>, policy: Option<&str>| {
+            let mut conditions = Conditions::default().with("s3:prefix", "sent");
+            if let Some(value) = value {
+                conditions = conditions.with_found(TAG, value);
+            }
+            let context = context(principal.clone());
+            let request = AccessRequest {
+                context: &context,
+                action: "s3:GetObject",
+                resource: &object(),
+                conditions: &conditions,
+                resource_policy: policy,
+                grants: None,
+                acls: None,
+            };
+            assert!(by.decide(&request).is_err());
+            denials.take(0).unwrap().message
+        };
+        let own = told(&alice(), Some("secret"), None);
+        assert!(own.contains("sent") && own.contains("Secret"), "{own}");
+        assert!(!own.contains("s3:existingobjecttag"), "{own}");
+        // To strangers all objects look alike, whatever their own policies ask.
+        let stranger = stranger();
+        let without = told(&stranger, None, None);
+        for value in ["secret", "open"] {
+            assert_eq!(told(&stranger, Some(value), None), without);
+        }
+        // And so do all policies.
+        assert!(without.contains(r#""explicitDeny":false"#), "{without}");
+        assert_eq!(told(&stranger, None, Some(DENY_ALL)), without);
+    }
+
+    #[test]
+    fn a_decision_that_is_too_much_work_denies() {
+        let expected = Outcome::Unreadable(Layer::Resource);
+        let policy = |values: &[String]| {
+            let values = serde_json::to_string(values).unwrap();
+            format!(
+                r#"{{"Version":"2012-10-17","Statement":[
+                {{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}},
+                {{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*",
+                "Condition":{{"StringLike":{{"aws:UserAgent":{values}}}}}}}]}}"#
+            )
+        };
+        let by = PolicyAuthorizer::new(Arc::new(Everybodys(Some(READ))));
+        let ask = |policy: &str, agent: &str| {
+            let mut context = context(alice());
+            context.user_agent = Some(agent.into());
+            by.explain(&AccessRequest {
+                context: &context,
+                action: "s3:GetObject",
+                resource: &object(),
+                conditions: &Conditions::default().with("aws:Referer", "a".repeat(2000)),
+                resource_policy: Some(policy),
+                grants: None,
+                acls: None,
+            })
+            .outcome
+        };
+        let heavy = policy(&vec!["*${aws:Referer}b*".to_owned(); 500]);
+        assert_eq!(ask(&heavy, &"a".repeat(4000)), expected);
+        assert!(matches!(ask(&heavy, "curl"), Outcome::Allowed(_)));
+        // What one pattern says of a long text is no such work.
+        let usual = policy(&vec!["*bot*".to_owned(); 100]);
+        assert!(matches!(
+            ask(&usual, &"a".repeat(4000)),
+            Outcome::Allowed(_)
+        ));
+        // Whose variable is too long evades no Deny.
+        let agent = policy(&["${aws:UserAgent}".to_owned()]);
+        for len in [10, 2048, 2049, 8000] {
+            assert!(!matches!(
+                ask(&agent, &"a".repeat(len)),
+                Outcome::Allowed(_)
+            ));
+        }
     }
 
     #[test]

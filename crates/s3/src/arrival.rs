@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::actions::{PutObject, PutObjectAcl};
+use strongroom_policy::actions::{
+    DeleteBucket, DeleteBucketPolicy, PutBucketPolicy, PutObject, PutObjectAcl,
+};
 use strongroom_policy::{
     Acls, Action, ActionOnVersion, Authorized, Authorizer, Conditions, Denied, Resource,
 };
+use strongroom_ports::KeyError;
+use strongroom_types::kms::KeyIdentifier;
 use strongroom_types::limits::OBJECT_TAGS_MAX;
 use strongroom_types::{
-    AccountId, Acl, BucketName, CanonicalId, ObjectKey, RequestContext, UploadId, VersionId,
+    AccountId, Acl, BucketName, CanonicalId, ObjectKey, Principal, RequestContext, UploadId,
+    VersionId,
 };
 
 use crate::acls::FoundAcls;
+use crate::bucket_policy::Found;
 use crate::convert::tags_from_rows;
-use crate::entry::DecidedBy;
+use crate::entry::{DecidedBy, TagsOf};
 use crate::{BucketView, Entry, S3, S3Error};
 
 /// A request that has yet to be let in.
@@ -139,6 +145,7 @@ impl S3 {
             bucket_version: None,
             key: None,
             decided_by: DecidedBy::NoList,
+            tags_of: None,
             proof,
         })
     }
@@ -266,7 +273,7 @@ impl S3 {
             version,
         } = *place;
         let (bucket, bucket_version, policy) = self
-            .read_bucket_and_policy(name)?
+            .read_for::<A>(&arrival.context.principal, name)?
             .ok_or_else(|| S3Error::NoSuchBucket(name.clone()))?;
         if let Some(expected) = expected_owner
             && expected != bucket.owner
@@ -307,8 +314,10 @@ impl S3 {
         };
         let mut conditions = conditions.without(late.prefixes());
         let mut outcome = decide(&conditions);
+        let mut tags_of = None;
         if conditions.was_missed() {
-            conditions = self.with_late(conditions.complete(), &context, &bucket, key, late)?;
+            (conditions, tags_of) =
+                self.with_late(conditions.complete(), &context, &bucket, key, late)?;
             outcome = decide(&conditions);
         }
         let proof = outcome?;
@@ -319,8 +328,33 @@ impl S3 {
             bucket_version: Some(bucket_version),
             key: key.cloned(),
             decided_by,
+            tags_of,
             proof,
         })
+    }
+
+    /// The bucket and its policy. A policy that cannot be read stops everybody, but not the owner's
+    /// root user where it mends or removes it: then it has no part, as in the decision.
+    fn read_for<A: Action>(
+        &self,
+        caller: &Principal,
+        name: &BucketName,
+    ) -> Result<Option<Found>, S3Error> {
+        let read = self.read_bucket_and_policy(name);
+        let mends = [
+            PutBucketPolicy::NAME,
+            DeleteBucketPolicy::NAME,
+            DeleteBucket::NAME,
+        ];
+        if !matches!(read, Err(S3Error::Damaged)) || !mends.contains(&A::NAME) {
+            return read;
+        }
+        match self.read_bucket(name)? {
+            Some((bucket, version)) if matches!(caller, Principal::Root { account } if *account == bucket.owner) => {
+                Ok(Some((bucket, version, None)))
+            }
+            Some(_) | None => read,
+        }
     }
 
     /// The lists that count in a decision about `A`, if any do: the object's is read only then.
@@ -381,7 +415,9 @@ impl S3 {
         Ok(())
     }
 
-    /// What cannot be read is an error, so that nothing is decided as if it were not there.
+    /// The conditions with what only the store or the key service knows, and whose tags they have, if
+    /// they have any. What cannot be read is an error, so that nothing is decided as if it were not
+    /// there. Nothing of it is the caller's to know.
     fn with_late(
         &self,
         mut conditions: Conditions,
@@ -389,9 +425,9 @@ impl S3 {
         bucket: &BucketView,
         key: Option<&ObjectKey>,
         late: Late,
-    ) -> Result<Conditions, S3Error> {
+    ) -> Result<(Conditions, Option<TagsOf>), S3Error> {
         let Some(key) = key else {
-            return Ok(conditions);
+            return Ok((conditions, None));
         };
         match late {
             Late::Nowhere => {
@@ -399,44 +435,70 @@ impl S3 {
                     if self.is_resident() {
                         return Err(S3Error::NotInMemory);
                     }
-                    // What cannot be resolved is no key of which a policy could speak, and is not
-                    // taken for none either.
-                    let key = self
-                        .ports
-                        .keys
-                        .key_named(context, named)
-                        .map_err(|_| nobody())?;
-                    conditions = conditions.with(KMS_KEY, key.to_string());
+                    let key = self.key_named(context, named)?;
+                    conditions = conditions.with_found(KMS_KEY, key);
                 }
             }
             Late::Tags(version) => {
-                let object = match self.existing_object(bucket, key, version) {
-                    Ok((_, object)) => object,
+                let (found, object) = match self.existing_object(bucket, key, version) {
+                    Ok(existing) => existing,
                     Err(
                         S3Error::NoSuchKey { .. }
                         | S3Error::NoSuchVersion { .. }
                         | S3Error::IsDeleteMarker { .. },
-                    ) => return Ok(conditions),
+                    ) => return Ok((conditions, Some(TagsOf::Nothing))),
                     Err(error) => return Err(error),
                 };
                 let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
                 for tag in tags.tags() {
-                    conditions = conditions.with(&format!("{EXISTING_TAG}{}", tag.key), &tag.value);
+                    let name = format!("{EXISTING_TAG}{}", tag.key);
+                    conditions = conditions.with_found(&name, &tag.value);
                 }
+                return Ok((conditions, Some(TagsOf::of(&found))));
             }
             Late::Upload(upload) => {
                 let Some(found) = self.find_upload(bucket.uid, key, upload)? else {
-                    return Ok(conditions);
+                    return Ok((conditions, None));
                 };
                 if let Some(encryption) = found.row.asked_encryption {
-                    conditions = conditions.with(ENCRYPTION, encryption);
+                    conditions = conditions.with_found(ENCRYPTION, encryption);
                 }
                 if let Some(kms_key) = found.row.asked_kms_key {
-                    conditions = conditions.with(KMS_KEY, kms_key);
+                    conditions = conditions.with_found(KMS_KEY, kms_key);
                 }
             }
         }
-        Ok(conditions)
+        Ok((conditions, None))
+    }
+
+    /// The ARN of the key that an alias stands for. What cannot be resolved is no key of which a
+    /// policy could speak, and is not taken for none either. Aliases of other accounts are not
+    /// looked up: whether they are there is not for the caller to learn from a decision about an
+    /// object.
+    fn key_named(&self, context: &RequestContext, named: &str) -> Result<String, S3Error> {
+        let is_own = match KeyIdentifier::parse(named) {
+            Ok(KeyIdentifier::AliasArn(alias)) => {
+                context.principal.account() == Some(alias.account)
+            }
+            Ok(KeyIdentifier::Alias(_)) => context.principal.account().is_some(),
+            Ok(KeyIdentifier::Arn(_) | KeyIdentifier::Id(_)) | Err(_) => false,
+        };
+        if !is_own {
+            return Err(nobody().into());
+        }
+        match self.ports.keys.key_named(context, named) {
+            Ok(key) => Ok(key.to_string()),
+            Err(
+                KeyError::NotFound(_)
+                | KeyError::AccessDenied(_)
+                | KeyError::Disabled(_)
+                | KeyError::InvalidState(_)
+                | KeyError::InvalidKeyUsage(_)
+                | KeyError::InvalidCiphertext,
+            ) => Err(nobody().into()),
+            // Throttled, unavailable, damaged: that is no answer.
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -186,7 +186,7 @@ impl KnownPolicies {
 /// How often a bucket is read again whose policy was replaced meanwhile.
 const READS_MAX: usize = 8;
 
-type Found = (BucketView, RowVersion, Option<Arc<BucketPolicy>>);
+pub(crate) type Found = (BucketView, RowVersion, Option<Arc<BucketPolicy>>);
 
 impl S3 {
     /// The bucket of that name, its row's version, and the policy that it had then.

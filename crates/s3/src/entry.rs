@@ -24,6 +24,8 @@ pub struct Entry<A: Action> {
     pub(crate) bucket_version: Option<RowVersion>,
     pub(crate) key: Option<ObjectKey>,
     pub(crate) decided_by: DecidedBy,
+    /// Whose tags had a part in the decision, if any had.
+    pub(crate) tags_of: Option<TagsOf>,
     pub(crate) proof: Authorized<A>,
 }
 
@@ -36,14 +38,36 @@ pub(crate) enum DecidedBy {
     ListOf(Option<VersionUid>),
 }
 
+/// What had the tags by which a request was let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TagsOf {
+    /// There was no object.
+    Nothing,
+    /// A version, as its row was then: tags can change without a new version.
+    Version(VersionUid, RowVersion),
+}
+
+impl TagsOf {
+    pub(crate) fn of(found: &FoundVersion) -> Self {
+        Self::Version(found.row.uid(), found.stored)
+    }
+}
+
 impl<A: Action> Entry<A> {
     /// Holds what an operation found against what was decided about: another version may have
-    /// another owner and another list.
+    /// another owner, another list and other tags.
     ///
     /// # Errors
     ///
-    /// [`S3Error::Contention`] if the object was replaced since then.
+    /// [`S3Error::Contention`] if the object was replaced since then, or its row was where its tags
+    /// had a part.
     pub(crate) fn check_decided(&self, found: &FoundVersion) -> Result<(), S3Error> {
+        if self
+            .tags_of
+            .is_some_and(|tags_of| tags_of != TagsOf::of(found))
+        {
+            return Err(S3Error::Contention);
+        }
         match self.decided_by {
             DecidedBy::NoList => Ok(()),
             DecidedBy::ListOf(decided) if decided == Some(found.row.uid()) => Ok(()),

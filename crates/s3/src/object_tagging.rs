@@ -30,6 +30,7 @@ impl S3 {
     ) -> Result<(TagSet, Option<VersionId>), S3Error> {
         let (bucket, key) = entry.object()?;
         let (found, object) = self.existing_object(bucket, key, version)?;
+        entry.check_decided(&found)?;
         let tags = tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)?;
         Ok((tags, found.shown_id(bucket)))
     }
@@ -39,7 +40,8 @@ impl S3 {
     ///
     /// # Errors
     ///
-    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    /// [`S3Error::Contention`] if it was replaced since the request entered; [`S3Error::Damaged`],
+    /// [`S3Error::Unavailable`].
     pub fn tags_to_copy(
         &self,
         entry: &Entry<GetObject>,
@@ -47,7 +49,8 @@ impl S3 {
     ) -> Result<TagSet, S3Error> {
         let (bucket, key) = entry.object()?;
         match self.existing_object(bucket, key, version) {
-            Ok((_, object)) => {
+            Ok((found, object)) => {
+                entry.check_decided(&found)?;
                 tags_from_rows(&object.tags, OBJECT_TAGS_MAX).ok_or(S3Error::Damaged)
             }
             Err(
@@ -103,6 +106,7 @@ impl S3 {
         let (bucket, key) = entry.object()?;
         self.commit_retrying(|_| {
             let (mut found, mut object) = self.existing_object(bucket, key, version)?;
+            entry.check_decided(&found)?;
             object.tags = tags.to_vec();
             found.row.object = Some(object);
             let sealed = self.seal_row(Table::VERSIONS, &found.row_key, &found.row);

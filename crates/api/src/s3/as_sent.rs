@@ -246,7 +246,8 @@ pub(crate) fn with_object_tags(mut conditions: Conditions, tags: &TagSet) -> Con
     let mut keys = BTreeSet::new();
     for tag in tags.tags() {
         keys.insert(tag.key.clone());
-        conditions = conditions.with(&format!("s3:RequestObjectTag/{}", tag.key), &tag.value);
+        conditions =
+            conditions.with_one_more(&format!("s3:RequestObjectTag/{}", tag.key), &tag.value);
     }
     conditions.with_all("s3:RequestObjectTagKeys", keys)
 }
@@ -256,7 +257,7 @@ pub(crate) fn with_resource_tags(mut conditions: Conditions, tags: &TagSet) -> C
     let mut keys = BTreeSet::new();
     for tag in tags.tags() {
         keys.insert(tag.key.clone());
-        conditions = conditions.with(&format!("aws:RequestTag/{}", tag.key), &tag.value);
+        conditions = conditions.with_one_more(&format!("aws:RequestTag/{}", tag.key), &tag.value);
     }
     conditions.with_all("aws:TagKeys", keys)
 }

@@ -14,20 +14,22 @@ use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use md5::{Digest as _, Md5};
 use strongroom_crypto::{Keyring, Unsealed};
+use strongroom_policy::actions::{GetObject, GetObjectTagging, PutObjectTagging};
 use strongroom_policy::{
-    AccessRequest, Authorizer, Conditions, Denied, IdentityPolicies, NamedPolicy, Policy,
+    AccessRequest, Authorizer, Conditions, Denials, Denied, IdentityPolicies, NamedPolicy, Policy,
     PolicyAuthorizer, PrincipalDirectory, PrincipalPolicies, Unreadable,
 };
 use strongroom_ports::{
     AuditEvent, AuditSink, Clock, CommitSequence, Committed, DecryptedDataKey, Entropy,
     GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference, KeyUse, PendingCommit,
 };
-use strongroom_s3::{Custody, S3, S3Options, S3Ports};
+use strongroom_ports::{MetaStore as _, Scan, Table, Transaction};
+use strongroom_s3::{Custody, GetObjectInput, S3, S3Error, S3Options, S3Ports};
 use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{
-    AccessKeyId, AccountId, CanonicalId, Principal, Region, RequestContext, RequestId, Timestamp,
-    Transport,
+    AccessKeyId, AccountId, BucketName, CanonicalId, ObjectKey, Principal, Region, RequestContext,
+    RequestId, TagSet, Timestamp, Transport,
 };
 
 use super::route::{ROUTES, Route, Selector};
@@ -94,7 +96,7 @@ impl CredentialSource for FormKey {
     }
 }
 
-/// Has no key, but knows what `alias/known` stands for.
+/// Has no key, but knows what `alias/known` stands for, in every account.
 struct NoKeys;
 
 impl KeyAuthority for NoKeys {
@@ -136,10 +138,11 @@ impl KeyAuthority for NoKeys {
     }
 
     fn key_named(&self, _: &RequestContext, key_id: &str) -> Result<KeyArn, KeyError> {
-        if key_id == "alias/known" {
-            Ok(KeyArn::parse(KEY_ARN).unwrap())
-        } else {
-            Err(KeyError::InvalidCiphertext)
+        match key_id.rsplit(':').next() {
+            Some("alias/known") => Ok(KeyArn::parse(KEY_ARN).unwrap()),
+            Some("alias/busy") => Err(KeyError::Throttled),
+            Some("alias/away") => Err(KeyError::Unavailable),
+            Some(_) | None => Err(KeyError::InvalidCiphertext),
         }
     }
 
@@ -222,6 +225,9 @@ impl Authorizer for Recording {
 
 struct World {
     api: S3Api,
+    s3: Arc<S3>,
+    meta: Arc<MemoryMeta>,
+    denials: Arc<Denials>,
     users: Arc<Users>,
     authorizer: Arc<Recording>,
 }
@@ -259,13 +265,15 @@ impl World {
         let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(1)));
         let (ring, _) = Keyring::<Unsealed>::create(Fixed.now(), &*entropy);
         let users = Arc::new(Users::default());
+        let denials = Arc::new(Denials::default());
+        let meta = Arc::new(MemoryMeta::new());
         let authorizer = Arc::new(Recording {
-            policies: PolicyAuthorizer::new(users.clone()),
+            policies: PolicyAuthorizer::new(users.clone()).telling(denials.clone()),
             asked: Mutex::default(),
         });
         let region = Region::parse("us-east-1").unwrap();
         let ports = S3Ports {
-            meta: Arc::new(MemoryMeta::new()),
+            meta: meta.clone(),
             blobs: Arc::new(MemoryBlobs::new()),
             custody: Arc::new(Custody::new(Arc::new(ring))),
             keys: Arc::new(NoKeys),
@@ -283,8 +291,9 @@ impl World {
             bucket_key_ttl: S3Options::BUCKET_KEY_TTL,
         };
         let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(FormKey));
+        let s3 = Arc::new(S3::new(ports, options));
         let api = S3Api::new(
-            Arc::new(S3::new(ports, options)),
+            s3.clone(),
             verifier,
             S3ApiOptions::new(region),
             Arc::new(Fixed),
@@ -292,6 +301,9 @@ impl World {
         );
         Self {
             api,
+            s3,
+            meta,
+            denials,
             users,
             authorizer,
         }
@@ -1026,6 +1038,140 @@ async fn the_tags_of_an_object_decide_where_a_policy_asks_for_them() {
 }
 
 #[tokio::test]
+async fn tags_whose_names_differ_in_case_hide_no_value() {
+    let world = World::with_object().await;
+    let tags = "class=secret&Class=open";
+    world
+        .owner("PUT", "/abc/s", &[("x-amz-tagging", tags)], b"x")
+        .await;
+    let values = Some(["secret", "open"].map(str::to_owned).to_vec());
+    let mut got = world.values("s3:PutObject", "s3:RequestObjectTag/CLASS");
+    got.as_mut().unwrap().sort_by(|a, b| b.cmp(a));
+    assert_eq!(got, values);
+    for wanted in ["secret", "open"] {
+        let guarded = deny(
+            "s3:GetObject",
+            &format!(r#"{{"StringEquals":{{"s3:ExistingObjectTag/class":"{wanted}"}}}}"#),
+        );
+        world.set_policy(&guarded).await;
+        let told = world.call(&root(OWNER), ("GET", "/abc/s"), &[], b"").await;
+        assert_eq!(told.status, 403, "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_learns_the_tags_of_objects_from_denials() {
+    let world = World::with_object().await;
+    let secret = [("x-amz-tagging", "class=secret")];
+    world.owner("PUT", "/abc/s", &secret, b"x").await;
+    let curious = |value: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}},{{"Sid":"Guess","Effect":"Deny","Action":"*","Resource":"*","Condition":{{"StringEquals":{{"s3:ExistingObjectTag/class":"{value}"}}}}}}"#
+        )
+    };
+    // The first eight bytes of the id that requests have here.
+    let id = 9_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let ask = async |account: &str, guess: &str, target: &str| {
+        world.set_user("curious", &curious(guess));
+        let told = world
+            .call(&user(account, "curious"), ("GET", target), &[], b"")
+            .await;
+        assert_eq!(told.status, 403);
+        world.denials.take(id).unwrap().message
+    };
+    let own = ask(OWNER, "other", "/abc/s").await;
+    assert!(!own.contains("secret"), "{own}");
+    let right = ask(OTHER, "secret", "/abc/s").await;
+    assert!(
+        !right.contains("secret") && !right.contains("Guess"),
+        "{right}"
+    );
+    assert_eq!(right, ask(OTHER, "wrong", "/abc/s").await);
+    let other_object = ask(OTHER, "secret", "/abc/k").await;
+    assert_eq!(right, other_object.replace("/k\"", "/s\""));
+}
+
+#[tokio::test]
+async fn what_was_let_in_by_tags_is_not_done_to_an_object_with_others() {
+    let world = World::with_object().await;
+    world.set_user(
+        "reader",
+        r#"{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"s3:ExistingObjectTag/class":"open"}}}"#,
+    );
+    let context = Arc::new(RequestContext {
+        request_id: RequestId::random(&Counting(AtomicU64::new(9))),
+        received: Fixed.now(),
+        principal: user(OWNER, "reader"),
+        canonical_id: None,
+        access_key_id: None,
+        session: None,
+        via_service: None,
+        region: Region::parse("us-east-1").unwrap(),
+        source_ip: Ipv4Addr::LOCALHOST.into(),
+        transport: Transport::Plain,
+        user_agent: None,
+    });
+    let bucket = BucketName::parse("abc").unwrap();
+    let key = ObjectKey::parse("k").unwrap();
+    let s3 = &world.s3;
+    let get = || s3.enter_version::<GetObject>(context.clone(), &bucket, &key, None, None);
+    let get_tags =
+        || s3.enter_version::<GetObjectTagging>(context.clone(), &bucket, &key, None, None);
+    let put_tags =
+        || s3.enter_version::<PutObjectTagging>(context.clone(), &bucket, &key, None, None);
+    let (read, listed, changed) = (get().unwrap(), get_tags().unwrap(), put_tags().unwrap());
+    assert!(
+        s3.head_object(get().unwrap(), GetObjectInput::default())
+            .is_ok()
+    );
+    let tagging =
+        br"<Tagging><TagSet><Tag><Key>class</Key><Value>secret</Value></Tag></TagSet></Tagging>";
+    world.owner("PUT", "/abc/k?tagging", &[], tagging).await;
+    let outcomes = [
+        s3.head_object(read, GetObjectInput::default()).err(),
+        s3.get_object_tagging(listed, None).err(),
+        s3.put_object_tagging(changed, None, TagSet::default())
+            .err(),
+    ];
+    for outcome in outcomes {
+        assert!(matches!(outcome, Some(S3Error::Contention)), "{outcome:?}");
+    }
+    assert!(matches!(get(), Err(S3Error::AccessDenied(_))));
+}
+
+#[tokio::test]
+async fn aliases_of_other_accounts_are_not_looked_up_and_busy_keys_are_no_denial() {
+    let world = World::with_object().await;
+    let condition = format!(
+        r#"{{"StringNotEquals":{{"s3:x-amz-server-side-encryption-aws-kms-key-id":"{KEY_ARN}"}}}}"#
+    );
+    world.set_policy(&deny("s3:PutObject", &condition)).await;
+    let ask = async |alias: &str| {
+        let kms = ("x-amz-server-side-encryption", "aws:kms");
+        let key = ("x-amz-server-side-encryption-aws-kms-key-id", alias);
+        let told = world
+            .call(&root(OWNER), ("PUT", "/abc/n"), &[kms, key], b"x")
+            .await;
+        (told.status, told.code)
+    };
+    let denied = (403, "AccessDenied".to_owned());
+    let foreign = ask("arn:aws:kms:us-east-1:444455556666:alias/known").await;
+    assert_eq!(foreign, denied);
+    assert_eq!(
+        foreign,
+        ask("arn:aws:kms:us-east-1:444455556666:alias/none").await
+    );
+    assert_ne!(
+        ask("arn:aws:kms:us-east-1:111122223333:alias/known").await,
+        denied
+    );
+    assert_eq!(ask("alias/none").await, denied);
+    for alias in ["alias/busy", "alias/away"] {
+        assert_eq!(ask(alias).await.0, 503, "{alias}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_is_told_to_those_who_may_list() {
     let world = World::with_object().await;
     let get = r#"{"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion","s3:PutObject"],"Resource":"*"}"#;
@@ -1526,6 +1672,57 @@ async fn only_root_mends_a_policy_that_shuts_everybody_out() {
         .owner("PUT", "/abc?policy", &[], policy.as_bytes())
         .await;
     world.owner("DELETE", "/abc?policy", &[], b"").await;
+}
+
+#[tokio::test]
+async fn a_policy_that_is_damaged_or_missing_leaves_root_its_repair() {
+    let rows = || Scan {
+        table: Table::BUCKET_POLICIES,
+        start: bytes::Bytes::new(),
+        end: None,
+        limit: 1,
+        reverse: false,
+    };
+    for is_missing in [true, false] {
+        for repair in ["PUT /abc?policy", "DELETE /abc?policy", "DELETE /abc"] {
+            let world = World::new();
+            world.owner("PUT", "/abc", &[], b"").await;
+            let admin = world.set_user(
+                "admin",
+                r#"{"Effect":"Allow","Action":"s3:*","Resource":"*"}"#,
+            );
+            let policy = deny_policy();
+            world
+                .owner("PUT", "/abc?policy", &[], policy.as_bytes())
+                .await;
+            let row_key = world.meta.scan(&rows()).unwrap().rows.remove(0).key;
+            let transaction = Transaction::new();
+            let transaction = if is_missing {
+                transaction.delete(Table::BUCKET_POLICIES, row_key)
+            } else {
+                transaction.put(Table::BUCKET_POLICIES, row_key, b"damaged".to_vec())
+            };
+            // Not on the thread of the test, which may not wait.
+            let meta = world.meta.clone();
+            let committing = std::thread::spawn(move || meta.commit(transaction).wait());
+            committing.join().unwrap().unwrap();
+            let at = repair.split_once(' ').unwrap();
+            let body = if at.0 == "PUT" {
+                policy.as_bytes()
+            } else {
+                b""
+            };
+            for (who, at) in [
+                (&admin, at),
+                (&root(OTHER), at),
+                (&root(OWNER), ("GET", "/abc?location")),
+            ] {
+                let told = world.call(who, at, &[], body).await;
+                assert_eq!(told.status, 500, "{who:?} {at:?} {}", told.body);
+            }
+            world.owner(at.0, at.1, &[], body).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,5 +5,6 @@ mod acls;
 mod cases;
 mod oracle;
 mod properties;
+mod public;
 mod random;
 mod tables;
