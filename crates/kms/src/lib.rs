@@ -61,5 +61,4 @@ pub use error::KmsError;
 pub use input::*;
 pub use inquiry::KeyFacts;
 pub use output::*;
-pub use rewrap::{RewrapPage, RewrapTask};
 pub use service::{KeyService, KeyServiceOptions, KeyServicePorts};

@@ -8,41 +8,13 @@ use bytes::Bytes;
 use strongroom_crypto::{
     MaterialIdentity, ShredId, shred_file_root_version, wrapped_material_root_version,
 };
-use strongroom_ports::{CommitError, Row, Scan, Table, Transaction};
-use strongroom_rows::until_undisturbed;
+use strongroom_ports::{Row, Table, Transaction};
+use strongroom_rows::{RewrapPage, RewrapTask, Rewrapped, until_undisturbed};
 use strongroom_types::kms::{KeyArn, KeyId, KeyMaterialId};
 use strongroom_types::{AccountId, Region};
 
 use crate::rows::MaterialRow;
 use crate::{KeyService, KmsError, keys};
-
-/// What is done with what is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RewrapTask {
-    /// Wrap it anew under the active version of the root key.
-    Rewrap,
-    /// Change nothing, and count what needs this version of the root key or an older one.
-    Count(u32),
-}
-
-/// What one page came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RewrapPage {
-    /// Materials looked at.
-    pub looked_at: u64,
-    /// Wrapped anew, or counted: a material with its shred key is one.
-    pub matched: u64,
-    /// Not wrapped anew, because it is damaged or its shred file is not there; the log names each.
-    pub failed: u64,
-    /// From where the next page goes on; nothing at the end.
-    pub next: Option<Bytes>,
-}
-
-enum Outcome {
-    Nothing,
-    Matched,
-    Failed,
-}
 
 impl KeyService {
     /// Works through up to `limit` key materials of all accounts, from `after` on.
@@ -58,47 +30,24 @@ impl KeyService {
         after: Option<&Bytes>,
         limit: usize,
     ) -> Result<RewrapPage, KmsError> {
-        let first = keys::materials_of_all();
-        let start = after.map_or_else(
-            || first.0.clone(),
-            |after| [after, [0].as_slice()].concat().into(),
-        );
-        let page = self.ports.rows.meta.scan(&Scan {
-            table: Table::KMS_MATERIALS,
-            start,
-            end: Some(first.1),
-            limit: limit.clamp(1, 1000),
-            reverse: false,
-        })?;
-        let mut done = RewrapPage {
-            next: page
-                .rows
-                .last()
-                .map(|row| row.key.clone())
-                .filter(|_| page.more),
-            ..RewrapPage::default()
-        };
-        for row in &page.rows {
-            done.looked_at += 1;
-            match self.rewrap_material_row(task, row)? {
-                Outcome::Nothing => {}
-                Outcome::Matched => done.matched += 1,
-                Outcome::Failed => done.failed += 1,
-            }
-        }
-        Ok(done)
+        let (start, end) = keys::materials_of_all();
+        let meta = &*self.ports.rows.meta;
+        let range = (start, Some(end));
+        RewrapPage::work_through(meta, Table::KMS_MATERIALS, range, after, limit, |row| {
+            self.rewrap_material_row(task, row)
+        })
     }
 
-    fn rewrap_material_row(&self, task: RewrapTask, found: &Row) -> Result<Outcome, KmsError> {
+    fn rewrap_material_row(&self, task: RewrapTask, found: &Row) -> Result<Rewrapped, KmsError> {
         until_undisturbed(|| {
             let table = Table::KMS_MATERIALS;
             let Some((mut row, version)) = self.read::<MaterialRow>(table, &found.key)? else {
-                return Ok(Outcome::Nothing);
+                return Ok(Rewrapped::Nothing);
             };
             let shred = ShredId::from_bytes(row.shred);
             let Ok(wrapped_under) = wrapped_material_root_version(&row.wrapped) else {
                 tracing::error!(%shred, "a wrapped key material cannot be read");
-                return Ok(Outcome::Failed);
+                return Ok(Rewrapped::Failed);
             };
             let copies = self.ports.shreds.get_copies(row.shred)?;
             let sealed_under = copies.iter().map(|copy| shred_file_root_version(copy));
@@ -109,9 +58,9 @@ impl KeyService {
                     let needs = is_old(wrapped_under)
                         || sealed_under.into_iter().any(|it| it.map_or(true, is_old));
                     Ok(if needs {
-                        Outcome::Matched
+                        Rewrapped::Matched
                     } else {
-                        Outcome::Nothing
+                        Rewrapped::Nothing
                     })
                 }
                 RewrapTask::Rewrap => {
@@ -120,11 +69,11 @@ impl KeyService {
                     let is_new = |version: u32| version == active;
                     let shreds_are_new = sealed_under.into_iter().all(|it| it.is_ok_and(is_new));
                     if is_new(wrapped_under) && shreds_are_new {
-                        return Ok(Outcome::Nothing);
+                        return Ok(Rewrapped::Nothing);
                     }
                     let (Some(shred_key), _) = self.verify_shred(shred)? else {
                         tracing::error!(%shred, "the shred key of a key material does not open");
-                        return Ok(Outcome::Failed);
+                        return Ok(Rewrapped::Failed);
                     };
                     if !shreds_are_new {
                         let entropy = &*self.ports.entropy;
@@ -134,15 +83,15 @@ impl KeyService {
                         self.ports.shreds.repair(row.shred, &content)?;
                     }
                     if is_new(wrapped_under) {
-                        return Ok(Outcome::Matched);
+                        return Ok(Rewrapped::Matched);
                     }
                     let Some(identity) = self.identity_of(&found.key, &row)? else {
-                        return Ok(Outcome::Failed);
+                        return Ok(Rewrapped::Failed);
                     };
                     let Ok(material) = ring.unwrap_material(&shred_key, &identity, &row.wrapped)
                     else {
                         tracing::error!(%shred, "a key material does not open");
-                        return Ok(Outcome::Failed);
+                        return Ok(Rewrapped::Failed);
                     };
                     let entropy = &*self.ports.entropy;
                     row.wrapped = ring.wrap_material(&shred_key, &identity, &material, entropy);
@@ -153,11 +102,8 @@ impl KeyService {
                     let transaction =
                         Transaction::new().expect(table, found.key.clone(), Some(version));
                     let transaction = self.put(transaction, table, found.key.clone(), &row)?;
-                    match self.ports.rows.meta.commit(transaction).wait() {
-                        Ok(_) => Ok(Outcome::Matched),
-                        Err(CommitError::Conflict) => Err(KmsError::Contention),
-                        Err(error) => Err(error.into()),
-                    }
+                    self.ports.rows.meta.commit(transaction).wait()?;
+                    Ok(Rewrapped::Matched)
                 }
             }
         })

@@ -11,10 +11,12 @@ mod contention;
 mod custody;
 mod record;
 mod resident;
+mod rewrap;
 mod sealed;
 
 pub use contention::{ATTEMPTS, Contended, back_off, until_undisturbed};
 pub use custody::Custody;
 pub use record::Record;
 pub use resident::Resident;
+pub use rewrap::{RewrapPage, RewrapTask, Rewrapped};
 pub use sealed::{RowError, SealedRows};

@@ -77,6 +77,6 @@ pub use inquiry::{KeptEncryption, KeptObject};
 pub use object_update_encryption::encrypted_with;
 pub use output::*;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
-pub use rewrap::{RewrapPage, RewrapTask, WrappedPlace};
+pub use rewrap::WrappedPlace;
 pub use service::{S3, S3Options, S3Ports};
 pub use strongroom_rows::Custody;

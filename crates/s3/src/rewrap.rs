@@ -15,8 +15,8 @@ use strongroom_crypto::{
     FOOTER_END_LEN_BYTES, FOOTER_MAX_BYTES, Footer, HEADER_MAX_BYTES, StreamLayout, WrappedKey,
     encode_footer, parse_footer,
 };
-use strongroom_ports::{BlobError, BlobReader, CommitError, Row, Scan, Table, Transaction};
-use strongroom_rows::until_undisturbed;
+use strongroom_ports::{BlobError, BlobReader, Row, Scan, Table, Transaction};
+use strongroom_rows::{RewrapPage, RewrapTask, Rewrapped, until_undisturbed};
 use strongroom_types::{BlobId, BucketUid, VersionUid};
 
 use crate::footers::read;
@@ -52,36 +52,6 @@ impl WrappedPlace {
     }
 }
 
-/// What is done with what is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RewrapTask {
-    /// Wrap it anew under the active version of the root key.
-    Rewrap,
-    /// Change nothing, and count what needs this version of the root key or an older one.
-    Count(u32),
-}
-
-/// What one page came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RewrapPage {
-    /// Rows looked at.
-    pub looked_at: u64,
-    /// Wrapped anew; or counted.
-    pub matched: u64,
-    /// Not wrapped anew, because it is damaged; the log names each. Such a row counts as one that
-    /// needs the old version.
-    pub failed: u64,
-    /// From where the next page goes on; nothing at the end.
-    pub next: Option<Bytes>,
-}
-
-/// What became of one row.
-enum Outcome {
-    Nothing,
-    Matched,
-    Failed,
-}
-
 impl S3 {
     /// Works through up to `limit` rows of a place, from `after` on.
     ///
@@ -97,36 +67,20 @@ impl S3 {
         after: Option<&Bytes>,
         limit: usize,
     ) -> Result<RewrapPage, S3Error> {
-        let start = after.map_or_else(Bytes::new, |after| [after, [0].as_slice()].concat().into());
-        let page = self.ports.meta.scan(&Scan {
-            table: place.table(),
-            start,
-            end: None,
-            limit: limit.clamp(1, 1000),
-            reverse: false,
-        })?;
-        let mut done = RewrapPage {
-            next: page
-                .rows
-                .last()
-                .map(|row| row.key.clone())
-                .filter(|_| page.more),
-            ..RewrapPage::default()
-        };
-        for row in &page.rows {
-            done.looked_at += 1;
-            let outcome = match place {
-                WrappedPlace::Uploads => self.rewrap_row::<UploadRow>(place, task, row)?,
-                WrappedPlace::Versions => self.rewrap_row::<VersionRow>(place, task, row)?,
-                WrappedPlace::Footers => self.rewrap_footer(task, row)?,
-            };
-            match outcome {
-                Outcome::Nothing => {}
-                Outcome::Matched => done.matched += 1,
-                Outcome::Failed => done.failed += 1,
-            }
-        }
-        Ok(done)
+        let meta = &*self.ports.meta;
+        let range = (Bytes::new(), None);
+        RewrapPage::work_through(
+            meta,
+            place.table(),
+            range,
+            after,
+            limit,
+            |row| match place {
+                WrappedPlace::Uploads => self.rewrap_row::<UploadRow>(place, task, row),
+                WrappedPlace::Versions => self.rewrap_row::<VersionRow>(place, task, row),
+                WrappedPlace::Footers => self.rewrap_footer(task, row),
+            },
+        )
     }
 
     /// The rows of a place, for a progress bar: counted up to `limit` at a time, from `after` on.
@@ -160,24 +114,24 @@ impl S3 {
         place: WrappedPlace,
         task: RewrapTask,
         found: &Row,
-    ) -> Result<Outcome, S3Error> {
+    ) -> Result<Rewrapped, S3Error> {
         let table = place.table();
         until_undisturbed(|| {
             let (mut record, version) = match self.read_row::<R>(table, &found.key) {
                 Ok(Some(read)) => read,
-                Ok(None) => return Ok(Outcome::Nothing),
-                Err(S3Error::Damaged) => return Ok(Outcome::Failed),
+                Ok(None) => return Ok(Rewrapped::Nothing),
+                Err(S3Error::Damaged) => return Ok(Rewrapped::Failed),
                 Err(error) => return Err(error),
             };
             let Some((bucket, owner)) = R::uids(&found.key, &record) else {
-                return Ok(Outcome::Failed);
+                return Ok(Rewrapped::Failed);
             };
             let Some(key) = record.key_row() else {
-                return Ok(Outcome::Nothing);
+                return Ok(Rewrapped::Nothing);
             };
             let Ok(wrapped) = WrappedKey::parse(&key.wrapped) else {
                 tracing::error!(version_uid = %owner, "a wrapped key cannot be read");
-                return Ok(Outcome::Failed);
+                return Ok(Rewrapped::Failed);
             };
             let wrapped = match self.decide(task, &wrapped, bucket, owner) {
                 Decision::Done(outcome) => return Ok(outcome),
@@ -188,24 +142,21 @@ impl S3 {
             let transaction = Transaction::new()
                 .expect(table, found.key.clone(), Some(version))
                 .put(table, found.key.clone(), sealed);
-            match self.ports.meta.commit(transaction).wait() {
-                Ok(_) => Ok(Outcome::Matched),
-                Err(CommitError::Conflict) => Err(S3Error::Contention),
-                Err(error) => Err(error.into()),
-            }
+            self.ports.meta.commit(transaction).wait()?;
+            Ok(Rewrapped::Matched)
         })
     }
 
     /// The footer of one blob.
-    fn rewrap_footer(&self, task: RewrapTask, found: &Row) -> Result<Outcome, S3Error> {
+    fn rewrap_footer(&self, task: RewrapTask, found: &Row) -> Result<Rewrapped, S3Error> {
         let table = Table::BLOBS;
         let row = match self.open_scanned::<BlobRow>(table, found) {
             Ok(row) => row,
-            Err(S3Error::Damaged) => return Ok(Outcome::Failed),
+            Err(S3Error::Damaged) => return Ok(Rewrapped::Failed),
             Err(error) => return Err(error),
         };
         let Ok(id) = <[u8; 16]>::try_from(&*found.key) else {
-            return Ok(Outcome::Failed);
+            return Ok(Rewrapped::Failed);
         };
         let (id, bucket) = (BlobId::from_bytes(id), BucketUid::from_bytes(row.bucket));
         let owner = VersionUid::from_bytes(row.version);
@@ -215,26 +166,22 @@ impl S3 {
         let _lease = self.lease_reading(owner);
         let reader = match self.ports.blobs.open(id) {
             Ok(reader) => reader,
-            Err(BlobError::NotFound(_)) => return Ok(Outcome::Nothing),
+            Err(BlobError::NotFound(_)) => return Ok(Rewrapped::Nothing),
             Err(error) => return Err(error.into()),
         };
         let Some((stream_len, footer)) = footer_of(&*reader)? else {
-            return Ok(Outcome::Nothing);
+            return Ok(Rewrapped::Nothing);
         };
         let Some(footer) = footer else {
             tracing::error!(blob = %id, "a blob has no footer that can be read");
-            return Ok(Outcome::Failed);
+            return Ok(Rewrapped::Failed);
         };
         let wrapped_key = match self.decide(task, &footer.wrapped_key, bucket, owner) {
             Decision::Done(outcome) => return Ok(outcome),
             Decision::Replace(wrapped) => wrapped,
         };
-        let footer = encode_footer(&Footer {
-            wrapped_key,
-            ..footer
-        });
-        self.ports.blobs.replace_tail(id, stream_len, &footer)?;
-        Ok(Outcome::Matched)
+        self.replace_key_in_footer(id, stream_len, footer, wrapped_key)?;
+        Ok(Rewrapped::Matched)
     }
 
     /// Puts a wrapped key into the footer of a blob that no row names yet.
@@ -244,6 +191,16 @@ impl S3 {
         let Some((stream_len, Some(footer))) = footer_of(&*reader)? else {
             return Err(S3Error::Damaged);
         };
+        self.replace_key_in_footer(id, stream_len, footer, wrapped_key)
+    }
+
+    fn replace_key_in_footer(
+        &self,
+        id: BlobId,
+        stream_len: u64,
+        footer: Footer,
+        wrapped_key: WrappedKey,
+    ) -> Result<(), S3Error> {
         let footer = encode_footer(&Footer {
             wrapped_key,
             ..footer
@@ -262,21 +219,21 @@ impl S3 {
             RewrapTask::Count(version) => {
                 let needs = wrapped.root_version().is_some_and(|it| it <= version);
                 Decision::Done(if needs {
-                    Outcome::Matched
+                    Rewrapped::Matched
                 } else {
-                    Outcome::Nothing
+                    Rewrapped::Nothing
                 })
             }
             RewrapTask::Rewrap => {
                 let ring = self.ports.custody.ring();
                 match ring.rewrap(wrapped, bucket, owner, &*self.ports.entropy) {
                     Ok(Some(wrapped)) => Decision::Replace(wrapped),
-                    Ok(None) => Decision::Done(Outcome::Nothing),
+                    Ok(None) => Decision::Done(Rewrapped::Nothing),
                     Err(_) => {
                         tracing::error!(version_uid = %owner, "a wrapped key does not open");
                         metrics::counter!("strongroom_integrity_events_total", "what" => "wrapped key")
                             .increment(1);
-                        Decision::Done(Outcome::Failed)
+                        Decision::Done(Rewrapped::Failed)
                     }
                 }
             }
@@ -285,7 +242,7 @@ impl S3 {
 }
 
 enum Decision {
-    Done(Outcome),
+    Done(Rewrapped),
     Replace(WrappedKey),
 }
 

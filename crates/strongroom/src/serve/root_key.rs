@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
 use strongroom_kms::KeyService;
 use strongroom_ports::{Clock, Entropy, Table, Transaction};
-use strongroom_rows::{Record, SealedRows};
+use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
 
 use super::background::{Background, Stuck};
@@ -124,15 +124,6 @@ pub(super) struct RootKey {
     pub(super) turn: Mutex<()>,
 }
 
-/// One page of any place.
-#[derive(Default)]
-struct Page {
-    looked_at: u64,
-    matched: u64,
-    failed: u64,
-    next: Option<Bytes>,
-}
-
 /// The key service's materials come first, then the places of S3.
 const PLACES: usize = 1 + WrappedPlace::ALL.len();
 
@@ -193,12 +184,8 @@ impl RootKey {
     /// [`Exit::Ring`], [`Exit::Environment`]: then the old version goes on wrapping.
     pub(super) fn rotate(&self) -> Result<u32, Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.change_ring(|ring| {
-            ring.rotate(self.clock.now(), &*self.entropy);
-            Ok(())
-        })?;
+        let version = self.add_version()?;
         tracing::warn!(version, "the root key is rotated");
-        metrics::counter!("strongroom_root_key_rotations_total").increment(1);
         Ok(version)
     }
 
@@ -356,7 +343,7 @@ impl RootKey {
         let ring = self.custody().ring();
         let mut report = RetirementReport {
             what: "strongroom root key version about to be retired: nothing needs it",
-            ring_id: hex(&ring.ring_id()),
+            ring_id: hex::encode(ring.ring_id()),
             retired_version: version,
             active_version: ring.active_version(),
             counting_began: iso(work.began_millis),
@@ -393,34 +380,17 @@ impl RootKey {
         place: usize,
         retiring: Option<u32>,
         after: Option<&Bytes>,
-    ) -> Result<Page, Failure> {
+    ) -> Result<RewrapPage, Failure> {
+        let task = retiring.map_or(RewrapTask::Rewrap, RewrapTask::Count);
         let Some(s3_place) = place.checked_sub(1) else {
-            let task = retiring.map_or(strongroom_kms::RewrapTask::Rewrap, |version| {
-                strongroom_kms::RewrapTask::Count(version)
-            });
             let page = self.kms.rewrap_page(task, after, PAGE);
-            let page = page.map_err(|error| store_failure(&error.to_string()))?;
-            return Ok(Page {
-                looked_at: page.looked_at,
-                matched: page.matched,
-                failed: page.failed,
-                next: page.next,
-            });
+            return page.map_err(|error| store_failure(&error.to_string()));
         };
         let Some(place) = WrappedPlace::ALL.get(s3_place) else {
-            return Ok(Page::default());
+            return Ok(RewrapPage::default());
         };
-        let task = retiring.map_or(strongroom_s3::RewrapTask::Rewrap, |version| {
-            strongroom_s3::RewrapTask::Count(version)
-        });
         let page = self.s3.rewrap_page(*place, task, after, PAGE);
-        let page = page.map_err(|error| store_failure(&error.to_string()))?;
-        Ok(Page {
-            looked_at: page.looked_at,
-            matched: page.matched,
-            failed: page.failed,
-            next: page.next,
-        })
+        page.map_err(|error| store_failure(&error.to_string()))
     }
 
     fn begin(&self, target: u32) -> Result<WorkRow, Failure> {
@@ -473,13 +443,18 @@ impl RootKey {
         if age < days.saturating_mul(86_400_000) {
             return Ok(());
         }
+        let version = self.add_version()?;
+        tracing::warn!(version, days, "the root key is rotated by its schedule");
+        Ok(())
+    }
+
+    fn add_version(&self) -> Result<u32, Failure> {
         let version = self.change_ring(|ring| {
             ring.rotate(self.clock.now(), &*self.entropy);
             Ok(())
         })?;
-        tracing::warn!(version, days, "the root key is rotated by its schedule");
         metrics::counter!("strongroom_root_key_rotations_total").increment(1);
-        Ok(())
+        Ok(version)
     }
 
     /// Changes the ring on disk, then the one in use. The active version behind it.
@@ -599,15 +574,6 @@ struct RetirementReport {
 
 fn iso(millis: u64) -> String {
     strongroom_types::Timestamp::from_millis(millis).to_iso8601()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn store_failure(what: &str) -> Failure {
