@@ -5,15 +5,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
+use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
-use strongroom_ports::{
-    AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
-};
+use strongroom_ports::{Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction};
+use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::audit::TableAudit;
 use crate::failure::{Exit, Failure};
 use crate::ring_files::RingFiles;
 
@@ -42,7 +41,6 @@ pub(crate) struct RootKey {
 pub(crate) struct Accounts {
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) custody: Arc<Custody>,
-    pub(crate) audit: Arc<TableAudit>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Whether a ring older than the newest that the store has seen may open it.
@@ -139,7 +137,7 @@ impl Accounts {
                 self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row),
             );
         let transaction = self.put_root_key(transaction, &root);
-        self.commit(self.audited(transaction, "AccountCreated", &root.id))?;
+        self.commit(self.audited(transaction, &account, "AccountCreated", &root.id))?;
         Ok((account, true))
     }
 
@@ -172,12 +170,16 @@ impl Accounts {
     ///
     /// [`Exit::Store`]; the old keys then still hold.
     pub(crate) fn rotate_root_key(&self) -> Result<RootKey, Failure> {
+        let account = self
+            .load(None)?
+            .ok_or_else(|| damaged("the account's row is gone"))?;
         let root = self.draw_root_key()?;
         let mut transaction = self.put_root_key(Transaction::new(), &root);
         for (key, _) in self.rows(Table::ACCESS_KEYS, ACCESS_KEYS_MAX)? {
             transaction = transaction.delete(Table::ACCESS_KEYS, key);
         }
-        self.commit(self.audited(transaction, "RootAccessKeyRotated", &root.id))?;
+        let name = "RootAccessKeyRotated";
+        self.commit(self.audited(transaction, &account, name, &root.id))?;
         Ok(root)
     }
 
@@ -354,18 +356,32 @@ impl Accounts {
     fn audited(
         &self,
         transaction: Transaction,
+        account: &Account,
         name: &'static str,
         id: &AccessKeyId,
     ) -> Transaction {
-        let document = format!(r#"{{"eventName":"{name}","accessKeyId":"{id}"}}"#);
-        let event = AuditEvent {
-            time: self.clock.now(),
-            request_id: None,
-            name,
-            document: document.into(),
+        let log = self.audit_log(account);
+        let event = EventBuilder::by_service(account.id, OWN_SOURCE, name)
+            .service_details(&Params::new().shown("accessKeyId", id));
+        log.add(transaction, &log.finish(event))
+    }
+
+    /// The audit trail of this store.
+    pub(crate) fn audit_log(&self, account: &Account) -> AuditLog {
+        let home = Home {
+            account: account.id,
+            region: account.region.clone(),
         };
-        let (key, value) = self.audit.row(&event);
-        transaction.put(Table::AUDIT, key, value)
+        AuditLog::new(self.sealed_rows(), self.clock.clone(), home)
+    }
+
+    /// The sealed rows of this store.
+    pub(crate) fn sealed_rows(&self) -> SealedRows {
+        SealedRows {
+            meta: self.meta.clone(),
+            custody: self.custody.clone(),
+            entropy: self.entropy.clone(),
+        }
     }
 
     fn commit(&self, transaction: Transaction) -> Result<(), Failure> {
@@ -482,16 +498,10 @@ pub(crate) mod tests {
         let custody = Arc::new(Custody::new(Arc::new(ring)));
         let meta: Arc<dyn MetaStore> = Arc::new(MemoryMeta::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let audit = Arc::new(TableAudit::new(
-            meta.clone(),
-            custody.clone(),
-            entropy.clone(),
-        ));
         Accounts {
             danger_accept_older_ring: false,
             meta,
             custody,
-            audit,
             clock: Arc::new(SystemClock::new()),
             entropy,
         }
