@@ -11,7 +11,6 @@
 mod account;
 mod adapters;
 mod admin;
-mod audit;
 mod cli;
 mod commands;
 mod config;

@@ -26,7 +26,8 @@ use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::{
-    Parts, admin_failure, assemble, collector, due_work, edge, first_start, key_uses, shown,
+    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
+    shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
 use crate::config::Settings;
@@ -216,6 +217,7 @@ impl House {
         };
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
+            audit_trail::start(&parts.audit, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
