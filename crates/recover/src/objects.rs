@@ -261,6 +261,10 @@ impl Found<'_> {
             line.file = Some(path);
         } else {
             out.remove(&path)?;
+            if out.is_nowhere() && outcome == Outcome::NoCustomerKey {
+                // Nobody but the customer can open it; its ciphertext is whole.
+                return Ok(());
+            }
             let what = format!("s3://{}/{key} version {version_id}", self.name);
             report.lose(what, outcome.reason());
         }
@@ -284,9 +288,16 @@ impl Found<'_> {
             streams.push((self.stored(place, part, rows, blobs), part, size_bytes));
         }
         let whose = Whose::Object(self.object);
-        let body_keys = keys
-            .body_keys(&wrapped, row.key.kms.as_ref(), whose)
-            .map_err(broken)?;
+        let body_keys = match keys.body_keys(&wrapped, row.key.kms.as_ref(), whose) {
+            Err(Outcome::NoCustomerKey) => {
+                for (stored, _, size_bytes) in &streams {
+                    let stored = stored.as_ref().ok_or(broken(Outcome::Missing))?;
+                    stream::check(stored, *size_bytes)?;
+                }
+                return Err(broken(Outcome::NoCustomerKey));
+            }
+            body_keys => body_keys.map_err(broken)?,
+        };
         for (stored, part, size_bytes) in streams {
             let stored = stored.ok_or(broken(Outcome::Missing))?;
             stream::copy(&stored, size_bytes, &body_keys, (self.object, part), sink)?;
@@ -404,15 +415,16 @@ pub(crate) fn pairs(pairs: &[Pair]) -> BTreeMap<&str, String> {
 
 /// A file that is being written, and its hash.
 pub(crate) struct Sink {
-    file: BufWriter<File>,
+    /// Nothing where only the proof counts.
+    file: Option<BufWriter<File>>,
     hash: Context,
     pub(crate) written: u64,
 }
 
 impl Sink {
-    pub(crate) fn new(file: File) -> Self {
+    pub(crate) fn new(file: Option<File>) -> Self {
         Self {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file: file.map(|file| BufWriter::with_capacity(1 << 20, file)),
             hash: Context::new(&SHA256),
             written: 0,
         }
@@ -420,25 +432,26 @@ impl Sink {
 
     /// Sets the time of the file; the hash, in hexadecimal.
     pub(crate) fn finish(self, modified_millis: u64) -> io::Result<String> {
-        let file = self
-            .file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(modified_millis);
-        file.set_modified(modified)?;
+        if let Some(file) = self.file {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(modified_millis);
+            file.set_modified(modified)?;
+        }
         Ok(hex(self.hash.finish().as_ref()))
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all(bytes)?;
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes)?;
+        }
         self.hash.update(bytes);
         self.written += to_u64(bytes.len());
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_mut().map_or(Ok(()), Write::flush)
     }
 }

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 
-use strongroom_crypto::{BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
+use strongroom_crypto::{
+    BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamLayout, StreamOpener,
+    segment_checksum_ok,
+};
 
 use crate::report::Outcome;
 use crate::to_u64;
@@ -89,6 +92,28 @@ pub(crate) fn copy(
             .map_err(|_| damaged())?;
         out.write_all(plaintext).map_err(Broken::Output)?;
         offset += plain + overhead;
+        left -= plain;
+    }
+    Ok(())
+}
+
+/// Compares a stream of `size_bytes` of plaintext with its checksums, which need no key.
+pub(crate) fn check(stored: &Stored, size_bytes: u64) -> Result<(), Broken> {
+    let damaged = || Broken::Stored(Outcome::Damaged);
+    let unreadable = |_: io::Error| damaged();
+    let header = stored.read(0, HEADER_MAX_BYTES).map_err(unreadable)?;
+    let layout = StreamLayout::parse(&header).map_err(|_| damaged())?;
+    let overhead = to_u64(layout.segment_overhead_bytes());
+    let mut offset = to_u64(layout.header_len_bytes());
+    let mut left = size_bytes;
+    for _ in 0..layout.segment_count(size_bytes) {
+        let plain = left.min(to_u64(layout.segment_len_bytes()));
+        let len = usize::try_from(plain + overhead).map_err(|_| damaged())?;
+        let segment = stored.read(offset, len).map_err(unreadable)?;
+        if segment.len() != len || !segment_checksum_ok(&segment) {
+            return Err(damaged());
+        }
+        offset += to_u64(len);
         left -= plain;
     }
     Ok(())

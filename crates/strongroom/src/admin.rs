@@ -49,6 +49,11 @@ pub(crate) enum Request {
     },
     /// Read the certificate files again.
     ReloadTls,
+    /// Whatever is about backups.
+    Backup {
+        /// What.
+        ask: BackupRequest,
+    },
     /// How things stand with the root key.
     RootKeyStatus,
     /// Rotate the root key.
@@ -142,6 +147,7 @@ impl Request {
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
+            Self::Backup { ask } => ask.name(),
             Self::RootKeyStatus => "root-key-status",
             Self::RotateRootKey => "rotate-root-key",
             Self::Rewrap => "rewrap",
@@ -170,6 +176,7 @@ impl Request {
             | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             // Unsealing opens the store, which may have a journal to read.
             Self::Seal { .. }
+            | Self::Backup { .. }
             | Self::RootKeyStatus
             | Self::RotateRootKey
             | Self::Rewrap
@@ -179,6 +186,50 @@ impl Request {
             | Self::Explain { .. }
             | Self::Readers { .. }
             | Self::Assumers { .. } => PAGE_MAX,
+        }
+    }
+}
+
+/// What can be asked about backups.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "backup", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum BackupRequest {
+    /// Hold the files, and set the mark.
+    Begin,
+    /// Go on holding them.
+    GoOn {
+        /// The hold.
+        hold: u64,
+    },
+    /// The next shred keys that are in use.
+    Shreds {
+        /// The hold.
+        hold: u64,
+        /// The last one of the page before.
+        after: Option<[u8; 16]>,
+    },
+    /// The MAC of a manifest.
+    Sign {
+        /// The hold.
+        hold: u64,
+        /// Its SHA-256.
+        digest: [u8; 32],
+    },
+    /// Let go.
+    End {
+        /// The hold.
+        hold: u64,
+    },
+}
+
+impl BackupRequest {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "backup-begin",
+            Self::GoOn { .. } => "backup-go-on",
+            Self::Shreds { .. } => "backup-shreds",
+            Self::Sign { .. } => "backup-sign",
+            Self::End { .. } => "backup-end",
         }
     }
 }
@@ -289,6 +340,20 @@ pub(crate) enum Answer {
         /// How many must be.
         need: u8,
     },
+    /// To [`BackupRequest::Begin`].
+    BackupBegun(BackupBegun),
+    /// To [`BackupRequest::Shreds`].
+    BackupShreds {
+        /// Their ids, ascending.
+        ids: Vec<[u8; 16]>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To [`BackupRequest::Sign`].
+    BackupSigned {
+        /// HMAC-SHA-256.
+        mac: [u8; 32],
+    },
     /// To [`Request::RootKeyStatus`].
     RootKey(RootKeyStatus),
     /// To [`Request::RotateRootKey`].
@@ -352,6 +417,19 @@ pub(crate) struct AccountAnswer {
 pub(crate) struct RootKeyAnswer {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: Zeroizing<String>,
+}
+
+/// Where a backup begins.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BackupBegun {
+    pub(crate) hold: u64,
+    /// The last commit that is in it.
+    pub(crate) mark: u64,
+    /// ISO 8601.
+    pub(crate) marked: String,
+    pub(crate) ring_id: String,
+    /// Files of the metadata store, and how many bytes of each.
+    pub(crate) extents: Vec<(String, u64)>,
 }
 
 /// Whether the server is sealed.
@@ -515,6 +593,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::SealState(_)
         | Answer::Unsealed
         | Answer::SharesWait { .. }
+        | Answer::BackupBegun(_)
+        | Answer::BackupShreds { .. }
+        | Answer::BackupSigned { .. }
         | Answer::RootKey(_)
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }

@@ -298,6 +298,15 @@ fn check_format(settings: &Settings) -> Option<Finding> {
             ),
             "start the strongroom that wrote it, or a newer one",
         )),
+        Err(_) if settings.data.is_being_restored() => Some(fatal(
+            8,
+            Exit::Store,
+            format!(
+                "the restoration of {} from a backup was interrupted",
+                settings.data.root().display()
+            ),
+            "remove the directory, and run strongroom restore once more",
+        )),
         Err(error) => Some(fatal(
             8,
             Exit::Store,

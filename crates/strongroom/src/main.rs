@@ -11,6 +11,7 @@
 mod account;
 mod adapters;
 mod admin;
+mod backup;
 mod cli;
 mod commands;
 mod config;
@@ -113,6 +114,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             }
         },
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
+        Command::Backup(args) => backup::run(&args, &environment),
+        Command::Restore(args) => backup::restore(&args, &environment),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),

@@ -10,7 +10,7 @@ use strongroom_ports::{Entropy, SealError};
 use crate::files;
 
 /// The copies' names. `ring.a` is written first.
-const COPIES: [&str; 2] = ["ring.a", "ring.b"];
+pub(crate) const COPIES: [&str; 2] = ["ring.a", "ring.b"];
 
 /// The directory that holds the copies.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Copy {
     /// `ring.a` or `ring.b`.
     pub(crate) name: &'static str,
     /// Its bytes, if the file could be read.
-    bytes: Option<Vec<u8>>,
+    pub(crate) bytes: Option<Vec<u8>>,
     /// The ring, or what is wrong with it.
     pub(crate) ring: Result<Keyring<Sealed>, CopyFault>,
 }
@@ -270,7 +270,8 @@ impl RingFiles {
 }
 
 impl Copy {
-    fn generation(&self) -> Option<u64> {
+    /// Of the ring, if it is whole.
+    pub(crate) fn generation(&self) -> Option<u64> {
         self.ring.as_ref().ok().map(Keyring::generation)
     }
 

@@ -2,6 +2,7 @@
 
 mod audit_trail;
 mod background;
+mod backups;
 mod collector;
 mod due_work;
 mod edge;
@@ -32,6 +33,7 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
+pub(crate) use self::backups::Backups;
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
@@ -61,6 +63,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 struct Parts {
     audit: AuditLog,
     root_key: Arc<RootKey>,
+    backups: Arc<Backups>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
@@ -238,6 +241,8 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let ports = (&clock, &entropy);
+    let backups = Arc::new(Backups::new(settings, &rows, &meta, &kms, ports));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -245,6 +250,7 @@ fn assemble(
         kms: kms.clone(),
         accounts: accounts.clone(),
         unseal_key,
+        backups: backups.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
@@ -252,6 +258,7 @@ fn assemble(
     Ok(Parts {
         audit,
         root_key,
+        backups,
         meta,
         s3,
         kms,
@@ -264,6 +271,19 @@ fn assemble(
         clock,
         entropy,
     })
+}
+
+/// The store of a data directory that no server uses, for a backup. The caller holds its lock.
+///
+/// # Errors
+///
+/// Whatever is wrong with the store.
+pub(crate) fn backups_off_line(
+    settings: &Settings,
+    ring: OpenedRing,
+) -> Result<Arc<Backups>, Failure> {
+    let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+    Ok(assemble(settings, ring, clock, entropy)?.backups)
 }
 
 /// `start` is the open store, or why there is none yet.

@@ -138,6 +138,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         Request::Env
         | Request::RotateCredentials
         | Request::Seal { .. }
+        | Request::Backup { .. }
         | Request::RootKeyStatus
         | Request::RotateRootKey
         | Request::Rewrap

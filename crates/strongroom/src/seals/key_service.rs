@@ -31,7 +31,7 @@ use crate::unseal::Environment;
 /// Pauses before the second and third try of a request that got no answer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Where systems keep the certificates that they trust.
-const SYSTEM_CERTIFICATES: [&str; 3] = [
+pub(crate) const SYSTEM_CERTIFICATES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",

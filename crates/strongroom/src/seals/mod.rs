@@ -13,7 +13,7 @@ pub(crate) mod means;
 pub(crate) mod passphrase;
 pub(crate) mod refusals;
 pub(crate) mod shares;
-mod signed_post;
+pub(crate) mod signed_post;
 pub(crate) mod slots;
 #[cfg(feature = "pkcs11")]
 pub(crate) mod token;

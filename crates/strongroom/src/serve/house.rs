@@ -202,6 +202,7 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            backups: parts.backups.clone(),
             explaining: Explaining(Explainer::new(ExplainerPorts {
                 identities: parts.iam.identities().clone(),
                 authorizer: parts.authorizer.clone(),
@@ -216,7 +217,12 @@ impl House {
             tls: tls.clone(),
         };
         let threads = [
-            collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
+            collector::start(
+                parts.s3.clone(),
+                parts.meta.clone(),
+                parts.backups.clone(),
+                self.stuck.clone(),
+            ),
             audit_trail::start(&parts.audit, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),

@@ -25,6 +25,7 @@ use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
 
 use super::background::{Background, Stuck};
+use super::backups::Backups;
 use crate::account::Accounts;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -118,6 +119,7 @@ pub(super) struct RootKey {
     pub(super) kms: Arc<KeyService>,
     pub(super) accounts: Accounts,
     pub(super) unseal_key: UnsealKey,
+    pub(super) backups: Arc<Backups>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held while the ring or the row of the work changes.
@@ -325,6 +327,10 @@ impl RootKey {
         mut work: WorkRow,
         stored: Option<strongroom_ports::RowVersion>,
     ) -> Result<Duration, Failure> {
+        // A backup that is being taken has rows of before, and will have the ring of its end.
+        let Some(_no_backup) = self.backups.keep_out() else {
+            return Ok(AFTER_FAILURE);
+        };
         work.retiring = None;
         let referring = work.matched.saturating_add(work.failed);
         if referring > 0 {

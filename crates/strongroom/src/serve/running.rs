@@ -6,11 +6,12 @@ use std::sync::Arc;
 use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
 
+use super::backups::Backups;
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
-use crate::admin::{AdminActions, Answer, Request};
+use crate::admin::{AdminActions, Answer, BackupBegun, BackupRequest, Request};
 use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
@@ -26,6 +27,7 @@ pub(super) struct Running {
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
+    pub(super) backups: Arc<Backups>,
     pub(super) explaining: Explaining,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
@@ -47,6 +49,7 @@ impl AdminActions for Running {
             | Request::ListAccounts
             | Request::DisableAccount { .. }
             | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
+            Request::Backup { ask } => self.backup(ask),
             Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
             Request::RotateRootKey => Ok(Answer::RootKeyRotated {
                 version: self.root_key.rotate()?,
@@ -125,6 +128,35 @@ impl Running {
         Ok(Answer::Rotated {
             access_key_id: new.id.to_string(),
         })
+    }
+
+    fn backup(&self, ask: BackupRequest) -> Result<Answer, Failure> {
+        match ask {
+            BackupRequest::Begin => {
+                let (hold, begun) = self.backups.begin()?;
+                let extents = begun.extents.into_iter();
+                Ok(Answer::BackupBegun(BackupBegun {
+                    hold,
+                    mark: begun.mark,
+                    marked: begun.marked,
+                    ring_id: begun.ring_id,
+                    extents: extents.map(|it| (it.path, it.len_bytes)).collect(),
+                }))
+            }
+            BackupRequest::GoOn { hold } => self.backups.go_on(hold).map(|()| Answer::Done),
+            BackupRequest::Shreds { hold, after } => {
+                let (ids, more) = self.backups.shreds(hold, after)?;
+                Ok(Answer::BackupShreds { ids, more })
+            }
+            BackupRequest::Sign { hold, digest } => {
+                let mac = self.backups.sign(hold, &digest)?;
+                Ok(Answer::BackupSigned { mac })
+            }
+            BackupRequest::End { hold } => {
+                self.backups.end(hold);
+                Ok(Answer::Done)
+            }
+        }
     }
 
     fn reload_tls(&self) -> Result<Answer, Failure> {
