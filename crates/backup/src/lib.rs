@@ -10,7 +10,7 @@
 //!
 //! Ciphertext is copied as it is: nothing is decrypted, and nothing that opens the ring is copied.
 //! A manifest names every file by its pieces, each with its SHA-256, and is authenticated with a key
-//! of the ring; `FORMAT.md`, 21, has its bytes. An interrupted run leaves no manifest, and the next
+//! of the ring; `FORMAT.md`, 20, has its bytes. An interrupted run leaves no manifest, and the next
 //! one takes what it finds there.
 //!
 //! What is **not** here: how a running store is held still meanwhile ([`Origin`]), and how a bucket

@@ -195,7 +195,10 @@ impl Request {
 #[serde(tag = "backup", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum BackupRequest {
     /// Hold the files, and set the mark.
-    Begin,
+    Begin {
+        /// The process that asks.
+        holder: u32,
+    },
     /// Go on holding them.
     GoOn {
         /// The hold.
@@ -225,7 +228,7 @@ pub(crate) enum BackupRequest {
 impl BackupRequest {
     const fn name(&self) -> &'static str {
         match self {
-            Self::Begin => "backup-begin",
+            Self::Begin { .. } => "backup-begin",
             Self::GoOn { .. } => "backup-go-on",
             Self::Shreds { .. } => "backup-shreds",
             Self::Sign { .. } => "backup-sign",

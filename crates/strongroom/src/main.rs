@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod credentials;
 mod data_dir;
+mod escrow;
 mod explain;
 mod failure;
 mod files;
@@ -116,6 +117,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Backup(args) => backup::run(&args, &environment),
         Command::Restore(args) => backup::restore(&args, &environment),
+        Command::Escrow(args) => escrow::run(&args.action, &environment),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),

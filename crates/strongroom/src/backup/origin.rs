@@ -92,17 +92,20 @@ impl Origin for Source {
     fn begin(&mut self) -> Result<Begun, OriginError> {
         self.told = Instant::now();
         if let Store::OffLine(backups, _) = &self.store {
-            let (hold, begun) = backups.begin()?;
+            let (hold, begun) = backups.begin(std::process::id())?;
             self.hold = hold;
             return Ok(begun);
         }
+        let begin = BackupRequest::Begin {
+            holder: std::process::id(),
+        };
         let Answer::BackupBegun(BackupBegun {
             hold,
             mark,
             marked,
             ring_id,
             extents,
-        }) = self.asked(BackupRequest::Begin)?
+        }) = self.asked(begin)?
         else {
             return Err(unexpected().into());
         };

@@ -399,7 +399,7 @@ fn report_added(
     output::say("\nWrite them on paper. Whoever reads enough of them can open the data.")
 }
 
-fn new_key_file(
+pub(crate) fn new_key_file(
     settings: &Settings,
     path: &Path,
     entropy: &Arc<dyn Entropy>,
@@ -444,7 +444,7 @@ fn running_addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
         .collect())
 }
 
-fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {
     let refused = |what: &str| {
         Failure::new(
             Exit::Seal,
@@ -528,7 +528,7 @@ pub(super) fn ask_server(settings: &Settings, ask: SealRequest) -> Result<Option
 }
 
 /// The running server remembers how new its ring is. Without one, its next start does.
-fn tell_server(settings: &Settings) {
+pub(crate) fn tell_server(settings: &Settings) {
     if let Err(failure) = ask_server(settings, SealRequest::RingChanged) {
         output::complain(&format!(
             "strongroom: warning: the running server was not told: {failure}"

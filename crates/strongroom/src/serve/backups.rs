@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use rustix::process::{Pid, test_kill_process};
 use serde::Serialize;
 use strongroom_backup::{Begun, Extent};
 use strongroom_crypto::ManifestKey;
@@ -45,6 +46,8 @@ pub(crate) struct Backups {
 
 struct Hold {
     id: u64,
+    /// The process that took it.
+    holder: Option<Pid>,
     until: Duration,
     _files: FilesHold,
 }
@@ -78,15 +81,18 @@ impl Backups {
         hold.is_none().then(|| NoBackup(hold))
     }
 
-    /// Begins, and sets the mark. The hold's id.
+    /// Begins for the process `holder`, and sets the mark. The hold's id. The hold of a process that
+    /// is gone ends with that.
     ///
     /// # Errors
     ///
     /// [`Exit::General`] while another backup is being taken, [`Exit::Store`].
-    pub(crate) fn begin(&self) -> Result<(u64, Begun), Failure> {
+    pub(crate) fn begin(&self, holder: u32) -> Result<(u64, Begun), Failure> {
+        let holder = i32::try_from(holder).ok().and_then(Pid::from_raw);
         let mut hold = self.hold.lock();
         self.expire(&mut hold);
-        if hold.is_some() {
+        let is_alive = |hold: &Hold| hold.holder.is_none_or(|it| test_kill_process(it).is_ok());
+        if hold.as_ref().is_some_and(is_alive) {
             return Err(Failure::new(
                 Exit::General,
                 "another backup is being taken",
@@ -115,6 +121,7 @@ impl Backups {
         let id = u64::from_be_bytes(id);
         *hold = Some(Hold {
             id,
+            holder,
             until: self.clock.monotonic().saturating_add(HOLD_LASTS),
             _files: files,
         });

@@ -132,8 +132,8 @@ impl Running {
 
     fn backup(&self, ask: BackupRequest) -> Result<Answer, Failure> {
         match ask {
-            BackupRequest::Begin => {
-                let (hold, begun) = self.backups.begin()?;
+            BackupRequest::Begin { holder } => {
+                let (hold, begun) = self.backups.begin(holder)?;
                 let extents = begun.extents.into_iter();
                 Ok(Answer::BackupBegun(BackupBegun {
                     hold,
