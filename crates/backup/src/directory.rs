@@ -170,10 +170,12 @@ impl Place for Directory {
                 file.sync_data()?;
             }
             fs::remove_file(&path)?;
-            match path.parent() {
-                Some(parent) => File::open(parent)?.sync_all(),
-                None => Ok(()),
+            if let Some(parent) = path.parent() {
+                File::open(parent)?.sync_all()?;
+                // One that holds nothing any more goes too; others refuse.
+                let _ = fs::remove_dir(parent);
             }
+            Ok(())
         };
         match wipe() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(name, &error)),
