@@ -307,7 +307,7 @@ fn a_grantee_of_a_service_decrypts_without_waiting_for_the_disk() {
     assert!(matches!(decrypted(), Err(KeyError::NotInMemory)));
     assert!(matches!(
         service.authorize(&alice, &reference, KeyUse::Decrypt, &pairs),
-        Err(KeyError::NotInMemory)
+        Err(KeyError::AccessDenied(_))
     ));
 }
 
