@@ -18,6 +18,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let identities = Arc::clone(parts.iam.identities());
     let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
     let verifier = || Verifier::new(region.clone(), parts.clock.clone(), credentials.clone());
+    let recorder = || Arc::clone(&parts.recorder);
     let (clock, entropy) = (&parts.clock, &parts.entropy);
     let mut options = S3ApiOptions::new(region.clone());
     if !settings.domains.is_empty() {
@@ -29,6 +30,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = KmsApiOptions {
         region: region.clone(),
@@ -40,6 +42,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = IamApiOptions {
         region: region.clone(),
@@ -51,6 +54,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let sts = StsApi::new(
         parts.iam.clone(),
@@ -58,6 +62,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let explainer = Explainer::new(
         parts.denials.clone(),
