@@ -82,6 +82,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
