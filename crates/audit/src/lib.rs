@@ -26,8 +26,8 @@
 //! - **No secret can come in.** [`Params`] takes no bytes, hides AWS's names of secrets, and results of
 //!   reads are not recorded at all.
 //!
-//! What is **not** here: the wire format of the CloudTrail API, who may call it, and the writer of
-//! objects ([`ObjectSink`](trails::ObjectSink) is a port).
+//! What is **not** here: the wire format of the CloudTrail API ([`service`] has what its operations mean),
+//! and the writer of objects ([`ObjectSink`](trails::ObjectSink) is a port).
 
 mod chain;
 mod completion;
@@ -47,6 +47,7 @@ mod params;
 mod read;
 mod records;
 mod sampling;
+pub mod service;
 pub mod trails;
 mod verify;
 
