@@ -58,7 +58,7 @@ pub use index::Attribute;
 pub use ledger::{Ledger, Moved};
 pub use log::AuditLog;
 pub use lookup::{Lookup, LookupError, LookupPage};
-pub use params::{HIDDEN, Params};
+pub use params::{HIDDEN, Params, is_hidden};
 pub use read::{Cursor, Direction, Filter, Outcome, Page};
 pub use records::Lane;
 pub use sampling::{Denials, Noted, Summary};

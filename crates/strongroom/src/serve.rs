@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::Recorder;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
@@ -62,6 +63,7 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 /// The parts of a server, before it listens.
 struct Parts {
     audit: AuditLog,
+    recorder: Arc<Recorder>,
     root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
@@ -147,6 +149,11 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
 
 /// What waits for a commit, and so is done here only, where no task runs any more.
 fn end(parts: &Parts) {
+    if let Some(summary) = parts.recorder.summary(true)
+        && let Err(error) = parts.audit.append(&[summary]).wait()
+    {
+        tracing::warn!(%error, "the last denials of strangers are not recorded");
+    }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
@@ -205,7 +212,7 @@ fn assemble(
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
     let iam = identities::service(
         &accounts,
-        Arc::new(audit.clone()),
+        audit.clone(),
         identities.clone(),
         authorizer.clone(),
     );
@@ -261,6 +268,7 @@ fn assemble(
         turn: Mutex::default(),
     });
     Ok(Parts {
+        recorder: Arc::new(Recorder::new(audit.clone())),
         audit,
         root_key,
         meta,

@@ -176,7 +176,7 @@ fn perform(
 pub(crate) fn off_line(accounts: &Accounts, account: &Account) -> Result<IamService, Failure> {
     let identities = identities::open(accounts, account)?;
     let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    let audit = Arc::new(accounts.audit_log(account));
+    let audit = accounts.audit_log(account);
     Ok(identities::service(accounts, audit, identities, authorizer))
 }
 

@@ -16,6 +16,7 @@ use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
 use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
+use crate::recording::Learned;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) body: AnyBody,
     /// What the body must turn out to be.
     pub(crate) payload: Payload,
+    /// What its record tells that the head does not say.
+    pub(crate) learned: Option<Arc<Learned>>,
     /// What errors say of the request.
     pub(crate) place: ErrorPlace,
 }
@@ -114,7 +117,7 @@ impl Call {
         let body = std::mem::take(&mut self.body);
         match decoded_body(body, &self.payload, &self.parts.headers) {
             Ok(incoming) => {
-                super::documents::read(
+                let document = super::documents::read(
                     incoming.source,
                     Declared {
                         digests,
@@ -123,7 +126,12 @@ impl Call {
                         max_bytes,
                     },
                 )
-                .await
+                .await;
+                if let (Some(learned), Some(bytes)) = (&self.learned, document.peek()) {
+                    // It is read once.
+                    let _ = learned.document.set(bytes.to_vec());
+                }
+                document
             }
             Err(error) => Document::failed(error.into()),
         }

@@ -19,6 +19,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let identities = Arc::clone(parts.iam.identities());
     let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
     let verifier = || Verifier::new(region.clone(), parts.clock.clone(), credentials.clone());
+    let recorder = || Arc::clone(&parts.recorder);
     let (clock, entropy) = (&parts.clock, &parts.entropy);
     let mut options = S3ApiOptions::new(region.clone());
     if !settings.domains.is_empty() {
@@ -30,6 +31,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = KmsApiOptions {
         region: region.clone(),
@@ -41,6 +43,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = IamApiOptions {
         region: region.clone(),
@@ -52,6 +55,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let sts = StsApi::new(
         parts.iam.clone(),
@@ -59,6 +63,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let explainer = Explainer::new(
         parts.denials.clone(),
