@@ -23,6 +23,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_types::Region;
 
 use crate::json::{JsonEdge, JsonEdgeOptions};
+use crate::recording::Recorder;
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::Verifier;
@@ -38,13 +39,16 @@ impl CloudTrailApi {
         region: Region,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let options = JsonEdgeOptions {
             region,
             // No key material is in any request or answer, and records hide what is secret.
             danger_keys_over_plain_http: true,
         };
-        Self(JsonEdge::new(service, verifier, options, clock, entropy))
+        Self(JsonEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
     }
 
     /// Answers one request, whatever is wrong with it.

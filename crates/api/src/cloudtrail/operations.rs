@@ -5,6 +5,7 @@ use strongroom_types::RequestContext;
 
 use super::{handle_events, shapes};
 use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
+use crate::recording::Recorded;
 use crate::sigv4::Service;
 
 impl JsonService for CloudTrail {
@@ -47,6 +48,7 @@ macro_rules! operations {
                 name: stringify!($name),
                 action: concat!("cloudtrail:", stringify!($name)),
                 members: shapes::$members,
+                recorded: Recorded::AtEdge,
                 run: Run::Worker($module::$handler),
             },
         )+];
@@ -66,6 +68,7 @@ macro_rules! unsupported {
                 name: stringify!($name),
                 action: concat!("cloudtrail:", stringify!($name)),
                 members: &[],
+                recorded: Recorded::AtEdge,
                 run: Run::Worker(refuse),
             },
         )+];

@@ -76,6 +76,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         region.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let front = Front::new(s3, kms, iam, sts, cloudtrail)
         .behind(TrustedProxies::new(settings.trusted_proxies.clone()))
