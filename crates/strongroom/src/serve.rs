@@ -26,7 +26,7 @@ use strongroom_api::server::{
 };
 use strongroom_audit::AuditLog;
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
-use strongroom_audit::trails::{SigningKeys, Trails};
+use strongroom_audit::trails::{DataEvents, DataLevel, SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -41,7 +41,7 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{Listen, Settings};
+use crate::config::{DataEventLevel, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -87,6 +87,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
@@ -248,8 +251,13 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let data_events = DataEvents::new(match settings.audit_data_events {
+        DataEventLevel::Denied => DataLevel::Denied,
+        DataEventLevel::Write => DataLevel::Write,
+        DataEventLevel::All => DataLevel::All,
+    });
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
-        trails: Trails::new(audit.clone()),
+        trails: Trails::new(audit.clone()).telling(data_events.clone()),
         signer: Arc::new(SigningKeys::new(rows.clone())),
         authorizer: authorizer.clone(),
     }));
@@ -265,7 +273,7 @@ fn assemble(
         turn: Mutex::default(),
     });
     Ok(Parts {
-        recorder: Arc::new(Recorder::new(audit.clone())),
+        recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),
         audit,
         root_key,
         meta,

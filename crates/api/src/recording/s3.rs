@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use strongroom_audit::Params;
-use strongroom_types::RequestContext;
+use strongroom_types::{AccountId, RequestContext};
 
 use super::{Ended, Facts, Recorder, Unrecorded};
 use crate::intake;
@@ -27,6 +27,8 @@ pub(crate) struct Learned {
     pub(crate) signer: OnceLock<Arc<RequestContext>>,
     /// The key that a form names.
     pub(crate) key: OnceLock<String>,
+    /// Whose the bucket is.
+    pub(crate) owner: OnceLock<AccountId>,
     /// The document in the body of a bucket operation.
     pub(crate) document: OnceLock<Vec<u8>>,
 }
@@ -55,6 +57,8 @@ pub(crate) struct S3Outcome<'a> {
     pub(crate) error: Option<(&'static str, Cow<'a, str>)>,
     /// The status of the answer.
     pub(crate) status: StatusCode,
+    /// The headers of the answer.
+    pub(crate) answered: &'a HeaderMap,
     /// The length of the answer, in bytes, where it is known.
     pub(crate) length_bytes: Option<u64>,
     /// `x-amz-id-2`.
@@ -98,10 +102,57 @@ impl S3Outcome<'_> {
                 params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
             }
         }
-        match self.learned.and_then(|learned| learned.document.get()) {
-            Some(document) => with_document(params, document),
-            None => params,
+        match self.document() {
+            Some(document) if !self.is_delete_objects() => with_document(params, document),
+            Some(_) | None => params,
         }
+    }
+
+    fn document(&self) -> Option<&[u8]> {
+        let learned = self.learned.and_then(|learned| learned.document.get());
+        learned.map(Vec::as_slice)
+    }
+
+    fn is_delete_objects(&self) -> bool {
+        self.route.name == "DeleteObjects"
+    }
+
+    fn answered(&self, name: &str) -> Option<&str> {
+        self.answered.get(name)?.to_str().ok()
+    }
+
+    /// `responseElements`.
+    fn response(&self) -> Params {
+        let shown = ANSWERED_HEADERS.iter();
+        shown.fold(Params::new(), |response, name| {
+            response.optional(name, self.answered(name))
+        })
+    }
+
+    /// `SSEApplied`: what encrypted the object that the call made, and whether the request asked for
+    /// it or the bucket's default decided (S3 User Guide, "Monitoring default encryption").
+    fn sse_applied(&self) -> Option<&'static str> {
+        const CUSTOMER: &str = "x-amz-server-side-encryption-customer-algorithm";
+        const ALGORITHM: &str = "x-amz-server-side-encryption";
+        if !matches!(
+            self.route.name,
+            "PutObject" | "CopyObject" | "CreateMultipartUpload"
+        ) {
+            return None;
+        }
+        if self.answered(CUSTOMER).is_some() {
+            return Some("SSE_C");
+        }
+        let is_asked = self.parts.headers.contains_key(ALGORITHM);
+        Some(match (self.answered(ALGORITHM)?, is_asked) {
+            ("AES256", true) => "SSE_S3",
+            ("AES256", false) => "Default_SSE_S3",
+            ("aws:kms", true) => "SSE_KMS",
+            ("aws:kms", false) => "Default_SSE_KMS",
+            ("aws:kms:dsse", true) => "SSE_KMS_DSSE",
+            ("aws:kms:dsse", false) => "Default_SSE_KMS_DSSE",
+            _ => return None,
+        })
     }
 
     /// `additionalEventData` and `resources`.
@@ -129,7 +180,15 @@ impl S3Outcome<'_> {
         if let Some(given) = self.length_bytes {
             additional = additional.number("bytesTransferredOut", given);
         }
+        additional = additional.optional("SSEApplied", self.sse_applied());
+        if let Some(document) = self.document()
+            && self.is_delete_objects()
+        {
+            additional = with_deleted(additional, document);
+        }
         facts.additional = additional;
+        facts.response = self.response();
+        facts.owner = self.learned.and_then(|it| it.owner.get().copied());
         if !self.bucket.is_empty() {
             let bucket = format!("arn:aws:s3:::{}", self.bucket);
             if let Some(key) = self.key() {
@@ -150,12 +209,14 @@ impl Recorder {
     /// [`Unrecorded`]: the answer must be withheld.
     pub(crate) async fn record_s3(&self, outcome: S3Outcome<'_>) -> Result<(), Unrecorded> {
         let is_data = outcome.route.is_data();
-        if is_data && !outcome.is_denied() {
+        // Of calls on objects, denials are always recorded, and others where somebody wants them.
+        let is_optional = is_data && !outcome.is_denied();
+        if is_optional && !self.wants_data() {
             return Ok(());
         }
         let mut context = Cow::Borrowed(outcome.caller());
         intake::note_sent(context.to_mut(), outcome.parts, outcome.connection, None);
-        self.record(Ended {
+        let ended = Ended {
             context: &context,
             service: Service::S3,
             operation: outcome.route.event_name(),
@@ -163,9 +224,58 @@ impl Recorder {
             facts: outcome.facts(),
             parameters: Some(outcome.parameters()),
             is_data,
-        })
-        .await
+        };
+        if is_optional {
+            self.record_if_wanted(ended).await
+        } else {
+            self.record(ended).await
+        }
     }
+}
+
+/// Headers of answers that records of writes show as `responseElements`.
+const ANSWERED_HEADERS: [&str; 6] = [
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-version-id",
+    "x-amz-delete-marker",
+];
+
+/// Most names of deleted objects that a record shows, and most bytes of them.
+const DELETED_MAX: usize = 100;
+const DELETED_MAX_BYTES: usize = 16 << 10;
+
+/// The names in a request of DeleteObjects, which CloudTrail does not tell: as many as have room, and
+/// how many there are.
+fn with_deleted(additional: Params, document: &[u8]) -> Params {
+    let Ok(root) = parse(document) else {
+        return additional;
+    };
+    let named = |object: &Element, name: &str| {
+        let child = object.children.iter().find(|child| child.name == name);
+        child.map(|child| child.text.clone())
+    };
+    let objects = root.children.iter().filter(|child| child.name == "Object");
+    let count = objects.clone().count();
+    let mut bytes = 0;
+    let shown: Vec<Params> = objects
+        .take(DELETED_MAX)
+        .filter_map(|object| Some((named(object, "Key")?, named(object, "VersionId"))))
+        .take_while(|(key, _)| {
+            bytes += key.len();
+            bytes <= DELETED_MAX_BYTES
+        })
+        .map(|(key, version)| {
+            let object = Params::new().text("key", &key);
+            object.optional("versionId", version.as_deref())
+        })
+        .collect();
+    additional.objects("deletedObjects", &shown).number(
+        "deletedObjectsCount",
+        u64::try_from(count).unwrap_or(u64::MAX),
+    )
 }
 
 /// Headers that records show. Those that are not here are secrets, or say nothing of what is asked.

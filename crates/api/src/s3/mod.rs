@@ -258,6 +258,7 @@ impl S3Api {
             learned: learned.as_deref(),
             error,
             status: response.status(),
+            answered: response.headers(),
             length_bytes: Body::size_hint(response.body()).exact(),
             host_id: &place.host_id,
         });
@@ -367,8 +368,8 @@ impl S3Api {
             region: self.options.region.clone(),
             account: context.principal.account(),
         };
-        // Of most calls on objects the head says all.
-        let learns = level != Level::Object && (!route.is_data() || route.name == "PostObject");
+        // Of calls on objects the record needs no more than the head, or there is none.
+        let learns = !route.is_data() || route.name == "PostObject" || self.recorder.wants_data();
         let call = Call {
             learned: learns.then(Arc::default),
             conditions: Conditions::of(Arc::new(as_sent)),
