@@ -25,6 +25,8 @@ use strongroom_api::server::{
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_audit::AuditLog;
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
+use strongroom_audit::trails::{SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -67,6 +69,7 @@ struct Parts {
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    cloudtrail: Arc<CloudTrail>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -217,7 +220,7 @@ fn assemble(
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
-        audit: Arc::new(audit.clone()),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
@@ -245,6 +248,11 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
+        trails: Trails::new(audit.clone()),
+        signer: Arc::new(SigningKeys::new(rows.clone())),
+        authorizer: authorizer.clone(),
+    }));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -264,6 +272,7 @@ fn assemble(
         s3,
         kms,
         iam,
+        cloudtrail,
         authorizer,
         accounts,
         account,

@@ -14,7 +14,7 @@ use strongroom_audit::Params;
 
 impl JsonService for KeyService {
     const SERVICE: Service = Service::Kms;
-    const TARGET_PREFIX: &'static str = "TrentService.";
+    const TARGET_PREFIXES: &'static [&'static str] = &["TrentService."];
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
         all().find(|operation| operation.name == name)
