@@ -50,11 +50,7 @@ impl SealedFile {
     /// # Errors
     ///
     /// The operating system's.
-    pub fn open(
-        file: File,
-        magic: [u8; 4],
-        key: Option<&ServiceKey>,
-    ) -> io::Result<Option<Self>> {
+    pub fn open(file: File, magic: [u8; 4], key: Option<&ServiceKey>) -> io::Result<Option<Self>> {
         let len = file.metadata()?.len();
         let mut header = read_at(&file, 0, HEADER_LEN_BYTES)?;
         let mut parse = || {
@@ -120,7 +116,13 @@ impl SealedFile {
     )]
     pub fn next(&mut self) -> io::Result<Option<Frame>> {
         let mut damage: Option<(u64, bool)> = None;
-        let told = |(at, torn)| if torn { Frame::Torn(at) } else { Frame::Damaged(at) };
+        let told = |(at, torn)| {
+            if torn {
+                Frame::Torn(at)
+            } else {
+                Frame::Damaged(at)
+            }
+        };
         loop {
             if self.len.saturating_sub(self.offset) < to_u64(FRAME_HEADER_LEN_BYTES) {
                 return Ok(damage.map(told));

@@ -15,7 +15,7 @@ pub fn decode<R: Record>(plaintext: &[u8]) -> Option<R> {
     (*head == [R::KIND, 1]).then(|| minicbor::decode(body).ok())?
 }
 
-#[derive(Clone, Debug, Decode)]
+#[derive(Clone, PartialEq, Eq, Debug, Decode)]
 pub struct Pair {
     #[n(0)]
     pub name: String,
@@ -118,7 +118,7 @@ pub struct ChecksumKind {
     pub full_object: bool,
 }
 
-#[derive(Clone, Debug, Decode)]
+#[derive(Clone, PartialEq, Eq, Debug, Decode)]
 #[cbor(map)]
 pub struct KmsEncryption {
     #[n(0)]
@@ -313,6 +313,8 @@ pub struct FooterRecord {
     pub metadata: Option<Metadata>,
     #[n(6)]
     pub tags: Vec<Pair>,
+    #[n(7)]
+    pub part_number: Option<u16>,
 }
 
 impl Record for FooterRecord {

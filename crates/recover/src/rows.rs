@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use strongroom_crypto::{Keyring, RowSealer, ServicePurpose, Unsealed};
@@ -191,7 +191,9 @@ impl Rows {
             next,
             ..
         } = reader;
-        let values = values.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let values = values
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         Ok(Loaded {
             rows: Self {
                 places,
@@ -446,11 +448,7 @@ impl Reader<'_> {
     }
 
     /// One write of the commit `applies`, or of one that does not count.
-    fn write(
-        &mut self,
-        fields: &mut Fields<'_>,
-        applies: Option<u64>,
-    ) -> io::Result<Option<()>> {
+    fn write(&mut self, fields: &mut Fields<'_>, applies: Option<u64>) -> io::Result<Option<()>> {
         let mut write = || {
             let kind = fields.u8()?;
             let table = fields.u8()?;
@@ -469,9 +467,7 @@ impl Reader<'_> {
         };
         match (write(), applies) {
             (None, _) => Ok(None),
-            (Some((path, Some(value))), Some(version)) => {
-                self.put(&path, value, version).map(Some)
-            }
+            (Some((path, Some(value))), Some(version)) => self.put(&path, value, version).map(Some),
             (Some((path, None)), Some(_)) => {
                 self.places.remove(&path);
                 Ok(Some(()))

@@ -25,10 +25,11 @@ use super::background::{Background, Stuck};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
+use super::verifying::Verifying;
 use super::{
     Parts, admin_failure, assemble, collector, due_work, edge, first_start, key_uses, shown,
 };
-use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -84,6 +85,7 @@ pub(super) struct House {
     fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
+    verifying: Verifying,
 }
 
 impl House {
@@ -113,6 +115,7 @@ impl House {
             switch: OnceLock::new(),
             fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
+            verifying: Verifying::default(),
         }
     }
 
@@ -324,7 +327,9 @@ impl House {
             | Exit::Seal
             | Exit::Environment
             | Exit::Denied
-            | Exit::Depends => true,
+            | Exit::Depends
+            | Exit::Damage
+            | Exit::Foreign => true,
         }
     }
 
@@ -334,6 +339,7 @@ impl House {
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
+        self.verifying.stop();
     }
 
     fn listening(&self) -> Result<&Listening, Failure> {
@@ -447,6 +453,11 @@ impl House {
         }
     }
 
+    /// Also while it is sealed: checksums need no key.
+    fn verify(&self, ask: VerifyRequest) -> Result<Answer, Failure> {
+        self.verifying.answer(ask, &self.settings, self.parts.get())
+    }
+
     fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
         match request {
             SealRequest::Status => {
@@ -486,6 +497,9 @@ impl AdminActions for Door {
         let _inside = self.runtime.enter();
         if let Request::Seal { ask } = request {
             return self.house.seals(ask);
+        }
+        if let Request::Verify { ask } = request {
+            return self.house.verify(ask);
         }
         match self.house.running.get() {
             Some(running) => running.answer(request),
