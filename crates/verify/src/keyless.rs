@@ -81,7 +81,17 @@ impl Keyless<'_> {
             self.segments_before(&source, layout, len, tell)?;
             return Ok(());
         };
-        if ends.len() > 1 || ends.first().is_some_and(|(_, last)| *last != len) {
+        let last = ends.first().map_or(len, |(_, last)| *last);
+        let behind = source.read(self.pace, last, to_usize(len - last))?;
+        let begun = behind.iter().position(|byte| *byte != 0);
+        let begun = begun.and_then(|at| behind.get(at..)).unwrap_or_default();
+        if !begun.is_empty() && !begun.starts_with(b"SRF1") {
+            tell(
+                "footer",
+                "there is more than its footer behind the stream",
+                last,
+            );
+        } else if ends.len() > 1 || last != len {
             let why = "its footer was being replaced: the next start completes that";
             let finding = at.finding("footer", why).of_kind(Kind::Leftover);
             self.findings.add(subject.clone(), finding.at(end));
