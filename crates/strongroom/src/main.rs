@@ -118,6 +118,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Explain(args) => {
             return explain::explain(&settings(args.report.layer())?, &args);

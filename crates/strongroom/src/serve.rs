@@ -1,5 +1,6 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod audit_trail;
 mod background;
 mod collector;
 mod due_work;
@@ -23,6 +24,9 @@ use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
+use strongroom_audit::AuditLog;
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
+use strongroom_audit::trails::{SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -37,7 +41,6 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::audit::TableAudit;
 use crate::config::{Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
@@ -59,11 +62,13 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    audit: AuditLog,
     root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    cloudtrail: Arc<CloudTrail>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -181,29 +186,29 @@ fn assemble(
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
-    let audit = Arc::new(TableAudit::new(
-        meta.clone(),
-        custody.clone(),
-        entropy.clone(),
-    ));
     let accounts = Accounts {
         danger_accept_older_ring: settings.danger_accept_older_ring,
         meta: meta.clone(),
         custody: custody.clone(),
-        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
+    let audit = accounts.audit_log(&account);
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let identities = identities::open(&accounts, &account)?;
     let denials = Arc::new(Denials::default());
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
-    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
+    let iam = identities::service(
+        &accounts,
+        Arc::new(audit.clone()),
+        identities.clone(),
+        authorizer.clone(),
+    );
     let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
-    let rows = identities::rows(&accounts);
+    let rows = accounts.sealed_rows();
     let key_ports = KeyServicePorts {
         rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
@@ -225,7 +230,7 @@ fn assemble(
         keys: kms.clone(),
         authorizer: authorizer.clone(),
         principals: identities,
-        audit,
+        audit: Arc::new(audit.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
@@ -237,6 +242,11 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
+        trails: Trails::new(audit.clone()),
+        signer: Arc::new(SigningKeys::new(rows.clone())),
+        authorizer: authorizer.clone(),
+    }));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -249,11 +259,13 @@ fn assemble(
         turn: Mutex::default(),
     });
     Ok(Parts {
+        audit,
         root_key,
         meta,
         s3,
         kms,
         iam,
+        cloudtrail,
         authorizer,
         accounts,
         account,
