@@ -198,6 +198,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -207,6 +212,7 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
 }

@@ -198,6 +198,9 @@ pub(crate) enum SealAction {
     /// Remove a seal; never the last one
     #[command(after_help = SEAL_REMOVE_HELP)]
     Remove(SealRemoveArgs),
+    /// Draw a new unseal key and make every seal anew, so that old ones open no later ring
+    #[command(after_help = SEAL_REKEY_HELP)]
+    Rekey(SealRekeyArgs),
     /// Try every seal: opens, wrong, unreachable or damaged
     #[command(after_help = SEAL_TEST_HELP)]
     Test(SealArgsOfStore),
@@ -287,9 +290,37 @@ pub(crate) struct SealRemoveArgs {
     /// The seal's number, as in `strongroom seal list`
     #[arg(value_name = "NUMBER")]
     pub(crate) number: usize,
+    /// Draw a new unseal key too, and make the others anew: as seal rekey --drop NUMBER
+    #[arg(long)]
+    pub(crate) rekey: bool,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "N", requires = "rekey")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "FILE", requires = "rekey")]
+    pub(crate) credential_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seal rekey`.
+#[derive(Args, Debug)]
+pub(crate) struct SealRekeyArgs {
+    /// Remove this seal instead of making it anew; may be given several times
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) drop: Vec<usize>,
+    /// Take new passphrases from the lines at this file descriptor, in the order of their seals
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// Put a new key for seals that systemd hands over into this file [default: keep the one handed over]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs: new shares on a first line, what was done on the last
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -620,12 +651,29 @@ proven before and after it is written. A running server goes on.
 
 Shares are printed once, on standard output: give each to another person, on paper.";
 
+const SEAL_REKEY_HELP: &str = "\
+Examples:
+  strongroom seal rekey
+  strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
+  strongroom seal rekey --passphrase-fd 3 3<new
+  strongroom seal rekey --credential-file /root/strongroom.key
+
+Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
+ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
+are asked for, shares are dealt anew and printed once, key services and HSMs protect a new one. A
+seal that cannot be reached is not passed over: bring it, or give it up with --drop.
+
+A running server goes on. A crash at any moment leaves a ring that opens by the old seals or by the
+new ones. Root keys and service keys stay: new root keys come from strongroom root-key rotate.";
+
 const SEAL_REMOVE_HELP: &str = "\
-Example:
+Examples:
   strongroom seal remove 1
+  strongroom seal remove 1 --rekey
 
 The last seal stays, and at least one of those that are left must open the ring now.
-Old copies of the key ring, in backups, still open with the seal that was removed.";
+Old copies of the key ring, in backups, still open with the seal that was removed, and give the
+unseal key, which opens later rings too: --rekey draws a new one (see strongroom seal rekey --help).";
 
 const SEAL_TEST_HELP: &str = "\
 Examples:

@@ -396,7 +396,8 @@ impl<'a> Means<'a> {
         Err(failures)
     }
 
-    fn key_files(
+    /// The key files that may be a slot's, or why they cannot be used.
+    pub(super) fn key_files(
         &self,
         ring: &Keyring<Sealed>,
         slot: &Slot<'_>,

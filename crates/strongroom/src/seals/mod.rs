@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ask (terminal, descriptor) -> means -> slots -> key file | passphrase | shares | key_service | token
-//!   commands (seal list, add, remove, test, status), give (unseal)
+//!   commands (seal list, add, remove, test, status), rekey (seal rekey), give (unseal)
 //! ```
 
 pub(crate) mod ask;
@@ -12,6 +12,7 @@ pub(crate) mod key_service;
 pub(crate) mod means;
 pub(crate) mod passphrase;
 pub(crate) mod refusals;
+pub(crate) mod rekey;
 pub(crate) mod shares;
 mod signed_post;
 pub(crate) mod slots;
