@@ -222,7 +222,7 @@ pub(crate) struct SealArgsOfStore {
 /// `seal add`.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("kind").required(true).multiple(true).args([
-    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key",
+    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key", "tpm",
 ]))]
 pub(crate) struct SealAddArgs {
     /// Where everything is kept [default: ./strongroom-data]
@@ -273,6 +273,15 @@ pub(crate) struct SealAddArgs {
     /// File with the PIN of the token, as for serve
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The machine's TPM 2.0
+    #[arg(long, conflicts_with_all = ["key_file", "passphrase", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) tpm: bool,
+    /// Only while these of its PCRs are as they are now, as in 7,11 [default: whatever they are]
+    #[arg(long, value_name = "LIST", requires = "tpm")]
+    pub(crate) tpm_pcrs: Option<String>,
+    /// Another TPM than /dev/tpmrm0, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// A key file that opens the ring now [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) unseal_with: Option<PathBuf>,
@@ -593,6 +602,7 @@ impl SealAddArgs {
             unseal_fd: self.unseal_fd,
             pkcs11_module: self.pkcs11_module.clone(),
             pkcs11_pin_file: self.pkcs11_pin_file.clone(),
+            tpm_device: self.tpm_device.clone(),
             ..Layer::default()
         }
     }
@@ -644,6 +654,7 @@ Examples:
   strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
+  strongroom seal add --tpm --tpm-pcrs 7
 
 Any one seal opens everything. The ring is opened with a seal that it has: the key file of the first
 start, --unseal-with FILE, --unseal-fd N, or a passphrase or shares at the terminal. The new seal is

@@ -92,6 +92,11 @@ pub(crate) fn add(
             new_token(settings, &entropy, environment, token, key)?,
             None,
         ),
+        Wanted::Tpm(pcrs) => {
+            let means = Means::of_settings(settings, &entropy, environment);
+            let seal = means.tpm(pcrs);
+            (seal.map_err(|error| unseal::seal_failure(&error))?, None)
+        }
     };
     let index = changing(settings, &opened.unseal_key, |opened| {
         unseal::add_seal(settings, opened, &*seal, now, &entropy)
@@ -310,6 +315,7 @@ enum Wanted<'a> {
     Shares { threshold: u8, count: u8 },
     KeyService(KeyPlace),
     Token { token: &'a str, key: &'a str },
+    Tpm(Option<&'a str>),
 }
 
 impl<'a> Wanted<'a> {
@@ -337,6 +343,9 @@ impl<'a> Wanted<'a> {
         if let Some(key) = &args.kms_key {
             let place = KeyPlace::parse(key, args.kms_endpoint.as_deref());
             return place.map(Self::KeyService).map_err(|why| usage(&why));
+        }
+        if args.tpm {
+            return Ok(Self::Tpm(args.tpm_pcrs.as_deref()));
         }
         if let (Some(token), Some(key)) = (&args.pkcs11_token, &args.pkcs11_key) {
             return Ok(Self::Token { token, key });

@@ -1,7 +1,7 @@
 //! Seals: the ways to keep the key ring's unseal key, and what people do with them.
 //!
 //! ```text
-//!   ask (terminal, descriptor) -> means -> slots -> key file | passphrase | shares | key_service | token
+//!   ask (terminal, descriptor) -> means -> slots -> key file | passphrase | shares | key_service | token | tpm
 //!   commands (seal list, add, remove, test, status), rekey (seal rekey), give (unseal)
 //! ```
 
@@ -18,3 +18,5 @@ mod signed_post;
 pub(crate) mod slots;
 #[cfg(feature = "pkcs11")]
 pub(crate) mod token;
+#[cfg(feature = "tpm")]
+pub(crate) mod tpm;

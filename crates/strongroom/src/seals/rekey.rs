@@ -237,6 +237,7 @@ impl Making<'_> {
                 Box::new(KeyServiceSeal::of_slot(slot.body, access).ok_or_else(unreadable)?)
             }
             Some(SealKind::Token) => self.token(slot)?,
+            Some(SealKind::Tpm) => self.tpm(slot)?,
             Some(SealKind::Passphrase) => {
                 let text = self.passphrase(slot)?;
                 Box::new(super::passphrase::Passphrase::new(
@@ -308,18 +309,21 @@ impl Making<'_> {
             ..self.settings.clone()
         };
         let elsewhere = Means::of_settings(&unnamed, self.entropy, self.environment);
-        let mut why = "there is no key file that opens it".to_owned();
+        let mut reasons = Vec::new();
         let named = self.means.key_files(ring, slot);
         for found in named.into_iter().chain(elsewhere.key_files(ring, slot)) {
             match found {
                 Ok(file) => match file.with_the_key_of(slot.body, &context) {
                     Some(file) => return Ok(file),
-                    None => why = format!("{} does not open it", file.describe()),
+                    None => reasons.push(format!("{} does not open it", file.describe())),
                 },
-                Err(error) => why = error.to_string(),
+                Err(error) => reasons.push(error.to_string()),
             }
         }
-        Err(Unmade::Seal(why))
+        if reasons.is_empty() {
+            reasons.push("no key file is handed over for it".to_owned());
+        }
+        Err(Unmade::Seal(reasons.join(", ")))
     }
 
     #[cfg(feature = "pkcs11")]
@@ -346,6 +350,23 @@ impl Making<'_> {
             "",
             "",
         )?)
+    }
+
+    #[cfg(feature = "tpm")]
+    fn tpm(&self, slot: &Slot<'_>) -> Result<Box<dyn Seal>, Unmade> {
+        let pcrs = super::tpm::pcrs_of(slot.body)
+            .ok_or_else(|| Unmade::Seal("its slot is damaged".to_owned()))?;
+        let device = self.settings.tpm_device.as_deref();
+        Ok(Box::new(super::tpm::TpmSeal::new(
+            device,
+            pcrs,
+            Arc::clone(self.entropy),
+        )))
+    }
+
+    #[cfg(not(feature = "tpm"))]
+    fn tpm(&self, _slot: &Slot<'_>) -> Result<Box<dyn Seal>, Unmade> {
+        Ok(self.means.tpm(None)?)
     }
 
     fn passphrase(&mut self, slot: &Slot<'_>) -> Result<Zeroizing<String>, Unmade> {
