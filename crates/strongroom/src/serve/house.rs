@@ -30,6 +30,7 @@ use super::{
     shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -211,13 +212,14 @@ impl House {
                 entropy: parts.entropy.clone(),
                 region: parts.account.region.clone(),
             })),
+            audit: AuditReading::new(parts.audit.clone()),
             http,
             https,
             tls: tls.clone(),
         };
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
-            audit_trail::start(&parts.audit, self.stuck.clone()),
+            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
