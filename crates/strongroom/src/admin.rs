@@ -227,6 +227,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -236,6 +241,7 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
 }

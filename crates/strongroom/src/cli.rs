@@ -204,6 +204,9 @@ pub(crate) enum SealAction {
     /// Remove a seal; never the last one
     #[command(after_help = SEAL_REMOVE_HELP)]
     Remove(SealRemoveArgs),
+    /// Draw a new unseal key and make every seal anew, so that old ones open no later ring
+    #[command(after_help = SEAL_REKEY_HELP)]
+    Rekey(SealRekeyArgs),
     /// Try every seal: opens, wrong, unreachable or damaged
     #[command(after_help = SEAL_TEST_HELP)]
     Test(SealArgsOfStore),
@@ -225,7 +228,7 @@ pub(crate) struct SealArgsOfStore {
 /// `seal add`.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("kind").required(true).multiple(true).args([
-    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key",
+    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key", "tpm",
 ]))]
 pub(crate) struct SealAddArgs {
     /// Where everything is kept [default: ./strongroom-data]
@@ -276,6 +279,15 @@ pub(crate) struct SealAddArgs {
     /// File with the PIN of the token, as for serve
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The machine's TPM 2.0
+    #[arg(long, conflicts_with_all = ["key_file", "passphrase", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) tpm: bool,
+    /// Only while these of its PCRs are as they are now, as in 7,11 [default: whatever they are]
+    #[arg(long, value_name = "LIST", requires = "tpm")]
+    pub(crate) tpm_pcrs: Option<String>,
+    /// Another TPM than /dev/tpmrm0, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// A key file that opens the ring now [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) unseal_with: Option<PathBuf>,
@@ -293,9 +305,37 @@ pub(crate) struct SealRemoveArgs {
     /// The seal's number, as in `strongroom seal list`
     #[arg(value_name = "NUMBER")]
     pub(crate) number: usize,
+    /// Draw a new unseal key too, and make the others anew: as seal rekey --drop NUMBER
+    #[arg(long)]
+    pub(crate) rekey: bool,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "N", requires = "rekey")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "FILE", requires = "rekey")]
+    pub(crate) credential_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seal rekey`.
+#[derive(Args, Debug)]
+pub(crate) struct SealRekeyArgs {
+    /// Remove this seal instead of making it anew; may be given several times
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) drop: Vec<usize>,
+    /// Take new passphrases from the lines at this file descriptor, in the order of their seals
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// Put a new key for seals that systemd hands over into this file [default: keep the one handed over]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs: new shares on a first line, what was done on the last
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -595,6 +635,7 @@ impl SealAddArgs {
             unseal_fd: self.unseal_fd,
             pkcs11_module: self.pkcs11_module.clone(),
             pkcs11_pin_file: self.pkcs11_pin_file.clone(),
+            tpm_device: self.tpm_device.clone(),
             ..Layer::default()
         }
     }
@@ -647,6 +688,7 @@ Examples:
   strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
+  strongroom seal add --tpm --tpm-pcrs 7
 
 Any one seal opens everything. The ring is opened with a seal that it has: the key file of the first
 start, --unseal-with FILE, --unseal-fd N, or a passphrase or shares at the terminal. The new seal is
@@ -654,12 +696,29 @@ proven before and after it is written. A running server goes on.
 
 Shares are printed once, on standard output: give each to another person, on paper.";
 
+const SEAL_REKEY_HELP: &str = "\
+Examples:
+  strongroom seal rekey
+  strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
+  strongroom seal rekey --passphrase-fd 3 3<new
+  strongroom seal rekey --credential-file /root/strongroom.key
+
+Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
+ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
+are asked for, shares are dealt anew and printed once, key services and HSMs protect a new one. A
+seal that cannot be reached is not passed over: bring it, or give it up with --drop.
+
+A running server goes on. A crash at any moment leaves a ring that opens by the old seals or by the
+new ones. Root keys and service keys stay: new root keys come from strongroom root-key rotate.";
+
 const SEAL_REMOVE_HELP: &str = "\
-Example:
+Examples:
   strongroom seal remove 1
+  strongroom seal remove 1 --rekey
 
 The last seal stays, and at least one of those that are left must open the ring now.
-Old copies of the key ring, in backups, still open with the seal that was removed.";
+Old copies of the key ring, in backups, still open with the seal that was removed, and give the
+unseal key, which opens later rings too: --rekey draws a new one (see strongroom seal rekey --help).";
 
 const SEAL_TEST_HELP: &str = "\
 Examples:

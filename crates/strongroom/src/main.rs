@@ -104,8 +104,26 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             SealAction::Add(args) => {
                 seals::commands::add(&settings(args.layer())?, &args, &environment)
             }
+            SealAction::Remove(args) if args.rekey => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &[args.number],
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
+            }
             SealAction::Remove(args) => {
                 seals::commands::remove(&settings(args.store.layer())?, &args, &environment)
+            }
+            SealAction::Rekey(args) => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &args.drop,
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
             }
             SealAction::Test(args) => {
                 seals::commands::test(&settings(args.store.layer())?, args.json, &environment)

@@ -268,7 +268,7 @@ fn assemble(
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),

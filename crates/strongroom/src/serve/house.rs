@@ -486,6 +486,13 @@ impl House {
                 }
                 Ok(Answer::Done)
             }
+            // A sealed server has no unseal key yet.
+            SealRequest::Rekeyed { unseal_key } => {
+                if let Some(parts) = self.parts.get() {
+                    parts.root_key.rekeyed(unseal_key.expose())?;
+                }
+                Ok(Answer::Done)
+            }
         }
     }
 }
