@@ -440,6 +440,29 @@ def test_a_backup_goes_to_a_bucket_and_comes_back(make_server, made, tmp_path):
     assert "very server" in refused.stderr
 
 
+def test_a_store_restored_from_an_older_backup_does_not_take_what_the_newer_one_needs(make_server, made, tmp_path):
+    server = make_server()
+    access = server.access()
+    s3, kms = Clients(access).boto(), Clients(access).boto(service="kms")
+    s3.create_bucket(Bucket="data")
+    place = tmp_path / "place"
+    backup(server, place)
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    s3.put_object(Bucket="data", Key="new", Body=b"x" * 50_000, ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    backup(server, place)
+    old = restore(server, place, tmp_path / "old", "--number", 1)
+    # It has another future than the second backup, in which that key never was.
+    made(old)
+    for i in range(50):
+        Clients(old.access()).boto().list_buckets()
+    assert "place of their own" in backup(old, place, code=2).stderr
+    assert backup(old, tmp_path / "own")["number"] == 1
+    assert drill(server, place)["passed"]
+    newest = restore(server, place, tmp_path / "newest")
+    assert backup(newest, place)["number"] == 3
+    assert "place of their own" in backup(server, place, code=2).stderr
+
+
 def test_mistakes_are_refused_with_the_cure(make_server, tmp_path):
     server, other = make_server(), make_server()
     place = tmp_path / "place"

@@ -24,7 +24,7 @@ mod restore;
 mod take;
 
 pub use directory::Directory;
-pub use manifest::{Destroyed, Digest, File, Manifest, ManifestError, Piece, Summary};
+pub use manifest::{Destroyed, Digest, File, Lineage, Manifest, ManifestError, Piece, Summary};
 pub use place::{Place, PlaceError};
 pub use prune::{Pruned, prune};
 pub use restore::{RestoreError, Restored, Ring, Wanted, restore};

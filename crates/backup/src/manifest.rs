@@ -30,6 +30,8 @@ pub struct Manifest {
     /// What people want to know of it.
     #[serde(flatten)]
     pub summary: Summary,
+    /// Which of the stores that came out of one it is: see [`Lineage`].
+    pub lineage: String,
     /// SHA-256 of the whole file of the manifest before.
     pub previous: Option<Digest>,
     /// The key ring's file, with its seals.
@@ -38,6 +40,48 @@ pub struct Manifest {
     pub files: BTreeMap<String, File>,
     /// Shred keys that this place held, and that the store has destroyed by now.
     pub destroyed: Vec<Destroyed>,
+}
+
+/// Which store it is of those that have one ring: a restored one goes its own way, and what it lacks
+/// of later backups was not destroyed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lineage {
+    /// Drawn for the first backup, and anew by each restoration.
+    pub own: String,
+    /// What it was restored from: lineage and number of the backup.
+    pub parent: Option<(String, u64)>,
+}
+
+impl Lineage {
+    /// As a small file: the own id, then the parent's and the number, each on its line.
+    pub fn encode(&self) -> String {
+        match &self.parent {
+            Some((parent, number)) => format!("{}\n{parent}\n{number}\n", self.own),
+            None => format!("{}\n", self.own),
+        }
+    }
+
+    /// Reads what [`Lineage::encode`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lines: Vec<&str> = text.lines().collect();
+        let parent = match lines.as_slice() {
+            [_] => None,
+            [_, parent, number] => Some(((*parent).to_owned(), number.parse().ok()?)),
+            _ => return None,
+        };
+        let own = (*lines.first()?).to_owned();
+        Some(Self { own, parent })
+    }
+
+    /// Whether the store goes on where that backup was taken.
+    pub(crate) fn continues(&self, manifest: &Manifest) -> bool {
+        let before = (&manifest.lineage, manifest.summary.number);
+        self.own == manifest.lineage
+            || self
+                .parent
+                .as_ref()
+                .is_some_and(|(parent, number)| (parent, *number) == before)
+    }
 }
 
 /// What people want to know of a backup.
@@ -301,4 +345,35 @@ pub(crate) fn put(place: &dyn Place, name: &str, bytes: &[u8]) -> Result<Piece, 
         len: to_u64(bytes.len()),
         sha256: Digest::of(bytes),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lineage_is_read_as_it_was_written() {
+        for parent in [None, Some(("ab".to_owned(), 7))] {
+            let lineage = Lineage {
+                own: "cd".to_owned(),
+                parent,
+            };
+            assert_eq!(Lineage::parse(&lineage.encode()), Some(lineage));
+        }
+        for wrong in ["", "a\nb\n", "a\nb\nx\n", "a\nb\n1\nc\n"] {
+            assert_eq!(Lineage::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn manifests_are_counted_by_their_names_alone() {
+        let names = [
+            "manifests/00000002.json",
+            "manifests/00000010.json",
+            "manifests/2.json",
+            "manifests/00000003.json.tmp",
+        ];
+        let objects = names.iter().map(|name| ((*name).to_owned(), 1)).collect();
+        assert_eq!(numbers(&objects), [2, 10]);
+    }
 }

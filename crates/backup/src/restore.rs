@@ -43,6 +43,8 @@ pub struct Restored {
     pub destroyed: u64,
     /// Later manifests that do not verify: shred keys that they tell of may be among those restored.
     pub unverified_later: Vec<u64>,
+    /// The backup's lineage.
+    pub lineage: String,
     /// The ring's file, which is not written: the caller puts it in its place last.
     pub ring: Vec<u8>,
 }
@@ -119,6 +121,7 @@ pub fn restore(
         summary,
         files,
         destroyed: destroyed_before,
+        lineage,
         ..
     } = signed.manifest;
     let known: BTreeSet<String> = destroyed_before.into_iter().map(|it| it.shred).collect();
@@ -137,6 +140,7 @@ pub fn restore(
         files: 0,
         destroyed: 0,
         unverified_later,
+        lineage,
         ring: ring_bytes,
     };
     for (path, file) in &files {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use strongroom_crypto::{FOOTER_MAX_BYTES, parse_footer, shred_file_root_version};
 
-use crate::manifest::{self, Destroyed, Digest, File, Manifest, Piece, Signed, Summary};
+use crate::manifest::{self, Destroyed, Digest, File, Lineage, Manifest, Piece, Signed, Summary};
 use crate::place::{Place, PlaceError};
 use crate::{Objects, Progress, to_u64};
 
@@ -139,6 +139,11 @@ pub enum TakeError {
     /// A file that must be in it cannot be read.
     #[error("{0}: {1}")]
     Source(PathBuf, io::Error),
+    /// The newest backup in the place is not one that this store goes on from.
+    #[error(
+        "backup {1} in {0} is not a state that this store has been in: it was restored from an older one, or put back"
+    )]
+    OtherLineage(String, u64),
     /// The place holds the backups of another store.
     #[error("{0} holds backups of another store, whose key ring is {1}")]
     OtherStore(String, String),
@@ -153,11 +158,12 @@ pub enum TakeError {
 /// [`TakeError`].
 pub fn take(
     sources: &Sources,
+    lineage: &Lineage,
     place: &dyn Place,
     origin: &mut dyn Origin,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Taken, TakeError> {
-    let taken = take_held(sources, place, origin, progress);
+    let taken = take_held((sources, lineage), place, origin, progress);
     origin.end();
     let (mut taken, destroyed) = taken?;
     taken.destroyed = remove_destroyed(place, &destroyed)?;
@@ -181,13 +187,19 @@ fn remove_destroyed(place: &dyn Place, destroyed: &[Destroyed]) -> Result<u64, T
 }
 
 fn take_held(
-    sources: &Sources,
+    (sources, lineage): (&Sources, &Lineage),
     place: &dyn Place,
     origin: &mut dyn Origin,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Taken, Vec<Destroyed>), TakeError> {
     let begun = origin.begin().map_err(TakeError::Origin)?;
     let base = Base::find(place, origin, &begun)?;
+    if let Some(before) = &base.manifest
+        && (!lineage.continues(before) || begun.mark < before.summary.mark)
+    {
+        let number = before.summary.number;
+        return Err(TakeError::OtherLineage(place.describe(), number));
+    }
     let number = base.next_number;
     // What an interrupted run for this very number left: no manifest names it.
     let objects = place.list("")?;
@@ -197,6 +209,7 @@ fn take_held(
     }
     let mut run = Run {
         sources,
+        lineage,
         place,
         origin,
         progress,
@@ -277,6 +290,7 @@ struct Pack {
 
 struct Run<'a> {
     sources: &'a Sources,
+    lineage: &'a Lineage,
     place: &'a dyn Place,
     origin: &'a mut dyn Origin,
     progress: &'a mut dyn FnMut(Progress),
@@ -333,6 +347,7 @@ impl Run<'_> {
         };
         let manifest = Manifest {
             summary: summary.clone(),
+            lineage: self.lineage.own.clone(),
             previous: self.base.whole,
             ring,
             files,

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_explain::{AssumersPage, Explained, ReadersPage};
 use zeroize::Zeroizing;
 
+use crate::audit::{AuditAnswer, AuditRequest};
 use crate::failure::{Exit, Failure};
 use crate::serve::RootKeyStatus;
 
@@ -46,6 +47,18 @@ pub(crate) enum Request {
     Seal {
         /// What.
         ask: SealRequest,
+    },
+    /// Whatever is about a verification; also asked while the server is sealed.
+    Verify {
+        /// What.
+        ask: VerifyRequest,
+    },
+    /// Whether there is a server that can be asked about the audit trail.
+    AuditIsThere,
+    /// Whatever is about the audit trail.
+    Audit {
+        /// What.
+        ask: AuditRequest,
     },
     /// Read the certificate files again.
     ReloadTls,
@@ -146,6 +159,9 @@ impl Request {
             Self::Env => "env",
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
+            Self::Verify { .. } => "verify",
+            Self::AuditIsThere => "audit",
+            Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
             Self::Backup { ask } => ask.name(),
             Self::RootKeyStatus => "root-key-status",
@@ -164,12 +180,24 @@ impl Request {
         }
     }
 
+    /// Whether a command asks it again and again.
+    const fn is_one_of_many(&self) -> bool {
+        matches!(
+            self,
+            Self::Audit {
+                ask: AuditRequest::Read { .. } | AuditRequest::VerifyMore { .. }
+            }
+        )
+    }
+
     /// How long the answer may take.
     const fn patience(&self) -> Duration {
         match self {
             Self::Env
             | Self::RotateCredentials
+            | Self::Verify { .. }
             | Self::ReloadTls
+            | Self::AuditIsThere
             | Self::CreateAccount { .. }
             | Self::ListAccounts
             | Self::DisableAccount { .. }
@@ -177,6 +205,7 @@ impl Request {
             // Unsealing opens the store, which may have a journal to read.
             Self::Seal { .. }
             | Self::Backup { .. }
+            | Self::Audit { .. }
             | Self::RootKeyStatus
             | Self::RotateRootKey
             | Self::Rewrap
@@ -252,6 +281,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -261,8 +295,32 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
+}
+
+/// What can be asked about verifications. There is one at a time, in the background; it ends when
+/// nobody asks for it any more.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "verify", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum VerifyRequest {
+    /// Begin.
+    Start {
+        /// How fast at most.
+        bytes_per_second: Option<u64>,
+        /// Without keys, although the server has them.
+        sealed: bool,
+    },
+    /// How far it is.
+    Status,
+    /// A piece of the report, once there is one.
+    Report {
+        /// Where it begins, in bytes.
+        from: usize,
+    },
+    /// End it.
+    Stop,
 }
 
 /// What somebody gives to open the ring.
@@ -357,6 +415,11 @@ pub(crate) enum Answer {
         /// HMAC-SHA-256.
         mac: [u8; 32],
     },
+    /// To [`Request::Audit`].
+    Audited {
+        /// It has a tag of its own.
+        audited: Box<AuditAnswer>,
+    },
     /// To [`Request::RootKeyStatus`].
     RootKey(RootKeyStatus),
     /// To [`Request::RotateRootKey`].
@@ -373,6 +436,15 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`VerifyRequest::Start`] and [`VerifyRequest::Status`].
+    Verifying(VerifyState),
+    /// To [`VerifyRequest::Report`].
+    VerifyReport {
+        /// A piece of JSON.
+        text: String,
+        /// Where the next piece begins, if there is one.
+        next: Option<usize>,
+    },
     /// To [`Request::Explain`].
     Explained {
         /// It has a member `answer` of its own.
@@ -443,6 +515,19 @@ pub(crate) struct SealState {
     pub(crate) why: Option<String>,
     /// How many shares are here, and how many must be.
     pub(crate) shares: Option<(u8, u8)>,
+}
+
+/// How far a verification is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VerifyState {
+    /// It has not come to its end.
+    pub(crate) running: bool,
+    /// Bytes read.
+    pub(crate) done_bytes: u64,
+    /// Bytes there were when it began.
+    pub(crate) all_bytes: u64,
+    /// Why there is no report.
+    pub(crate) failure: Option<String>,
 }
 
 /// How far a re-encryption is, since it began.
@@ -599,10 +684,13 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::BackupBegun(_)
         | Answer::BackupShreds { .. }
         | Answer::BackupSigned { .. }
+        | Answer::Audited { .. }
         | Answer::RootKey(_)
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::Verifying(_)
+        | Answer::VerifyReport { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -621,7 +709,11 @@ fn converse(mut stream: UnixStream, actions: &dyn AdminActions) -> io::Result<()
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let request: Request = receive(&mut stream)?;
-    tracing::info!(request = request.name(), "admin request");
+    if request.is_one_of_many() {
+        tracing::debug!(request = request.name(), "admin request");
+    } else {
+        tracing::info!(request = request.name(), "admin request");
+    }
     let answer = actions
         .answer(request)
         .unwrap_or_else(|failure| Answer::Refused {
@@ -724,6 +816,9 @@ mod tests {
                     }),
                 }),
                 Request::Env
+                | Request::Verify { .. }
+                | Request::AuditIsThere
+                | Request::Audit { .. }
                 | Request::ReloadTls
                 | Request::RootKeyStatus
                 | Request::RotateRootKey

@@ -13,16 +13,20 @@ mod place;
 mod restoring;
 
 use serde_json::{Value, json};
-use strongroom_backup::{PlaceError, Progress, Sources, Summary, TakeError, Taken, prune, take};
+use strongroom_backup::{
+    Lineage, PlaceError, Progress, Sources, Summary, TakeError, Taken, prune, take,
+};
+use strongroom_ports::Entropy as _;
 
 use self::origin::Source;
 pub(crate) use self::place::PlaceName;
+use crate::adapters::SystemEntropy;
 use crate::cli::{BackupAction, BackupArgs, BackupPruneArgs, PlaceArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
-use crate::output;
 use crate::progress::Bar;
 use crate::unseal::Environment;
+use crate::{files, output};
 
 pub(crate) use self::restoring::run as restore;
 
@@ -67,7 +71,8 @@ fn take_one(
         shreds: settings.data.shreds(),
     };
     let mut bar = Bar::new("backup");
-    let taken = take(&sources, &*place, &mut source, &mut |progress| {
+    let lineage = lineage_of(settings)?;
+    let taken = take(&sources, &lineage, &*place, &mut source, &mut |progress| {
         show(&mut bar, "of the data looked at or copied", progress);
     });
     bar.end();
@@ -84,6 +89,40 @@ fn take_one(
         ),
         "look at the disk; strongroom backup list --json names them",
     ))
+}
+
+/// The store's lineage; the first backup draws it.
+fn lineage_of(settings: &Settings) -> Result<Lineage, Failure> {
+    let path = settings.data.lineage();
+    let failed = |why: &str| {
+        Failure::new(
+            Exit::Environment,
+            format!("{}: {why}", path.display()),
+            "check its permissions; without it, backups go to a new place",
+        )
+    };
+    match files::read(&path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Lineage::parse(&text).ok_or_else(|| failed("is damaged"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let lineage = Lineage {
+                own: fresh_lineage(),
+                parent: None,
+            };
+            let written = files::replace(&path, lineage.encode().as_bytes());
+            written.map_err(|error| failed(&error.to_string()))?;
+            Ok(lineage)
+        }
+        Err(error) => Err(failed(&error.to_string())),
+    }
+}
+
+fn fresh_lineage() -> String {
+    let mut id = [0; 16];
+    SystemEntropy.fill(&mut id);
+    hex::encode(id)
 }
 
 fn show(bar: &mut Bar, what: &str, progress: Progress) {
@@ -205,6 +244,11 @@ fn take_failure(error: TakeError) -> Failure {
             Err(error) => Failure::new(Exit::General, error.to_string(), ""),
         },
         TakeError::Place(error) => place_failure(error),
+        TakeError::OtherLineage(..) => Failure::new(
+            Exit::Usage,
+            error.to_string(),
+            "take its backups into a place of their own: this one keeps what that backup needs",
+        ),
         TakeError::OtherStore(..) => Failure::new(
             Exit::Usage,
             error.to_string(),

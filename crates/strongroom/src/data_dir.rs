@@ -8,6 +8,7 @@
 //!   DIR/blobs/      bodies
 //!   DIR/shreds/     the keys whose loss destroys key material
 //!   DIR/reports/    signed reports
+//!   DIR/lineage     which store it is of those that came out of one by backups
 //!   DIR/tls/        certificate and key
 //!   DIR/admin.sock  the running server's admin channel
 //!   DIR/endpoint    where the running server listens
@@ -85,6 +86,11 @@ impl DataDir {
 
     pub(crate) fn endpoint(&self) -> PathBuf {
         self.root.join("endpoint")
+    }
+
+    /// Which of the stores of one ring this is.
+    pub(crate) fn lineage(&self) -> PathBuf {
+        self.root.join("lineage")
     }
 
     fn format(&self) -> PathBuf {

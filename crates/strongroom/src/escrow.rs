@@ -134,13 +134,7 @@ fn export(args: &EscrowExportArgs, environment: Environment<'_>) -> Result<(), F
 fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failure> {
     let settings = Settings::decide(args.layer(), environment)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let identity = read_text(&args.identity, IDENTITY_HEADER)?;
-    let identity = EscrowIdentity::parse(&identity)
-        .map_err(|error| not_one(&args.identity, "escrow identity", &error.to_string()))?;
-    let bytes = files::read(&args.escrow).map_err(|error| cannot_read(&args.escrow, &error))?;
-    let escrow = Escrow::parse(&bytes)
-        .map_err(|error| not_one(&args.escrow, "escrow", &error.to_string()))?;
-    let escrowed = escrow.open(&identity).map_err(escrow_failure)?;
+    let escrowed = open_files(&args.escrow, &args.identity)?;
     if !settings.data.root().is_dir() {
         return Err(Failure::new(
             Exit::Usage,
@@ -193,6 +187,21 @@ fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failu
     output::say(
         "The seals that were lost are still in the ring: strongroom seal list, seal remove.",
     )
+}
+
+/// Opens an escrow with an identity.
+///
+/// # Errors
+///
+/// [`Exit::Usage`] for files that are none, [`Exit::Seal`] when they do not belong together.
+pub(crate) fn open_files(escrow: &Path, identity: &Path) -> Result<EscrowedRing, Failure> {
+    let secret = read_text(identity, IDENTITY_HEADER)?;
+    let identity = EscrowIdentity::parse(&secret)
+        .map_err(|error| not_one(identity, "escrow identity", &error.to_string()))?;
+    let bytes = files::read(escrow).map_err(|error| cannot_read(escrow, &error))?;
+    let parsed =
+        Escrow::parse(&bytes).map_err(|error| not_one(escrow, "escrow", &error.to_string()))?;
+    parsed.open(&identity).map_err(escrow_failure)
 }
 
 /// The ring of the data directory; that of the escrow where there is none to use. Whether that was so.

@@ -13,6 +13,7 @@ mod key_uses;
 mod reencryption;
 mod root_key;
 mod running;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +21,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::Recorder;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_audit::AuditLog;
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
+use strongroom_audit::trails::{DataEvents, DataLevel, SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -40,7 +44,7 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{Listen, Settings};
+use crate::config::{DataEventLevel, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -62,12 +66,14 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 /// The parts of a server, before it listens.
 struct Parts {
     audit: AuditLog,
+    recorder: Arc<Recorder>,
     root_key: Arc<RootKey>,
     backups: Arc<Backups>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    cloudtrail: Arc<CloudTrail>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -85,6 +91,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
@@ -144,6 +153,11 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
 
 /// What waits for a commit, and so is done here only, where no task runs any more.
 fn end(parts: &Parts) {
+    if let Some(summary) = parts.recorder.summary(true)
+        && let Err(error) = parts.audit.append(&[summary]).wait()
+    {
+        tracing::warn!(%error, "the last denials of strangers are not recorded");
+    }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
@@ -202,7 +216,7 @@ fn assemble(
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
     let iam = identities::service(
         &accounts,
-        Arc::new(audit.clone()),
+        audit.clone(),
         identities.clone(),
         authorizer.clone(),
     );
@@ -213,7 +227,7 @@ fn assemble(
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
-        audit: Arc::new(audit.clone()),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
@@ -243,19 +257,30 @@ fn assemble(
     let s3 = Arc::new(S3::new(ports, options));
     let ports = (&clock, &entropy);
     let backups = Arc::new(Backups::new(settings, &rows, &meta, &kms, ports));
+    let data_events = DataEvents::new(match settings.audit_data_events {
+        DataEventLevel::Denied => DataLevel::Denied,
+        DataEventLevel::Write => DataLevel::Write,
+        DataEventLevel::All => DataLevel::All,
+    });
+    let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
+        trails: Trails::new(audit.clone()).telling(data_events.clone()),
+        signer: Arc::new(SigningKeys::new(rows.clone())),
+        authorizer: authorizer.clone(),
+    }));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
         backups: backups.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
     });
     Ok(Parts {
+        recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),
         audit,
         root_key,
         backups,
@@ -263,6 +288,7 @@ fn assemble(
         s3,
         kms,
         iam,
+        cloudtrail,
         authorizer,
         accounts,
         account,

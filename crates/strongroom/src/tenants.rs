@@ -148,7 +148,10 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::ReEncrypt { .. }
         | Request::Explain { .. }
         | Request::Readers { .. }
-        | Request::Assumers { .. } => return Err(unexpected()),
+        | Request::Assumers { .. }
+        | Request::Verify { .. }
+        | Request::AuditIsThere
+        | Request::Audit { .. } => return Err(unexpected()),
     };
     answered.map_err(|error| refused(&error))
 }
@@ -175,7 +178,7 @@ fn perform(
 pub(crate) fn off_line(accounts: &Accounts, account: &Account) -> Result<IamService, Failure> {
     let identities = identities::open(accounts, account)?;
     let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    let audit = Arc::new(accounts.audit_log(account));
+    let audit = accounts.audit_log(account);
     Ok(identities::service(accounts, audit, identities, authorizer))
 }
 

@@ -11,7 +11,7 @@ use strongroom_crypto::{CustomerKey, Keyring, Unsealed};
 use strongroom_ports::Clock as _;
 use strongroom_recover::{Counts, Loss, Plan, Progress, Report, prove};
 
-use super::restoring::{restore_to, wanted, warnings};
+use super::restoring::{Opener, restore_to, wanted, warnings};
 use crate::adapters::SystemClock;
 use crate::cli::DrillArgs;
 use crate::config::Settings;
@@ -77,7 +77,7 @@ pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), 
         &restored_settings,
         &*place,
         wanted(args.number),
-        environment,
+        Opener::Seal(environment),
     )?;
     let ring = opened
         .ring

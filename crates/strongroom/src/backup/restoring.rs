@@ -13,11 +13,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use serde_json::json;
-use strongroom_backup::{Place, RestoreError, Restored, Wanted};
-use strongroom_crypto::ManifestKey;
-use strongroom_ports::Entropy;
+use strongroom_backup::{Lineage, Place, RestoreError, Restored, Wanted};
+use strongroom_crypto::{EscrowedRing, ManifestKey, UnsealKey};
+use strongroom_ports::{Entropy, SealError};
 
-use super::{place_failure, show};
+use super::{fresh_lineage, place_failure, show};
 use crate::adapters::SystemEntropy;
 use crate::cli::RestoreArgs;
 use crate::config::Settings;
@@ -26,7 +26,7 @@ use crate::progress::Bar;
 use crate::ring_files::{COPIES, OpenedRing, RingFiles};
 use crate::seals::means::Means;
 use crate::unseal::{Environment, ring_failure};
-use crate::{files, output};
+use crate::{escrow, files, output};
 
 /// `restore`.
 ///
@@ -37,7 +37,15 @@ use crate::{files, output};
 pub(crate) fn run(args: &RestoreArgs, environment: Environment<'_>) -> Result<(), Failure> {
     let settings = Settings::decide(args.layer(), environment)?;
     let place = args.from.open(&args.place, environment)?;
-    let (restored, _) = restore_to(&settings, &*place, wanted(args.number), environment)?;
+    let escrowed = match (&args.escrow, &args.identity) {
+        (Some(escrow), Some(identity)) => Some(escrow::open_files(escrow, identity)?),
+        _ => None,
+    };
+    let opener = match &escrowed {
+        Some(escrowed) => Opener::Escrow(escrowed),
+        None => Opener::Seal(environment),
+    };
+    let (restored, _) = restore_to(&settings, &*place, wanted(args.number), opener)?;
     let warnings = warnings(&restored);
     if args.json {
         let told = json!({
@@ -58,7 +66,42 @@ pub(crate) fn run(args: &RestoreArgs, environment: Environment<'_>) -> Result<()
     for warning in warnings {
         output::say(&format!("WARNING: {warning}"))?;
     }
+    if escrowed.is_some() {
+        return output::say(
+            "Give it a new seal: strongroom escrow open. Then start it: strongroom serve.",
+        );
+    }
     output::say("Start it: strongroom serve, with the seal that the store had then.")
+}
+
+/// What opens the ring of a backup.
+#[derive(Clone, Copy)]
+pub(super) enum Opener<'a> {
+    /// A seal, as settings and environment name it.
+    Seal(Environment<'a>),
+    /// The unseal key that was in escrow.
+    Escrow(&'a EscrowedRing),
+}
+
+impl Opener<'_> {
+    fn open(
+        self,
+        settings: &Settings,
+        files: &RingFiles,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<OpenedRing, Failure> {
+        let opened = match self {
+            Opener::Seal(environment) => {
+                let means = Means::new(settings, entropy, environment)?;
+                files.open_as_it_is(&|ring| means.try_and_ask(ring))
+            }
+            Opener::Escrow(escrowed) => files.open_as_it_is(&|_| {
+                UnsealKey::parse(escrowed.unseal_key.expose())
+                    .map_err(|error| SealError::Damaged(error.to_string()))
+            }),
+        };
+        opened.map_err(ring_failure)
+    }
 }
 
 pub(super) fn wanted(number: Option<u64>) -> Wanted {
@@ -92,7 +135,7 @@ pub(super) fn restore_to(
     settings: &Settings,
     place: &dyn Place,
     wanted: Wanted,
-    environment: Environment<'_>,
+    opener: Opener<'_>,
 ) -> Result<(Restored, OpenedRing), Failure> {
     let data = &settings.data;
     let root = data.root();
@@ -129,10 +172,7 @@ pub(super) fn restore_to(
         for name in COPIES {
             files::replace(&aside.join(name), bytes)?;
         }
-        let means = Means::new(settings, &entropy, environment)?;
-        let ring = RingFiles::new(aside.clone())
-            .open_as_it_is(&|ring| means.try_and_ask(ring))
-            .map_err(ring_failure)?;
+        let ring = opener.open(settings, &RingFiles::new(aside.clone()), &entropy)?;
         let key = ManifestKey::of(&ring.ring);
         opened.replace(Some(ring));
         Ok(key)
@@ -146,6 +186,12 @@ pub(super) fn restore_to(
     let opened = opened
         .into_inner()
         .ok_or_else(|| Failure::new(Exit::Ring, "the key ring was not opened", ""))?;
+    // From here on it goes its own way.
+    let lineage = Lineage {
+        own: fresh_lineage(),
+        parent: Some((restored.lineage.clone(), restored.summary.number)),
+    };
+    files::replace(&data.lineage(), lineage.encode().as_bytes()).map_err(failed)?;
     fs::rename(&aside, data.ring()).map_err(failed)?;
     data.end_restoration().map_err(failed)?;
     Ok((restored, opened))

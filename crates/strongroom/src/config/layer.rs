@@ -6,7 +6,7 @@ use clap::Args;
 use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
+use super::value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -43,6 +43,9 @@ pub(crate) struct Layer {
     /// File with the PIN of that HSM's token, readable by this user only
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The TPM 2.0 that holds a seal: a device, or a software TPM's socket [default: /dev/tpmrm0]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// Start with a key ring older than the newest that the store has seen: seals that were removed
     /// are back
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -92,6 +95,10 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// Calls on objects that are recorded beside what trails select: denied, write or all
+    /// [default: denied]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) audit_data_events: Option<DataEventLevel>,
     /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
     /// repeated [default: nobody's]
     #[arg(long, value_name = "CIDR")]
@@ -115,7 +122,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "data",
     "listen",
     "listen-tls",
@@ -126,6 +133,7 @@ const NAMES: [&str; 31] = [
     "kms-seal-ca",
     "pkcs11-module",
     "pkcs11-pin-file",
+    "tpm-device",
     "danger-accept-older-ring",
     "tls-cert",
     "tls-key",
@@ -164,6 +172,7 @@ impl Layer {
             kms_seal_ca: self.kms_seal_ca.or(lower.kms_seal_ca),
             pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
             pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
+            tpm_device: self.tpm_device.or(lower.tpm_device),
             danger_accept_older_ring: self
                 .danger_accept_older_ring
                 .or(lower.danger_accept_older_ring),
@@ -185,6 +194,7 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            audit_data_events: self.audit_data_events.or(lower.audit_data_events),
             trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
@@ -260,6 +270,7 @@ impl Layer {
             "kms-seal-ca" => self.kms_seal_ca = Some(text.into()),
             "pkcs11-module" => self.pkcs11_module = Some(text.into()),
             "pkcs11-pin-file" => self.pkcs11_pin_file = Some(text.into()),
+            "tpm-device" => self.tpm_device = Some(text.into()),
             "danger-accept-older-ring" => self.danger_accept_older_ring = Some(parse_bool(text)?),
             "tls-cert" => self.tls_cert = Some(text.into()),
             "tls-key" => self.tls_key = Some(text.into()),
@@ -286,6 +297,7 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "audit-data-events" => self.audit_data_events = Some(text.parse()?),
             "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),

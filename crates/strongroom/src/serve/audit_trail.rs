@@ -1,9 +1,11 @@
-//! The background thread that keeps the audit trail: moves what was recorded into the chained ledger,
-//! and removes what is older than 90 days.
+//! The background thread that keeps the audit trail: sums up the denials of strangers, moves what was
+//! recorded into the chained ledger, and removes what is older than 90 days.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_api::Recorder;
 use strongroom_audit::{AuditLog, Lane, Ledger, TrailError};
 use strongroom_types::Timestamp;
 
@@ -19,13 +21,18 @@ const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(log: &AuditLog, stuck: Stuck) -> io::Result<Background> {
-    let log = log.clone();
+pub(super) fn start(
+    log: &AuditLog,
+    recorder: &Arc<Recorder>,
+    stuck: Stuck,
+) -> io::Result<Background> {
+    let (log, recorder) = (log.clone(), Arc::clone(recorder));
     let ledger = Ledger::new(log.rows().clone(), log.home().clone());
     let mut swept: Option<Timestamp> = None;
     Background::start("audit-trail", stuck, move || {
         let now = log.now();
-        match keep(&ledger, now, &mut swept) {
+        let summed_up = sum_up(&log, &recorder);
+        match summed_up.and_then(|()| keep(&ledger, now, &mut swept)) {
             Ok(true) => Duration::ZERO,
             Ok(false) => ROUND_EVERY,
             Err(error) => {
@@ -37,6 +44,14 @@ pub(super) fn start(log: &AuditLog, stuck: Stuck) -> io::Result<Background> {
     })
 }
 
+/// Records what strangers were denied in the last minute, once a minute.
+fn sum_up(log: &AuditLog, recorder: &Recorder) -> Result<(), TrailError> {
+    if let Some(summary) = recorder.summary(false) {
+        log.append(&[summary]).wait()?;
+    }
+    Ok(())
+}
+
 /// One round; whether there is more to do at once.
 fn keep(
     ledger: &Ledger,
@@ -46,7 +61,7 @@ fn keep(
     let mut more = false;
     for lane in [Lane::Management, Lane::Data] {
         let moved = ledger.step(lane, now, false)?;
-        metrics::counter!("strongroom_audit_events_total", "lane" => lane_name(lane))
+        metrics::counter!("strongroom_audit_events_total", "lane" => lane.name())
             .increment(moved.count);
         more |= moved.more;
     }
@@ -66,11 +81,4 @@ fn keep(
         more |= !all_done;
     }
     Ok(more)
-}
-
-fn lane_name(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Management => "management",
-        Lane::Data => "data",
-    }
 }

@@ -25,11 +25,13 @@ use super::background::{Background, Stuck};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
+use super::verifying::Verifying;
 use super::{
     Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
     shown,
 };
-use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
+use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -85,6 +87,7 @@ pub(super) struct House {
     fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
+    verifying: Verifying,
 }
 
 impl House {
@@ -114,6 +117,7 @@ impl House {
             switch: OnceLock::new(),
             fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
+            verifying: Verifying::default(),
         }
     }
 
@@ -212,6 +216,7 @@ impl House {
                 entropy: parts.entropy.clone(),
                 region: parts.account.region.clone(),
             })),
+            audit: AuditReading::new(parts.audit.clone()),
             http,
             https,
             tls: tls.clone(),
@@ -223,7 +228,7 @@ impl House {
                 parts.backups.clone(),
                 self.stuck.clone(),
             ),
-            audit_trail::start(&parts.audit, self.stuck.clone()),
+            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
@@ -332,7 +337,9 @@ impl House {
             | Exit::Seal
             | Exit::Environment
             | Exit::Denied
-            | Exit::Depends => true,
+            | Exit::Depends
+            | Exit::Damage
+            | Exit::Foreign => true,
         }
     }
 
@@ -342,6 +349,7 @@ impl House {
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
+        self.verifying.stop();
     }
 
     fn listening(&self) -> Result<&Listening, Failure> {
@@ -455,6 +463,11 @@ impl House {
         }
     }
 
+    /// Also while it is sealed: checksums need no key.
+    fn verify(&self, ask: VerifyRequest) -> Result<Answer, Failure> {
+        self.verifying.answer(ask, &self.settings, self.parts.get())
+    }
+
     fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
         match request {
             SealRequest::Status => {
@@ -479,6 +492,13 @@ impl House {
                 }
                 Ok(Answer::Done)
             }
+            // A sealed server has no unseal key yet.
+            SealRequest::Rekeyed { unseal_key } => {
+                if let Some(parts) = self.parts.get() {
+                    parts.root_key.rekeyed(unseal_key.expose())?;
+                }
+                Ok(Answer::Done)
+            }
         }
     }
 }
@@ -494,6 +514,9 @@ impl AdminActions for Door {
         let _inside = self.runtime.enter();
         if let Request::Seal { ask } = request {
             return self.house.seals(ask);
+        }
+        if let Request::Verify { ask } = request {
+            return self.house.verify(ask);
         }
         match self.house.running.get() {
             Some(running) => running.answer(request),

@@ -12,6 +12,7 @@ use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, BackupBegun, BackupRequest, Request};
+use crate::audit::AuditReading;
 use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
@@ -29,6 +30,7 @@ pub(super) struct Running {
     pub(super) root_key: Arc<RootKey>,
     pub(super) backups: Arc<Backups>,
     pub(super) explaining: Explaining,
+    pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -44,7 +46,16 @@ impl AdminActions for Running {
                 "what is about seals does not come here",
                 "",
             )),
+            Request::Verify { .. } => Err(Failure::new(
+                Exit::General,
+                "a verification does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
+            Request::AuditIsThere => Ok(Answer::Done),
+            Request::Audit { ask } => Ok(Answer::Audited {
+                audited: Box::new(self.audit.answer(&ask)?),
+            }),
             Request::CreateAccount { .. }
             | Request::ListAccounts
             | Request::DisableAccount { .. }
