@@ -132,8 +132,8 @@ impl KeyService {
         self.change_admitted(caller, &input.key_id, &ask, |key| {
             key.lifecycle = Lifecycle::Disabled;
             Ok(())
-        })?;
-        Ok(())
+        })
+        .map(|key| self.warn_of_disabling(&key.arn))
     }
 
     /// ScheduleKeyDeletion: the key cannot be used from now on, and is destroyed after the window.
@@ -164,6 +164,7 @@ impl KeyService {
             key.lifecycle = Lifecycle::PendingDeletion { until };
             Ok(())
         })?;
+        self.warn_of_deletion(&key.arn, until);
         Ok(ScheduleKeyDeletionOutput {
             key_id: key.arn,
             deletion_date: until,

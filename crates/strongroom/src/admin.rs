@@ -20,6 +20,7 @@ use strongroom_explain::{AssumersPage, Explained, ReadersPage};
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAnswer, ImpactAsk};
 use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
@@ -81,6 +82,11 @@ pub(crate) enum Request {
         bucket_key: bool,
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
+    },
+    /// What depends on a key of the key service.
+    Impact {
+        /// What is to be known.
+        ask: ImpactAsk,
     },
     /// Why a principal may or may not do something.
     Explain {
@@ -148,6 +154,7 @@ impl Request {
             Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Impact { .. } => "kms-impact",
             Self::Explain { .. } => "explain",
             Self::Readers { .. } => "readers",
             Self::Assumers { .. } => "assumers",
@@ -176,6 +183,7 @@ impl Request {
             | Self::RetireRootKey { .. }
             | Self::CountVersions { .. }
             | Self::ReEncrypt { .. }
+            | Self::Impact { .. }
             | Self::Explain { .. }
             | Self::Readers { .. }
             | Self::Assumers { .. } => PAGE_MAX,
@@ -305,6 +313,11 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`Request::Impact`].
+    Impact {
+        /// What was found.
+        found: ImpactAnswer,
+    },
     /// To [`Request::Explain`].
     Explained {
         /// It has a member `answer` of its own.
@@ -519,6 +532,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::Impact { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -649,6 +663,7 @@ mod tests {
                 | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
+                | Request::Impact { .. }
                 | Request::CreateAccount { .. }
                 | Request::ListAccounts
                 | Request::DisableAccount { .. }

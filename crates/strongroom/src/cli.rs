@@ -54,6 +54,8 @@ pub(crate) enum Command {
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),
+    /// Keys of the key service
+    Kms(KmsArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -459,6 +461,37 @@ pub(crate) struct RecoverArgs {
     pub(crate) json: bool,
 }
 
+/// `kms`.
+#[derive(Args, Debug)]
+pub(crate) struct KmsArgs {
+    #[command(subcommand)]
+    pub(crate) action: KmsAction,
+}
+
+/// What to do with keys of the key service that `aws kms` cannot.
+#[derive(Subcommand, Debug)]
+pub(crate) enum KmsAction {
+    /// Count everything that becomes unreadable with a key
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArgs),
+}
+
+/// `kms impact`.
+#[derive(Args, Debug)]
+pub(crate) struct ImpactArgs {
+    /// The key: its id, ARN or alias; one of another account by its ARN
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// End with exit code 12 if anything depends on the key
+    #[arg(long)]
+    pub(crate) fail_if_used: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `explain`.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
@@ -586,7 +619,8 @@ Exit codes:
   0 fine   1 other failure   2 usage or configuration   3 seal missing or wrong
   4 key ring damaged or missing   5 store damaged, locked or too new
   6 environment: permissions, disk space, ports, clock
-  10 explain: denied   11 explain: it depends";
+  10 explain: denied   11 explain: it depends
+  12 kms impact --fail-if-used: something depends on the key";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -610,7 +644,7 @@ Examples:
   strongroom seal add --key-file /media/usb/strongroom.key
   strongroom seal add --passphrase
   strongroom seal add --shares 5 --threshold 3
-  strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
+  strongroom seal add --credential strongroom.key --key-file /etc/strongroom/unseal.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
 
@@ -703,6 +737,22 @@ begins anew.
 SSE-C and DSSE-KMS versions cannot be updated; they are skipped and named in the report.
 The exit code is 0 when nothing else was skipped, and 1 otherwise or when interrupted.";
 
+const IMPACT_HELP: &str = "\
+Examples:
+  strongroom kms impact alias/photos
+  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
+  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
+
+Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
+Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
+that encrypt their log files with it; and for each material of the key, what is wrapped under it.
+The key's aliases, grants and last use are shown. What clients have encrypted themselves with
+kms:Encrypt or a data key is not known here.
+
+The running server is asked, and goes on working; while none runs, the store is read as it is.
+Exit codes: 0 counted   12 something depends on the key (with --fail-if-used)
+            5 rows are damaged, so that not everything is known   others as always";
+
 const EXPLAIN_HELP: &str = "\
 Examples:
   strongroom explain s3:GetObject --on arn:aws:s3:::photos/2025/a.jpg \\
@@ -754,7 +804,7 @@ mod tests {
     #[test]
     fn help_names_every_exit_code() {
         let help = Cli::command().render_help().to_string();
-        for code in (0..=6).chain([10, 11]) {
+        for code in (0..=6).chain([10, 11, 12]) {
             assert!(help.contains(&format!("{code} ")), "{code}");
         }
     }

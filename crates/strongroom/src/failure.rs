@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Denied,
     /// `explain` says that it depends.
     Depends,
+    /// `kms impact --fail-if-used`: something depends on the key.
+    InUse,
 }
 
 impl Exit {
@@ -36,6 +38,7 @@ impl Exit {
             Self::Environment => 6,
             Self::Denied => 10,
             Self::Depends => 11,
+            Self::InUse => 12,
         }
     }
 }

@@ -23,6 +23,7 @@ mod files;
 mod findings;
 mod hardening;
 mod identities;
+mod impact;
 mod issuers;
 mod key_file;
 mod logging;
@@ -44,7 +45,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{AccountAction, Cli, Command, CredentialsAction, SealAction};
+use crate::cli::{AccountAction, Cli, Command, CredentialsAction, KmsAction, SealAction};
 use crate::config::Settings;
 use crate::failure::Failure;
 
@@ -117,6 +118,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
+        Command::Kms(args) => match args.action {
+            KmsAction::Impact(args) => {
+                impact::run(&settings(args.store.layer())?, &args, &environment)
+            }
+        },
         Command::Explain(args) => {
             return explain::explain(&settings(args.report.layer())?, &args);
         }

@@ -7,6 +7,7 @@ mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;

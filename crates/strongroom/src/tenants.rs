@@ -147,7 +147,8 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::ReEncrypt { .. }
         | Request::Explain { .. }
         | Request::Readers { .. }
-        | Request::Assumers { .. } => return Err(unexpected()),
+        | Request::Assumers { .. }
+        | Request::Impact { .. } => return Err(unexpected()),
     };
     answered.map_err(|error| refused(&error))
 }

@@ -20,6 +20,7 @@ mod selectors;
 mod signing;
 mod state;
 mod store;
+mod under_key;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
@@ -30,6 +31,7 @@ pub use selectors::{
 pub use signing::{DigestSigner, PublicKey, SigningKeys, fingerprint, pkcs1_of_spki};
 pub use state::{Delivered, Pending, Previous, TrailState, Window};
 pub use store::{Trails, TrailsError};
+pub use under_key::trails_under_key;
 
 #[cfg(test)]
 mod tests;

@@ -26,11 +26,12 @@ use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::{
-    Parts, admin_failure, assemble, collector, due_work, edge, first_start, key_uses, shown,
+    Parts, admin_failure, assemble, collector, due_work, edge, first_start, impact, key_uses, shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::identities;
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::Brought;
@@ -201,6 +202,7 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            kms: parts.kms.clone(),
             explaining: Explaining(Explainer::new(ExplainerPorts {
                 identities: parts.iam.identities().clone(),
                 authorizer: parts.authorizer.clone(),
@@ -218,6 +220,11 @@ impl House {
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
+            impact::start(
+                identities::rows(&parts.accounts),
+                parts.kms.clone(),
+                self.stuck.clone(),
+            ),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {
@@ -324,7 +331,8 @@ impl House {
             | Exit::Seal
             | Exit::Environment
             | Exit::Denied
-            | Exit::Depends => true,
+            | Exit::Depends
+            | Exit::InUse => true,
         }
     }
 
