@@ -99,7 +99,7 @@ impl KeyService {
             let dates = self.read_all_dates(work)?;
             self.shared.due.end_scan(now, dates);
         }
-        self.read_changed_dates(work);
+        work.failed += self.read_changed_dates();
         for arn in self.shared.due.due(self.now()) {
             let done = self.opened_key(&arn).and_then(|opened| match opened {
                 Some(opened) => self.do_due_work_of(&opened.key, may_destroy, work),
@@ -111,7 +111,7 @@ impl KeyService {
                 work.failed += 1;
             }
         }
-        self.read_changed_dates(work);
+        work.failed += self.read_changed_dates();
         Ok(())
     }
 
@@ -144,8 +144,10 @@ impl KeyService {
         }
     }
 
-    /// Reads the keys again that have changed since they were read.
-    fn read_changed_dates(&self, work: &mut DueWork) {
+    /// Reads the keys again that have changed since they were read. Of how many it failed: they are
+    /// tried again.
+    pub(crate) fn read_changed_dates(&self) -> usize {
+        let mut failed = 0;
         for arn in self.shared.due.take_changed() {
             match self.opened_key(&arn) {
                 Ok(opened) => {
@@ -155,10 +157,11 @@ impl KeyService {
                 Err(error) => {
                     tracing::error!(%error, key = %arn, "the dates of a key cannot be read");
                     self.shared.due.touch(&arn);
-                    work.failed += 1;
+                    failed += 1;
                 }
             }
         }
+        failed
     }
 
     fn do_due_work_of(

@@ -81,9 +81,11 @@ impl KeyService {
         taken
     }
 
-    /// Which keys end soon, as the last round of due work knows it.
+    /// Which keys end soon. It knows of keys that changed before the first round of due work when
+    /// that is done. Blocks.
     pub fn near_endings(&self) -> NearEndings {
         let now = self.now();
+        self.read_changed_dates();
         let mut near = NearEndings::default();
         for ending in self.shared.due.endings().into_values() {
             let (within, next) = match ending {

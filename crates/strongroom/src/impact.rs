@@ -7,8 +7,8 @@ mod source;
 use strongroom_ports::Clock as _;
 
 use self::report::{Report, text};
-pub(crate) use self::source::{ImpactAnswer, ImpactAsk, ImpactSource};
 use self::source::KeyShown;
+pub(crate) use self::source::{ImpactAnswer, ImpactAsk, ImpactSource};
 use crate::adapters::SystemClock;
 use crate::admin::{Answer, Request, ask};
 use crate::cli::ImpactArgs;

@@ -32,7 +32,7 @@ pub(super) fn start(kms: Arc<KeyService>, stuck: Stuck) -> io::Result<Background
 }
 
 /// How many keys end soon. Gauges of a fixed number: a label for each key would grow for ever.
-fn report_endings(near: &NearEndings) {
+pub(super) fn report_endings(near: &NearEndings) {
     let within = ["1d", "7d", "30d"];
     let figures = within.iter().zip(near.deletions).zip(near.expiries);
     for ((within, deletions), expiries) in figures {

@@ -14,6 +14,7 @@ use strongroom_s3::{DependentCounts, Dependents, DependentsPlace, KeyNames};
 use strongroom_types::kms::{KeyArn, KeyState};
 
 use super::background::{Background, Stuck};
+use super::due_work::report_endings;
 
 /// Keys of one walk.
 const KEYS_AT_ONCE: usize = 64;
@@ -133,6 +134,7 @@ impl Walk {
             }
         }
         metrics::counter!("strongroom_kms_impact_walks_total").increment(1);
+        report_endings(&kms.near_endings());
         (None, self.began.elapsed().max(IDLE))
     }
 }
