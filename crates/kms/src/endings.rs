@@ -118,6 +118,10 @@ impl KeyService {
                 is_kept: false,
             };
             self.shared.endings.told.lock().insert(arn.clone(), told);
+            // The next round tries again.
+            if let Err(error) = self.keep_told(&[(arn.clone(), told)]) {
+                tracing::warn!(%error, "that a key's deletion was told of is not kept yet");
+            }
         }
     }
 
@@ -317,8 +321,8 @@ mod tests {
         };
         service.schedule_key_deletion(&root(), input).unwrap();
         assert_eq!(endangered(&service), 1);
-        // Scheduling has told of it: the round only keeps that.
-        assert_eq!(told(&service, &key), Some((30, false)));
+        // Scheduling has told of it.
+        assert_eq!(told(&service, &key), Some((30, true)));
         service.run_due_work().unwrap();
         assert_eq!(told(&service, &key), Some((30, true)));
         assert_eq!(endangered(&service), 0);
