@@ -11,7 +11,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from conftest import Clients, binary, clean_env, metric, new_bucket, poll
-from terminal import Terminal
 from test_kms_import import bring
 
 NOTHING = {"objects": 0, "versions": 0, "bytes": 0, "bucket_key_versions": 0, "dsse_versions": 0, "uploads": 0}
@@ -309,15 +308,3 @@ def test_dates_that_draw_near_are_told_at_the_start_and_only_once(make_server):
     server.restart()
     assert poll(lambda: metric(server.access(), "strongroom_kms_keys_with_expiring_material"), 30) == 2
     assert len(logged("expires within")) == 1
-
-
-def test_at_a_terminal_a_long_count_draws_a_bar_and_leaves_nothing_of_it(make_server):
-    store = Store(make_server(trace=False))
-    bucket, key = store.bucket(), store.key()
-    for n in range(30):
-        store.put(bucket, f"k{n}", 1, key)
-    terminal = Terminal(command(store.server, key), env=clean_env(store.server.home))
-    assert terminal.end() == 0, terminal.shown
-    assert "versions  30" in terminal.shown
-    # What was drawn, if it took that long, is taken away again.
-    assert terminal.shown.count("[") == 0 or "\r\x1b[K" in terminal.shown

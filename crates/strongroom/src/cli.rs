@@ -38,10 +38,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  eval \"$(strongroom env)\"\n  aws s3 ls")]
     Env(EnvArgs),
     /// The root access key
+    #[command(after_help = "Example:\n  strongroom credentials rotate")]
     Credentials(CredentialsArgs),
     /// The accounts of the server
+    #[command(
+        after_help = "Examples:\n  strongroom account create tests\n  strongroom account list"
+    )]
     Account(AccountArgs),
     /// The seals that open the key ring
+    #[command(after_help = "Examples:\n  strongroom seal list\n  strongroom seal test")]
     Seal(SealArgs),
     /// Open the key ring of a running server that is sealed
     #[command(after_help = UNSEAL_HELP)]
@@ -50,11 +55,15 @@ pub(crate) enum Command {
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
     /// Versions of the root key, which wraps every data key
+    #[command(
+        after_help = "Examples:\n  strongroom root-key status\n  strongroom root-key rotate --wait"
+    )]
     RootKey(RootKeyArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),
     /// Keys of the key service
+    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
     Kms(KmsArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
@@ -63,9 +72,21 @@ pub(crate) enum Command {
     #[command(after_help = WHO_CAN_DECRYPT_HELP)]
     WhoCanDecrypt(WhoCanDecryptArgs),
     /// Run the start-up check alone: says what is wrong and what to do
-    Check(Box<Layer>),
+    #[command(after_help = CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// Print the version
+    #[command(after_help = "Example:\n  strongroom version")]
     Version,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) layer: Layer,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What every command that reads a store takes.
@@ -118,6 +139,9 @@ pub(crate) struct RotateArgs {
     /// Of this account [default: the one that the server was made with]
     #[arg(long, value_name = "ID", value_parser = parse_account)]
     pub(crate) account: Option<AccountId>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `account`.
@@ -136,12 +160,14 @@ pub(crate) enum AccountAction {
     )]
     Create(AccountCreateArgs),
     /// Show all accounts
+    #[command(after_help = "Example:\n  strongroom account list --json")]
     List(AccountListArgs),
     /// Let nobody of an account sign in any more; its data stays, and others may use what they were
     /// allowed to
     #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
     Disable(AccountIdArgs),
     /// Let an account's people sign in again
+    #[command(after_help = "Example:\n  strongroom account enable 123456789012")]
     Enable(AccountIdArgs),
 }
 
@@ -361,6 +387,9 @@ pub(crate) struct ReencryptArgs {
     /// Look at no more than N versions a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Print the counts at the end as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `root-key`.
@@ -632,6 +661,14 @@ Examples:
 Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads the
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
+
+const CHECK_HELP: &str = "\
+Examples:
+  strongroom check --data /srv/strongroom
+  strongroom check --config /etc/strongroom/strongroom.toml --json
+
+Takes the settings of serve, and changes nothing. The exit code is that of the first finding that
+would stop the server, and 0 if none would.";
 
 const SEAL_LIST_HELP: &str = "\
 Example:

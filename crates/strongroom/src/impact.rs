@@ -33,22 +33,11 @@ pub(crate) fn run(
     args: &ImpactArgs,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
-    let first = ImpactAsk::Key {
-        key: args.key.clone(),
-    };
-    let report = match asked(settings, &first)? {
-        Some(ImpactAnswer::Key(key)) => count(*key, &mut |ask| {
-            asked(settings, ask)?.ok_or_else(|| {
-                Failure::new(
-                    Exit::General,
-                    "the server has stopped",
-                    "run the command again",
-                )
-            })
-        })?,
-        Some(_) => return Err(unexpected()),
-        None => off_line(settings, &first, environment)?,
-    };
+    // It begins here, so that a server that is slow to answer is seen to work.
+    let mut bar = Bar::new("kms impact");
+    let report = whole(settings, args, environment, &mut bar);
+    bar.end();
+    let report = report?;
     if !report.key.is_there() && !report.in_use && report.damaged_rows == 0 {
         return Err(Failure::new(
             Exit::General,
@@ -84,6 +73,33 @@ pub(crate) fn run(
     Ok(())
 }
 
+fn whole(
+    settings: &Settings,
+    args: &ImpactArgs,
+    environment: Environment<'_>,
+    bar: &mut Bar,
+) -> Result<Report, Failure> {
+    let first = ImpactAsk::Key {
+        key: args.key.clone(),
+    };
+    match asked(settings, &first)? {
+        Some(ImpactAnswer::Key(key)) => {
+            let mut asking = |ask: &ImpactAsk| {
+                asked(settings, ask)?.ok_or_else(|| {
+                    Failure::new(
+                        Exit::General,
+                        "the server has stopped",
+                        "run the command again",
+                    )
+                })
+            };
+            count(*key, &mut asking, bar)
+        }
+        Some(_) => Err(unexpected()),
+        None => off_line(settings, &first, environment, bar),
+    }
+}
+
 /// Asks the running server; `None` if there is none.
 fn asked(settings: &Settings, impact: &ImpactAsk) -> Result<Option<ImpactAnswer>, Failure> {
     let request = Request::Impact {
@@ -100,6 +116,7 @@ fn off_line(
     settings: &Settings,
     first: &ImpactAsk,
     environment: Environment<'_>,
+    bar: &mut Bar,
 ) -> Result<Report, Failure> {
     with_accounts(settings, environment, |accounts, account| {
         let rows = identities::rows(accounts);
@@ -112,19 +129,12 @@ fn off_line(
         let ImpactAnswer::Key(key) = source.answer(first)? else {
             return Err(unexpected());
         };
-        count(*key, &mut |ask| source.answer(ask))
+        count(*key, &mut |ask| source.answer(ask), bar)
     })
 }
 
 /// Walks through everything that may depend on the key.
-fn count(key: KeyShown, asking: &mut Asking<'_>) -> Result<Report, Failure> {
-    let mut bar = Bar::new("kms impact");
-    let counted = count_with(key, asking, &mut bar);
-    bar.end();
-    counted
-}
-
-fn count_with(key: KeyShown, asking: &mut Asking<'_>, bar: &mut Bar) -> Result<Report, Failure> {
+fn count(key: KeyShown, asking: &mut Asking<'_>, bar: &mut Bar) -> Result<Report, Failure> {
     let (mut total, mut from) = (0_u64, None);
     loop {
         let ImpactAnswer::Counted { count, next } = asking(&ImpactAsk::Count { from })? else {

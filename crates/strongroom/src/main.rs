@@ -68,14 +68,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let settings = |layer| Settings::decide(layer, &environment);
     let done = match command {
         Command::Serve(layer) => serve::run(&settings(*layer)?, &environment),
-        Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
+        Command::Check(args) => commands::check(&settings(args.layer)?, args.json, &environment),
         Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
         Command::Credentials(args) => match args.action {
             CredentialsAction::Rotate(args) => {
                 let settings = settings(args.store.layer())?;
                 match args.account {
-                    Some(id) => tenants::rotate(&settings, &id, &environment),
-                    None => commands::rotate_credentials(&settings, &environment),
+                    Some(id) => tenants::rotate(&settings, &id, args.json, &environment),
+                    None => commands::rotate_credentials(&settings, args.json, &environment),
                 }
             }
         },
