@@ -8,6 +8,7 @@ mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;
@@ -157,6 +158,9 @@ fn end(parts: &Parts) {
     }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
+    }
+    if let Err(error) = parts.kms.save_last_uses() {
+        tracing::warn!(%error, "when KMS keys were last used is forgotten in part");
     }
     if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");

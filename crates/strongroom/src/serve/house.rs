@@ -27,8 +27,8 @@ use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::verifying::Verifying;
 use super::{
-    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
-    shown,
+    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, impact,
+    key_uses, shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::audit::AuditReading;
@@ -206,6 +206,7 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            kms: parts.kms.clone(),
             explaining: Explaining(Explainer::new(ExplainerPorts {
                 identities: parts.iam.identities().clone(),
                 authorizer: parts.authorizer.clone(),
@@ -225,6 +226,11 @@ impl House {
             audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
+            impact::start(
+                parts.accounts.sealed_rows(),
+                parts.kms.clone(),
+                self.stuck.clone(),
+            ),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {
@@ -333,7 +339,8 @@ impl House {
             | Exit::Denied
             | Exit::Depends
             | Exit::Damage
-            | Exit::Foreign => true,
+            | Exit::Foreign
+            | Exit::InUse => true,
         }
     }
 

@@ -12,7 +12,7 @@
 //! far the work is. A body is never touched.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -285,14 +285,18 @@ impl RootKey {
         let held = files.hold().map_err(|error| unlocked(&error))?;
         let ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
-        *self
-            .unseal_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = unseal_key;
+        *self.unseal_key() = unseal_key;
         drop(held);
         tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
         self.custody().replace_ring(ring);
         self.accounts.note_ring_version()
+    }
+
+    /// The key that opens the ring, kept from changing while it is used.
+    pub(super) fn unseal_key(&self) -> MutexGuard<'_, UnsealKey> {
+        self.unseal_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn custody(&self) -> &Arc<Custody> {
@@ -491,10 +495,7 @@ impl RootKey {
     ) -> Result<u32, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
         let held = files.hold().map_err(|error| unlocked(&error))?;
-        let unseal_key = self
-            .unseal_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let unseal_key = self.unseal_key();
         // As it is on disk: a seal may have been added since the start.
         let mut ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
