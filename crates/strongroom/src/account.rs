@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
 use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
-use strongroom_ports::{Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction};
+use strongroom_ports::{
+    Clock, CommitError, Entropy, MetaStore, Scan, SealKind, Table, Transaction,
+};
 use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
@@ -15,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::failure::{Exit, Failure};
 use crate::ring_files::RingFiles;
+use crate::seals::slots;
 
 const ACCOUNT_KEY: &[u8] = b"account";
 const ACCOUNT_RECORD: [u8; 2] = [0x20, 1];
@@ -81,6 +84,15 @@ struct AccessKeyRow {
     created_millis: u64,
 }
 
+/// The seals of a ring, for the trail: number and kind.
+fn seals_of<State>(ring: &Keyring<State>) -> Vec<String> {
+    let shown = |slot: slots::Slot<'_>| {
+        let kind = slot.kind.map_or("unknown", SealKind::name);
+        format!("{} {kind}", slot.index)
+    };
+    slots::of(ring).into_iter().map(shown).collect()
+}
+
 impl std::fmt::Debug for RootKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RootKey({}, REDACTED)", self.id)
@@ -100,7 +112,8 @@ impl Accounts {
         holds_blobs: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
-            self.note_generation(self.custody.ring().generation())?;
+            let ring = self.custody.ring();
+            self.note_generation(ring.generation(), &seals_of(&ring), false)?;
             // Behind a rotation that was interrupted it is not noted yet.
             self.note_ring_version()?;
             return Ok((account, false));
@@ -202,13 +215,46 @@ impl Accounts {
         {
             return Ok(());
         }
+        let seen = row.ring_generation;
         row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
         let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
             .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
-        self.commit(transaction)
+        let seals = seals_of(&ring);
+        self.commit(self.ring_changed(transaction, &row, seen, &seals, false)?)
+    }
+
+    /// Adds the record of a ring that is not as this store saw it last: a seal was added or removed,
+    /// or the root key changed, perhaps while no server ran. Who did it, the ring does not say: only
+    /// of who `told` the running server it is known that he is the user whose server it is.
+    fn ring_changed(
+        &self,
+        transaction: Transaction,
+        row: &AccountRow,
+        seen: Option<u64>,
+        seals: &[String],
+        told: bool,
+    ) -> Result<Transaction, Failure> {
+        let home = Home {
+            account: AccountId::parse(&row.id).map_err(|error| damaged(&error.to_string()))?,
+            region: Region::parse(&row.region).map_err(|error| damaged(&error.to_string()))?,
+        };
+        let log = AuditLog::new(self.sealed_rows(), self.clock.clone(), home);
+        let details = Params::new()
+            .number("generation", row.ring_generation.unwrap_or_default())
+            .number("generationBefore", seen.unwrap_or_default())
+            .number("rootKeyVersion", row.ring_version.into())
+            .list("seals", seals);
+        let details = if told {
+            details.number("operatorUid", rustix::process::geteuid().as_raw().into())
+        } else {
+            details
+        };
+        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "KeyRingChanged")
+            .service_details(&details);
+        Ok(log.add(transaction, &log.finish(event)))
     }
 
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
@@ -287,16 +333,24 @@ impl Accounts {
         let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
         let own = rings.filter(|ring| ring.ring_id() == ring_id);
         // Of both copies, the older: the newer may be all that a crash left of a change.
-        match own.map(Keyring::generation).min() {
+        match own.min_by_key(|ring| ring.generation()) {
             // Once more where a rotation of the root key wrote the row in between.
-            Some(generation) => self
-                .note_generation(generation)
-                .or_else(|_| self.note_generation(generation)),
+            Some(ring) => {
+                let (generation, seals) = (ring.generation(), seals_of(ring));
+                let note = || self.note_generation(generation, &seals, true);
+                note().or_else(|_| note())
+            }
             None => Ok(()),
         }
     }
 
-    fn note_generation(&self, generation: u64) -> Result<(), Failure> {
+    /// `told` is whether a command on this host said so.
+    fn note_generation(
+        &self,
+        generation: u64,
+        seals: &[String],
+        told: bool,
+    ) -> Result<(), Failure> {
         let stored = self
             .meta
             .read(Table::SETTINGS, ACCOUNT_KEY)
@@ -317,6 +371,11 @@ impl Accounts {
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
             .put(Table::SETTINGS, ACCOUNT_KEY, value);
+        // Stores of before the generation was noted have not seen any.
+        let transaction = match seen {
+            Some(_) => self.ring_changed(transaction, &row, seen, seals, told)?,
+            None => transaction,
+        };
         self.commit(transaction)
     }
 
