@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> front (which service) -> sigv4 (who asks)
-//!          -> s3, kms, iam, sts (which operation) -> service
+//!          -> s3, kms, iam, sts, cloudtrail (which operation) -> service
 //!             chunked, form, xml, json, query (what was sent)
 //! ```
 
 #[cfg(test)]
 mod authorization_table;
 pub mod chunked;
+pub mod cloudtrail;
 mod error;
 mod explainer;
 pub mod form;

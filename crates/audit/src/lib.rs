@@ -26,8 +26,8 @@
 //! - **No secret can come in.** [`Params`] takes no bytes, hides AWS's names of secrets, and results of
 //!   reads are not recorded at all.
 //!
-//! What is **not** here: the wire format of the CloudTrail API, who may call it, and the writer of
-//! objects ([`ObjectSink`](trails::ObjectSink) is a port).
+//! What is **not** here: the wire format of the CloudTrail API ([`service`] has what its operations mean),
+//! and the writer of objects ([`ObjectSink`](trails::ObjectSink) is a port).
 
 mod chain;
 mod completion;
@@ -46,6 +46,7 @@ mod params;
 mod read;
 mod records;
 mod sampling;
+pub mod service;
 pub mod trails;
 mod verify;
 
@@ -56,10 +57,10 @@ pub use ledger::{Ledger, Moved};
 pub use log::AuditLog;
 pub use lookup::{Lookup, LookupError, LookupPage};
 pub use params::{HIDDEN, Params};
-pub use read::{Cursor, Filter};
+pub use read::{Cursor, Direction, Filter, Outcome, Page};
 pub use records::Lane;
 pub use sampling::{Denials, Noted, Summary};
-pub use verify::{Anchor, Finding, Report};
+pub use verify::{Anchor, Finding, Report, Verification};
 
 use strongroom_ports::{CommitError, MetaError};
 use strongroom_rows::{Contended, RowError};

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
 use strongroom_ports::{
-    Clock, CommitError, Entropy, MetaStore, Scan, SealKind, Table, Transaction,
+    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, SealKind, Table, Transaction,
 };
 use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
@@ -82,6 +82,16 @@ struct AccessKeyRow {
     secret: String,
     #[n(1)]
     created_millis: u64,
+}
+
+/// What is recorded of a ring that changed.
+struct RingChange<'a> {
+    /// The generation that the store saw before.
+    seen: Option<u64>,
+    /// Number and kind of each.
+    seals: &'a [String],
+    /// A command told the running server; of it is known that it is the user's whose server it is.
+    told: bool,
 }
 
 /// The seals of a ring, for the trail: number and kind.
@@ -202,13 +212,9 @@ impl Accounts {
     ///
     /// [`Exit::Store`].
     pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?
+        let (mut row, version) = self
+            .read_account_row()?
             .ok_or_else(|| damaged("the account's row is gone"))?;
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let ring = self.custody.ring();
         if row.ring_version >= ring.active_version()
             && row.ring_generation >= Some(ring.generation())
@@ -218,46 +224,15 @@ impl Accounts {
         let seen = row.ring_generation;
         row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
-        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
-        let seals = seals_of(&ring);
-        self.commit(self.ring_changed(transaction, &row, seen, &seals, false)?)
+        let changed = RingChange {
+            seen,
+            seals: &seals_of(&ring),
+            told: false,
+        };
+        self.change_ring_row(&row, version, &changed)
     }
 
-    /// Adds the record of a ring that is not as this store saw it last: a seal was added or removed,
-    /// or the root key changed, perhaps while no server ran. Who did it, the ring does not say: only
-    /// of who `told` the running server it is known that he is the user whose server it is.
-    fn ring_changed(
-        &self,
-        transaction: Transaction,
-        row: &AccountRow,
-        seen: Option<u64>,
-        seals: &[String],
-        told: bool,
-    ) -> Result<Transaction, Failure> {
-        let home = Home {
-            account: AccountId::parse(&row.id).map_err(|error| damaged(&error.to_string()))?,
-            region: Region::parse(&row.region).map_err(|error| damaged(&error.to_string()))?,
-        };
-        let log = AuditLog::new(self.sealed_rows(), self.clock.clone(), home);
-        let details = Params::new()
-            .number("generation", row.ring_generation.unwrap_or_default())
-            .number("generationBefore", seen.unwrap_or_default())
-            .number("rootKeyVersion", row.ring_version.into())
-            .list("seals", seals);
-        let details = if told {
-            details.number("operatorUid", rustix::process::geteuid().as_raw().into())
-        } else {
-            details
-        };
-        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "KeyRingChanged")
-            .service_details(&details);
-        Ok(log.add(transaction, &log.finish(event)))
-    }
-
-    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+    fn read_account_row(&self) -> Result<Option<(AccountRow, RowVersion)>, Failure> {
         let stored = self
             .meta
             .read(Table::SETTINGS, ACCOUNT_KEY)
@@ -265,8 +240,49 @@ impl Accounts {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let row = self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        Ok(Some((row, stored.version)))
+    }
+
+    /// Notes the ring in the account's row, and records that it is not as this store saw it last: a
+    /// seal was added or removed, or the root key changed, perhaps while no server ran.
+    fn change_ring_row(
+        &self,
+        row: &AccountRow,
+        version: RowVersion,
+        change: &RingChange<'_>,
+    ) -> Result<(), Failure> {
+        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY, Some(version))
+            .put(Table::SETTINGS, ACCOUNT_KEY, value);
+        // Stores of before the generation was noted have not seen any.
+        let Some(seen) = change.seen else {
+            return self.commit(transaction);
+        };
+        let home = Home {
+            account: parsed(AccountId::parse(&row.id))?,
+            region: parsed(Region::parse(&row.region))?,
+        };
+        let log = AuditLog::new(self.sealed_rows(), self.clock.clone(), home);
+        let mut details = Params::new()
+            .number("generation", row.ring_generation.unwrap_or_default())
+            .number("generationBefore", seen)
+            .number("rootKeyVersion", row.ring_version.into())
+            .list("seals", change.seals);
+        if change.told {
+            let uid = rustix::process::geteuid().as_raw();
+            details = details.number("operatorUid", uid.into());
+        }
+        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "KeyRingChanged")
+            .service_details(&details);
+        self.commit(log.add(transaction, &log.finish(event)))
+    }
+
+    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+        let Some((row, _)) = self.read_account_row()? else {
+            return Ok(None);
+        };
         let ring = self.custody.ring();
         if row.ring_id != ring.ring_id() || row.ring_version > ring.active_version() {
             return Err(Failure::new(
@@ -344,22 +360,15 @@ impl Accounts {
         }
     }
 
-    /// `told` is whether a command on this host said so.
     fn note_generation(
         &self,
         generation: u64,
         seals: &[String],
         told: bool,
     ) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?;
-        let Some(stored) = stored else {
+        let Some((mut row, version)) = self.read_account_row()? else {
             return Ok(());
         };
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let seen = row.ring_generation;
         // What was accepted counts from now on.
         let may_fall = self.danger_accept_older_ring && seen != Some(generation);
@@ -367,16 +376,7 @@ impl Accounts {
             return Ok(());
         }
         row.ring_generation = Some(generation);
-        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY, value);
-        // Stores of before the generation was noted have not seen any.
-        let transaction = match seen {
-            Some(_) => self.ring_changed(transaction, &row, seen, seals, told)?,
-            None => transaction,
-        };
-        self.commit(transaction)
+        self.change_ring_row(&row, version, &RingChange { seen, seals, told })
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.

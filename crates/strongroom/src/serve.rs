@@ -25,6 +25,8 @@ use strongroom_api::server::{
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_audit::AuditLog;
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
+use strongroom_audit::trails::{SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -66,6 +68,7 @@ struct Parts {
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    cloudtrail: Arc<CloudTrail>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -239,6 +242,11 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
+        trails: Trails::new(audit.clone()),
+        signer: Arc::new(SigningKeys::new(rows.clone())),
+        authorizer: authorizer.clone(),
+    }));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -258,6 +266,7 @@ fn assemble(
         s3,
         kms,
         iam,
+        cloudtrail,
         authorizer,
         accounts,
         account,

@@ -20,8 +20,8 @@ use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
 pub(crate) trait JsonService: Send + Sync + 'static {
     /// For which clients sign.
     const SERVICE: Service;
-    /// What stands in front of the operation in `X-Amz-Target`, the dot included.
-    const TARGET_PREFIX: &'static str;
+    /// What stands in front of the operation in `X-Amz-Target`, the dot included: any of these.
+    const TARGET_PREFIXES: &'static [&'static str];
 
     /// Finds an operation by its name.
     fn operation(name: &str) -> Option<&'static Operation<Self>>;
@@ -113,7 +113,7 @@ impl<S: JsonService> JsonEdge<S> {
         headers
             .get(TARGET)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|target| target.starts_with(S::TARGET_PREFIX))
+            .is_some_and(|target| operation_name::<S>(target).is_some())
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -242,5 +242,11 @@ fn operation<S: JsonService>(parts: &Parts) -> Option<&'static Operation<S>> {
     if parts.method != Method::POST || parts.uri.path() != "/" {
         return None;
     }
-    S::operation(target.to_str().ok()?.strip_prefix(S::TARGET_PREFIX)?)
+    S::operation(operation_name::<S>(target.to_str().ok()?)?)
+}
+
+/// What stands behind the service's prefix in a target.
+fn operation_name<S: JsonService>(target: &str) -> Option<&str> {
+    let mut prefixes = S::TARGET_PREFIXES.iter();
+    prefixes.find_map(|prefix| target.strip_prefix(prefix))
 }

@@ -12,7 +12,7 @@ use crate::sigv4::Service;
 
 impl JsonService for KeyService {
     const SERVICE: Service = Service::Kms;
-    const TARGET_PREFIX: &'static str = "TrentService.";
+    const TARGET_PREFIXES: &'static [&'static str] = &["TrentService."];
 
     fn operation(name: &str) -> Option<&'static Operation<Self>> {
         all().find(|operation| operation.name == name)

@@ -102,6 +102,11 @@ impl Trails {
         }
     }
 
+    /// The wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.log.now()
+    }
+
     /// The trails of an account, those that are being deleted left out.
     ///
     /// # Errors

@@ -94,8 +94,8 @@ pub(super) fn record(
     details: Params,
     failed: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut event = EventBuilder::by_service(audit.home().account, OWN_SOURCE, name)
-        .service_details(&details);
+    let mut event =
+        EventBuilder::by_service(audit.home().account, OWN_SOURCE, name).service_details(&details);
     if let Some(why) = failed {
         event = event.failed("Refused", why);
     }

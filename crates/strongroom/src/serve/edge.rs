@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_api::cloudtrail::CloudTrailApi;
 use strongroom_api::iam::{IamApi, IamApiOptions, IamCredentials};
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::s3::{S3Api, S3ApiOptions};
@@ -64,7 +65,14 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         Arc::clone(parts.iam.identities()),
         entropy.clone(),
     );
-    let front = Front::new(s3, kms, iam, sts)
+    let cloudtrail = CloudTrailApi::new(
+        parts.cloudtrail.clone(),
+        verifier(),
+        region.clone(),
+        clock.clone(),
+        entropy.clone(),
+    );
+    let front = Front::new(s3, kms, iam, sts, cloudtrail)
         .behind(TrustedProxies::new(settings.trusted_proxies.clone()))
         .explaining(explainer);
     Arc::new(front)
