@@ -22,6 +22,7 @@ mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;
+mod handle_logging;
 mod handle_multipart;
 mod handle_object;
 mod handle_object_config;
@@ -65,6 +66,7 @@ use as_sent::AsSent;
 use call::Call;
 use route::{Level, Reply, Seen};
 
+use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::recording::{Ended, Facts, Recorder, S3Outcome, Unrecorded};
@@ -110,6 +112,7 @@ pub struct S3Api {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     recorder: Arc<Recorder>,
+    access_log: Arc<AccessLog>,
 }
 
 /// What the log and the metrics say of a request.
@@ -136,7 +139,15 @@ impl S3Api {
             clock,
             entropy,
             recorder,
+            access_log: Arc::default(),
         }
+    }
+
+    /// Logs the requests of the buckets that `access_log` names.
+    #[must_use]
+    pub fn logging(mut self, access_log: Arc<AccessLog>) -> Self {
+        self.access_log = access_log;
+        self
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -220,6 +231,7 @@ impl S3Api {
         request_id: RequestId,
         mut place: ErrorPlace,
     ) -> Answered {
+        let began = self.clock.monotonic();
         let found = self.find_operation(request, verified, connection, request_id, &mut place);
         let Found {
             route,
@@ -246,7 +258,7 @@ impl S3Api {
             let answer = failure.answer(&place);
             (answer.code, answer.message)
         });
-        let recorded = self.recorder.record_s3(S3Outcome {
+        let outcome = S3Outcome {
             route,
             context: &context,
             connection: &connection,
@@ -261,8 +273,12 @@ impl S3Api {
             answered: response.headers(),
             length_bytes: Body::size_hint(response.body()).exact(),
             host_id: &place.host_id,
-        });
-        let response = match recorded.await {
+        };
+        if self.access_log.is_on() {
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.access_log.note(&outcome, took);
+        }
+        let response = match self.recorder.record_s3(outcome).await {
             Ok(()) => response,
             Err(Unrecorded) => withheld(&place),
         };
