@@ -91,7 +91,7 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         shreds: Arc::new(MemoryShreds::new()),
         authorizer: Arc::new(RootOnly::default()),
         principals: Arc::new(RootOnly::default()),
-        audit: Arc::new(log.clone()),
+        audit: log.clone(),
         clock: Arc::new(Fixed),
         entropy: entropy.clone(),
     };

@@ -55,6 +55,7 @@ mod object_tagging;
 mod object_update_encryption;
 mod output;
 mod publish;
+mod recorded;
 mod recovery;
 mod reencryption;
 mod resident;
@@ -80,6 +81,7 @@ pub use logging::{
 };
 pub use object_update_encryption::encrypted_with;
 pub use output::*;
+pub use recorded::Recorded;
 pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, VersionCount};
 pub use rewrap::WrappedPlace;
 pub use service::{S3, S3Options, S3Ports};

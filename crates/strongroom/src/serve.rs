@@ -12,6 +12,7 @@ mod key_uses;
 mod reencryption;
 mod root_key;
 mod running;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,7 +224,7 @@ fn assemble(
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
-        audit: Arc::new(audit.clone()),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
@@ -267,7 +268,7 @@ fn assemble(
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
