@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
 use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
-use strongroom_ports::{Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction};
+use strongroom_ports::{
+    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, Table, Transaction,
+};
 use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
@@ -189,13 +191,9 @@ impl Accounts {
     ///
     /// [`Exit::Store`].
     pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?
+        let (mut row, version) = self
+            .read_account_row()?
             .ok_or_else(|| damaged("the account's row is gone"))?;
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let ring = self.custody.ring();
         if row.ring_version >= ring.active_version()
             && row.ring_generation >= Some(ring.generation())
@@ -204,14 +202,10 @@ impl Accounts {
         }
         row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
-        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
-        self.commit(transaction)
+        self.change_account_row(&row, version)
     }
 
-    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+    fn read_account_row(&self) -> Result<Option<(AccountRow, RowVersion)>, Failure> {
         let stored = self
             .meta
             .read(Table::SETTINGS, ACCOUNT_KEY)
@@ -219,8 +213,22 @@ impl Accounts {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let row = self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        Ok(Some((row, stored.version)))
+    }
+
+    fn change_account_row(&self, row: &AccountRow, version: RowVersion) -> Result<(), Failure> {
+        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY, Some(version))
+            .put(Table::SETTINGS, ACCOUNT_KEY, value);
+        self.commit(transaction)
+    }
+
+    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+        let Some((row, _)) = self.read_account_row()? else {
+            return Ok(None);
+        };
         let ring = self.custody.ring();
         if row.ring_id != ring.ring_id() || row.ring_version > ring.active_version() {
             return Err(Failure::new(
@@ -297,15 +305,9 @@ impl Accounts {
     }
 
     fn note_generation(&self, generation: u64) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?;
-        let Some(stored) = stored else {
+        let Some((mut row, version)) = self.read_account_row()? else {
             return Ok(());
         };
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let seen = row.ring_generation;
         // What was accepted counts from now on.
         let may_fall = self.danger_accept_older_ring && seen != Some(generation);
@@ -313,11 +315,7 @@ impl Accounts {
             return Ok(());
         }
         row.ring_generation = Some(generation);
-        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY, value);
-        self.commit(transaction)
+        self.change_account_row(&row, version)
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.
