@@ -10,6 +10,7 @@ mod as_sent;
 #[cfg(test)]
 mod authorization_tests;
 mod body;
+mod by_service;
 mod call;
 mod documents;
 #[cfg(feature = "fuzzing")]
@@ -53,6 +54,7 @@ use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
 
 pub use body::ResponseBody;
+pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 
 pub(crate) use body::AnyBody;

@@ -22,6 +22,7 @@ mod state;
 mod store;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
+pub(crate) use config::{is_trail_arn, trail_arn};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
 pub use digest::{DIGEST_ALGORITHM, signing_text};
 pub use selectors::{
