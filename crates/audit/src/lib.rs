@@ -57,10 +57,10 @@ pub use ledger::{Ledger, Moved};
 pub use log::AuditLog;
 pub use lookup::{Lookup, LookupError, LookupPage};
 pub use params::{HIDDEN, Params};
-pub use read::{Cursor, Filter};
+pub use read::{Cursor, Direction, Filter, Outcome, Page};
 pub use records::Lane;
 pub use sampling::{Denials, Noted, Summary};
-pub use verify::{Anchor, Finding, Report};
+pub use verify::{Anchor, Finding, Report, Verification};
 
 use strongroom_ports::{CommitError, MetaError};
 use strongroom_rows::{Contended, RowError};

@@ -147,7 +147,9 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::ReEncrypt { .. }
         | Request::Explain { .. }
         | Request::Readers { .. }
-        | Request::Assumers { .. } => return Err(unexpected()),
+        | Request::Assumers { .. }
+        | Request::AuditIsThere
+        | Request::Audit { .. } => return Err(unexpected()),
     };
     answered.map_err(|error| refused(&error))
 }

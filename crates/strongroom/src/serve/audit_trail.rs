@@ -46,7 +46,7 @@ fn keep(
     let mut more = false;
     for lane in [Lane::Management, Lane::Data] {
         let moved = ledger.step(lane, now, false)?;
-        metrics::counter!("strongroom_audit_events_total", "lane" => lane_name(lane))
+        metrics::counter!("strongroom_audit_events_total", "lane" => lane.name())
             .increment(moved.count);
         more |= moved.more;
     }
@@ -66,11 +66,4 @@ fn keep(
         more |= !all_done;
     }
     Ok(more)
-}
-
-fn lane_name(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Management => "management",
-        Lane::Data => "data",
-    }
 }

@@ -30,6 +30,7 @@ use super::{
     shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -211,6 +212,7 @@ impl House {
                 entropy: parts.entropy.clone(),
                 region: parts.account.region.clone(),
             })),
+            audit: AuditReading::new(parts.audit.clone()),
             http,
             https,
             tls: tls.clone(),

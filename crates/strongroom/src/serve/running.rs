@@ -11,6 +11,7 @@ use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
+use crate::audit::AuditReading;
 use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
@@ -27,6 +28,7 @@ pub(super) struct Running {
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
     pub(super) explaining: Explaining,
+    pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -43,6 +45,10 @@ impl AdminActions for Running {
                 "",
             )),
             Request::ReloadTls => self.reload_tls(),
+            Request::AuditIsThere => Ok(Answer::Done),
+            Request::Audit { ask } => Ok(Answer::Audited {
+                audited: Box::new(self.audit.answer(&ask)?),
+            }),
             Request::CreateAccount { .. }
             | Request::ListAccounts
             | Request::DisableAccount { .. }
