@@ -159,8 +159,9 @@ mod tests {
             let name = name.to_owned();
             assert_eq!(got, Err(SseError::ContextReserved { name }));
         }
-        let by_service =
-            |json: &str| ClientContext::parse(Some(&BASE64.encode(json)), ARN, true).map(|it| it.pairs);
+        let by_service = |json: &str| {
+            ClientContext::parse(Some(&BASE64.encode(json)), ARN, true).map(|it| it.pairs)
+        };
         let own = by_service(r#"{"aws:cloudtrail:arn":"t"}"#).unwrap();
         assert_eq!(own.get("aws:cloudtrail:arn").unwrap(), "t");
         {

@@ -148,9 +148,8 @@ pub fn plan_write(
             KeyReference::Named(id.clone())
         })
     };
-    let context = |arn| {
-        ClientContext::parse(headers.context.as_deref(), arn, circumstances.by_service)
-    };
+    let context =
+        |arn| ClientContext::parse(headers.context.as_deref(), arn, circumstances.by_service);
     let plan = match effective {
         SseAlgorithm::Aes256 if headers.context.is_some() => {
             return Err(SseError::ContextWithoutKms);

@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// How long trails collect events before they deliver them.
+    pub(crate) trail_delivery_interval: Duration,
     /// Whose word on their clients' addresses is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Issuers whose keys are not fetched.
@@ -136,6 +138,9 @@ impl Settings {
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            trail_delivery_interval: Duration::from_secs(
+                layer.trail_delivery_interval.unwrap_or(300),
+            ),
             trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
             oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
             oidc_ca: layer.oidc_ca,

@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::cloudtrail::{S3Delivery, S3DeliveryPorts};
+use strongroom_api::s3::ServiceS3;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
@@ -68,6 +70,8 @@ struct Parts {
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
     cloudtrail: Arc<CloudTrail>,
+    signer: Arc<SigningKeys>,
+    delivery: Arc<S3Delivery>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -241,9 +245,20 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let signer = Arc::new(SigningKeys::new(rows.clone()));
+    let delivery = Arc::new(S3Delivery::new(S3DeliveryPorts {
+        s3: ServiceS3 {
+            s3: s3.clone(),
+            region: account.region.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+        keys: kms.clone(),
+    }));
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
         trails: Trails::new(audit.clone()),
-        signer: Arc::new(SigningKeys::new(rows.clone())),
+        signer: signer.clone(),
+        target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
     let root_key = Arc::new(RootKey {
@@ -265,6 +280,8 @@ fn assemble(
         kms,
         iam,
         cloudtrail,
+        signer,
+        delivery,
         authorizer,
         accounts,
         account,

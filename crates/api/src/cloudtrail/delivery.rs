@@ -8,9 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use strongroom_audit::service::{DeliveryTarget, TargetProblem};
-use strongroom_audit::trails::{
-    DeliveredObject, DeliveryError, Encryption, ObjectSink, Trail,
-};
+use strongroom_audit::trails::{DeliveredObject, DeliveryError, Encryption, ObjectSink, Trail};
 use strongroom_ports::{KeyAuthority, KeyError, KeyReference};
 use strongroom_s3::S3Error;
 use strongroom_types::kms::{EncryptionContext, KeyIdentifier};
@@ -213,10 +211,7 @@ fn headers(
                     "x-amz-server-side-encryption-aws-kms-key-id",
                     key.to_owned(),
                 ),
-                (
-                    "x-amz-server-side-encryption-context",
-                    BASE64.encode(pairs),
-                ),
+                ("x-amz-server-side-encryption-context", BASE64.encode(pairs)),
             ]);
         }
     }

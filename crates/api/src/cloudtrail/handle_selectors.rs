@@ -117,7 +117,8 @@ fn selectors(input: &Input) -> Result<Selectors, Failure> {
         }
         Ok(Selector {
             read_write,
-            management: !it.has("IncludeManagementEvents") || it.is_set("IncludeManagementEvents")?,
+            management: !it.has("IncludeManagementEvents")
+                || it.is_set("IncludeManagementEvents")?,
             data_resources,
             excluded_sources: it.texts("ExcludeManagementEventSources")?,
         })

@@ -136,11 +136,7 @@ pub(super) fn describe_trails(
 }
 
 /// ListTrails.
-pub(super) fn list_trails(
-    service: &CloudTrail,
-    caller: &RequestContext,
-    input: &Input,
-) -> Outcome {
+pub(super) fn list_trails(service: &CloudTrail, caller: &RequestContext, input: &Input) -> Outcome {
     let trails = service.list_trails(caller, input.text("NextToken")?.as_deref())?;
     let mut out = Writer::new();
     out.objects("Trails", trails, |out, trail| {

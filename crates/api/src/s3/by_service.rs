@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
-use strongroom_policy::actions::{GetBucketAcl, PutObject};
 use strongroom_policy::Conditions;
+use strongroom_policy::actions::{GetBucketAcl, PutObject};
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{
     Arrival, BodyError, BodySource, Entry, ExpectedDigests, PutObjectInput, S3, S3Error,
