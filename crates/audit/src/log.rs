@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strongroom_ports::{AuditEvent, AuditSink, Clock, PendingCommit, Table, Transaction};
+use strongroom_ports::{
+    AuditEvent, AuditSink, Clock, PendingCommit, Table, Transaction, UseRecord,
+};
 use strongroom_rows::SealedRows;
 use strongroom_types::Timestamp;
 
@@ -66,6 +68,16 @@ impl AuditLog {
                 self.add(transaction, event)
             });
         self.rows.meta.commit(transaction)
+    }
+
+    /// Events of one use of a key, for who uses it to make them durable.
+    pub fn use_record(&self, events: &[Event]) -> UseRecord {
+        let rows = events
+            .iter()
+            .fold(Transaction::new(), |transaction, event| {
+                self.add(transaction, event)
+            });
+        UseRecord::new(Arc::clone(&self.rows.meta), rows.writes)
     }
 
     /// Key and value of the row that holds `event`.

@@ -54,6 +54,7 @@ mod states;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod usage;
 
 pub use destruction::DueWork;

@@ -217,7 +217,7 @@ fn assemble(
         shreds: Arc::new(store::open_shreds(settings)?),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
-        audit: Arc::new(audit.clone()),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
