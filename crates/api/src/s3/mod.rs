@@ -10,6 +10,7 @@ mod as_sent;
 #[cfg(test)]
 mod authorization_tests;
 mod body;
+mod by_service;
 mod call;
 mod documents;
 #[cfg(feature = "fuzzing")]
@@ -54,6 +55,7 @@ use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
 
 pub use body::ResponseBody;
+pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 
 pub(crate) use as_sent::AuthType;
