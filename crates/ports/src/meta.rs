@@ -94,6 +94,8 @@ impl Table {
     pub const AUDIT_TRAILS: Self = Self(62);
     /// Key pairs that sign digest files, for ever.
     pub const AUDIT_SIGNING_KEYS: Self = Self(63);
+    /// Lines of server access logs that are not yet delivered.
+    pub const ACCESS_LOGS: Self = Self(64);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.

@@ -40,6 +40,7 @@ mod kms_keys;
 mod list_objects;
 mod list_versions;
 mod listing;
+mod logging;
 mod lookup;
 mod manifest;
 mod multipart_complete;
@@ -79,6 +80,9 @@ pub use entry::Entry;
 pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use inquiry::{KeptEncryption, KeptObject};
+pub use logging::{
+    BucketLogging, LOGGING_SERVICE, LogKeyFormat, LoggedBucket, TargetRefusal, log_source,
+};
 pub use object_update_encryption::encrypted_with;
 pub use output::*;
 pub use recorded::Recorded;

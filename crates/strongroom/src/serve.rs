@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::Recorder;
+use strongroom_api::cloudtrail::{S3Delivery, S3DeliveryPorts};
+use strongroom_api::s3::ServiceS3;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
@@ -73,6 +75,8 @@ struct Parts {
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
     cloudtrail: Arc<CloudTrail>,
+    signer: Arc<SigningKeys>,
+    delivery: Arc<S3Delivery>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -262,9 +266,20 @@ fn assemble(
         DataEventLevel::Write => DataLevel::Write,
         DataEventLevel::All => DataLevel::All,
     });
+    let signer = Arc::new(SigningKeys::new(rows.clone()));
+    let delivery = Arc::new(S3Delivery::new(S3DeliveryPorts {
+        s3: ServiceS3 {
+            s3: s3.clone(),
+            region: account.region.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+        keys: kms.clone(),
+    }));
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
         trails: Trails::new(audit.clone()).telling(data_events.clone()),
-        signer: Arc::new(SigningKeys::new(rows.clone())),
+        signer: signer.clone(),
+        target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
     let root_key = Arc::new(RootKey {
@@ -288,6 +303,8 @@ fn assemble(
         kms,
         iam,
         cloudtrail,
+        signer,
+        delivery,
         authorizer,
         accounts,
         account,

@@ -24,6 +24,7 @@ mod under_key;
 mod wanted;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
+pub(crate) use config::{is_trail_arn, trail_arn};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
 pub use digest::{DIGEST_ALGORITHM, signing_text};
 pub use selectors::{

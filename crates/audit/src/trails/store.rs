@@ -7,7 +7,7 @@ use strongroom_rows::{SealedRows, until_undisturbed};
 use strongroom_types::{AccountId, Timestamp};
 
 use crate::TrailError;
-use crate::event::Event;
+use crate::event::{Event, EventBuilder, Home};
 use crate::ledger::Ledger;
 use crate::limits::TRAILS_MAX;
 use crate::log::AuditLog;
@@ -134,6 +134,16 @@ impl Trails {
                 self.data_events.lose();
             }
         }
+    }
+
+    /// Whose store this is.
+    pub(crate) fn home(&self) -> &Home {
+        self.log.home()
+    }
+
+    /// The event of a call that ends now.
+    pub(crate) fn finish(&self, event: EventBuilder<'_>) -> Event {
+        self.log.finish(event)
     }
 
     /// The wall clock.

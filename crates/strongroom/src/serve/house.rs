@@ -247,6 +247,13 @@ impl House {
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
             audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            audit_trail::deliver(
+                &parts.audit,
+                parts.signer.clone(),
+                &parts.delivery,
+                self.settings.trail_delivery_interval,
+                self.stuck.clone(),
+            ),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             impact::start(
