@@ -28,6 +28,7 @@ ip iproute2
 hostname hostname
 faketime faketime
 softhsm2-util softhsm2
+swtpm swtpm
 LIST
 # Debian splits the venv module off; its absence only shows in ensurepip.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
