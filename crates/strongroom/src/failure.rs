@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     Denied,
     /// `explain` says that it depends.
     Depends,
+    /// `verify` found damage.
+    Damage,
+    /// `verify` found files that are none of the store's, and no damage.
+    Foreign,
 }
 
 impl Exit {
@@ -36,6 +40,8 @@ impl Exit {
             Self::Environment => 6,
             Self::Denied => 10,
             Self::Depends => 11,
+            Self::Damage => 12,
+            Self::Foreign => 13,
         }
     }
 }

@@ -39,6 +39,7 @@ mod shell;
 mod store;
 mod tenants;
 mod unseal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -133,6 +134,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         },
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
+        Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),

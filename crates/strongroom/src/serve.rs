@@ -12,6 +12,7 @@ mod key_uses;
 mod reencryption;
 mod root_key;
 mod running;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

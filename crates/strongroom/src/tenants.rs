@@ -148,6 +148,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Explain { .. }
         | Request::Readers { .. }
         | Request::Assumers { .. }
+        | Request::Verify { .. }
         | Request::AuditIsThere
         | Request::Audit { .. } => return Err(unexpected()),
     };

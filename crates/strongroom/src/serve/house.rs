@@ -25,11 +25,12 @@ use super::background::{Background, Stuck};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
+use super::verifying::Verifying;
 use super::{
     Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
     shown,
 };
-use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -86,6 +87,7 @@ pub(super) struct House {
     fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
+    verifying: Verifying,
 }
 
 impl House {
@@ -115,6 +117,7 @@ impl House {
             switch: OnceLock::new(),
             fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
+            verifying: Verifying::default(),
         }
     }
 
@@ -328,7 +331,9 @@ impl House {
             | Exit::Seal
             | Exit::Environment
             | Exit::Denied
-            | Exit::Depends => true,
+            | Exit::Depends
+            | Exit::Damage
+            | Exit::Foreign => true,
         }
     }
 
@@ -338,6 +343,7 @@ impl House {
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
+        self.verifying.stop();
     }
 
     fn listening(&self) -> Result<&Listening, Failure> {
@@ -451,6 +457,11 @@ impl House {
         }
     }
 
+    /// Also while it is sealed: checksums need no key.
+    fn verify(&self, ask: VerifyRequest) -> Result<Answer, Failure> {
+        self.verifying.answer(ask, &self.settings, self.parts.get())
+    }
+
     fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
         match request {
             SealRequest::Status => {
@@ -497,6 +508,9 @@ impl AdminActions for Door {
         let _inside = self.runtime.enter();
         if let Request::Seal { ask } = request {
             return self.house.seals(ask);
+        }
+        if let Request::Verify { ask } = request {
+            return self.house.verify(ask);
         }
         match self.house.running.get() {
             Some(running) => running.answer(request),

@@ -44,6 +44,11 @@ impl AdminActions for Running {
                 "what is about seals does not come here",
                 "",
             )),
+            Request::Verify { .. } => Err(Failure::new(
+                Exit::General,
+                "a verification does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
             Request::AuditIsThere => Ok(Answer::Done),
             Request::Audit { ask } => Ok(Answer::Audited {
