@@ -30,6 +30,7 @@ hostname hostname
 faketime faketime
 softhsm2-util softhsm2
 curl curl
+swtpm swtpm
 systemd-analyze systemd
 LIST
 # Debian splits the venv module off; its absence only shows in ensurepip.
