@@ -27,8 +27,21 @@ pub(crate) struct Learned {
     pub(crate) signer: OnceLock<Arc<RequestContext>>,
     /// The key that a form names.
     pub(crate) key: OnceLock<String>,
-    /// The document in the body of a bucket operation.
+    /// Whether the record shows the document in the body: that of a bucket operation.
+    pub(crate) shows_document: bool,
+    /// That document.
     pub(crate) document: OnceLock<Vec<u8>>,
+    /// What became of the keys that DeleteObjects names.
+    pub(crate) deleted: OnceLock<Vec<DeletedEntry>>,
+}
+
+/// One key of DeleteObjects.
+#[derive(Debug)]
+pub(crate) struct DeletedEntry {
+    /// The key.
+    pub(crate) key: String,
+    /// Code and text of its error.
+    pub(crate) error: Option<(&'static str, String)>,
 }
 
 /// A call of S3 that is about to be answered.
@@ -74,9 +87,22 @@ impl S3Outcome<'_> {
         learned.map(String::as_str).or(self.key)
     }
 
+    /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
+    /// was denied.
+    fn error(&self) -> Option<(&'static str, Cow<'_, str>)> {
+        if let Some((code, message)) = &self.error {
+            return Some((code, Cow::Borrowed(message)));
+        }
+        let entries = self.learned.and_then(|learned| learned.deleted.get())?;
+        let denied = |it: &DeletedEntry| it.error.clone().filter(|(code, _)| *code == DENIED);
+        let (code, message) = entries.iter().find_map(denied)?;
+        Some((code, message.into()))
+    }
+
     /// Whether the caller was refused for lack of rights.
     fn is_denied(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
+            || self.error.is_none() && self.error().is_some_and(|(code, _)| code == DENIED)
     }
 
     /// `requestParameters`.
@@ -126,6 +152,17 @@ impl S3Outcome<'_> {
         additional = additional.number("bytesTransferredIn", sent.unwrap_or(0));
         additional = additional.optional("AuthenticationMethod", method);
         additional = additional.text("x-amz-id-2", self.host_id);
+        if let Some(entries) = self.learned.and_then(|learned| learned.deleted.get()) {
+            // AWS leaves the names out; who was denied what is worth more than the room.
+            let shown = |it: &DeletedEntry| {
+                let code = it.error.as_ref().map(|(code, _)| *code);
+                Params::new()
+                    .text("key", &it.key)
+                    .optional("errorCode", code)
+            };
+            let entries: Vec<Params> = entries.iter().take(DELETED_MAX).map(shown).collect();
+            additional = additional.objects("deletedObjects", &entries);
+        }
         if let Some(given) = self.length_bytes {
             additional = additional.number("bytesTransferredOut", given);
         }
@@ -159,7 +196,7 @@ impl Recorder {
             context: &context,
             service: Service::S3,
             operation: outcome.route.event_name(),
-            error: outcome.error.clone(),
+            error: outcome.error(),
             facts: outcome.facts(),
             parameters: Some(outcome.parameters()),
             is_data,
@@ -167,6 +204,11 @@ impl Recorder {
         .await
     }
 }
+
+/// The error of who may not.
+const DENIED: &str = "AccessDenied";
+/// Most keys of DeleteObjects that a record names; a whole record has room for 40 KiB.
+const DELETED_MAX: usize = 20;
 
 /// Headers that records show. Those that are not here are secrets, or say nothing of what is asked.
 const SHOWN_HEADERS: &[&str] = &[

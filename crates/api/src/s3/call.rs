@@ -127,7 +127,8 @@ impl Call {
                     },
                 )
                 .await;
-                if let (Some(learned), Some(bytes)) = (&self.learned, document.peek()) {
+                let shown = self.learned.as_ref().filter(|it| it.shows_document);
+                if let (Some(learned), Some(bytes)) = (shown, document.peek()) {
                     // It is read once.
                     let _ = learned.document.set(bytes.to_vec());
                 }

@@ -67,7 +67,7 @@ use route::{Level, Reply, Seen};
 
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
-use crate::recording::{Ended, Facts, Recorder, S3Outcome, Unrecorded};
+use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Service, Verified, Verifier};
@@ -368,9 +368,13 @@ impl S3Api {
             account: context.principal.account(),
         };
         // Of most calls on objects the head says all.
-        let learns = level != Level::Object && (!route.is_data() || route.name == "PostObject");
+        let learns = !route.is_data() || matches!(route.name, "PostObject" | "DeleteObjects");
+        let learned = Learned {
+            shows_document: !route.is_data(),
+            ..Learned::default()
+        };
         let call = Call {
-            learned: learns.then(Arc::default),
+            learned: learns.then(|| Arc::new(learned)),
             conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),
