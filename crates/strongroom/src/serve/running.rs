@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
+use strongroom_kms::KeyService;
 
 use super::backups::Backups;
 use super::explaining::Explaining;
@@ -17,6 +18,7 @@ use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAsk, ImpactSource};
 use crate::{identities, tenants};
 
 /// The server, as the admin channel sees it.
@@ -29,6 +31,7 @@ pub(super) struct Running {
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
     pub(super) backups: Arc<Backups>,
+    pub(super) kms: Arc<KeyService>,
     pub(super) explaining: Explaining,
     pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
@@ -83,6 +86,7 @@ impl AdminActions for Running {
             } => self
                 .reencryption
                 .page(&bucket, prefix, &key, bucket_key, limit),
+            Request::Impact { ask } => self.impact(&ask),
             Request::Explain {
                 action,
                 principal,
@@ -122,6 +126,17 @@ impl Running {
             http,
             https,
         )))
+    }
+
+    fn impact(&self, ask: &ImpactAsk) -> Result<Answer, Failure> {
+        let source = ImpactSource {
+            rows: &self.accounts.sealed_rows(),
+            home: (self.account.id, &self.account.region),
+            now: self.accounts.clock.now(),
+            kms: Some(&self.kms),
+        };
+        let found = source.answer(ask)?;
+        Ok(Answer::Impact { found })
     }
 
     fn rotate(&self) -> Result<Answer, Failure> {
