@@ -66,6 +66,8 @@ impl Table {
     pub const REENCRYPTION_JOBS: Self = Self(20);
     /// Policies of buckets, by bucket and the policy's own identity.
     pub const BUCKET_POLICIES: Self = Self(21);
+    /// What was told of the ends of keys.
+    pub const KMS_ANNOUNCED: Self = Self(22);
     /// Accounts by id.
     pub const IAM_ACCOUNTS: Self = Self(30);
     /// IAM users by account and unique id.

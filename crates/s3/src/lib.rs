@@ -25,6 +25,7 @@ mod collector;
 mod conditions;
 mod convert;
 mod data_keys;
+mod dependents;
 mod digest;
 mod entry;
 mod error;
@@ -72,6 +73,9 @@ pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
+pub use dependents::{
+    BucketDependents, DependentCounts, Dependents, DependentsPage, DependentsPlace, KeyNames,
+};
 pub use entry::Entry;
 pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};
 pub use input::*;

@@ -4,11 +4,13 @@ mod access_logs;
 mod audit_trail;
 mod background;
 mod collector;
+mod deeds;
 mod due_work;
 mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;
@@ -168,6 +170,9 @@ fn end(parts: &Parts) {
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
+    if let Err(error) = parts.kms.save_last_uses() {
+        tracing::warn!(%error, "when KMS keys were last used is forgotten in part");
+    }
     if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
     }
@@ -299,6 +304,7 @@ fn assemble(
         kms: kms.clone(),
         accounts: accounts.clone(),
         unseal_key: Mutex::new(unseal_key),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),

@@ -750,6 +750,31 @@ fn the_aws_cli_validates_the_chain() {
 }
 
 #[test]
+fn a_trail_is_found_by_its_key_until_it_is_deleted() {
+    let setting = Setting::new(World::new());
+    let under = |key: &str| -> Vec<String> {
+        let found = trails_under_key(&setting.world.rows(), key).unwrap();
+        found.into_iter().map(|trail| trail.name).collect()
+    };
+    assert!(under(KEY_ARN).is_empty());
+    setting.create(UpdateTrail {
+        kms_key_arn: Some(KEY_ARN.to_owned()),
+        ..UpdateTrail::default()
+    });
+    assert_eq!(under(KEY_ARN), ["mgmt"]);
+    assert!(under("arn:aws:kms:us-east-1:111122223333:key/other").is_empty());
+    setting
+        .trails
+        .delete(
+            setting.account(),
+            &Setting::name(),
+            &setting.call("DeleteTrail"),
+        )
+        .unwrap();
+    assert!(under(KEY_ARN).is_empty());
+}
+
+#[test]
 fn data_events_are_wanted_while_a_trail_that_selects_them_is_on() {
     let world = World::new();
     let context = world.alice();
