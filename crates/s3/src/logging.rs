@@ -133,7 +133,11 @@ impl S3 {
         self.change_bucket(&entry, |bucket| bucket.logging.clone_from(&logging))
     }
 
-    fn check_log_target(&self, source: &BucketView, logging: &BucketLogging) -> Result<(), S3Error> {
+    fn check_log_target(
+        &self,
+        source: &BucketView,
+        logging: &BucketLogging,
+    ) -> Result<(), S3Error> {
         let refused = |why: TargetRefusal| Err(S3Error::LogTarget(why));
         let BucketLogging {
             target_bucket,

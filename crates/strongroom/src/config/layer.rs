@@ -129,7 +129,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 35] = [
     "data",
     "listen",
     "listen-tls",
@@ -156,6 +156,8 @@ const NAMES: [&str; 32] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "access-log-interval",
+    "audit-data-events",
     "trail-delivery-interval",
     "trusted-proxy",
     "oidc-jwks",

@@ -131,7 +131,10 @@ impl AccessLogs {
         let named = |it: LoggedBucket| (it.bucket.name.to_string(), it);
         let logged: BTreeMap<_, _> = found.into_iter().map(named).collect();
         let owner = |(name, it): (&String, &LoggedBucket)| {
-            (name.clone(), it.bucket.owner_canonical_id.as_str().to_owned())
+            (
+                name.clone(),
+                it.bucket.owner_canonical_id.as_str().to_owned(),
+            )
         };
         self.log.set(logged.iter().map(owner).collect());
         Ok(logged)
