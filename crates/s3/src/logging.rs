@@ -16,7 +16,7 @@ use strongroom_types::{
     Transport,
 };
 
-use crate::{Arrival, BucketView, Entry, S3, S3Error};
+use crate::{BucketView, Entry, S3, S3Error};
 
 /// As whom logs are delivered: policies of target buckets name it.
 pub const LOGGING_SERVICE: &str = "logging.s3.amazonaws.com";
