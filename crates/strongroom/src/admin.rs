@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{AuditAnswer, AuditRequest};
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAnswer, ImpactAsk};
 use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
@@ -95,6 +96,11 @@ pub(crate) enum Request {
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
     },
+    /// What depends on a key of the key service.
+    Impact {
+        /// What is to be known.
+        ask: ImpactAsk,
+    },
     /// Why a principal may or may not do something.
     Explain {
         /// The action.
@@ -164,6 +170,7 @@ impl Request {
             Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Impact { .. } => "kms-impact",
             Self::Explain { .. } => "explain",
             Self::Readers { .. } => "readers",
             Self::Assumers { .. } => "assumers",
@@ -205,6 +212,7 @@ impl Request {
             | Self::RetireRootKey { .. }
             | Self::CountVersions { .. }
             | Self::ReEncrypt { .. }
+            | Self::Impact { .. }
             | Self::Explain { .. }
             | Self::Readers { .. }
             | Self::Assumers { .. } => PAGE_MAX,
@@ -376,6 +384,11 @@ pub(crate) enum Answer {
         text: String,
         /// Where the next piece begins, if there is one.
         next: Option<usize>,
+    },
+    /// To [`Request::Impact`].
+    Impact {
+        /// What was found.
+        found: ImpactAnswer,
     },
     /// To [`Request::Explain`].
     Explained {
@@ -607,6 +620,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::ReEncrypted(_)
         | Answer::Verifying(_)
         | Answer::VerifyReport { .. }
+        | Answer::Impact { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -744,6 +758,7 @@ mod tests {
                 | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
+                | Request::Impact { .. }
                 | Request::CreateAccount { .. }
                 | Request::ListAccounts
                 | Request::DisableAccount { .. }

@@ -39,10 +39,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  eval \"$(strongroom env)\"\n  aws s3 ls")]
     Env(EnvArgs),
     /// The root access key
+    #[command(after_help = "Example:\n  strongroom credentials rotate")]
     Credentials(CredentialsArgs),
     /// The accounts of the server
+    #[command(
+        after_help = "Examples:\n  strongroom account create tests\n  strongroom account list"
+    )]
     Account(AccountArgs),
     /// The seals that open the key ring
+    #[command(after_help = "Examples:\n  strongroom seal list\n  strongroom seal test")]
     Seal(SealArgs),
     /// Open the key ring of a running server that is sealed
     #[command(after_help = UNSEAL_HELP)]
@@ -51,6 +56,9 @@ pub(crate) enum Command {
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
     /// Versions of the root key, which wraps every data key
+    #[command(
+        after_help = "Examples:\n  strongroom root-key status\n  strongroom root-key rotate --wait"
+    )]
     RootKey(RootKeyArgs),
     /// The audit trail: who used which key, when, for what
     Audit(AuditArgs),
@@ -60,6 +68,9 @@ pub(crate) enum Command {
     /// Read everything at rest and say what is damaged, missing, or none of the store's
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Keys of the key service
+    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
+    Kms(KmsArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -67,9 +78,21 @@ pub(crate) enum Command {
     #[command(after_help = WHO_CAN_DECRYPT_HELP)]
     WhoCanDecrypt(WhoCanDecryptArgs),
     /// Run the start-up check alone: says what is wrong and what to do
-    Check(Box<Layer>),
+    #[command(after_help = CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// Print the version
+    #[command(after_help = "Example:\n  strongroom version")]
     Version,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) layer: Layer,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What every command that reads a store takes.
@@ -122,6 +145,9 @@ pub(crate) struct RotateArgs {
     /// Of this account [default: the one that the server was made with]
     #[arg(long, value_name = "ID", value_parser = parse_account)]
     pub(crate) account: Option<AccountId>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `account`.
@@ -140,12 +166,14 @@ pub(crate) enum AccountAction {
     )]
     Create(AccountCreateArgs),
     /// Show all accounts
+    #[command(after_help = "Example:\n  strongroom account list --json")]
     List(AccountListArgs),
     /// Let nobody of an account sign in any more; its data stays, and others may use what they were
     /// allowed to
     #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
     Disable(AccountIdArgs),
     /// Let an account's people sign in again
+    #[command(after_help = "Example:\n  strongroom account enable 123456789012")]
     Enable(AccountIdArgs),
 }
 
@@ -405,6 +433,9 @@ pub(crate) struct ReencryptArgs {
     /// Look at no more than N versions a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Print the counts at the end as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `root-key`.
@@ -530,6 +561,37 @@ fn parse_rate(text: &str) -> Result<u64, String> {
         Ok(ByteSize(0)) | Err(_) => Err("a rate such as 50MiB/s is expected".to_owned()),
         Ok(ByteSize(bytes)) => Ok(bytes),
     }
+}
+
+/// `kms`.
+#[derive(Args, Debug)]
+pub(crate) struct KmsArgs {
+    #[command(subcommand)]
+    pub(crate) action: KmsAction,
+}
+
+/// What to do with keys of the key service that `aws kms` cannot.
+#[derive(Subcommand, Debug)]
+pub(crate) enum KmsAction {
+    /// Count everything that becomes unreadable with a key
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArgs),
+}
+
+/// `kms impact`.
+#[derive(Args, Debug)]
+pub(crate) struct ImpactArgs {
+    /// The key: its id, ARN or alias; one of another account by its ARN
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// End with exit code 14 if anything depends on the key
+    #[arg(long)]
+    pub(crate) fail_if_used: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `explain`.
@@ -661,7 +723,8 @@ Exit codes:
   4 key ring damaged or missing   5 store damaged, locked or too new
   6 environment: permissions, disk space, ports, clock
   10 explain: denied   11 explain: it depends
-  12 verify: damage   13 verify: files that are none of the store's";
+  12 verify: damage   13 verify: files that are none of the store's
+  14 kms impact --fail-if-used: something depends on the key";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -674,6 +737,14 @@ Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads 
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
 
+const CHECK_HELP: &str = "\
+Examples:
+  strongroom check --data /srv/strongroom
+  strongroom check --config /etc/strongroom/strongroom.toml --json
+
+Takes the settings of serve, and changes nothing. The exit code is that of the first finding that
+would stop the server, and 0 if none would.";
+
 const SEAL_LIST_HELP: &str = "\
 Example:
   strongroom seal list --data /srv/strongroom
@@ -685,7 +756,7 @@ Examples:
   strongroom seal add --key-file /media/usb/strongroom.key
   strongroom seal add --passphrase
   strongroom seal add --shares 5 --threshold 3
-  strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
+  strongroom seal add --credential strongroom.key --key-file /etc/strongroom/unseal.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
   strongroom seal add --tpm --tpm-pcrs 7
@@ -811,6 +882,21 @@ is no damage. Each finding names the object, the file and the offset.
 What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
+const IMPACT_HELP: &str = "\
+Examples:
+  strongroom kms impact alias/photos
+  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
+  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
+
+Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
+Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
+that encrypt their log files with it; and for each material of the key, what is wrapped under it.
+The key's aliases, grants and last use are shown. What clients have encrypted themselves with
+kms:Encrypt or a data key is not known here.
+
+The running server is asked, and goes on working; while none runs, the store is read as it is.
+Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
+            5 rows are damaged, so that not everything is known   others as always";
 
 const EXPLAIN_HELP: &str = "\
 Examples:
@@ -863,7 +949,7 @@ mod tests {
     #[test]
     fn help_names_every_exit_code() {
         let help = Cli::command().render_help().to_string();
-        for code in (0..=6).chain(10..=13) {
+        for code in (0..=6).chain(10..=14) {
             assert!(help.contains(&format!("{code} ")), "{code}");
         }
     }

@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) bucket_key_ttl: Duration,
     /// Data events that are recorded whatever trails want.
     pub(crate) audit_data_events: DataEventLevel,
+    /// How long trails collect events before they deliver them.
+    pub(crate) trail_delivery_interval: Duration,
     /// Whose word on their clients' addresses is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Issuers whose keys are not fetched.
@@ -145,6 +147,9 @@ impl Settings {
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
             audit_data_events: layer.audit_data_events.unwrap_or(DataEventLevel::Denied),
+            trail_delivery_interval: Duration::from_secs(
+                layer.trail_delivery_interval.unwrap_or(300),
+            ),
             trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
             oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
             oidc_ca: layer.oidc_ca,

@@ -3,11 +3,13 @@
 mod audit_trail;
 mod background;
 mod collector;
+mod deeds;
 mod due_work;
 mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::Recorder;
+use strongroom_api::cloudtrail::{S3Delivery, S3DeliveryPorts};
+use strongroom_api::s3::ServiceS3;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
@@ -71,6 +75,8 @@ struct Parts {
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
     cloudtrail: Arc<CloudTrail>,
+    signer: Arc<SigningKeys>,
+    delivery: Arc<S3Delivery>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -157,6 +163,9 @@ fn end(parts: &Parts) {
     }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
+    }
+    if let Err(error) = parts.kms.save_last_uses() {
+        tracing::warn!(%error, "when KMS keys were last used is forgotten in part");
     }
     if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
@@ -257,9 +266,20 @@ fn assemble(
         DataEventLevel::Write => DataLevel::Write,
         DataEventLevel::All => DataLevel::All,
     });
+    let signer = Arc::new(SigningKeys::new(rows.clone()));
+    let delivery = Arc::new(S3Delivery::new(S3DeliveryPorts {
+        s3: ServiceS3 {
+            s3: s3.clone(),
+            region: account.region.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+        keys: kms.clone(),
+    }));
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
         trails: Trails::new(audit.clone()).telling(data_events.clone()),
-        signer: Arc::new(SigningKeys::new(rows.clone())),
+        signer: signer.clone(),
+        target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
     let root_key = Arc::new(RootKey {
@@ -269,6 +289,7 @@ fn assemble(
         kms: kms.clone(),
         accounts: accounts.clone(),
         unseal_key: Mutex::new(unseal_key),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
@@ -282,6 +303,8 @@ fn assemble(
         kms,
         iam,
         cloudtrail,
+        signer,
+        delivery,
         authorizer,
         accounts,
         account,

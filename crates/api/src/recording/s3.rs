@@ -67,13 +67,13 @@ pub(crate) struct S3Outcome<'a> {
 
 impl S3Outcome<'_> {
     /// Who asked.
-    fn caller(&self) -> &RequestContext {
+    pub(crate) fn caller(&self) -> &RequestContext {
         let signer = self.learned.and_then(|learned| learned.signer.get());
         signer.map_or(self.context, |signer| signer)
     }
 
     /// The key.
-    fn key(&self) -> Option<&str> {
+    pub(crate) fn key(&self) -> Option<&str> {
         let learned = self.learned.and_then(|learned| learned.key.get());
         learned.map(String::as_str).or(self.key)
     }
@@ -81,6 +81,15 @@ impl S3Outcome<'_> {
     /// Whether the caller was refused for lack of rights.
     fn is_denied(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
+    }
+
+    /// The length of the body, as the head declares it.
+    pub(crate) fn sent_bytes(&self) -> Option<u64> {
+        let length = |name| {
+            let value = self.parts.headers.get(name)?.to_str().ok()?;
+            value.parse::<u64>().ok()
+        };
+        length("x-amz-decoded-content-length").or_else(|| length("content-length"))
     }
 
     /// `requestParameters`.
@@ -117,7 +126,7 @@ impl S3Outcome<'_> {
         self.route.name == "DeleteObjects"
     }
 
-    fn answered(&self, name: &str) -> Option<&str> {
+    pub(crate) fn answered(&self, name: &str) -> Option<&str> {
         self.answered.get(name)?.to_str().ok()
     }
 
@@ -169,12 +178,7 @@ impl S3Outcome<'_> {
             additional = additional.text("SignatureVersion", "SigV4");
         }
         additional = additional.optional("CipherSuite", self.connection.cipher_suite);
-        let length = |name| {
-            let value = self.parts.headers.get(name)?.to_str().ok()?;
-            value.parse::<u64>().ok()
-        };
-        let sent = length("x-amz-decoded-content-length").or_else(|| length("content-length"));
-        additional = additional.number("bytesTransferredIn", sent.unwrap_or(0));
+        additional = additional.number("bytesTransferredIn", self.sent_bytes().unwrap_or(0));
         additional = additional.optional("AuthenticationMethod", method);
         additional = additional.text("x-amz-id-2", self.host_id);
         if let Some(given) = self.length_bytes {

@@ -7,7 +7,7 @@ use strongroom_rows::{SealedRows, until_undisturbed};
 use strongroom_types::{AccountId, Timestamp};
 
 use crate::TrailError;
-use crate::event::Event;
+use crate::event::{Event, EventBuilder, Home};
 use crate::ledger::Ledger;
 use crate::limits::TRAILS_MAX;
 use crate::log::AuditLog;
@@ -17,7 +17,7 @@ use crate::trails::{DataEvents, Trail, TrailName, TrailProblem};
 
 /// Trails read at a time; an account has five, and those that are just being deleted.
 const PAGE_ROWS: usize = 1000;
-const TRAIL: u8 = b'T';
+pub(crate) const TRAIL: u8 = b'T';
 const STATE: u8 = b'S';
 const ACCOUNT: u8 = b'A';
 
@@ -44,6 +44,12 @@ pub(crate) struct Stored {
     pub id: TrailId,
     pub trail: Trail,
     pub version: RowVersion,
+}
+
+/// Key of the progress of the trail whose row has that key.
+pub(crate) fn state_key_of(trail_key: &[u8]) -> Vec<u8> {
+    let id = trail_key.get(1..).unwrap_or_default();
+    [&[STATE], id].concat()
 }
 
 /// A trail's identity: its name can be used again, this cannot. `account(12) || random(16)`.
@@ -128,6 +134,16 @@ impl Trails {
                 self.data_events.lose();
             }
         }
+    }
+
+    /// Whose store this is.
+    pub(crate) fn home(&self) -> &Home {
+        self.log.home()
+    }
+
+    /// The event of a call that ends now.
+    pub(crate) fn finish(&self, event: EventBuilder<'_>) -> Event {
+        self.log.finish(event)
     }
 
     /// The wall clock.

@@ -99,6 +99,9 @@ pub(crate) struct Layer {
     /// [default: denied]
     #[arg(long, value_name = "WHICH")]
     pub(crate) audit_data_events: Option<DataEventLevel>,
+    /// How long trails collect events before they deliver a log file, 1 to 3600 [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_delivery_interval)]
+    pub(crate) trail_delivery_interval: Option<u64>,
     /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
     /// repeated [default: nobody's]
     #[arg(long, value_name = "CIDR")]
@@ -149,6 +152,7 @@ const NAMES: [&str; 32] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "trail-delivery-interval",
     "trusted-proxy",
     "oidc-jwks",
     "oidc-ca",
@@ -195,6 +199,9 @@ impl Layer {
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
             audit_data_events: self.audit_data_events.or(lower.audit_data_events),
+            trail_delivery_interval: self
+                .trail_delivery_interval
+                .or(lower.trail_delivery_interval),
             trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
@@ -298,6 +305,9 @@ impl Layer {
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
             "audit-data-events" => self.audit_data_events = Some(text.parse()?),
+            "trail-delivery-interval" => {
+                self.trail_delivery_interval = Some(parse_delivery_interval(text)?);
+            }
             "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),
@@ -337,6 +347,13 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
         Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
+    }
+}
+
+fn parse_delivery_interval(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(seconds),
+        Ok(_) | Err(_) => Err("a whole number of seconds from 1 to 3600 is expected".to_owned()),
     }
 }
 
@@ -422,6 +439,7 @@ mod tests {
             "unseal-fd"
             | "grace-seconds"
             | "bucket-key-ttl"
+            | "trail-delivery-interval"
             | "root-key-rotation-days"
             | "root-key-rewrap-rate" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
@@ -476,6 +494,8 @@ mod tests {
             "grace-seconds = -1",
             "bucket-key-ttl = 3601",
             "bucket-key-ttl = -1",
+            "trail-delivery-interval = 0",
+            "trail-delivery-interval = 3601",
             "bucket-key-ttl = \"5m\"",
             "listen = \"nowhere\"",
             "danger-plain-http = \"maybe\"",

@@ -112,7 +112,7 @@ impl Store {
             meta: parts.meta.clone(),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
-                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key)),
+                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key())),
                 customer_keys: Vec::new(),
             },
         }
