@@ -39,7 +39,7 @@ def rows():
     """Every row, by (service, name)."""
     found, service = {}, None
     for line in DOCUMENT.read_text().splitlines():
-        if heading := re.match(r"## (S3|KMS|IAM|STS)$", line):
+        if heading := re.match(r"## (S3|KMS|IAM|STS|CloudTrail)$", line):
             service = heading[1].lower()
         elif line.startswith("## "):
             service = None
@@ -857,5 +857,13 @@ FREE = {
 # Operations that are not signed: what they bring is the proof. Issuers and tokens are test_web_identity.py's.
 UNSIGNED = {"AssumeRoleWithWebIdentity": Op("assume_role_with_web_identity", a_role(WebIdentityToken="a.b.c"))}
 
-OPERATIONS = {(service, name): op for service, table in (("s3", S3), ("kms", KMS), ("iam", IAM), ("sts", STS))
+# CloudTrail.
+
+CLOUDTRAIL = {
+    "LookupEvents": Op("lookup_events"),
+    "ListPublicKeys": Op("list_public_keys"),
+}
+
+TABLES = {"s3": S3, "kms": KMS, "iam": IAM, "sts": STS, "cloudtrail": CLOUDTRAIL}
+OPERATIONS = {(service, name): op for service, table in TABLES.items()
               for name, op in table.items()}

@@ -26,6 +26,7 @@ ANSWERS = {
             "denied": (403, "AccessDenied")},
 }
 ANSWERS["sts"] = ANSWERS["iam"]
+ANSWERS["cloudtrail"] = ANSWERS["kms"]
 
 
 class World:

@@ -568,21 +568,26 @@ def softhsm():
     pytest.fail("softhsm2 is not installed: run tools/setup-tests.sh")
 
 
-@pytest.fixture
-def hsm(tmp_path, stored):
+def hsm_environment(home, server):
     """A token `prod` in a SoftHSM of the test's own; the environment that reaches it."""
-    tokens = tmp_path / "tokens"
+    tokens = home / "tokens"
     tokens.mkdir()
-    config = tmp_path / "softhsm2.conf"
+    config = home / "softhsm2.conf"
     config.write_text(f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
     env = {"SOFTHSM2_CONF": str(config), "STRONGROOM_PKCS11_MODULE": softhsm()}
     subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "prod", "--pin", PIN, "--so-pin", "654321"],
                    env={**os.environ, **env}, check=True, capture_output=True)
-    pin_file = stored.home / "pin"
+    pin_file = server.home / "pin"
     pin_file.write_text(PIN + "\n")
     pin_file.chmod(0o600)
     env["STRONGROOM_PKCS11_PIN_FILE"] = str(pin_file)
     return env
+
+
+@pytest.fixture
+def hsm(tmp_path, stored):
+    """The environment that reaches a token `prod`."""
+    return hsm_environment(tmp_path, stored)
 
 
 def start_with(server, env, sealed=False):

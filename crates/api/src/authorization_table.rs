@@ -13,7 +13,7 @@ fn documented() -> BTreeMap<(String, String), Vec<String>> {
     let mut service = None;
     for line in DOCUMENT.lines() {
         if let Some(heading) = line.strip_prefix("## ") {
-            let known = ["S3", "KMS", "IAM", "STS"].contains(&heading);
+            let known = ["S3", "KMS", "IAM", "STS", "CloudTrail"].contains(&heading);
             service = known.then(|| heading.to_ascii_lowercase());
         }
         let Some(service) = &service else { continue };
@@ -44,6 +44,7 @@ fn served() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> 
         .chain(crate::kms::actions().map(of("kms")))
         .chain(crate::iam::actions().map(of("iam")))
         .chain(crate::sts::actions().map(of("sts")))
+        .chain(crate::cloudtrail::actions().map(of("cloudtrail")))
 }
 
 #[test]

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 
+use crate::cloudtrail::CloudTrailApi;
 use crate::explainer::Explainer;
 use crate::forwarded::TrustedProxies;
 use crate::iam::IamApi;
@@ -27,18 +28,26 @@ pub struct Front {
     kms: KmsApi,
     iam: IamApi,
     sts: StsApi,
+    cloudtrail: CloudTrailApi,
     proxies: TrustedProxies,
     explainer: Option<Explainer>,
 }
 
 impl Front {
     /// Puts the services behind one port.
-    pub fn new(s3: S3Api, kms: KmsApi, iam: IamApi, sts: StsApi) -> Self {
+    pub fn new(
+        s3: S3Api,
+        kms: KmsApi,
+        iam: IamApi,
+        sts: StsApi,
+        cloudtrail: CloudTrailApi,
+    ) -> Self {
         Self {
             s3,
             kms,
             iam,
             sts,
+            cloudtrail,
             proxies: TrustedProxies::default(),
             explainer: None,
         }
@@ -77,6 +86,7 @@ impl Front {
             Addressee::Kms => self.kms.handle(request, connection).await,
             Addressee::Iam => self.iam.handle(request, connection).await,
             Addressee::Sts => self.sts.handle(request, connection).await,
+            Addressee::CloudTrail => self.cloudtrail.handle(request, connection).await,
         };
         if let Some(explainer) = &self.explainer {
             explainer.explain(&mut response);
@@ -105,6 +115,7 @@ pub(crate) enum Addressee {
     Kms,
     Iam,
     Sts,
+    CloudTrail,
 }
 
 pub(crate) fn addressee(parts: &Parts) -> Addressee {
@@ -113,12 +124,15 @@ pub(crate) fn addressee(parts: &Parts) -> Addressee {
         Some(Service::Kms) => Addressee::Kms,
         Some(Service::Iam) => Addressee::Iam,
         Some(Service::Sts) => Addressee::Sts,
+        Some(Service::CloudTrail) => Addressee::CloudTrail,
         Some(Service::S3) | None if KmsApi::is_target(&parts.headers) => Addressee::Kms,
+        Some(Service::S3) | None if CloudTrailApi::is_target(&parts.headers) => {
+            Addressee::CloudTrail
+        }
         None if is_form(parts) => Addressee::Sts,
-        Some(
-            Service::S3 | Service::SecretsManager | Service::CloudTrail | Service::CloudFormation,
-        )
-        | None => Addressee::S3,
+        Some(Service::S3 | Service::SecretsManager | Service::CloudFormation) | None => {
+            Addressee::S3
+        }
     }
 }
 
@@ -188,5 +202,13 @@ mod tests {
         assert!(!is_kms(Some("iam"), target) && !is_kms(Some("secretsmanager"), target));
         assert!(!is_kms(None, None) && !is_kms(Some("s3"), None));
         assert!(!is_kms(Some("s3"), Some("CloudTrail.ListTrails")));
+        for target in [
+            "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents",
+            "CloudTrail_20131101.LookupEvents",
+        ] {
+            assert_eq!(of(None, Some(target)), Addressee::CloudTrail);
+            assert_eq!(of(Some("cloudtrail"), Some(target)), Addressee::CloudTrail);
+            assert_eq!(of(Some("kms"), Some(target)), Addressee::Kms);
+        }
     }
 }

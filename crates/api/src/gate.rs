@@ -68,7 +68,7 @@ fn refusal(parts: &Parts, request_id: RequestId) -> Response<ResponseBody> {
         (answer.response(namespace, &uuid), "text/xml")
     };
     let (mut response, kind) = match addressee(parts) {
-        Addressee::Kms => {
+        Addressee::Kms | Addressee::CloudTrail => {
             let answer = ErrorAnswer {
                 name: "ServiceUnavailableException",
                 status: 503,

@@ -5,13 +5,14 @@
 //!
 //! ```text
 //!   socket -> server (TLS, HTTP/1.1, HTTP/2) -> front (which service) -> sigv4 (who asks)
-//!          -> s3, kms, iam, sts (which operation) -> service
+//!          -> s3, kms, iam, sts, cloudtrail (which operation) -> service
 //!             chunked, form, xml, json, query (what was sent)
 //! ```
 
 #[cfg(test)]
 mod authorization_table;
 pub mod chunked;
+pub mod cloudtrail;
 mod error;
 mod explainer;
 pub mod form;
@@ -24,6 +25,7 @@ mod json;
 pub mod kms;
 pub mod limits;
 mod query;
+mod recording;
 pub mod s3;
 pub mod server;
 pub mod sigv4;
@@ -34,3 +36,4 @@ pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
 pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;
 pub use gate::Gate;
+pub use recording::Recorder;

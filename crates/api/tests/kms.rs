@@ -17,16 +17,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use strongroom_api::Recorder;
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::limits::JSON_DOCUMENT_MAX_BYTES;
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
-use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit,
-};
+use strongroom_ports::{Clock, Entropy};
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::{MemoryMeta, MemoryShreds};
 use strongroom_types::{
@@ -64,16 +64,6 @@ impl Entropy for Counting {
     }
 }
 
-struct NoAudit;
-
-impl AuditSink for NoAudit {
-    fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
-        PendingCommit::ready(Ok(Committed {
-            sequence: CommitSequence(0),
-        }))
-    }
-}
-
 struct OneKey(Arc<Credential>);
 
 impl CredentialSource for OneKey {
@@ -86,16 +76,22 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
     let region = Region::parse("us-east-1").unwrap();
     let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
     let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
+    let rows = SealedRows {
+        meta: Arc::new(MemoryMeta::new()),
+        custody: Arc::new(Custody::new(Arc::new(ring))),
+        entropy: entropy.clone(),
+    };
+    let home = Home {
+        account: AccountId::parse("111122223333").unwrap(),
+        region: region.clone(),
+    };
+    let log = AuditLog::new(rows.clone(), Arc::new(Fixed), home);
     let ports = KeyServicePorts {
-        rows: SealedRows {
-            meta: Arc::new(MemoryMeta::new()),
-            custody: Arc::new(Custody::new(Arc::new(ring))),
-            entropy: entropy.clone(),
-        },
+        rows,
         shreds: Arc::new(MemoryShreds::new()),
         authorizer: Arc::new(RootOnly::default()),
         principals: Arc::new(RootOnly::default()),
-        audit: Arc::new(NoAudit),
+        audit: log.clone(),
         clock: Arc::new(Fixed),
         entropy: entropy.clone(),
     };
@@ -119,7 +115,15 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         danger_keys_over_plain_http,
     };
     let service = Arc::new(KeyService::new(ports, options));
-    KmsApi::new(service, verifier, options_of_api, Arc::new(Fixed), entropy)
+    let recorder = Arc::new(Recorder::new(log));
+    KmsApi::new(
+        service,
+        verifier,
+        options_of_api,
+        Arc::new(Fixed),
+        entropy,
+        recorder,
+    )
 }
 
 /// A request as a client makes it, open to changes before it is signed and after.
@@ -230,6 +234,7 @@ async fn send(api: &KmsApi, ask: Ask) -> Answer {
         peer: SocketAddr::new(IpAddr::V4(ask.peer), 50_000),
         local: SocketAddr::new(IpAddr::V4(ask.peer), 9000),
         transport: ask.transport,
+        cipher_suite: None,
     };
     let response = api.handle(request, connection).await;
     let (parts, body) = response.into_parts();

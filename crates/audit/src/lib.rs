@@ -26,8 +26,8 @@
 //! - **No secret can come in.** [`Params`] takes no bytes, hides AWS's names of secrets, and results of
 //!   reads are not recorded at all.
 //!
-//! What is **not** here: the wire format of the CloudTrail API, who may call it, and the writer of
-//! objects ([`ObjectSink`](trails::ObjectSink) is a port).
+//! What is **not** here: the wire format of the CloudTrail API ([`service`] has what its operations mean),
+//! and the writer of objects ([`ObjectSink`](trails::ObjectSink) is a port).
 
 mod chain;
 mod completion;
@@ -36,6 +36,7 @@ mod event;
 pub mod fuzzing;
 mod gzip;
 mod identity;
+mod in_memory;
 mod index;
 mod json;
 mod ledger;
@@ -46,20 +47,22 @@ mod params;
 mod read;
 mod records;
 mod sampling;
+pub mod service;
 pub mod trails;
 mod verify;
 
 pub use event::{EVENT_VERSION, Event, EventBuilder, EventId, Home, OWN_SOURCE, Resource};
 pub use identity::{AWS_INTERNAL, forwarded_by};
+pub use in_memory::IN_MEMORY;
 pub use index::Attribute;
 pub use ledger::{Ledger, Moved};
 pub use log::AuditLog;
 pub use lookup::{Lookup, LookupError, LookupPage};
-pub use params::{HIDDEN, Params};
-pub use read::{Cursor, Filter};
+pub use params::{HIDDEN, Params, is_hidden};
+pub use read::{Cursor, Direction, Filter, Outcome, Page};
 pub use records::Lane;
 pub use sampling::{Denials, Noted, Summary};
-pub use verify::{Anchor, Finding, Report};
+pub use verify::{Anchor, Finding, Report, Verification};
 
 use strongroom_ports::{CommitError, MetaError};
 use strongroom_rows::{Contended, RowError};

@@ -14,12 +14,99 @@ pub struct Cursor {
     pub batch: u64,
 }
 
+/// Most batches that one page looks at.
+const PAGE_BATCHES: usize = 64;
+/// A page ends behind the batch that brings its documents to so many bytes.
+const PAGE_BYTES: usize = 256 << 10;
+
+/// Which way a lane is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From older to newer.
+    Forward,
+    /// From newer to older.
+    Back,
+}
+
+/// Some events of a lane, and where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The events that were wanted, oldest first.
+    pub events: Vec<Event>,
+    /// The place behind what was looked at; read back, before it.
+    pub at: Cursor,
+    /// Whether nothing is left in that direction, at this moment.
+    pub is_end: bool,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It did what was asked.
+    Ok,
+    /// The caller may not, or could not prove who he is.
+    Denied,
+    /// Any other error.
+    Failed,
+}
+
+impl Outcome {
+    /// Codes of errors that say that the caller may not, or is not known.
+    const DENIALS: [&str; 21] = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "AllAccessDisabled",
+        "AuthFailure",
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "ExpiredIdentityToken",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    ];
+
+    /// That of a call with this error, or with none.
+    pub fn of(error_code: Option<&str>) -> Self {
+        match error_code {
+            None => Self::Ok,
+            Some(code) if Self::DENIALS.contains(&code) => Self::Denied,
+            Some(_) => Self::Failed,
+        }
+    }
+
+    /// `ok`, `denied` or `failed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Parses [`Outcome::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Ok, Self::Denied, Self::Failed];
+        all.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
 /// What `search` shows. Empty is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Part of the user's ARN, name or access key id.
     pub principal: Option<String>,
-    /// Part of the ARN of a KMS key.
+    /// Part of the ARN of a KMS key, or the whole name of an alias that was used.
     pub key: Option<String>,
     /// The name of a bucket: of a resource, or in an encryption context.
     pub bucket: Option<String>,
@@ -27,8 +114,8 @@ pub struct Filter {
     pub event_name: Option<String>,
     /// Part of the id of the request.
     pub request_id: Option<String>,
-    /// Calls that failed, or those that did not.
-    pub failed: Option<bool>,
+    /// How the call ended.
+    pub outcome: Option<Outcome>,
     /// Not older.
     pub from: Option<Timestamp>,
     /// Not newer.
@@ -44,7 +131,7 @@ impl Filter {
             bucket,
             event_name,
             request_id,
-            failed,
+            outcome,
             from,
             until,
         } = self;
@@ -57,7 +144,8 @@ impl Filter {
                 || has(&event.access_key_id, part)
         }) && key.as_deref().is_none_or(|part| {
             let is = |it: &crate::Resource| it.kind == "AWS::KMS::Key" && it.arn.contains(part);
-            event.resources.iter().any(is)
+            let alias = || event.document().contains(&format!("\"{part}\""));
+            event.resources.iter().any(is) || (part.starts_with("alias/") && alias())
         }) && bucket.as_deref().is_none_or(|name| {
             let arn = format!("arn:aws:s3:::{name}");
             let within = format!("\"{arn}/");
@@ -69,7 +157,7 @@ impl Filter {
             && request_id
                 .as_deref()
                 .is_none_or(|part| event.document().contains(part))
-            && failed.is_none_or(|failed| event.error_code.is_some() == failed)
+            && outcome.is_none_or(|it| Outcome::of(event.error_code.as_deref()) == it)
             && from.is_none_or(|from| event.time() >= from)
             && until.is_none_or(|until| event.time() <= until)
     }
@@ -124,27 +212,68 @@ impl Ledger {
         }
     }
 
-    /// Up to `limit` events that `filter` takes, oldest first, and where to go on if there may be more.
+    /// Events that `filter` takes, about `limit` of them, oldest first: whole batches, until there are
+    /// enough, or so many were looked at that who waits should hear of it.
     ///
     /// # Errors
     ///
     /// [`TrailError`].
-    pub fn search(
+    pub fn read_page(
+        &self,
+        lane: Lane,
+        (from, direction): (Cursor, Direction),
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, TrailError> {
+        let mut page = Page {
+            at: from,
+            ..Page::default()
+        };
+        let mut bytes = 0;
+        for _ in 0..PAGE_BATCHES {
+            if page.events.len() >= limit || bytes >= PAGE_BYTES {
+                return Ok(page);
+            }
+            let read = match direction {
+                Direction::Forward => self.read_next(lane, page.at)?,
+                Direction::Back => self.read_before(lane, page.at)?,
+            };
+            let Some((events, at)) = read else {
+                page.is_end = true;
+                return Ok(page);
+            };
+            page.at = at;
+            let mut wanted: Vec<Event> = events.into_iter().filter(|it| filter.takes(it)).collect();
+            bytes += wanted.iter().map(|it| it.document.len()).sum::<usize>();
+            match direction {
+                Direction::Forward => page.events.append(&mut wanted),
+                Direction::Back => {
+                    wanted.append(&mut page.events);
+                    page.events = wanted;
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// The events of the batch before a place, and the place before that; nothing at the oldest.
+    fn read_before(
         &self,
         lane: Lane,
         from: Cursor,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<(Vec<Event>, Option<Cursor>), TrailError> {
-        let mut found = Vec::new();
-        let mut at = from;
-        while let Some((events, next)) = self.read_next(lane, at)? {
-            found.extend(events.into_iter().filter(|event| filter.takes(event)));
-            at = next;
-            if found.len() >= limit {
-                return Ok((found, Some(at)));
-            }
+    ) -> Result<Option<(Vec<Event>, Cursor)>, TrailError> {
+        let head = self.head(lane)?.0;
+        let Some(batch) = from.batch.min(head.next).checked_sub(1) else {
+            return Ok(None);
+        };
+        if batch < head.first {
+            return Ok(None);
         }
-        Ok((found, None))
+        match self.read_batch(lane, batch)? {
+            Some((_, unpacked)) => Ok(Some((unpacked.events, Cursor { batch }))),
+            // Swept since the head was read: so is all that is older.
+            None if self.head(lane)?.0.first > batch => Ok(None),
+            None => Err(TrailError::Damaged(strongroom_ports::Table::AUDIT_LEDGER.0)),
+        }
     }
 }

@@ -19,6 +19,19 @@ impl Lane {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Management, Self::Data];
 
+    /// `management` or `data`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Data => "data",
+        }
+    }
+
+    /// Parses [`Lane::name`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.name() == name)
+    }
+
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Management => 1,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use strongroom_ports::{Scan, Table};
+use strongroom_ports::{Row, Scan, Table};
 
 use crate::TrailError;
 use crate::chain;
@@ -110,6 +110,23 @@ impl Report {
     }
 }
 
+/// A verification that goes on step by step: for who shows how far it is, or has other work between.
+pub struct Verification {
+    ledger: Ledger,
+    lane: Lane,
+    anchors: Vec<Anchor>,
+    /// As it was when the verification began.
+    head: HeadRow,
+    /// Where the next page of batches begins; nothing behind the last.
+    start: Option<Bytes>,
+    /// The number of the next batch.
+    expected: u64,
+    /// The hash of the batch before, if that was whole.
+    previous: Option<[u8; 32]>,
+    is_done: bool,
+    report: Report,
+}
+
 impl Ledger {
     /// Verifies a lane: every batch from the first that is kept to the last, their chain, the head,
     /// the index, the spool, and `anchors` that somebody kept. Safe beside a running server.
@@ -118,123 +135,39 @@ impl Ledger {
     ///
     /// [`TrailError`] if the store cannot be read. What was tampered with is a finding.
     pub fn verify(&self, lane: Lane, anchors: &[Anchor]) -> Result<Report, TrailError> {
+        let mut verification = self.verification(lane, anchors)?;
+        while !verification.step()? {}
+        Ok(verification.into_report())
+    }
+
+    /// Begins what [`Ledger::verify`] does at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`] if the store cannot be read.
+    pub fn verification(&self, lane: Lane, anchors: &[Anchor]) -> Result<Verification, TrailError> {
         let mut report = Report::default();
         let head = match self.head(lane) {
-            Ok((head, _)) => head,
+            Ok((head, _)) => Some(head),
             Err(TrailError::Damaged(_)) => {
                 report.add(Finding::Head);
-                return Ok(report);
+                None
             }
             Err(error) => return Err(error),
         };
-        self.verify_batches(lane, &head, anchors, &mut report)?;
-        self.verify_spool(lane, &mut report)?;
-        for anchor in anchors {
-            if anchor.batch < head.first {
-                let is_before = anchor.batch + 1 == head.first;
-                if !is_before {
-                    report.add(Finding::AnchorGone(anchor.batch));
-                } else if anchor.hash != head.before_first {
-                    report.add(Finding::Anchor(anchor.batch));
-                }
-            } else if anchor.batch >= head.next {
-                report.add(Finding::Anchor(anchor.batch));
-            }
-        }
-        report.end = head.next.checked_sub(1).map(|batch| Anchor {
-            batch,
-            hash: head.hash,
-        });
-        Ok(report)
-    }
-
-    fn verify_batches(
-        &self,
-        lane: Lane,
-        head: &HeadRow,
-        anchors: &[Anchor],
-        report: &mut Report,
-    ) -> Result<(), TrailError> {
-        let mut expected = head.first;
-        let mut previous = Some(head.before_first);
-        let mut start = Bytes::from(batch_key(lane, 0));
-        let end = Bytes::from(vec![lane.code() + 1]);
-        loop {
-            let page = self.rows.meta.scan(&Scan {
-                table: Table::AUDIT_LEDGER,
-                start,
-                end: Some(end.clone()),
-                limit: PAGE_ROWS,
-                reverse: false,
-            })?;
-            for row in &page.rows {
-                let number = row.key.get(1..).and_then(|it| it.try_into().ok());
-                let number = number.map_or(u64::MAX, u64::from_be_bytes);
-                if number >= head.next {
-                    // Added since we began, or by nobody.
-                    if number >= self.head(lane)?.0.next {
-                        report.add(Finding::Unknown(number));
-                    }
-                    continue;
-                }
-                if number < head.first {
-                    report.add(Finding::Unknown(number));
-                    continue;
-                }
-                while expected < number {
-                    self.missing(lane, expected, report)?;
-                    expected += 1;
-                    previous = None;
-                }
-                expected = number + 1;
-                report.batches += 1;
-                let batch = self.open_batch(row).filter(|batch| batch.number == number);
-                let unpacked = batch.as_ref().and_then(|batch| chain::unpack(lane, batch));
-                let (Some(batch), Some(unpacked)) = (batch, unpacked) else {
-                    report.add(Finding::Changed(number));
-                    previous = None;
-                    continue;
-                };
-                report.events += u64::from(batch.events);
-                if previous.is_some_and(|previous| previous != batch.previous) {
-                    report.add(Finding::Unchained(number));
-                }
-                for anchor in anchors.iter().filter(|anchor| anchor.batch == number) {
-                    if anchor.hash != unpacked.hash {
-                        report.add(Finding::Anchor(number));
-                    }
-                }
-                if !self.is_indexed(number, &unpacked.events)? && !self.is_swept(lane, number)? {
-                    report.add(Finding::Index(number));
-                }
-                previous = Some(unpacked.hash);
-            }
-            match page.rows.last() {
-                Some(last) if page.more => start = [last.key.as_ref(), &[0]].concat().into(),
-                _ => break,
-            }
-        }
-        while expected < head.next {
-            self.missing(lane, expected, report)?;
-            expected += 1;
-            previous = None;
-        }
-        let whole = report.is_whole();
-        let counted = head.events.checked_sub(head.events_before);
-        if whole && (previous != Some(head.hash) || counted != Some(report.events)) {
-            // A sweep between may have taken batches that the head still counted.
-            if self.head(lane)?.0.first == head.first {
-                report.add(Finding::Head);
-            }
-        }
-        Ok(())
-    }
-
-    fn missing(&self, lane: Lane, number: u64, report: &mut Report) -> Result<(), TrailError> {
-        if !self.is_swept(lane, number)? {
-            report.add(Finding::Missing(number));
-        }
-        Ok(())
+        let is_done = head.is_none();
+        let head = head.unwrap_or_default();
+        Ok(Verification {
+            ledger: self.clone(),
+            lane,
+            anchors: anchors.to_vec(),
+            start: Some(Bytes::from(batch_key(lane, 0))),
+            expected: head.first,
+            previous: Some(head.before_first),
+            head,
+            is_done,
+            report,
+        })
     }
 
     /// Whether the sweep has removed it in the meantime.
@@ -276,6 +209,146 @@ impl Ledger {
             match page.rows.last() {
                 Some(last) if page.more => start = [last.key.as_ref(), &[0]].concat().into(),
                 _ => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Verification {
+    /// How many batches were read, and how many there were when it began.
+    pub fn progress(&self) -> (u64, u64) {
+        let total = self.head.next.saturating_sub(self.head.first);
+        (self.report.batches.min(total), total)
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// What was found.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
+    /// Verifies some batches, or behind the last of them the rest. Whether all is done.
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`] if the store cannot be read.
+    pub fn step(&mut self) -> Result<bool, TrailError> {
+        if self.is_done {
+            return Ok(true);
+        }
+        if let Some(start) = self.start.take() {
+            self.start = self.verify_page(start)?;
+            return Ok(false);
+        }
+        self.verify_end()?;
+        self.ledger.verify_spool(self.lane, &mut self.report)?;
+        self.verify_anchors();
+        self.report.end = self.head.next.checked_sub(1).map(|batch| Anchor {
+            batch,
+            hash: self.head.hash,
+        });
+        self.is_done = true;
+        Ok(true)
+    }
+
+    /// A page of batches, and where the next begins.
+    fn verify_page(&mut self, start: Bytes) -> Result<Option<Bytes>, TrailError> {
+        let page = self.ledger.rows.meta.scan(&Scan {
+            table: Table::AUDIT_LEDGER,
+            start,
+            end: Some(Bytes::from(vec![self.lane.code() + 1])),
+            limit: PAGE_ROWS,
+            reverse: false,
+        })?;
+        for row in &page.rows {
+            let number = row.key.get(1..).and_then(|it| it.try_into().ok());
+            let number = number.map_or(u64::MAX, u64::from_be_bytes);
+            if number >= self.head.next {
+                // Added since we began, or by nobody.
+                if number >= self.ledger.head(self.lane)?.0.next {
+                    self.report.add(Finding::Unknown(number));
+                }
+            } else if number < self.head.first {
+                self.report.add(Finding::Unknown(number));
+            } else {
+                self.verify_batch(number, row)?;
+            }
+        }
+        let last = page.rows.last().filter(|_| page.more);
+        Ok(last.map(|last| [last.key.as_ref(), &[0]].concat().into()))
+    }
+
+    fn verify_batch(&mut self, number: u64, row: &Row) -> Result<(), TrailError> {
+        let Self { ledger, lane, .. } = self;
+        let lane = *lane;
+        let batch = ledger.open_batch(row).filter(|it| it.number == number);
+        let unpacked = batch.as_ref().and_then(|batch| chain::unpack(lane, batch));
+        self.missing_until(number)?;
+        self.expected = number + 1;
+        self.report.batches += 1;
+        let (Some(batch), Some(unpacked)) = (batch, unpacked) else {
+            self.report.add(Finding::Changed(number));
+            self.previous = None;
+            return Ok(());
+        };
+        self.report.events += u64::from(batch.events);
+        if self.previous.is_some_and(|it| it != batch.previous) {
+            self.report.add(Finding::Unchained(number));
+        }
+        let mut of_anchors = self.anchors.iter().filter(|it| it.batch == number);
+        if of_anchors.any(|anchor| anchor.hash != unpacked.hash) {
+            self.report.add(Finding::Anchor(number));
+        }
+        if !self.ledger.is_indexed(number, &unpacked.events)?
+            && !self.ledger.is_swept(lane, number)?
+        {
+            self.report.add(Finding::Index(number));
+        }
+        self.previous = Some(unpacked.hash);
+        Ok(())
+    }
+
+    fn missing_until(&mut self, number: u64) -> Result<(), TrailError> {
+        while self.expected < number {
+            if !self.ledger.is_swept(self.lane, self.expected)? {
+                self.report.add(Finding::Missing(self.expected));
+            }
+            self.expected += 1;
+            self.previous = None;
+        }
+        Ok(())
+    }
+
+    fn verify_end(&mut self) -> Result<(), TrailError> {
+        self.missing_until(self.head.next)?;
+        let counted = self.head.events.checked_sub(self.head.events_before);
+        let fits = self.previous == Some(self.head.hash) && counted == Some(self.report.events);
+        // A sweep between may have taken batches that the head still counted.
+        if self.report.is_whole()
+            && !fits
+            && self.ledger.head(self.lane)?.0.first == self.head.first
+        {
+            self.report.add(Finding::Head);
+        }
+        Ok(())
+    }
+
+    fn verify_anchors(&mut self) {
+        let head = self.head;
+        for anchor in &self.anchors {
+            if anchor.batch < head.first {
+                let is_before = anchor.batch + 1 == head.first;
+                if !is_before {
+                    self.report.add(Finding::AnchorGone(anchor.batch));
+                } else if anchor.hash != head.before_first {
+                    self.report.add(Finding::Anchor(anchor.batch));
+                }
+            } else if anchor.batch >= head.next {
+                self.report.add(Finding::Anchor(anchor.batch));
             }
         }
     }

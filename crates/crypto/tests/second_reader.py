@@ -156,6 +156,20 @@ def verify_header(header, master, label, bucket, key, version, part):
     return keys[32:64]
 
 
+def open_name(header, data_key):
+    """Recovery: the name opens without knowing it."""
+    name_key = derive(header["salt"], data_key, "strongroom/1 name", b"".join(header["uids"]), 32)
+    return AESGCM(name_key).decrypt(ZERO_NONCE, header["sealed"], None)
+
+
+def open_inner_header(header, outer_key):
+    """The inner header that an outer one holds, nothing of it verified but its seal."""
+    label = "strongroom/1 outer header"
+    header_key = derive(header["salt"], outer_key, label, b"".join(header["uids"]), 32)
+    inner = AESGCM(header_key).decrypt(ZERO_NONCE, header["sealed"], None)
+    return parse_header(inner, 1), inner
+
+
 def open_stream(stored, data_key, bucket, key, version, part, outer_key=None):
     identity = (bucket, key, version, part)
     header = first = parse_header(stored, 2 if outer_key else 1)
@@ -163,15 +177,10 @@ def open_stream(stored, data_key, bucket, key, version, part, outer_key=None):
     if outer_key:
         label = "strongroom/1 outer stream"
         outer = AESGCM(verify_header(header, outer_key, label, *identity))
-        label = "strongroom/1 outer header"
-        header_key = derive(header["salt"], outer_key, label, bucket + version, 32)
-        inner = AESGCM(header_key).decrypt(ZERO_NONCE, header["sealed"], None)
-        header = parse_header(inner, 1)
+        header, inner = open_inner_header(header, outer_key)
         need(header["bytes"] == inner and header["log2"] == first["log2"], "inner header")
     cipher = AESGCM(verify_header(header, data_key, "strongroom/1 stream", *identity))
-    # Recovery: the name opens without knowing it.
-    name_key = derive(header["salt"], data_key, "strongroom/1 name", bucket + version, 32)
-    need(AESGCM(name_key).decrypt(ZERO_NONCE, header["sealed"], None) == key, "name")
+    need(open_name(header, data_key) == key, "name")
 
     body, plaintext, index = stored[len(first["bytes"]) :], b"", 0
     need(body, "no segment")
@@ -196,7 +205,10 @@ def open_stream(stored, data_key, bucket, key, version, part, outer_key=None):
 
 
 def unwrap(stored, bucket, key, version, modes, ring=None, customer_key=None, kms_key=None):
-    """Unwraps a record of one of `modes`; returns the key and the ciphertext blob, if it has one."""
+    """Unwraps a record of one of `modes`; returns the key and the ciphertext blob, if it has one.
+
+    Without an object key, as recovery begins, the half that binds it is not compared yet.
+    """
     fields = Fields(stored)
     need(fields.number(1) == 1, "version")
     mode = fields.number(1)
@@ -224,14 +236,20 @@ def unwrap(stored, bucket, key, version, modes, ring=None, customer_key=None, km
     keys = derive(salt, root, label, prefix + bucket + version, 64)
     need(equal(keys[32:48], commitment), "commitment")
     opened = AESGCM(keys[:32]).decrypt(ZERO_NONCE, sealed, aad)
-    need(equal(opened[32:], identity_hash(bucket, key, version)[:32]), "identity")
+    if key is not None:
+        need(equal(opened[32:], identity_hash(bucket, key, version)[:32]), "identity")
     return opened[:32], blob
 
 
-def unwrap_two_layers(stored, bucket, key, version, ring, kms_key):
+def layers_of(stored):
+    """The inner and the outer record of a wrapped key of two layers."""
     fields = Fields(stored)
     need(fields.take(2) == b"\x01\x04", "mode")
-    inner, outer = fields.take(fields.number(2)), fields.rest()
+    return fields.take(fields.number(2)), fields.rest()
+
+
+def unwrap_two_layers(stored, bucket, key, version, ring, kms_key):
+    inner, outer = layers_of(stored)
     data_key, blob = unwrap(inner, bucket, key, version, (2,), kms_key=kms_key)
     outer_key, _ = unwrap(outer, bucket, key, version, (5,), ring=ring)
     return data_key, outer_key, blob
@@ -369,7 +387,8 @@ def open_attribute(stored, data_key, attribute, bucket, key, version):
     return AESGCMSIV(derived).decrypt(ZERO_NONCE, fields.rest(), b"")
 
 
-def open_footer(tail):
+def parse_footer(tail):
+    """The fields of the footer that `tail` ends with, by their types, and the footer's length."""
     need(len(tail) >= 16 and tail[-8:] == b"SRBFOOT1", "end magic")
     total = int.from_bytes(tail[-16:-12], "big")
     need(16 <= total <= min(len(tail), 256 << 10), "length")
@@ -380,12 +399,17 @@ def open_footer(tail):
     found = {}
     while fields.at < len(fields.data):
         kind, value = fields.number(1), fields.prefixed()
-        if kind in (1, 2):
+        if kind in (1, 2, 3):
             need(kind not in found, "repeated field")
             found[kind] = value
         else:
             need(kind & 0x80, "unknown field")
-    need(set(found) == {1, 2}, "missing field")
+    need(set(found) >= {1, 2}, "missing field")
+    return found, total
+
+
+def open_footer(tail):
+    found, total = parse_footer(tail)
     return found[1] + found[2] + str(total).encode()
 
 

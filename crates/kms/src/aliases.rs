@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_audit::Params;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Row, RowVersion, Table, Transaction};
 use strongroom_types::kms::{AliasArn, AliasName, KeyArn, KeyId};
@@ -14,7 +15,8 @@ use crate::managed::MANAGED_SERVICES;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{AliasRow, KeyAliasRow};
-use crate::service::{Asked, damaged};
+use crate::service::damaged;
+use crate::trail::Asked;
 use crate::{
     AliasEntry, CreateAliasInput, DeleteAliasInput, KeyService, KmsError, ListAliasesInput, Page,
     UpdateAliasInput, keys, states,
@@ -50,11 +52,13 @@ impl KeyService {
         let operation = Operation::CreateAlias;
         let alias = self.own_alias(caller, &input.alias_name, operation)?;
         let target = self.target(caller, &input.target_key_id, operation)?;
-        let asked = Asked {
+        let asked = Asked::of(
             caller,
-            event: "CreateAlias",
-            key: Some(&target.arn),
-        };
+            operation,
+            &target.arn,
+            alias_params(&input.alias_name, Some(&input.target_key_id)),
+        )
+        .alias(&alias);
         until_undisturbed(|| {
             self.authorize_alias(caller, operation, &alias)?;
             let opened = self.admit_named(caller, &target, &Ask::plain(operation))?;
@@ -86,7 +90,7 @@ impl KeyService {
                 transaction = transaction.delete(Table::KMS_KEY_ALIASES, row_key);
             }
             let transaction = self.put_alias(transaction, alias.account, &alias.name, &row)?;
-            self.commit(transaction, Some(asked), &[])
+            self.commit(transaction, &self.told(&asked), &[])
         })
     }
 
@@ -103,11 +107,13 @@ impl KeyService {
         let operation = Operation::UpdateAlias;
         let alias = self.own_alias(caller, &input.alias_name, operation)?;
         let target = self.target(caller, &input.target_key_id, operation)?;
-        let asked = Asked {
+        let asked = Asked::of(
             caller,
-            event: "UpdateAlias",
-            key: Some(&target.arn),
-        };
+            operation,
+            &target.arn,
+            alias_params(&input.alias_name, Some(&input.target_key_id)),
+        )
+        .alias(&alias);
         until_undisturbed(|| {
             self.authorize_alias(caller, operation, &alias)?;
             let found = self.living_alias(&alias)?;
@@ -139,7 +145,7 @@ impl KeyService {
                 transaction = transaction.delete(Table::KMS_KEY_ALIASES, row_key);
             }
             let transaction = self.put_alias(transaction, alias.account, &alias.name, &row)?;
-            self.commit(transaction, Some(asked), &[])
+            self.commit(transaction, &self.told(&asked), &[])
         })
     }
 
@@ -160,11 +166,8 @@ impl KeyService {
             let found = self.living_alias(&alias)?;
             self.present_target(caller, &alias, &found, operation)?;
             let arn = self.arn(alias.account, found.key());
-            let asked = Asked {
-                caller,
-                event: "DeleteAlias",
-                key: Some(&arn),
-            };
+            let params = alias_params(&input.alias_name, None);
+            let asked = Asked::of(caller, operation, &arn, params).alias(&alias);
             let row_key = self.alias_row_key(&alias);
             let transaction = Transaction::new()
                 .taking_away()
@@ -174,7 +177,7 @@ impl KeyService {
                     Table::KMS_KEY_ALIASES,
                     keys::key_alias(found.key(), &alias.name),
                 );
-            self.commit(transaction, Some(asked), &[])
+            self.commit(transaction, &self.told(&asked), &[])
         })
     }
 
@@ -408,6 +411,13 @@ impl KeyService {
             "Key {arn} has the most aliases that a key may have, {ALIASES_PER_KEY_MAX}."
         )))
     }
+}
+
+/// What records tell of a request about an alias.
+fn alias_params(name: &str, target: Option<&str>) -> Params {
+    Params::new()
+        .text("aliasName", name)
+        .optional("targetKeyId", target)
 }
 
 /// Requires that the key is still as it was when its state was checked.

@@ -1,15 +1,19 @@
 //! The key service as the key authority of the services of this server.
 
+use strongroom_audit::Params;
 use strongroom_ports::{
     DecryptedDataKey, GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference, KeyUse,
 };
 use strongroom_types::RequestContext;
-use strongroom_types::kms::{DataKeySpec, EncryptionAlgorithm, EncryptionContext, KeyArn};
+use strongroom_types::kms::{
+    DataKeySpec, EncryptionAlgorithm, EncryptionContext, KeyArn, KeyId, KeyMaterialId,
+};
 
 use crate::access::{Ask, Named};
 use crate::encrypt::{Decrypted, Encrypted, Source, data_key_ask};
 use crate::managed::ManagedService;
 use crate::operation::Operation;
+use crate::trail::Use;
 use crate::{KeyService, KmsError};
 use strongroom_rows::until_undisturbed;
 
@@ -22,9 +26,11 @@ impl KeyAuthority for KeyService {
     ) -> Result<GeneratedDataKey, KeyError> {
         let operation = Operation::GenerateDataKey;
         let generation = self.shared.watches.generation();
+        let mut meant = None;
         let outcome = until_undisturbed(|| {
             let ask = data_key_ask(operation, context, &[], false);
             let named = self.referred_key(caller, key, &ask)?;
+            meant = Some(named.arn.clone());
             let opened = self.admit_named(caller, &named, &ask)?;
             let len_bytes = DataKeySpec::Aes256.len_bytes();
             let plaintext = self.random(len_bytes);
@@ -33,14 +39,21 @@ impl KeyAuthority for KeyService {
             let lease = self.lease(&opened, generation)?;
             Ok((encrypted, plaintext, lease))
         });
+        let outcome = self.told_by_a_worker(outcome);
         let key_of = |it: &(Encrypted, _, _)| Some(it.0.key.id);
-        let (encrypted, plaintext, lease) =
-            self.record_use(operation.name(), caller, key_of, outcome)?;
+        let outcome = self.record_use(operation.name(), caller, key_of, outcome);
+        let used = || self.use_of(caller, operation, key, meant.as_ref(), context);
+        let (encrypted, plaintext, lease) = self.recorded(used, outcome)?;
+        let record = self.use_record(&Use {
+            material: Some(encrypted.material),
+            ..self.use_of(caller, operation, key, Some(&encrypted.key), context)
+        });
         Ok(GeneratedDataKey {
             key: encrypted.key,
             plaintext,
             ciphertext: encrypted.ciphertext,
             lease,
+            record,
         })
     }
 
@@ -50,9 +63,10 @@ impl KeyAuthority for KeyService {
         ciphertext: &[u8],
         context: &EncryptionContext,
     ) -> Result<DecryptedDataKey, KeyError> {
+        let operation = Operation::Decrypt;
         let generation = self.shared.watches.generation();
         let source = Source {
-            operation: Operation::Decrypt,
+            operation,
             ciphertext: Some(ciphertext),
             key_id: None,
             algorithm: EncryptionAlgorithm::SymmetricDefault,
@@ -67,12 +81,23 @@ impl KeyAuthority for KeyService {
             let lease = self.lease(&decrypted.opened, generation)?;
             Ok((decrypted, lease))
         });
+        let outcome = self.told_by_a_worker(outcome);
         let key_of = |it: &(Decrypted, _)| Some(it.0.opened.key.arn.id);
-        let (decrypted, lease) =
-            self.record_use(Operation::Decrypt.name(), caller, key_of, outcome)?;
+        let outcome = self.record_use(operation.name(), caller, key_of, outcome);
+        let refused = || {
+            // Whose key another account's is, a refusal does not tell.
+            let named = self.source_key(caller, &source).ok().map(|named| named.arn);
+            let own = named.filter(|arn| caller.principal.account() == Some(arn.account));
+            Self::decryption(caller, own, None, context)
+        };
+        let (decrypted, lease) = self.recorded(refused, outcome)?;
+        let key = decrypted.opened.key.arn.clone();
+        let material = Some(decrypted.material);
+        let record = self.use_record(&Self::decryption(caller, Some(key), material, context));
         Ok(DecryptedDataKey {
             plaintext: decrypted.plaintext,
             lease,
+            record,
         })
     }
 
@@ -101,13 +126,19 @@ impl KeyAuthority for KeyService {
             KeyUse::Decrypt => Operation::Decrypt,
         };
         let generation = self.shared.watches.generation();
+        let mut meant = None;
         let lease = until_undisturbed(|| {
             let ask = data_key_ask(operation, context, &[], false);
             let named = self.referred_key(caller, key, &ask)?;
+            meant = Some(named.arn.clone());
             let opened = self.admit_named(caller, &named, &ask)?;
             self.lease(&opened, generation)
-        })?;
-        Ok(lease)
+        });
+        let refused = || match key_use {
+            KeyUse::GenerateDataKey => self.use_of(caller, operation, key, meant.as_ref(), context),
+            KeyUse::Decrypt => Self::decryption(caller, meant.clone(), None, context),
+        };
+        self.recorded(refused, lease)
     }
 
     fn key_named(&self, caller: &RequestContext, key_id: &str) -> Result<KeyArn, KeyError> {
@@ -131,6 +162,72 @@ impl KeyAuthority for KeyService {
 }
 
 impl KeyService {
+    /// Failures have records, which only a worker can wait for: where only memory may be asked, there
+    /// is no failure but that one.
+    fn told_by_a_worker<T>(&self, outcome: Result<T, KmsError>) -> Result<T, KmsError> {
+        match outcome {
+            Err(_) if self.is_resident() => Err(KmsError::NotInMemory),
+            outcome => outcome,
+        }
+    }
+
+    /// What the record of making a data key tells. `meant` is the key that `key` was found to name.
+    fn use_of<'a>(
+        &self,
+        caller: &'a RequestContext,
+        operation: Operation,
+        key: &KeyReference,
+        meant: Option<&KeyArn>,
+        context: &EncryptionContext,
+    ) -> Use<'a> {
+        let named = match (key, meant) {
+            // An id alone says less than its ARN.
+            (KeyReference::Named(text), Some(arn)) if KeyId::parse(text).is_some() => {
+                arn.to_string()
+            }
+            (KeyReference::Named(text), _) => text.clone(),
+            (KeyReference::AwsManaged, _) => {
+                let account = caller.principal.account();
+                let alias = ManagedService::asking(caller).and_then(ManagedService::alias);
+                match (account, alias) {
+                    (Some(account), Some(alias)) => self.alias_arn(account, alias).to_string(),
+                    _ => String::new(),
+                }
+            }
+        };
+        Use {
+            caller,
+            operation,
+            params: Params::new()
+                .text("keyId", &named)
+                .text("keySpec", DataKeySpec::Aes256.name())
+                .context(context),
+            key: meant.cloned(),
+            material: None,
+        }
+    }
+
+    /// What the record of decrypting a data key tells.
+    fn decryption<'a>(
+        caller: &'a RequestContext,
+        key: Option<KeyArn>,
+        material: Option<KeyMaterialId>,
+        context: &EncryptionContext,
+    ) -> Use<'a> {
+        let algorithm = EncryptionAlgorithm::SymmetricDefault.name();
+        let named = key.as_ref().map(ToString::to_string);
+        Use {
+            caller,
+            operation: Operation::Decrypt,
+            params: Params::new()
+                .text("encryptionAlgorithm", algorithm)
+                .optional("keyId", named.as_deref())
+                .context(context),
+            key,
+            material,
+        }
+    }
+
     fn referred_key(
         &self,
         caller: &RequestContext,

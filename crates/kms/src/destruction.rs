@@ -216,7 +216,7 @@ impl KeyService {
             let transaction =
                 Transaction::new().expect(Table::KMS_KEYS, keys::key(arn), Some(opened.version));
             let transaction = self.put_key(transaction, &key)?.taking_away();
-            self.commit(transaction, None, &[arn])?;
+            self.commit(transaction, &[self.by_itself("DeleteKey", arn)], &[arn])?;
             tracing::info!(key = %arn, "the key is being destroyed");
             Ok(true)
         })
@@ -247,7 +247,7 @@ impl KeyService {
                     transaction = self.doom_material(transaction, arn, material)?;
                 }
             }
-            self.commit(transaction, None, &[arn])?;
+            self.commit(transaction, &[], &[arn])?;
             Ok(true)
         })?;
         self.forget_uses(arn.id);
@@ -284,7 +284,7 @@ impl KeyService {
                             .expect(Table::KMS_ALIASES, alias.clone(), Some(version))
                             .delete(Table::KMS_ALIASES, alias.clone());
                     }
-                    self.commit(transaction, None, &[])
+                    self.commit(transaction, &[], &[])
                 })?;
             }
         }
@@ -309,7 +309,7 @@ impl KeyService {
                 }
                 transaction = transaction.delete(Table::KMS_GRANTS, row.key);
             }
-            self.commit(transaction, None, &[])?;
+            self.commit(transaction, &[], &[])?;
         }
         loop {
             let (page, _) = self.ports.rows.scan::<GranteePageRow>(
@@ -324,7 +324,7 @@ impl KeyService {
                 transaction.delete(Table::KMS_RETIRABLE_GRANTS, row.key)
             };
             let transaction = page.into_iter().fold(Transaction::new(), delete);
-            self.commit(transaction, None, &[])?;
+            self.commit(transaction, &[], &[])?;
         }
     }
 

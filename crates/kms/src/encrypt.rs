@@ -385,7 +385,11 @@ impl KeyService {
 
     /// The key that decrypts: the one that a symmetric ciphertext names, which must be the one that
     /// the request names if it does.
-    fn source_key(&self, caller: &RequestContext, source: &Source<'_>) -> Result<Named, KmsError> {
+    pub(crate) fn source_key(
+        &self,
+        caller: &RequestContext,
+        source: &Source<'_>,
+    ) -> Result<Named, KmsError> {
         let named = source
             .key_id
             .map(|key_id| self.resolve(caller, key_id, source.operation))

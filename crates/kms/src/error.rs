@@ -101,6 +101,43 @@ pub enum KmsError {
     NotInMemory,
 }
 
+impl KmsError {
+    /// The error's name in AWS's protocol, for records of the trail.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AccessDenied(_) => "AccessDeniedException",
+            Self::AlreadyExists(_) => "AlreadyExistsException",
+            Self::Conflict(_) => "ConflictException",
+            Self::Disabled(_) => "DisabledException",
+            Self::DryRun => "DryRunOperationException",
+            Self::ExpiredImportToken(_) => "ExpiredImportTokenException",
+            Self::IncorrectKey => "IncorrectKeyException",
+            Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
+            Self::InvalidAliasName(_) => "InvalidAliasNameException",
+            Self::InvalidArn(_) => "InvalidArnException",
+            Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::InvalidGrantId(_) => "InvalidGrantIdException",
+            Self::InvalidGrantToken(_) => "InvalidGrantTokenException",
+            Self::InvalidImportToken(_) => "InvalidImportTokenException",
+            Self::InvalidKeyUsage(_) => "InvalidKeyUsageException",
+            Self::InvalidMarker(_) => "InvalidMarkerException",
+            Self::InvalidMac => "KMSInvalidMacException",
+            Self::InvalidSignature => "KMSInvalidSignatureException",
+            Self::InvalidState(_) => "KMSInvalidStateException",
+            Self::LimitExceeded(_) => "LimitExceededException",
+            Self::MalformedPolicy(_) => "MalformedPolicyDocumentException",
+            Self::NotAuthorized(_) => "NotAuthorizedException",
+            Self::NotFound(_) => "NotFoundException",
+            Self::Tag(_) => "TagException",
+            Self::UnsupportedOperation(_) => "UnsupportedOperationException",
+            Self::Validation(_) => "ValidationException",
+            Self::Contention => "ThrottlingException",
+            Self::Unavailable | Self::NotInMemory => "DependencyTimeoutException",
+            Self::Damaged => "KMSInternalException",
+        }
+    }
+}
+
 impl From<Denied> for KmsError {
     fn from(denied: Denied) -> Self {
         Self::AccessDenied(denied.message)

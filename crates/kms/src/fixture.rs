@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use strongroom_audit::{AuditLog, Event, Home};
 use strongroom_crypto::Keyring;
 use strongroom_policy::{
     AccessRequest, Authorizer, Denied, IdentityPolicies, NamedPolicy, Policy, PolicyAuthorizer,
     PrincipalDirectory, PrincipalPolicies, Unreadable,
 };
 use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitError, CommitSequence, Committed, Entropy, MetaError,
-    MetaStore, PendingCommit, Scan, ScanPage, ShredError, ShredStore, Stored, Table, Transaction,
-    Write,
+    Clock, CommitError, Entropy, MetaError, MetaStore, PendingCommit, Row, Scan, ScanPage,
+    ShredError, ShredStore, Stored, Table, Transaction, Write,
 };
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_store::{ConflictRule, MemoryMeta};
@@ -41,7 +41,6 @@ pub(crate) struct World {
     pub(crate) meta: Arc<MortalMeta>,
     pub(crate) shreds: Arc<MemoryShreds>,
     pub(crate) clock: Arc<TestClock>,
-    pub(crate) events: Arc<TestAudit>,
     pub(crate) people: Arc<People>,
     /// Actions that were decided about, with the condition keys that their requests had; if somebody
     /// wants to know.
@@ -61,7 +60,6 @@ impl World {
                 since_start: AtomicU64::new(0),
                 ahead: AtomicU64::new(START.as_millis()),
             }),
-            events: Arc::default(),
             people: Arc::default(),
             decisions: Arc::default(),
             custody: Arc::new(Custody::new(Arc::new(ring))),
@@ -93,18 +91,14 @@ impl World {
     fn start(&self, danger_trust_clock: bool) -> KeyService {
         let entropy: Arc<dyn Entropy> = Arc::clone(&self.entropy) as _;
         let ports = KeyServicePorts {
-            rows: SealedRows {
-                meta: Arc::clone(&self.meta) as _,
-                custody: Arc::clone(&self.custody),
-                entropy: Arc::clone(&entropy),
-            },
+            rows: self.sealed_rows(),
             shreds: Arc::clone(&self.shreds) as _,
             authorizer: Arc::new(Watched {
                 decides: PolicyAuthorizer::new(Arc::clone(&self.people) as _),
                 seen: Arc::clone(&self.decisions),
             }),
             principals: Arc::clone(&self.people) as _,
-            audit: Arc::clone(&self.events) as _,
+            audit: self.audit(),
             clock: Arc::clone(&self.clock) as _,
             entropy,
         };
@@ -114,6 +108,55 @@ impl World {
             danger_trust_clock,
         };
         KeyService::new(ports, options)
+    }
+
+    fn sealed_rows(&self) -> SealedRows {
+        SealedRows {
+            meta: Arc::clone(&self.meta) as _,
+            custody: Arc::clone(&self.custody),
+            entropy: Arc::clone(&self.entropy) as _,
+        }
+    }
+
+    fn audit(&self) -> AuditLog {
+        let home = Home {
+            account: AccountId::parse(ACCOUNT).unwrap(),
+            region: Region::parse("us-east-1").unwrap(),
+        };
+        AuditLog::new(self.sealed_rows(), Arc::clone(&self.clock) as _, home)
+    }
+
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The records of the trail, oldest first.
+    pub(crate) fn trail(&self) -> Vec<serde_json::Value> {
+        let scan = Scan {
+            table: Table::AUDIT,
+            start: keys::prefix(Vec::new()).0,
+            end: None,
+            limit: 100_000,
+            reverse: false,
+        };
+        let rows = self.meta.scan(&scan).unwrap().rows;
+        let event = |row: Row| {
+            let event: Event = self
+                .sealed_rows()
+                .open(Table::AUDIT, &row.key, &row.value)
+                .unwrap();
+            serde_json::from_str(event.document()).unwrap()
+        };
+        rows.into_iter().map(event).collect()
+    }
+
+    /// The records that `doing` leaves.
+    pub(crate) fn trail_of<T>(&self, doing: impl FnOnce() -> T) -> (T, Vec<serde_json::Value>) {
+        let before = self.trail();
+        let done = doing();
+        let mut after = self.trail();
+        after.retain(|event| !before.contains(event));
+        (done, after)
     }
 
     /// Makes a key, in the state that CreateKey leaves it in.
@@ -149,7 +192,7 @@ impl World {
             transaction = service.put_material(transaction, &arn, &kept).unwrap();
         }
         let transaction = service.put_key(transaction, &key).unwrap();
-        service.commit(transaction, None, &[&arn]).unwrap();
+        service.commit(transaction, &[], &[&arn]).unwrap();
         arn
     }
 
@@ -175,7 +218,7 @@ impl World {
         let mut key = service.opened_key(arn).unwrap().unwrap().key.clone();
         change(&mut key);
         let transaction = service.put_key(Transaction::new(), &key).unwrap();
-        service.commit(transaction, None, &[arn]).unwrap();
+        service.commit(transaction, &[], &[arn]).unwrap();
     }
 
     pub(crate) fn key_row(&self, arn: &KeyArn) -> Key {
@@ -220,6 +263,7 @@ pub(crate) fn caller(account: &str) -> RequestContext {
         source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     }
 }
 
@@ -450,10 +494,11 @@ impl MetaStore for MortalMeta {
     }
 
     fn commit(&self, transaction: Transaction) -> PendingCommit {
-        let creates = transaction
-            .writes
-            .iter()
-            .any(|write| matches!(write, Write::Put { .. }));
+        let creates = transaction.writes.iter().any(|write| match write {
+            // The trail has a reserve of its own.
+            Write::Put { table, .. } => *table != Table::AUDIT,
+            Write::Delete { .. } => false,
+        });
         if self.full.load(Ordering::SeqCst) && creates && !transaction.takes_away {
             return PendingCommit::ready(Err(CommitError::NoSpace));
         }
@@ -590,18 +635,5 @@ impl Entropy for TestEntropy {
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
         }
-    }
-}
-
-/// Keeps the names of the events.
-#[derive(Default)]
-pub(crate) struct TestAudit(pub(crate) Mutex<Vec<&'static str>>);
-
-impl AuditSink for TestAudit {
-    fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
-        self.0.lock().extend(events.iter().map(|event| event.name));
-        PendingCommit::ready(Ok(Committed {
-            sequence: CommitSequence(0),
-        }))
     }
 }

@@ -13,13 +13,16 @@
 mod model;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 
 use strongroom_asymmetric::{AsymmetricError, ImportWrappingKey};
+use strongroom_audit::{Event, Params};
 use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
-use strongroom_types::kms::{ExpirationModel, KeyArn, KeyMaterialId, WrappingAlgorithm};
+use strongroom_types::kms::{
+    ExpirationModel, ImportType, KeyArn, KeyMaterialId, WrappingAlgorithm,
+};
 use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access::Ask;
@@ -27,7 +30,7 @@ use crate::cache::OpenedKey;
 use crate::key::{Import, Key, KeyMaterial};
 use crate::materials::Material;
 use crate::operation::Operation;
-use crate::service::Asked;
+use crate::trail::{self, Asked};
 use crate::{
     DeleteImportedKeyMaterialInput, DeleteImportedKeyMaterialOutput, GetParametersForImportInput,
     GetParametersForImportOutput, ImportKeyMaterialInput, ImportKeyMaterialOutput, KeyService,
@@ -143,7 +146,7 @@ impl KeyService {
         let id = material.id(&key.arn);
         let expected = input.key_material_id.as_deref().map(parse_id).transpose()?;
         let place = rules::place(&key, id, input.import_type, expected, now)?;
-        let asked = asked(caller, Operation::ImportKeyMaterial, &opened.key.arn);
+        let told = self.told(&Self::asked_to_import(caller, &opened.key.arn, id, input));
         let mut transaction = expect_unchanged(opened);
         let mut doomed = None;
         let known = key.material(id).and_then(|known| known.import.clone());
@@ -159,7 +162,7 @@ impl KeyService {
         if place == Place::Again && known.is_some_and(|known| known.present) {
             set_import(&mut key, id, None, import);
             let transaction = self.put_key(transaction, &key)?;
-            self.commit(transaction, Some(asked), &[&opened.key.arn])?;
+            self.commit(transaction, &told, &[&opened.key.arn])?;
             return Ok(id);
         }
         if place == Place::Pending
@@ -180,9 +183,36 @@ impl KeyService {
             }
             Place::Again => set_import(&mut key, id, Some(kept.entry.shred), import),
         }
-        self.commit_kept(transaction, &key, &kept, Some(asked))?;
+        self.commit_kept(transaction, &key, &kept, &told)?;
         self.destroy_all(doomed);
         Ok(id)
+    }
+
+    fn asked_to_import<'a>(
+        caller: &'a RequestContext,
+        key: &KeyArn,
+        id: KeyMaterialId,
+        input: &ImportKeyMaterialInput,
+    ) -> Asked<'a> {
+        let mut params = trail::key_id(&input.key_id);
+        if let Some(valid_to) = input.valid_to {
+            params = params.time("validTo", valid_to);
+        }
+        let params = params
+            .optional(
+                "expirationModel",
+                input.expiration_model.map(ExpirationModel::name),
+            )
+            .optional("importType", input.import_type.map(ImportType::name))
+            .optional(
+                "keyMaterialDescription",
+                input.key_material_description.as_deref(),
+            )
+            .optional("keyMaterialId", input.key_material_id.as_deref());
+        let response = Params::new()
+            .shown("keyId", key)
+            .shown("keyMaterialId", &id);
+        Asked::of(caller, Operation::ImportKeyMaterial, key, params).answering(response)
     }
 
     /// Destroys imported material; the key cannot be used until it is imported again.
@@ -201,7 +231,13 @@ impl KeyService {
         let id = until_undisturbed(|| {
             let opened = self.admit_named(caller, &named, &ask)?;
             let key = &opened.key;
+            let mut params = trail::key_id(&input.key_id);
+            if let Some(id) = &input.key_material_id {
+                params = params.text("keyMaterialId", id);
+            }
+            let asked = Asked::of(caller, ask.operation, &key.arn, params);
             let Some(id) = asked_for.or(key.current) else {
+                self.note(&asked)?;
                 return Ok(None);
             };
             if key.material(id).is_none() {
@@ -210,8 +246,14 @@ impl KeyService {
                     key.arn
                 )));
             }
-            let asked = asked(caller, ask.operation, &key.arn);
-            self.remove_imports(&opened, &[id], Some(asked))?;
+            let asked = asked.answering(
+                Params::new()
+                    .shown("keyId", &key.arn)
+                    .shown("keyMaterialId", &id),
+            );
+            if self.remove_imports(&opened, &[id], &self.told(&asked))? == 0 {
+                self.note(&asked)?;
+            }
             Ok(Some(id))
         })?;
         if id.is_some() {
@@ -242,7 +284,8 @@ impl KeyService {
                 .filter(|it| !it.is_available(now))
                 .map(|it| it.id)
                 .collect();
-            self.remove_imports(&opened, &expired, None)
+            let told = [self.by_itself("DeleteExpiredKeyMaterial", arn)];
+            self.remove_imports(&opened, &expired, &told)
         })
     }
 
@@ -252,7 +295,7 @@ impl KeyService {
         &self,
         opened: &OpenedKey,
         ids: &[KeyMaterialId],
-        asked: Option<Asked<'_>>,
+        told: &[Event],
     ) -> Result<usize, KmsError> {
         let mut key = opened.key.clone();
         let mut transaction = expect_unchanged(opened).taking_away();
@@ -283,7 +326,7 @@ impl KeyService {
             return Ok(0);
         }
         let transaction = self.put_key(transaction, &key)?;
-        self.commit(transaction, asked, &[&key.arn])?;
+        self.commit(transaction, told, &[&key.arn])?;
         let removed = doomed.len();
         self.destroy_all(doomed);
         Ok(removed)
@@ -335,14 +378,6 @@ fn take_pending(key: &mut Key) -> Option<KeyMaterial> {
 fn expect_unchanged(opened: &OpenedKey) -> Transaction {
     let row_key = keys::key(&opened.key.arn);
     Transaction::new().expect(Table::KMS_KEYS, row_key, Some(opened.version))
-}
-
-fn asked<'a>(caller: &'a RequestContext, operation: Operation, key: &'a KeyArn) -> Asked<'a> {
-    Asked {
-        caller,
-        event: operation.called(),
-        key: Some(key),
-    }
 }
 
 fn parse_id(text: &str) -> Result<KeyMaterialId, KmsError> {

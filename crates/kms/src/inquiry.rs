@@ -38,14 +38,14 @@ const OF_THE_SERVICE: [&str; 5] = [
 
 impl KeyService {
     /// The same keys under another authorizer. Only for asking: what one changes, the other may
-    /// remember for longer.
+    /// remember for longer, and refusals are not recorded.
     #[must_use]
     pub fn with_authorizer(&self, authorizer: Arc<dyn Authorizer>) -> Self {
         let ports = KeyServicePorts {
             authorizer,
             ..self.ports.clone()
         };
-        Self::new(ports, self.options.clone())
+        Self::that_only_asks(ports, self.options.clone())
     }
 
     /// Everything that comes before an operation, and not the operation: existence, permission,

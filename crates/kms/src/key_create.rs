@@ -1,5 +1,6 @@
 //! CreateKey.
 
+use strongroom_audit::{Event, Params};
 use strongroom_policy::Conditions;
 use strongroom_ports::{Scan, Table, Transaction};
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
@@ -11,8 +12,9 @@ use crate::key::{Key, Lifecycle, Rotation};
 use crate::managed::MANAGED_SERVICES;
 use crate::materials::{KeptMaterial, Material};
 use crate::policies::KeyPolicy;
-use crate::service::{Asked, damaged};
+use crate::service::damaged;
 use crate::tags::{self, with_tags};
+use crate::trail::{self, Asked};
 use crate::{CreateKeyInput, CreateKeyOutput, KeyService, KmsError, keys};
 use strongroom_rows::until_undisturbed;
 
@@ -60,6 +62,7 @@ impl KeyService {
             (_, KeyOrigin::AwsKms | KeyOrigin::External) => {}
         }
         self.check_key_quota(account, KEYS_PER_ACCOUNT_MAX)?;
+        let params = params_of(&input, spec, usage, origin);
         let arn = self.arn(account, KeyId::random(&*self.ports.entropy));
         let given = input.policy.is_some();
         let policy = match input.policy {
@@ -86,7 +89,12 @@ impl KeyService {
         if given && !input.bypass_policy_lockout_safety_check {
             self.check_lockout(caller, &key)?;
         }
-        let key = self.store_new_key(caller, key, Ok)?;
+        let told = |key: &Key| {
+            let asked = Asked::named(caller, "CreateKey", &key.arn, params.clone());
+            let metadata = key.metadata(self.now()).ok_or_else(damaged)?;
+            Ok(self.told(&asked.answering(trail::key_metadata(&metadata))))
+        };
+        let key = self.store_new_key(key, told, Ok)?;
         if let Some(count) = self.shared.key_counts.lock().get_mut(&account) {
             *count = count.saturating_add(1);
         }
@@ -139,26 +147,21 @@ impl KeyService {
     }
 
     /// Makes the material of a new key, unless it will be imported, and stores the key. `with` adds
-    /// what shall come into being together with it.
+    /// what shall come into being together with it, and `told` are the records.
     pub(crate) fn store_new_key(
         &self,
-        caller: &RequestContext,
         key: Key,
+        told: impl Fn(&Key) -> Result<Vec<Event>, KmsError>,
         with: impl Fn(Transaction) -> Result<Transaction, KmsError>,
     ) -> Result<Key, KmsError> {
         let (key, kept) = self.with_first_material(key)?;
-        let asked = Asked {
-            caller,
-            event: "CreateKey",
-            key: Some(&key.arn),
-        };
         let stored = until_undisturbed(|| {
             let transaction = Transaction::new().expect(Table::KMS_KEYS, keys::key(&key.arn), None);
             let mut transaction = with(self.put_key_with_reserve(transaction, &key)?)?;
             if let Some(kept) = &kept {
                 transaction = self.put_material(transaction, &key.arn, kept)?;
             }
-            self.commit(transaction, Some(asked), &[&key.arn])
+            self.commit(transaction, &told(&key)?, &[&key.arn])
         });
         match stored {
             Ok(()) => Ok(key),
@@ -188,6 +191,28 @@ impl KeyService {
             ..key
         };
         Ok((key, Some(kept)))
+    }
+}
+
+/// What the record tells of the request: defaults filled in, as AWS does.
+fn params_of(input: &CreateKeyInput, spec: KeySpec, usage: KeyUsage, origin: KeyOrigin) -> Params {
+    let bypass = input.bypass_policy_lockout_safety_check;
+    let params = Params::new()
+        .optional("policy", input.policy.as_deref())
+        .text(
+            "description",
+            input.description.as_deref().unwrap_or_default(),
+        )
+        .text("keyUsage", usage.name())
+        .text("customerMasterKeySpec", spec.name())
+        .text("keySpec", spec.name())
+        .text("origin", origin.name())
+        .flag("bypassPolicyLockoutSafetyCheck", bypass)
+        .flag("multiRegion", input.multi_region);
+    if input.tags.is_empty() {
+        params
+    } else {
+        trail::tags(params, &input.tags)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What changes a key as a whole: EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion,
 //! UpdateKeyDescription; and what shows keys: DescribeKey, ListKeys.
 
+use strongroom_audit::Params;
 use strongroom_policy::Conditions;
 use strongroom_ports::Table;
 use strongroom_types::RequestContext;
@@ -13,6 +14,7 @@ use crate::operation::Operation;
 use crate::rotation::after_days;
 use crate::rows::KeyRow;
 use crate::service::damaged;
+use crate::trail::{self, Asked};
 use crate::{
     CancelKeyDeletionInput, CancelKeyDeletionOutput, DescribeKeyInput, DescribeKeyOutput,
     DisableKeyInput, EnableKeyInput, KeyService, KmsError, ListKeysInput, Page,
@@ -107,10 +109,16 @@ impl KeyService {
         input: EnableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::EnableKey);
-        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
-            key.lifecycle = Lifecycle::Enabled;
-            Ok(())
-        })?;
+        let key = self.change_admitted(
+            caller,
+            &input.key_id,
+            &ask,
+            &trail::key_id(&input.key_id),
+            |key| {
+                key.lifecycle = Lifecycle::Enabled;
+                Ok(())
+            },
+        )?;
         // A rotation that the key slept through. What fails is done in the background.
         if let Err(error) = self.rotate_if_due(&key.arn) {
             tracing::warn!(%error, key = %key.arn, "an overdue rotation is to be done later");
@@ -129,10 +137,16 @@ impl KeyService {
         input: DisableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::DisableKey);
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
-            key.lifecycle = Lifecycle::Disabled;
-            Ok(())
-        })
+        self.change_admitted(
+            caller,
+            &input.key_id,
+            &ask,
+            &trail::key_id(&input.key_id),
+            |key| {
+                key.lifecycle = Lifecycle::Disabled;
+                Ok(())
+            },
+        )
         .map(|key| self.warn_of_disabling(&key.arn))
     }
 
@@ -160,9 +174,17 @@ impl KeyService {
             ..Ask::plain(Operation::ScheduleKeyDeletion)
         };
         let until = after_days(self.now(), days);
-        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let change = |key: &mut Key| {
             key.lifecycle = Lifecycle::PendingDeletion { until };
             Ok(())
+        };
+        let params = trail::key_id(&input.key_id).number("pendingWindowInDays", days.into());
+        let key = self.change_telling(caller, &input.key_id, &ask, change, |key| {
+            let response = Params::new()
+                .shown("keyId", &key.arn)
+                .text("keyState", KeyState::PendingDeletion.name())
+                .time("deletionDate", until);
+            Asked::of(caller, ask.operation, &key.arn, params.clone()).answering(response)
         })?;
         self.warn_of_deletion(&key.arn, until);
         Ok(ScheduleKeyDeletionOutput {
@@ -185,14 +207,20 @@ impl KeyService {
     ) -> Result<CancelKeyDeletionOutput, KmsError> {
         let ask = Ask::plain(Operation::CancelKeyDeletion);
         let now = self.now();
-        let key = self.change_admitted(caller, &input.key_id, &ask, |key| {
-            key.lifecycle = Lifecycle::Disabled;
-            // What waits for its material is usable once it has it: nobody disabled it.
-            if key.state(now) == Some(KeyState::PendingImport) {
-                key.lifecycle = Lifecycle::Enabled;
-            }
-            Ok(())
-        })?;
+        let key = self.change_admitted(
+            caller,
+            &input.key_id,
+            &ask,
+            &trail::key_id(&input.key_id),
+            |key| {
+                key.lifecycle = Lifecycle::Disabled;
+                // What waits for its material is usable once it has it: nobody disabled it.
+                if key.state(now) == Some(KeyState::PendingImport) {
+                    key.lifecycle = Lifecycle::Enabled;
+                }
+                Ok(())
+            },
+        )?;
         Ok(CancelKeyDeletionOutput { key_id: key.arn })
     }
 
@@ -211,7 +239,8 @@ impl KeyService {
             description,
         } = input;
         let ask = Ask::plain(Operation::UpdateKeyDescription);
-        self.change_admitted(caller, &key_id, &ask, |key| {
+        let params = trail::key_id(&key_id).text("description", &description);
+        self.change_admitted(caller, &key_id, &ask, &params, |key| {
             key.description.clone_from(&description);
             Ok(())
         })?;

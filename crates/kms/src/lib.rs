@@ -57,6 +57,7 @@ mod states;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod usage;
 
 pub use destruction::DueWork;

@@ -128,7 +128,8 @@ impl KeyService {
                 created_millis: now,
                 updated_millis: now,
             };
-            let made = self.store_new_key(caller, key, |transaction| {
+            let told = |key: &Key| Ok(vec![self.by_itself("CreateKey", &key.arn)]);
+            let made = self.store_new_key(key, told, |transaction| {
                 // The race of two first uses: the second finds the alias and makes nothing.
                 if self
                     .read::<AliasRow>(Table::KMS_ALIASES, &row_key)?

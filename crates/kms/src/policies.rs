@@ -13,6 +13,7 @@ use crate::conditions::KeyConditions;
 use crate::key::Key;
 use crate::operation::Operation;
 use crate::rows::PairRow;
+use crate::trail;
 use crate::{
     GetKeyPolicyInput, GetKeyPolicyOutput, KeyService, KmsError, ListKeyPoliciesInput, Page,
     PutKeyPolicyInput,
@@ -97,7 +98,11 @@ impl KeyService {
             conditions,
             ..Ask::plain(Operation::PutKeyPolicy)
         };
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let params = trail::key_id(&input.key_id)
+            .text("policyName", POLICY_NAME)
+            .text("policy", &input.policy)
+            .flag("bypassPolicyLockoutSafetyCheck", bypass);
+        self.change_admitted(caller, &input.key_id, &ask, &params, |key| {
             check_name(input.policy_name.as_deref())?;
             key.policy = self.key_policy(input.policy.clone())?;
             if bypass {

@@ -11,6 +11,7 @@
 //! It stays: a store that was brought back from a backup may not know yet what it needs. Whoever dies
 //! after the commit leaves a rotated key.
 
+use strongroom_audit::Event;
 use strongroom_crypto::ShredId;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Table, Transaction};
@@ -26,7 +27,7 @@ use crate::key::{Key, KeyMaterial, Lifecycle, Rotation};
 use crate::markers::page_size;
 use crate::materials::{KeptMaterial, Material};
 use crate::operation::Operation;
-use crate::service::Asked;
+use crate::trail::{self, Asked};
 use crate::{
     DisableKeyRotationInput, EnableKeyRotationInput, GetKeyRotationStatusInput,
     GetKeyRotationStatusOutput, KeyMaterialState, KeyService, KmsError, ListKeyRotationsInput,
@@ -64,7 +65,11 @@ impl KeyService {
             conditions,
             ..Ask::plain(Operation::EnableKeyRotation)
         };
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let mut params = trail::key_id(&input.key_id);
+        if let Some(days) = input.rotation_period_in_days {
+            params = params.number("rotationPeriodInDays", days.into());
+        }
+        self.change_admitted(caller, &input.key_id, &ask, &params, |key| {
             key.rotation = Rotation {
                 enabled: true,
                 period_days,
@@ -87,7 +92,8 @@ impl KeyService {
         input: DisableKeyRotationInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::DisableKeyRotation);
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let params = trail::key_id(&input.key_id);
+        self.change_admitted(caller, &input.key_id, &ask, &params, |key| {
             key.rotation = Rotation::OFF;
             Ok(())
         })?;
@@ -132,16 +138,13 @@ impl KeyService {
     ) -> Result<RotateKeyOnDemandOutput, KmsError> {
         let ask = Ask::plain(Operation::RotateKeyOnDemand);
         let named = self.resolve(caller, &input.key_id, ask.operation)?;
-        let asked = Asked {
-            caller,
-            event: ask.operation.called(),
-            key: Some(&named.arn),
-        };
+        let params = trail::key_id(&input.key_id);
+        let asked = Asked::of(caller, ask.operation, &named.arn, params);
         until_undisturbed(|| {
             let now = self.now();
             let opened = self.admit_named(caller, &named, &ask)?;
             check_on_demand(&opened.key, now)?;
-            self.rotate(&opened, RotationType::OnDemand, now, Some(asked))
+            self.rotate(&opened, RotationType::OnDemand, now, &self.told(&asked))
         })?;
         Ok(RotateKeyOnDemandOutput { key_id: named.arn })
     }
@@ -156,9 +159,11 @@ impl KeyService {
             let now = self.now();
             let opened = self.opened_key(arn)?;
             match opened.filter(|opened| is_due(&opened.key, now)) {
-                Some(opened) => self
-                    .rotate(&opened, RotationType::Automatic, now, None)
-                    .map(|()| true),
+                Some(opened) => {
+                    let told = [self.by_itself("RotateKey", arn)];
+                    self.rotate(&opened, RotationType::Automatic, now, &told)
+                        .map(|()| true)
+                }
                 None => Ok(false),
             }
         })
@@ -170,7 +175,7 @@ impl KeyService {
         opened: &OpenedKey,
         why: RotationType,
         now: Timestamp,
-        asked: Option<Asked<'_>>,
+        told: &[Event],
     ) -> Result<(), KmsError> {
         let mut key = opened.key.clone();
         match why {
@@ -190,7 +195,7 @@ impl KeyService {
                 }
             }
             let transaction = self.put_key(transaction, &key)?;
-            return self.commit(transaction, asked, &[&key.arn]);
+            return self.commit(transaction, told, &[&key.arn]);
         }
         // A row that has no room for another material is found before a shred key is made for it.
         let mut fuller = key.clone();
@@ -207,7 +212,7 @@ impl KeyService {
         kept.entry.rotated = Some((now, why));
         key.materials.push(kept.entry.clone());
         key.current = Some(kept.entry.id);
-        self.commit_kept(transaction, &key, &kept, asked)
+        self.commit_kept(transaction, &key, &kept, told)
     }
 
     /// Commits a key together with material that was just kept for it.
@@ -221,13 +226,13 @@ impl KeyService {
         transaction: Transaction,
         key: &Key,
         kept: &KeptMaterial,
-        asked: Option<Asked<'_>>,
+        told: &[Event],
     ) -> Result<(), KmsError> {
         let prepared = self
             .put_key(transaction, key)
             .and_then(|transaction| self.put_material(transaction, &key.arn, kept));
         let outcome = match prepared {
-            Ok(transaction) => self.commit(transaction, asked, &[&key.arn]),
+            Ok(transaction) => self.commit(transaction, told, &[&key.arn]),
             Err(error) => {
                 self.discard(kept);
                 return Err(error);

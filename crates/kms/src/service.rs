@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use strongroom_audit::{AuditLog, Event, Params};
 use strongroom_policy::{Authorizer, PrincipalDirectory};
 use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table,
-    Transaction, VALUE_MAX_BYTES, Write,
+    Clock, CommitError, Entropy, Row, RowVersion, Scan, ShredStore, Table, Transaction,
+    VALUE_MAX_BYTES, Write,
 };
 use strongroom_rows::{Record, SealedRows};
 use strongroom_types::kms::KeyArn;
@@ -23,6 +24,7 @@ use crate::key::Key;
 use crate::lease::Watches;
 use crate::markers::Markers;
 use crate::rows::KeyRow;
+use crate::trail::Asked;
 use crate::usage::LastUses;
 use crate::{KmsError, keys};
 use strongroom_rows::until_undisturbed;
@@ -39,7 +41,7 @@ pub struct KeyServicePorts {
     /// Whom policies and grants can name.
     pub principals: Arc<dyn PrincipalDirectory>,
     /// The trail.
-    pub audit: Arc<dyn AuditSink>,
+    pub audit: AuditLog,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -64,6 +66,7 @@ pub struct KeyService {
     pub(crate) shared: Arc<Shared>,
     /// This service on what is in memory; none in that one itself.
     resident: Option<Arc<Self>>,
+    only_asks: bool,
 }
 
 /// What the service and the one on what is in memory have in common.
@@ -84,6 +87,15 @@ pub(crate) struct Shared {
 impl KeyService {
     /// A service on its ports.
     pub fn new(ports: KeyServicePorts, options: KeyServiceOptions) -> Self {
+        Self::made(ports, options, false)
+    }
+
+    /// A service that is only asked what it would decide: refusals are not recorded.
+    pub(crate) fn that_only_asks(ports: KeyServicePorts, options: KeyServiceOptions) -> Self {
+        Self::made(ports, options, true)
+    }
+
+    fn made(ports: KeyServicePorts, options: KeyServiceOptions, only_asks: bool) -> Self {
         let shared = Arc::new(Shared {
             opened: OpenedKeys::default(),
             watches: Watches::default(),
@@ -103,12 +115,14 @@ impl KeyService {
             options: options.clone(),
             shared: Arc::clone(&shared),
             resident: None,
+            only_asks,
         };
         Self {
             ports,
             options,
             shared,
             resident: Some(Arc::new(resident)),
+            only_asks,
         }
     }
 
@@ -120,6 +134,11 @@ impl KeyService {
     /// Whether this is the service on what is in memory.
     pub(crate) fn is_resident(&self) -> bool {
         self.resident.is_none()
+    }
+
+    /// Whether it is only asked, for somebody who wants to know.
+    pub(crate) fn only_asks(&self) -> bool {
+        self.only_asks
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -223,8 +242,8 @@ impl KeyService {
         }
     }
 
-    /// Commits what changes `changed`, with the record of who asked for it, and makes every user of
-    /// these keys in this process see it.
+    /// Commits what changes `changed`, with its records, and makes every user of these keys in this
+    /// process see it.
     ///
     /// Every change of a key's row goes through here.
     ///
@@ -234,13 +253,12 @@ impl KeyService {
     pub(crate) fn commit(
         &self,
         transaction: Transaction,
-        asked: Option<Asked<'_>>,
+        told: &[Event],
         changed: &[&KeyArn],
     ) -> Result<(), KmsError> {
-        let transaction = match asked.and_then(|asked| self.audit_row(asked)) {
-            Some((key, value)) => transaction.put(Table::AUDIT, key, value),
-            None => transaction,
-        };
+        let transaction = told.iter().fold(transaction, |transaction, event| {
+            self.ports.audit.add(transaction, event)
+        });
         let outcome = self.ports.rows.meta.commit(transaction).wait();
         // Also where the outcome is unknown: who looks again finds the truth.
         if !matches!(outcome, Err(CommitError::Conflict)) {
@@ -254,22 +272,40 @@ impl KeyService {
         Ok(())
     }
 
-    /// Reads a key, changes it and commits, again and again until nobody else was faster.
+    /// Reads the key that `key_id` names, changes it and commits, again and again until nobody else
+    /// was faster. `params` is what the record tells of the request.
     ///
-    /// `change` gets what [`KeyService::admit`](crate::access) admitted anew each time, and gives
-    /// the changed key, or `None` where there is nothing to change.
-    pub(crate) fn change_key(
+    /// What [`KeyService::admit`](crate::access) admits is asked anew each time. A key that is as it
+    /// shall be already is not written; the call is recorded.
+    pub(crate) fn change_admitted(
         &self,
-        asked: Asked<'_>,
-        admit: impl Fn() -> Result<Arc<OpenedKey>, KmsError>,
+        caller: &RequestContext,
+        key_id: &str,
+        ask: &Ask<'_>,
+        params: &Params,
         change: impl Fn(&mut Key) -> Result<(), KmsError>,
-        takes_away: bool,
     ) -> Result<Key, KmsError> {
+        self.change_telling(caller, key_id, ask, change, |key| {
+            Asked::of(caller, ask.operation, &key.arn, params.clone())
+        })
+    }
+
+    /// As [`KeyService::change_admitted`], where `asked` tells what becomes of the key.
+    pub(crate) fn change_telling<'a>(
+        &self,
+        caller: &'a RequestContext,
+        key_id: &str,
+        ask: &Ask<'_>,
+        change: impl Fn(&mut Key) -> Result<(), KmsError>,
+        asked: impl Fn(&Key) -> Asked<'a>,
+    ) -> Result<Key, KmsError> {
+        let named = self.resolve(caller, key_id, ask.operation)?;
         until_undisturbed(|| {
-            let opened = admit()?;
+            let opened = self.admit_named(caller, &named, ask)?;
             let mut key = opened.key.clone();
             change(&mut key)?;
             if key == opened.key {
+                self.note(&asked(&key))?;
                 return Ok(key);
             }
             let transaction = Transaction::new().expect(
@@ -282,45 +318,9 @@ impl KeyService {
             } else {
                 self.put_key(transaction, &key)?
             };
-            transaction.takes_away = takes_away;
-            self.commit(transaction, Some(asked), &[&key.arn])?;
+            transaction.takes_away = ask.operation.takes_away();
+            self.commit(transaction, &self.told(&asked(&key)), &[&key.arn])?;
             Ok(key)
-        })
-    }
-
-    /// As [`KeyService::change_key`], for the key that `key_id` names and an operation that does
-    /// nothing else.
-    pub(crate) fn change_admitted(
-        &self,
-        caller: &RequestContext,
-        key_id: &str,
-        ask: &Ask<'_>,
-        change: impl Fn(&mut Key) -> Result<(), KmsError>,
-    ) -> Result<Key, KmsError> {
-        let named = self.resolve(caller, key_id, ask.operation)?;
-        let asked = Asked {
-            caller,
-            event: ask.operation.called(),
-            key: Some(&named.arn),
-        };
-        let admit = || self.admit_named(caller, &named, ask);
-        self.change_key(asked, admit, change, ask.operation.takes_away())
-    }
-
-    fn audit_row(&self, asked: Asked<'_>) -> Option<(Bytes, Bytes)> {
-        let Asked { caller, event, key } = asked;
-        let document = serde_json::json!({
-            "eventSource": "kms.amazonaws.com",
-            "eventName": event,
-            "userIdentity": { "arn": caller.principal.arn() },
-            "sourceIPAddress": caller.source_ip.to_string(),
-            "resources": key.map(|arn| [serde_json::json!({ "ARN": arn.to_string() })]),
-        });
-        self.ports.audit.row_of(&AuditEvent {
-            time: self.now(),
-            request_id: Some(caller.request_id),
-            name: event,
-            document: document.to_string().into(),
         })
     }
 }
@@ -342,16 +342,6 @@ fn texts_len_bytes(key: &Key) -> usize {
 
 /// Rows, each with its record or why it does not open; and whether there are more.
 pub(crate) type EachRow<R> = (Vec<(Row, Result<R, KmsError>)>, bool);
-
-/// Who asked for a change, for the trail.
-#[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub caller: &'a RequestContext,
-    /// The operation.
-    pub event: &'static str,
-    /// The key that it is about.
-    pub key: Option<&'a KeyArn>,
-}
 
 /// A row of this service opens, but makes no sense.
 pub(crate) fn damaged() -> KmsError {

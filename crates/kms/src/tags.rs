@@ -8,6 +8,7 @@ use strongroom_types::RequestContext;
 use crate::access::Ask;
 use crate::markers::page_size;
 use crate::operation::Operation;
+use crate::trail;
 use crate::{
     KeyService, KmsError, ListResourceTagsInput, Page, Tag, TagResourceInput, UntagResourceInput,
 };
@@ -31,7 +32,8 @@ impl KeyService {
             conditions: with_tags(Conditions::default(), &input.tags),
             ..Ask::plain(Operation::TagResource)
         };
-        self.change_admitted(caller, &input.key_id, &ask, |key| {
+        let params = trail::tags(trail::key_id(&input.key_id), &input.tags);
+        self.change_admitted(caller, &input.key_id, &ask, &params, |key| {
             for tag in &input.tags {
                 match key.tags.iter_mut().find(|it| it.key == tag.key) {
                     Some(present) => present.value.clone_from(&tag.value),
@@ -61,7 +63,8 @@ impl KeyService {
             conditions: Conditions::default().with_all("aws:TagKeys", tag_keys.iter().cloned()),
             ..Ask::plain(Operation::UntagResource)
         };
-        self.change_admitted(caller, &key_id, &ask, |key| {
+        let params = trail::key_id(&key_id).list("tagKeys", &tag_keys);
+        self.change_admitted(caller, &key_id, &ask, &params, |key| {
             key.tags.retain(|tag| !tag_keys.contains(&tag.key));
             Ok(())
         })?;

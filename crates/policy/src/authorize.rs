@@ -64,6 +64,13 @@ pub enum Resource {
         /// Its ARN.
         arn: Arc<str>,
     },
+    /// A trail, existing or not, or `*`: the events and trails of the account.
+    Trail {
+        /// The account that has it.
+        account: AccountId,
+        /// Its ARN.
+        arn: Arc<str>,
+    },
 }
 
 impl Resource {
@@ -73,7 +80,8 @@ impl Resource {
             Self::Account { account }
             | Self::KeyService { account }
             | Self::RoleTrust { account, .. }
-            | Self::Identity { account, .. } => *account,
+            | Self::Identity { account, .. }
+            | Self::Trail { account, .. } => *account,
             Self::Key { arn, .. } => arn.account,
             Self::Alias { arn } => arn.account,
             Self::Bucket { owner, .. } | Self::Object { owner, .. } => *owner,
@@ -89,7 +97,9 @@ impl Resource {
             Self::KeyService { .. } => "*".to_owned(),
             Self::Key { arn, .. } => arn.to_string(),
             Self::Alias { arn } => arn.to_string(),
-            Self::RoleTrust { arn, .. } | Self::Identity { arn, .. } => arn.to_string(),
+            Self::RoleTrust { arn, .. } | Self::Identity { arn, .. } | Self::Trail { arn, .. } => {
+                arn.to_string()
+            }
         }
     }
 
@@ -101,7 +111,8 @@ impl Resource {
             | Self::Object { .. }
             | Self::KeyService { .. }
             | Self::Alias { .. }
-            | Self::Identity { .. } => ResourceKind::Ordinary,
+            | Self::Identity { .. }
+            | Self::Trail { .. } => ResourceKind::Ordinary,
             Self::Key { .. } => ResourceKind::Key,
             Self::RoleTrust { .. } => ResourceKind::RoleTrust,
         }
@@ -312,7 +323,8 @@ impl Authorizer for RootOnly {
                 | Resource::KeyService { .. }
                 | Resource::Key { .. }
                 | Resource::Alias { .. }
-                | Resource::Identity { .. } => Ok(()),
+                | Resource::Identity { .. }
+                | Resource::Trail { .. } => Ok(()),
                 // Root users cannot assume roles.
                 Resource::RoleTrust { .. } => denied(&format!(
                     "no resource-based policy allows the {action} action"
@@ -357,7 +369,8 @@ fn quoted(resource: &Resource) -> String {
         | Resource::Key { .. }
         | Resource::Alias { .. }
         | Resource::RoleTrust { .. }
-        | Resource::Identity { .. } => resource.arn(),
+        | Resource::Identity { .. }
+        | Resource::Trail { .. } => resource.arn(),
     }
 }
 
@@ -406,6 +419,7 @@ mod tests {
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             transport: Transport::Plain,
             user_agent: None,
+            sent: None,
         }
     }
 

@@ -6,6 +6,8 @@ use strongroom_types::RequestContext;
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use zeroize::Zeroizing;
 
+use crate::UseRecord;
+
 /// A key as a request or a bucket's configuration names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyReference {
@@ -26,6 +28,8 @@ pub struct GeneratedDataKey {
     pub ciphertext: Vec<u8>,
     /// How long it may be used.
     pub lease: KeyLease,
+    /// The record of this use.
+    pub record: UseRecord,
 }
 
 /// A data key that was decrypted.
@@ -34,6 +38,8 @@ pub struct DecryptedDataKey {
     pub plaintext: Zeroizing<Vec<u8>>,
     /// How long it may be used.
     pub lease: KeyLease,
+    /// The record of this use.
+    pub record: UseRecord,
 }
 
 /// What a use of a key is for.
@@ -72,11 +78,15 @@ pub trait LeaseCheck: Send + Sync {
 /// - Each call is decided anew for `caller`, who is the one that asked the calling service, with
 ///   [`RequestContext::via_service`] set by that service. Nothing is remembered from one decision to
 ///   the next.
-/// - Calls leave no record in the trail: it holds changes of keys, not their use. What counts uses
-///   is the figures and the keys' last use ([`KeyAuthority::authorize`] leaves none of these: it is
-///   no cryptographic use).
+/// - Each use leaves exactly one record in the trail, and so does each refusal and failure. That of a
+///   success is the caller's to make durable ([`UseRecord`]) before it answers anybody by that use;
+///   that of an error is durable when the error is returned. Where the record of an error cannot be
+///   written, the error is [`KeyError::Unavailable`].
+/// - [`KeyAuthority::authorize`] records refusals alone, as the use that was refused: it is no
+///   cryptographic use, and counts as none in figures and keys' last use.
 /// - Calls may block on the disk: call from a worker thread. The `in_memory` ones do not, and
-///   answer [`KeyError::NotInMemory`] where they would have to.
+///   answer [`KeyError::NotInMemory`] where they would have to, and so instead of any other error:
+///   whoever asks again on a worker gets that, with its record. `NotInMemory` leaves none.
 pub trait KeyAuthority: Send + Sync {
     /// Makes a data key of 32 bytes.
     ///

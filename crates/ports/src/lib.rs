@@ -20,6 +20,7 @@ mod keys;
 mod meta;
 mod seal;
 mod shred;
+mod use_record;
 
 pub use audit::{AuditError, AuditEvent, AuditSink};
 pub use blob::{BlobError, BlobReader, BlobStore, BlobWriter};
@@ -36,3 +37,4 @@ pub use meta::{
 pub use seal::{Seal, SealError, SealKind};
 pub use shred::{ShredError, ShredStore};
 pub use strongroom_types::Entropy;
+pub use use_record::UseRecord;

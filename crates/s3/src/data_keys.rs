@@ -6,7 +6,7 @@ use strongroom_crypto::{
     BodyKeys, CustomerKeyVerifier, DataKey, Keyring, ObjectIdentity, OuterKey, Unsealed, WrapMode,
     WrappedKey,
 };
-use strongroom_ports::{KeyError, KeyLease, KeyReference};
+use strongroom_ports::{KeyError, KeyLease, KeyReference, UseRecord};
 use strongroom_sse::{
     Circumstances, ClientContext, CustomerHeaders, SseError, SseHeaders, WritePlan, allow_kms,
     plan_write, read_key,
@@ -15,6 +15,7 @@ use strongroom_types::{Principal, RequestContext, SseAlgorithm};
 
 use crate::integrity::Damage;
 use crate::kms_keys::{KmsEncryption, bucket_arn, object_arn, whole_context};
+use crate::recorded::KeyUses;
 use crate::rows::KeyRow;
 use crate::{BucketView, EncryptionAnswer, S3, S3Error};
 
@@ -30,6 +31,8 @@ pub(crate) struct NewKey {
     pub answer: EncryptionAnswer,
     /// How long it may be used, where a key of the key service decides.
     pub lease: Option<KeyLease>,
+    /// The record of that key's use: the answer waits for it.
+    pub record: Option<UseRecord>,
     /// The ring that wrapped it: kept until the write is committed, so that no version of the root
     /// key is retired that it needs.
     _ring: Arc<Keyring<Unsealed>>,
@@ -54,6 +57,8 @@ pub(crate) struct KmsWrapped {
     pub wrapped: WrappedKey,
     pub encryption: KmsEncryption,
     pub lease: KeyLease,
+    /// The record of the key's use: the answer waits for it.
+    pub record: Option<UseRecord>,
 }
 
 /// Refuses to go on with a key that was taken away since.
@@ -111,6 +116,7 @@ impl S3 {
             customer_verifier: None,
             kms: None,
         };
+        let mut record = None;
         let (body_keys, wrapped, answer, lease) = match plan {
             WritePlan::SseS3 => {
                 let wrapped = ring.wrap_data_key(&data_key, identity, entropy);
@@ -138,6 +144,7 @@ impl S3 {
             } => {
                 let wish = (SseAlgorithm::AwsKms, key, client, *bucket_key);
                 let kms = self.wrap_under_kms(&data_key, identity, bucket, context, wish)?;
+                record = kms.record;
                 row.kms = Some(kms.encryption.to_row());
                 let answer = kms.encryption.answer(client.header().map(str::to_owned));
                 let body_keys = BodyKeys::single(data_key);
@@ -149,6 +156,7 @@ impl S3 {
             } => {
                 let wish = (SseAlgorithm::AwsKmsDsse, key, client, false);
                 let kms = self.wrap_under_kms(&data_key, identity, bucket, context, wish)?;
+                record = kms.record;
                 let outer = OuterKey::random(entropy);
                 let wrapped_outer = ring.wrap_outer_key(&outer, identity, entropy);
                 // Too long a ciphertext of the key service is the one thing that can be wrong.
@@ -167,6 +175,7 @@ impl S3 {
             row,
             answer,
             lease,
+            record,
             _ring: ring,
         })
     }
@@ -190,7 +199,8 @@ impl S3 {
             object_arn(&bucket.name, &identity.key)
         };
         let whole = whole_context(client.pairs(), &s3_arn)?;
-        let (key, kms_key) = self.generate_kms_key(context, bucket.uid, key, &whole, bucket_key)?;
+        let (key, kms_key, record) =
+            self.generate_kms_key(context, bucket.uid, key, &whole, bucket_key)?;
         let entropy = &*self.ports.entropy;
         let wrapped = kms_key
             .key
@@ -205,19 +215,42 @@ impl S3 {
                 bucket_key,
             },
             lease: kms_key.lease,
+            record,
         })
     }
 
     /// Opens a version's (or an upload's) data key with what the request brought. Blocks where the
-    /// key service has to be asked, unless this is the service on what is in memory.
+    /// key service has to be asked, until the use of its key is recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`S3::open_data_key_for`]; [`S3Error::NotInMemory`] where nothing may block.
+    pub(crate) fn open_data_key(
+        &self,
+        row: &KeyRow,
+        identity: &ObjectIdentity,
+        customer: &CustomerHeaders,
+        context: &RequestContext,
+    ) -> Result<OpenedKey, S3Error> {
+        if self.is_resident() && row.kms.is_some() {
+            return Err(S3Error::NotInMemory);
+        }
+        let mut uses = KeyUses::default();
+        let opened = self.open_data_key_for(&mut uses, row, identity, customer, context);
+        uses.recorded(opened).wait()
+    }
+
+    /// As [`S3::open_data_key`], for who waits for the records of `uses` before it answers. Does not
+    /// block if this is the service on what is in memory.
     ///
     /// # Errors
     ///
     /// [`S3Error::Sse`] as [`read_key`] and [`allow_kms`] say, or [`SseError::CustomerKeyWrong`] for
     /// another key than the stored one; [`S3Error::Kms`]; [`S3Error::Damaged`] when the wrapped key
     /// does not open although the key is the right one.
-    pub(crate) fn open_data_key(
+    pub(crate) fn open_data_key_for(
         &self,
+        uses: &mut KeyUses,
         row: &KeyRow,
         identity: &ObjectIdentity,
         customer: &CustomerHeaders,
@@ -253,7 +286,7 @@ impl S3 {
                 }
                 self.allow_kms(context)?;
                 let blob = wrapped.kms_blob().unwrap_or_default();
-                let opened = self.decrypt_kms_key(context, identity.bucket, &kept, blob);
+                let opened = self.decrypt_kms_key(uses, context, identity.bucket, &kept, blob);
                 let (kms_key, lease) = opened.map_err(|error| {
                     if error == S3Error::Kms(KeyError::InvalidCiphertext) {
                         damaged("KMS ciphertext")

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use strongroom_crypto::KmsDataKey;
 use strongroom_ports::{
-    DecryptedDataKey, GeneratedDataKey, KeyError, KeyLease, KeyReference, KeyUse,
+    DecryptedDataKey, GeneratedDataKey, KeyError, KeyLease, KeyReference, KeyUse, UseRecord,
 };
 use strongroom_sse::ARN_PAIR;
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{BucketName, BucketUid, ObjectKey, RequestContext, SseAlgorithm};
 
 use crate::bucket_keys::{BucketKey, BucketKeyOwner};
+use crate::recorded::KeyUses;
 use crate::rows::{KmsRow, PairRow};
 use crate::{EncryptionAnswer, S3, S3Error};
 
@@ -102,7 +103,8 @@ pub(crate) fn whole_context(
 }
 
 impl S3 {
-    /// A data key of the key service, under which to wrap one data key.
+    /// A data key of the key service, under which to wrap one data key, and the record of its making,
+    /// if it was made now and nobody has waited for that yet.
     ///
     /// Blocks: call from a worker thread.
     ///
@@ -116,7 +118,7 @@ impl S3 {
         key: &KeyReference,
         encryption_context: &EncryptionContext,
         bucket_key: bool,
-    ) -> Result<(KeyArn, BucketKey), S3Error> {
+    ) -> Result<(KeyArn, BucketKey, Option<UseRecord>), S3Error> {
         let caller = self.forwarded(context);
         let authority = &*self.ports.keys;
         let now = self.ports.clock.monotonic();
@@ -129,7 +131,7 @@ impl S3 {
             authority.authorize(&caller, &resolved, KeyUse::Decrypt, encryption_context)?;
             let arn = lease.key.clone();
             if let Some(found) = self.bucket_keys.for_write(&owner(arn.clone()), now) {
-                return Ok((arn, BucketKey { lease, ..found }));
+                return Ok((arn, BucketKey { lease, ..found }, None));
             }
         }
         let GeneratedDataKey {
@@ -137,6 +139,7 @@ impl S3 {
             plaintext,
             ciphertext,
             lease,
+            record,
         } = authority.generate_data_key(&caller, key, encryption_context)?;
         let made = BucketKey {
             key: Arc::new(KmsDataKey::parse(&plaintext).map_err(|_| KeyError::Unavailable)?),
@@ -144,19 +147,23 @@ impl S3 {
             lease,
         };
         if bucket_key {
+            // Others will use it without a record of their own.
+            KeyUses::of(Some(record)).recorded(Ok(())).wait()?;
             self.bucket_keys.keep_made(owner(key.clone()), &made, now);
+            return Ok((key, made, None));
         }
-        Ok((key, made))
+        Ok((key, made, Some(record)))
     }
 
     /// The data key of the key service behind `blob`. The service on what is in memory asks only
-    /// what the key service has in memory.
+    /// what the key service has in memory. The record of a use is added to `uses`.
     ///
     /// # Errors
     ///
     /// [`S3Error::Kms`], among them [`KeyError::InvalidCiphertext`] for another context or damage.
     pub(crate) fn decrypt_kms_key(
         &self,
+        uses: &mut KeyUses,
         context: &RequestContext,
         bucket: BucketUid,
         kept: &KmsEncryption,
@@ -180,12 +187,25 @@ impl S3 {
             if let Some(found) = self.bucket_keys.for_read(owner(), blob, now) {
                 return Ok((found.key, lease));
             }
+            if self.is_resident() {
+                // Others will use it without a record of their own: this one's is waited for.
+                return Err(S3Error::NotInMemory);
+            }
         }
-        let DecryptedDataKey { plaintext, lease } = if self.is_resident() {
+        let DecryptedDataKey {
+            plaintext,
+            lease,
+            record,
+        } = if self.is_resident() {
             authority.decrypt_data_key_in_memory(&caller, blob, &encryption_context)
         } else {
             authority.decrypt_data_key(&caller, blob, &encryption_context)
         }?;
+        if kept.bucket_key {
+            KeyUses::of(Some(record)).recorded(Ok(())).wait()?;
+        } else {
+            uses.add(record);
+        }
         if lease.key != kept.key {
             // The row names one key and the ciphertext is another's.
             return Err(S3Error::Kms(KeyError::InvalidCiphertext));

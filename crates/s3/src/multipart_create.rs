@@ -19,6 +19,7 @@ use crate::convert::tags_to_rows;
 use crate::data_keys::OpenedKey;
 use crate::keys::Garbage;
 use crate::object_put::check_metadata;
+use crate::recorded::KeyUses;
 use crate::rows::{ChecksumKindRow, MetadataRow, UploadRow};
 use crate::{CreateMultipartUploadInput, CreateMultipartUploadOutput, Entry, S3, S3Error, keys};
 
@@ -73,7 +74,8 @@ impl S3 {
             key: key.clone(),
             version: id.version_uid,
         };
-        let new_key = self.new_data_key(&plan, &identity, bucket, entry.context())?;
+        let mut new_key = self.new_data_key(&plan, &identity, bucket, entry.context())?;
+        KeyUses::of(new_key.record.take()).recorded(Ok(())).wait()?;
         // Without the customer's key at Complete there is no key to seal a default checksum under.
         let default = (!new_key.row.is_customer())
             .then_some((ChecksumAlgorithm::Crc64Nvme, ChecksumType::FullObject));

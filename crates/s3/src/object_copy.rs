@@ -12,6 +12,7 @@ use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
 use crate::object_put::{check_metadata, put_output};
+use crate::recorded::KeyUses;
 use crate::rows::{MetadataRow, ObjectRow};
 use crate::stream_out::ObjectReader;
 use crate::{
@@ -91,7 +92,7 @@ impl S3 {
 
         let mut reader =
             self.open_source_range(&source, &copy_source, &opened, ByteRange::whole(size_bytes))?;
-        let new = self.new_object_of(
+        let mut new = self.new_object_of(
             &destination,
             &plan,
             size_bytes,
@@ -102,19 +103,24 @@ impl S3 {
             ExpectedDigests::default(),
             input.conditions.clone(),
         )?;
-        let stored = self.store_from(&new.job, &mut || reader.next_window(self))?;
-        let version = self.version_of(&destination, &new, &stored)?;
-        match self.publish(&version) {
-            Ok(published) => Ok(CopyObjectOutput {
-                object: put_output(&new, &stored, published),
-                last_modified: version.last_modified,
-                source_version: opened.version,
-            }),
-            Err(error) => {
-                self.discard_stream(&stored, &error);
-                Err(error)
+        let uses = KeyUses::of(new.key.record.take());
+        let mut copy = || {
+            let stored = self.store_from(&new.job, &mut || reader.next_window(self))?;
+            let version = self.version_of(&destination, &new, &stored)?;
+            match self.publish(&version) {
+                Ok(published) => Ok(CopyObjectOutput {
+                    object: put_output(&new, &stored, published),
+                    last_modified: version.last_modified,
+                    source_version: opened.version,
+                }),
+                Err(error) => {
+                    self.discard_stream(&stored, &error);
+                    Err(error)
+                }
             }
-        }
+        };
+        let copied = copy();
+        uses.recorded(copied).wait()
     }
 
     /// Finds a copy's source, judges the conditions on it and opens its data key.

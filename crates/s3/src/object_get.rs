@@ -14,6 +14,7 @@ use strongroom_types::{
 use crate::data_keys::OpenedKey;
 use crate::integrity::Damage;
 use crate::lookup::FoundVersion;
+use crate::recorded::{KeyUses, Recorded};
 use crate::rows::{ContentRow, ObjectRow, PartRow};
 use crate::stream_out::{ReadLease, StoredAt};
 use crate::{
@@ -23,6 +24,14 @@ use crate::{
 
 /// How often a read whose version is replaced meanwhile looks again.
 const LOOKUP_ATTEMPTS: u32 = 16;
+
+/// What is asked.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    entry: &'a Entry<GetObject>,
+    input: &'a GetObjectInput,
+    with_body: bool,
+}
 
 /// What a read is to answer.
 struct Answer {
@@ -52,24 +61,37 @@ impl S3 {
         entry: Entry<GetObject>,
         input: GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
-        self.read_object(&entry, &input)
+        self.read_object(&entry, &input).wait()
     }
 
-    /// As [`S3::get_object`], for who may have to ask again: [`S3::resident`] reads this way.
-    ///
-    /// # Errors
-    ///
-    /// As [`S3::get_object`].
+    /// As [`S3::get_object`], for who may have to ask again ([`S3::resident`] reads this way), and who
+    /// waits in a task for the records of the uses of keys, which are made durable meanwhile.
     pub fn read_object(
         self: &Arc<Self>,
         entry: &Entry<GetObject>,
         input: &GetObjectInput,
+    ) -> Recorded<GetObjectOutput> {
+        let mut uses = KeyUses::default();
+        let output = self.read_object_using(&mut uses, entry, input);
+        uses.recorded(output)
+    }
+
+    fn read_object_using(
+        self: &Arc<Self>,
+        uses: &mut KeyUses,
+        entry: &Entry<GetObject>,
+        input: &GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
+        let asked = Asked {
+            entry,
+            input,
+            with_body: true,
+        };
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input.version, found, |found, object, identity| {
             self.expect_in_memory(input, object, identity, true)?;
-            let Some(answer) = self.answer(entry, input, found, object, identity, true)? else {
+            let Some(answer) = self.answer(uses, asked, found, object, identity)? else {
                 return Ok(None);
             };
             // Until the body's reader has a lease of its own.
@@ -107,24 +129,36 @@ impl S3 {
         entry: Entry<GetObject>,
         input: GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
-        self.describe_object(&entry, &input)
+        self.describe_object(&entry, &input).wait()
     }
 
-    /// As [`S3::head_object`], for who may have to ask again: [`S3::resident`] reads this way.
-    ///
-    /// # Errors
-    ///
-    /// As [`S3::get_object`].
+    /// As [`S3::head_object`], as [`S3::read_object`] is as [`S3::get_object`].
     pub fn describe_object(
         &self,
         entry: &Entry<GetObject>,
         input: &GetObjectInput,
+    ) -> Recorded<GetObjectOutput> {
+        let mut uses = KeyUses::default();
+        let output = self.describe_object_using(&mut uses, entry, input);
+        uses.recorded(output)
+    }
+
+    fn describe_object_using(
+        &self,
+        uses: &mut KeyUses,
+        entry: &Entry<GetObject>,
+        input: &GetObjectInput,
     ) -> Result<GetObjectOutput, S3Error> {
+        let asked = Asked {
+            entry,
+            input,
+            with_body: false,
+        };
         let (bucket, key) = entry.object()?;
         let found = self.existing_object(bucket, key, input.version)?;
         self.while_current(entry, input.version, found, |found, object, identity| {
             self.expect_in_memory(input, object, identity, false)?;
-            let answer = self.answer(entry, input, found, object, identity, false)?;
+            let answer = self.answer(uses, asked, found, object, identity)?;
             Ok(answer.map(|Answer { view, range, .. }| GetObjectOutput {
                 object: view,
                 range,
@@ -201,13 +235,17 @@ impl S3 {
     /// was read.
     fn answer(
         &self,
-        entry: &Entry<GetObject>,
-        input: &GetObjectInput,
+        uses: &mut KeyUses,
+        asked: Asked<'_>,
         found: &FoundVersion,
         object: &ObjectRow,
         identity: &ObjectIdentity,
-        with_body: bool,
     ) -> Result<Option<Answer>, S3Error> {
+        let Asked {
+            entry,
+            input,
+            with_body,
+        } = asked;
         let (bucket, _) = entry.object()?;
         refuse_write_headers_on_read(&input.sse)?;
         let lease = match (&object.content, input.part_number) {
@@ -223,7 +261,8 @@ impl S3 {
         let needs_key = with_body || input.with_checksum || object.key.is_customer();
         let context = entry.context();
         let key = if needs_key {
-            Some(self.open_data_key(&object.key, identity, &input.sse.customer, context)?)
+            let customer = &input.sse.customer;
+            Some(self.open_data_key_for(uses, &object.key, identity, customer, context)?)
         } else {
             read_key(&input.sse.customer, false, confidential)?;
             None

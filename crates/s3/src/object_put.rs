@@ -15,6 +15,7 @@ use crate::checksum_seal::seal_checksum;
 use crate::convert::tags_to_rows;
 use crate::data_keys::NewKey;
 use crate::publish::{NewVersion, Published};
+use crate::recorded::KeyUses;
 use crate::recovery::RecoveryRow;
 use crate::rows::{ChecksumKindRow, ContentRow, MetadataRow, ObjectRow, PairRow};
 use crate::stream_in::{StoredStream, StreamJob, collect_body};
@@ -83,7 +84,8 @@ impl S3 {
         }
     }
 
-    /// One hop for everything: digests, keys, sealing, lookup and the commit's submission.
+    /// One hop for everything: digests, keys, sealing, lookup and the commit's submission. The record
+    /// of the use of a key is written together with the object.
     async fn put_small(
         self: &Arc<Self>,
         entry: Arc<Entry<PutObject>>,
@@ -95,20 +97,39 @@ impl S3 {
         let (plaintext, trailing) = collect_body(body, input.content_length).await?;
         let service = Arc::clone(self);
         let submitted = on_worker(move || {
-            let new = service.new_object(&entry, input, owner, &plan)?;
-            let stored = service.store_small(&new.job, &plaintext, trailing.as_deref())?;
-            let version = service.version_of(&entry, &new, &stored)?;
-            let (transaction, published) = service.prepare_version(&version, 0)?;
-            let pending = service.ports.meta.commit(transaction);
-            Ok::<_, S3Error>((new, stored, version, published, pending))
+            let mut new = service.new_object(&entry, input, owner, &plan)?;
+            let mut record = new.key.record.take();
+            let mut submit = || {
+                let stored = service.store_small(&new.job, &plaintext, trailing.as_deref())?;
+                let mut version = service.version_of(&entry, &new, &stored)?;
+                if let Some(record) = &mut record {
+                    version.writes.extend_from_slice(record.writes());
+                }
+                let (transaction, published) = service.prepare_version(&version, 0)?;
+                let pending = service.ports.meta.commit(transaction);
+                Ok::<_, S3Error>((stored, version, published, pending))
+            };
+            match submit() {
+                Ok(submitted) => Ok((new, submitted, record)),
+                // The key was used all the same.
+                Err(error) => KeyUses::of(record).recorded(Err(error)).wait(),
+            }
         });
-        let (new, stored, version, published, pending) = submitted.await??;
+        let (new, (stored, version, published, pending), record) = submitted.await??;
         let published = match pending.await {
-            Ok(_) => published,
-            Err(CommitError::Conflict) => self.publish_from_task(Arc::new(version), 1).await?,
-            Err(error) => return Err(error.into()),
+            Ok(_) => Ok(published),
+            Err(CommitError::Conflict) => self.publish_from_task(Arc::new(version), 1).await,
+            Err(error) => Err(error.into()),
         };
-        Ok(put_output(&new, &stored, published))
+        match published {
+            Ok(published) => {
+                if let Some(record) = record {
+                    record.written();
+                }
+                Ok(put_output(&new, &stored, published))
+            }
+            Err(error) => KeyUses::of(record).recorded(Err(error)).durable().await,
+        }
     }
 
     async fn put_large(
@@ -119,14 +140,25 @@ impl S3 {
         plan: WritePlan,
         body: Pin<Box<dyn BodySource>>,
     ) -> Result<PutObjectOutput, S3Error> {
-        let new = if plan.needs_key_service() {
+        let mut new = if plan.needs_key_service() {
             let (service, entry) = (Arc::clone(self), Arc::clone(&entry));
             on_worker(move || service.new_object(&entry, input, owner, &plan)).await??
         } else {
             self.new_object(&entry, input, owner, &plan)?
         };
+        let uses = KeyUses::of(new.key.record.take());
+        let output = self.store_and_publish(&entry, new, body).await;
+        uses.recorded(output).durable().await
+    }
+
+    async fn store_and_publish(
+        self: &Arc<Self>,
+        entry: &Entry<PutObject>,
+        new: NewObject,
+        body: Pin<Box<dyn BodySource>>,
+    ) -> Result<PutObjectOutput, S3Error> {
         let stored = self.store_stream(Arc::clone(&new.job), body).await?;
-        let version = Arc::new(self.version_of(&entry, &new, &stored)?);
+        let version = Arc::new(self.version_of(entry, &new, &stored)?);
         let service = Arc::clone(self);
         // A task of its own: the stream stays known as being written until its commit is decided,
         // also when the client goes away meanwhile.

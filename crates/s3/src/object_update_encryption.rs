@@ -12,6 +12,7 @@ use strongroom_types::{ObjectKey, Principal, RequestContext, SseAlgorithm, Versi
 
 use crate::data_keys::{KmsWrapped, check_lease};
 use crate::integrity::Damage;
+use crate::recorded::KeyUses;
 use crate::rows::{KeyRow, ObjectRow};
 use crate::{BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput};
 
@@ -135,6 +136,7 @@ impl S3 {
             wrapped,
             encryption,
             lease,
+            record,
         } = self.wrap_under_kms(
             opened.body_keys.data_key(),
             &identity,
@@ -142,6 +144,7 @@ impl S3 {
             context,
             (SseAlgorithm::AwsKms, &reference, &client, input.bucket_key),
         )?;
+        KeyUses::of(record).recorded(Ok(())).wait()?;
         let row = KeyRow {
             wrapped: wrapped.as_bytes().to_vec(),
             customer_verifier: None,

@@ -158,6 +158,7 @@ fn get(f: &Fixture, by: Arc<RequestContext>, key: &str) -> Result<(), S3Error> {
     let entry = reach::<GetObject>(f, by, key, None)?;
     f.service
         .describe_object(&entry, &GetObjectInput::default())
+        .wait()
         .map(|_| ())
 }
 
@@ -549,7 +550,7 @@ fn an_object_that_was_replaced_since_the_decision_is_not_given_out() {
     put(&f, context(), "later", WantedAcl::Unspecified).unwrap();
     for entry in [entered, missing] {
         let answer = f.service.read_object(&entry, &GetObjectInput::default());
-        assert_eq!(answer.map(|_| ()), Err(S3Error::Contention));
+        assert_eq!(answer.wait().map(|_| ()), Err(S3Error::Contention));
     }
 }
 

@@ -32,7 +32,7 @@ use strongroom_types::{
     ByteRange, ETag, PartNumber, Principal, RangeSpec, RequestContext, Session, SessionKind,
     SseAlgorithm, Timestamp, UploadId,
 };
-use support::keys::KeyState;
+use support::keys::{KeyState, TestTrail};
 use support::{
     Fixture, Gated, Pieces, bucket, context, context_from, customer, object_key, pattern,
 };
@@ -716,11 +716,11 @@ fn what_memory_does_not_hold_is_left_to_a_worker_before_a_key_is_used() {
         let entry = f.entry::<GetObject>("k");
         f.keys.set_cold(true);
         let got = resident.read_object(&entry, &GetObjectInput::default());
-        assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+        assert_eq!(got.wait().unwrap_err(), S3Error::NotInMemory);
         f.keys.set_cold(false);
         f.keys.take_log();
         let got = resident.read_object(&entry, &GetObjectInput::default());
-        assert_eq!(f.drain(got.unwrap()).unwrap(), b"x");
+        assert_eq!(f.drain(got.wait().unwrap()).unwrap(), b"x");
         assert_eq!(f.keys.take_log().len(), 1);
         // A body that is on the disk is left to a worker before the key service is asked: its file,
         // its header, or either end of its first window.
@@ -730,7 +730,7 @@ fn what_memory_does_not_hold_is_left_to_a_worker_before_a_key_is_used() {
         for reads in 0..3 {
             f.blobs.allow_reads_in_memory(reads);
             let got = resident.read_object(&entry, &GetObjectInput::default());
-            assert_eq!(got.unwrap_err(), S3Error::NotInMemory);
+            assert_eq!(got.wait().unwrap_err(), S3Error::NotInMemory);
             assert!(f.keys.take_log().is_empty());
         }
     }
@@ -758,7 +758,7 @@ fn a_body_in_memory_is_read_there_and_its_key_is_used_once() {
             for (input, expected) in inputs {
                 f.keys.take_log();
                 f.blobs.allow_reads_in_memory(reads);
-                let output = resident.read_object(&entry, &input).unwrap();
+                let output = resident.read_object(&entry, &input).wait().unwrap();
                 assert_eq!(f.drain(output).unwrap(), expected, "{reads}");
                 assert_eq!(f.keys.take_log().len(), 1, "{reads}");
             }
@@ -767,7 +767,7 @@ fn a_body_in_memory_is_read_there_and_its_key_is_used_once() {
         f.blobs.allow_reads_in_memory(u64::MAX);
         let output = resident.read_object(&entry, &GetObjectInput::default());
         f.keys.set(&key, KeyState::Disabled);
-        assert_eq!(f.drain(output.unwrap()), Err(ReadError::KeyUnusable));
+        assert_eq!(f.drain(output.wait().unwrap()), Err(ReadError::KeyUnusable));
         f.keys.set(&key, KeyState::Enabled);
     }
 }
@@ -787,10 +787,10 @@ fn a_head_of_parts_uses_its_key_once() {
             ..checksums()
         };
         f.keys.take_log();
-        match resident.describe_object(&entry, &input) {
+        match resident.describe_object(&entry, &input).wait() {
             Ok(_) => {}
             Err(S3Error::NotInMemory) => {
-                f.service.describe_object(&entry, &input).unwrap();
+                f.service.describe_object(&entry, &input).wait().unwrap();
             }
             Err(error) => panic!("{error:?}"),
         }
@@ -1080,4 +1080,88 @@ fn a_lost_key_is_skipped_and_a_target_that_goes_stops_the_job() {
     let skipped = &last.skipped_here[0];
     assert_eq!(skipped.key, "k3");
     assert_eq!(skipped.reason, S3Error::Kms(KeyError::Unavailable));
+}
+
+#[test]
+fn every_use_is_recorded_once_and_an_objects_together_with_the_object() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = || kms(Some(&key.to_string()));
+    let alone = || TestTrail::count(&*f.keys.trail);
+    let in_transactions = || TestTrail::count(&*f.meta);
+    let large = pattern(3 * WINDOW);
+    put(&f, "k", sse(), b"x").unwrap();
+    assert_eq!((alone(), in_transactions()), (0, 1));
+    put(&f, "large", sse(), &large).unwrap();
+    assert_eq!((alone(), in_transactions()), (1, 1));
+    let read = |key: &str| {
+        let entry = f.entry::<GetObject>(key);
+        let output = f.service.get_object(entry, GetObjectInput::default());
+        f.drain(output.unwrap()).unwrap()
+    };
+    assert_eq!(read("k"), b"x");
+    assert_eq!(read("large"), large);
+    assert_eq!((alone(), in_transactions()), (3, 1));
+    let upload = create(&f, "m", sse()).unwrap();
+    let etags = [part(&f, "m", upload, 1, b"only").unwrap()];
+    complete(&f, "m", upload, &etags).unwrap();
+    let used = f.keys.take_operations();
+    let uses = used.iter().filter(|it| !it.starts_with("authorize"));
+    assert_eq!(alone() + in_transactions(), uses.count(), "{used:?}");
+}
+
+#[test]
+fn a_use_that_cannot_be_recorded_gives_nothing() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = || kms(Some(&key.to_string()));
+    let unrecorded = || S3Error::Kms(KeyError::Unavailable);
+    put(&f, "k", sse(), b"x").unwrap();
+    put(&f, "plain", SseHeaders::default(), b"y").unwrap();
+    f.keys.trail.set_broken(true);
+    let get = |key: &str| {
+        let entry = f.entry::<GetObject>(key);
+        f.service.get_object(entry, GetObjectInput::default())
+    };
+    assert_eq!(get("k").unwrap_err(), unrecorded());
+    let resident = f.service.resident().unwrap();
+    let entry = f.entry::<GetObject>("k");
+    let got = resident.read_object(&entry, &GetObjectInput::default());
+    assert_eq!(got.wait().unwrap_err(), unrecorded());
+    // A request that fails for another reason has used the key, too.
+    let entry = f.entry::<GetObject>("k");
+    let input = GetObjectInput {
+        range: RangeSpec::parse("bytes=9-"),
+        ..GetObjectInput::default()
+    };
+    assert_eq!(
+        f.service.get_object(entry, input).unwrap_err(),
+        unrecorded()
+    );
+    assert_eq!(
+        put(&f, "large", sse(), &pattern(3 * WINDOW)).unwrap_err(),
+        unrecorded()
+    );
+    assert_eq!(create(&f, "m", sse()).unwrap_err(), unrecorded());
+    // What needs no key of the key service goes on.
+    assert!(get("plain").is_ok());
+    f.keys.trail.set_broken(false);
+    assert!(get("k").is_ok());
+}
+
+#[test]
+fn a_bucket_key_is_kept_for_others_only_with_its_record() {
+    let f = Fixture::new(Versioning::Never);
+    let key = f.keys.create();
+    let sse = || with_bucket_key(&key);
+    f.keys.trail.set_broken(true);
+    for _ in 0..2 {
+        let refused = put(&f, "k", sse(), b"x").unwrap_err();
+        assert_eq!(refused, S3Error::Kms(KeyError::Unavailable));
+    }
+    f.keys.trail.set_broken(false);
+    for _ in 0..3 {
+        put(&f, "k", sse(), b"x").unwrap();
+    }
+    assert_eq!(TestTrail::count(&*f.keys.trail), 1);
 }

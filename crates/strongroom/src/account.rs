@@ -5,15 +5,16 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
+use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
 use strongroom_ports::{
-    AuditEvent, Clock, CommitError, Entropy, MetaStore, Scan, Table, Transaction,
+    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, Table, Transaction,
 };
+use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::audit::TableAudit;
 use crate::failure::{Exit, Failure};
 use crate::ring_files::RingFiles;
 
@@ -42,7 +43,6 @@ pub(crate) struct RootKey {
 pub(crate) struct Accounts {
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) custody: Arc<Custody>,
-    pub(crate) audit: Arc<TableAudit>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Whether a ring older than the newest that the store has seen may open it.
@@ -139,7 +139,7 @@ impl Accounts {
                 self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row),
             );
         let transaction = self.put_root_key(transaction, &root);
-        self.commit(self.audited(transaction, "AccountCreated", &root.id))?;
+        self.commit(self.audited(transaction, &account, "AccountCreated", &root.id))?;
         Ok((account, true))
     }
 
@@ -172,12 +172,16 @@ impl Accounts {
     ///
     /// [`Exit::Store`]; the old keys then still hold.
     pub(crate) fn rotate_root_key(&self) -> Result<RootKey, Failure> {
+        let account = self
+            .load(None)?
+            .ok_or_else(|| damaged("the account's row is gone"))?;
         let root = self.draw_root_key()?;
         let mut transaction = self.put_root_key(Transaction::new(), &root);
         for (key, _) in self.rows(Table::ACCESS_KEYS, ACCESS_KEYS_MAX)? {
             transaction = transaction.delete(Table::ACCESS_KEYS, key);
         }
-        self.commit(self.audited(transaction, "RootAccessKeyRotated", &root.id))?;
+        let name = "RootAccessKeyRotated";
+        self.commit(self.audited(transaction, &account, name, &root.id))?;
         Ok(root)
     }
 
@@ -187,13 +191,9 @@ impl Accounts {
     ///
     /// [`Exit::Store`].
     pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?
+        let (mut row, version) = self
+            .read_account_row()?
             .ok_or_else(|| damaged("the account's row is gone"))?;
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let ring = self.custody.ring();
         if row.ring_version >= ring.active_version()
             && row.ring_generation >= Some(ring.generation())
@@ -202,14 +202,10 @@ impl Accounts {
         }
         row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
-        let sealed = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY.to_vec(), sealed);
-        self.commit(transaction)
+        self.change_account_row(&row, version)
     }
 
-    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+    fn read_account_row(&self) -> Result<Option<(AccountRow, RowVersion)>, Failure> {
         let stored = self
             .meta
             .read(Table::SETTINGS, ACCOUNT_KEY)
@@ -217,8 +213,22 @@ impl Accounts {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        let row = self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
+        Ok(Some((row, stored.version)))
+    }
+
+    fn change_account_row(&self, row: &AccountRow, version: RowVersion) -> Result<(), Failure> {
+        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, row);
+        let transaction = Transaction::new()
+            .expect(Table::SETTINGS, ACCOUNT_KEY, Some(version))
+            .put(Table::SETTINGS, ACCOUNT_KEY, value);
+        self.commit(transaction)
+    }
+
+    fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
+        let Some((row, _)) = self.read_account_row()? else {
+            return Ok(None);
+        };
         let ring = self.custody.ring();
         if row.ring_id != ring.ring_id() || row.ring_version > ring.active_version() {
             return Err(Failure::new(
@@ -295,15 +305,9 @@ impl Accounts {
     }
 
     fn note_generation(&self, generation: u64) -> Result<(), Failure> {
-        let stored = self
-            .meta
-            .read(Table::SETTINGS, ACCOUNT_KEY)
-            .map_err(|error| damaged(&error.to_string()))?;
-        let Some(stored) = stored else {
+        let Some((mut row, version)) = self.read_account_row()? else {
             return Ok(());
         };
-        let mut row: AccountRow =
-            self.open(Table::SETTINGS, ACCOUNT_KEY, &stored.value, ACCOUNT_RECORD)?;
         let seen = row.ring_generation;
         // What was accepted counts from now on.
         let may_fall = self.danger_accept_older_ring && seen != Some(generation);
@@ -311,11 +315,7 @@ impl Accounts {
             return Ok(());
         }
         row.ring_generation = Some(generation);
-        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, &row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY.to_vec(), Some(stored.version))
-            .put(Table::SETTINGS, ACCOUNT_KEY, value);
-        self.commit(transaction)
+        self.change_account_row(&row, version)
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.
@@ -354,18 +354,32 @@ impl Accounts {
     fn audited(
         &self,
         transaction: Transaction,
+        account: &Account,
         name: &'static str,
         id: &AccessKeyId,
     ) -> Transaction {
-        let document = format!(r#"{{"eventName":"{name}","accessKeyId":"{id}"}}"#);
-        let event = AuditEvent {
-            time: self.clock.now(),
-            request_id: None,
-            name,
-            document: document.into(),
+        let log = self.audit_log(account);
+        let event = EventBuilder::by_service(account.id, OWN_SOURCE, name)
+            .service_details(&Params::new().shown("accessKeyId", id));
+        log.add(transaction, &log.finish(event))
+    }
+
+    /// The audit trail of this store.
+    pub(crate) fn audit_log(&self, account: &Account) -> AuditLog {
+        let home = Home {
+            account: account.id,
+            region: account.region.clone(),
         };
-        let (key, value) = self.audit.row(&event);
-        transaction.put(Table::AUDIT, key, value)
+        AuditLog::new(self.sealed_rows(), self.clock.clone(), home)
+    }
+
+    /// The sealed rows of this store.
+    pub(crate) fn sealed_rows(&self) -> SealedRows {
+        SealedRows {
+            meta: self.meta.clone(),
+            custody: self.custody.clone(),
+            entropy: self.entropy.clone(),
+        }
     }
 
     fn commit(&self, transaction: Transaction) -> Result<(), Failure> {
@@ -482,16 +496,10 @@ pub(crate) mod tests {
         let custody = Arc::new(Custody::new(Arc::new(ring)));
         let meta: Arc<dyn MetaStore> = Arc::new(MemoryMeta::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let audit = Arc::new(TableAudit::new(
-            meta.clone(),
-            custody.clone(),
-            entropy.clone(),
-        ));
         Accounts {
             danger_accept_older_ring: false,
             meta,
             custody,
-            audit,
             clock: Arc::new(SystemClock::new()),
             entropy,
         }

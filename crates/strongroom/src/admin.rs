@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_explain::{AssumersPage, Explained, ReadersPage};
 use zeroize::Zeroizing;
 
+use crate::audit::{AuditAnswer, AuditRequest};
 use crate::failure::{Exit, Failure};
 use crate::impact::{ImpactAnswer, ImpactAsk};
 use crate::serve::RootKeyStatus;
@@ -47,6 +48,13 @@ pub(crate) enum Request {
     Seal {
         /// What.
         ask: SealRequest,
+    },
+    /// Whether there is a server that can be asked about the audit trail.
+    AuditIsThere,
+    /// Whatever is about the audit trail.
+    Audit {
+        /// What.
+        ask: AuditRequest,
     },
     /// Read the certificate files again.
     ReloadTls,
@@ -147,6 +155,8 @@ impl Request {
             Self::Env => "env",
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
+            Self::AuditIsThere => "audit",
+            Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
             Self::RootKeyStatus => "root-key-status",
             Self::RotateRootKey => "rotate-root-key",
@@ -165,18 +175,30 @@ impl Request {
         }
     }
 
+    /// Whether a command asks it again and again.
+    const fn is_one_of_many(&self) -> bool {
+        matches!(
+            self,
+            Self::Audit {
+                ask: AuditRequest::Read { .. } | AuditRequest::VerifyMore { .. }
+            }
+        )
+    }
+
     /// How long the answer may take.
     const fn patience(&self) -> Duration {
         match self {
             Self::Env
             | Self::RotateCredentials
             | Self::ReloadTls
+            | Self::AuditIsThere
             | Self::CreateAccount { .. }
             | Self::ListAccounts
             | Self::DisableAccount { .. }
             | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             // Unsealing opens the store, which may have a journal to read.
             Self::Seal { .. }
+            | Self::Audit { .. }
             | Self::RootKeyStatus
             | Self::RotateRootKey
             | Self::Rewrap
@@ -296,6 +318,11 @@ pub(crate) enum Answer {
         have: u8,
         /// How many must be.
         need: u8,
+    },
+    /// To [`Request::Audit`].
+    Audited {
+        /// It has a tag of its own.
+        audited: Box<AuditAnswer>,
     },
     /// To [`Request::RootKeyStatus`].
     RootKey(RootKeyStatus),
@@ -528,6 +555,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::SealState(_)
         | Answer::Unsealed
         | Answer::SharesWait { .. }
+        | Answer::Audited { .. }
         | Answer::RootKey(_)
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
@@ -551,7 +579,11 @@ fn converse(mut stream: UnixStream, actions: &dyn AdminActions) -> io::Result<()
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let request: Request = receive(&mut stream)?;
-    tracing::info!(request = request.name(), "admin request");
+    if request.is_one_of_many() {
+        tracing::debug!(request = request.name(), "admin request");
+    } else {
+        tracing::info!(request = request.name(), "admin request");
+    }
     let answer = actions
         .answer(request)
         .unwrap_or_else(|failure| Answer::Refused {
@@ -654,6 +686,8 @@ mod tests {
                     }),
                 }),
                 Request::Env
+                | Request::AuditIsThere
+                | Request::Audit { .. }
                 | Request::ReloadTls
                 | Request::RootKeyStatus
                 | Request::RotateRootKey

@@ -8,6 +8,7 @@ use strongroom_explain::{PrincipalAsk, ResourceAsk};
 use strongroom_types::AccountId;
 use strongroom_types::kms::KeyArn;
 
+use crate::audit::AuditArgs;
 use crate::config::Layer;
 use crate::explain::{ObjectTarget, Version, checked, key_and_value};
 use crate::reencrypt::{Target, parse_key};
@@ -59,6 +60,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  strongroom root-key status\n  strongroom root-key rotate --wait"
     )]
     RootKey(RootKeyArgs),
+    /// The audit trail: who used which key, when, for what
+    Audit(AuditArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),

@@ -9,7 +9,6 @@ use strongroom_s3::Custody;
 use crate::account::{Account, Accounts, RootKey};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::{Answer, EnvAnswer, Request, ask};
-use crate::audit::TableAudit;
 use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -207,16 +206,10 @@ pub(crate) fn with_accounts<T>(
     let custody = Arc::new(Custody::new(Arc::new(opened.ring)));
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let audit = Arc::new(TableAudit::new(
-        meta.clone(),
-        custody.clone(),
-        entropy.clone(),
-    ));
     let accounts = Accounts {
         danger_accept_older_ring: settings.danger_accept_older_ring,
         meta,
         custody,
-        audit,
         clock,
         entropy,
     };

@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
+pub(crate) use value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// Data events that are recorded whatever trails want.
+    pub(crate) audit_data_events: DataEventLevel,
     /// Whose word on their clients' addresses is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Issuers whose keys are not fetched.
@@ -136,6 +138,7 @@ impl Settings {
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            audit_data_events: layer.audit_data_events.unwrap_or(DataEventLevel::Denied),
             trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
             oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
             oidc_ca: layer.oidc_ca,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use strongroom_audit::AuditLog;
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_policy::Authorizer;
-use strongroom_rows::SealedRows;
 
 use crate::account::{Account, Accounts, RootKey};
 use crate::failure::{Exit, Failure};
@@ -19,7 +19,7 @@ pub(crate) fn open(accounts: &Accounts, account: &Account) -> Result<Arc<Identit
         id: account.id,
         canonical_id: account.canonical_id.clone(),
     };
-    let opened = Identities::open(rows(accounts), &primary, accounts.clock.now());
+    let opened = Identities::open(accounts.sealed_rows(), &primary, accounts.clock.now());
     let identities = opened.map(Arc::new).map_err(|error| {
         Failure::new(
             Exit::Store,
@@ -39,24 +39,16 @@ pub(crate) fn show_root_keys(identities: &Identities, keys: &[RootKey]) {
 /// The service that changes them.
 pub(crate) fn service(
     accounts: &Accounts,
+    audit: AuditLog,
     identities: Arc<Identities>,
     authorizer: Arc<dyn Authorizer>,
 ) -> IamService {
     let ports = IamServicePorts {
-        rows: rows(accounts),
+        rows: accounts.sealed_rows(),
         authorizer,
-        audit: accounts.audit.clone(),
+        audit,
         clock: accounts.clock.clone(),
         entropy: accounts.entropy.clone(),
     };
     IamService::new(ports, identities)
-}
-
-/// The sealed rows of the store.
-pub(crate) fn rows(accounts: &Accounts) -> SealedRows {
-    SealedRows {
-        meta: accounts.meta.clone(),
-        custody: accounts.custody.clone(),
-        entropy: accounts.entropy.clone(),
-    }
 }

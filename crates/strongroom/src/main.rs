@@ -117,6 +117,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Kms(args) => match args.action {
             KmsAction::Impact(args) => {

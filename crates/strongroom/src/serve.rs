@@ -1,5 +1,6 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod audit_trail;
 mod background;
 mod collector;
 mod due_work;
@@ -19,10 +20,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::Recorder;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
+use strongroom_audit::AuditLog;
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
+use strongroom_audit::trails::{DataEvents, DataLevel, SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -37,8 +42,7 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::audit::TableAudit;
-use crate::config::{Listen, Settings};
+use crate::config::{DataEventLevel, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -59,11 +63,14 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 
 /// The parts of a server, before it listens.
 struct Parts {
+    audit: AuditLog,
+    recorder: Arc<Recorder>,
     root_key: Arc<RootKey>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
+    cloudtrail: Arc<CloudTrail>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -81,6 +88,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
@@ -140,6 +150,11 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
 
 /// What waits for a commit, and so is done here only, where no task runs any more.
 fn end(parts: &Parts) {
+    if let Some(summary) = parts.recorder.summary(true)
+        && let Err(error) = parts.audit.append(&[summary]).wait()
+    {
+        tracing::warn!(%error, "the last denials of strangers are not recorded");
+    }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
     }
@@ -184,29 +199,29 @@ fn assemble(
     let custody = Arc::new(Custody::new(Arc::new(ring.ring)));
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let blobs = Arc::new(store::open_blobs(settings)?);
-    let audit = Arc::new(TableAudit::new(
-        meta.clone(),
-        custody.clone(),
-        entropy.clone(),
-    ));
     let accounts = Accounts {
         danger_accept_older_ring: settings.danger_accept_older_ring,
         meta: meta.clone(),
         custody: custody.clone(),
-        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
     let holds_blobs = store::hold_any(&*blobs)?;
     let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
+    let audit = accounts.audit_log(&account);
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let identities = identities::open(&accounts, &account)?;
     let denials = Arc::new(Denials::default());
     let authorizer =
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
-    let iam = identities::service(&accounts, identities.clone(), authorizer.clone());
+    let iam = identities::service(
+        &accounts,
+        audit.clone(),
+        identities.clone(),
+        authorizer.clone(),
+    );
     let iam = Arc::new(iam.with_issuer_keys(Arc::new(Issuers::new(settings)?)));
-    let rows = identities::rows(&accounts);
+    let rows = accounts.sealed_rows();
     let key_ports = KeyServicePorts {
         rows: rows.clone(),
         shreds: Arc::new(store::open_shreds(settings)?),
@@ -228,7 +243,7 @@ fn assemble(
         keys: kms.clone(),
         authorizer: authorizer.clone(),
         principals: identities,
-        audit,
+        audit: Arc::new(audit.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
@@ -240,6 +255,16 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let data_events = DataEvents::new(match settings.audit_data_events {
+        DataEventLevel::Denied => DataLevel::Denied,
+        DataEventLevel::Write => DataLevel::Write,
+        DataEventLevel::All => DataLevel::All,
+    });
+    let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
+        trails: Trails::new(audit.clone()).telling(data_events.clone()),
+        signer: Arc::new(SigningKeys::new(rows.clone())),
+        authorizer: authorizer.clone(),
+    }));
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -252,11 +277,14 @@ fn assemble(
         turn: Mutex::default(),
     });
     Ok(Parts {
+        recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),
+        audit,
         root_key,
         meta,
         s3,
         kms,
         iam,
+        cloudtrail,
         authorizer,
         accounts,
         account,

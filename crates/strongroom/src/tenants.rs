@@ -156,7 +156,9 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Explain { .. }
         | Request::Readers { .. }
         | Request::Assumers { .. }
-        | Request::Impact { .. } => return Err(unexpected()),
+        | Request::Impact { .. }
+        | Request::AuditIsThere
+        | Request::Audit { .. } => return Err(unexpected()),
     };
     answered.map_err(|error| refused(&error))
 }
@@ -183,7 +185,8 @@ fn perform(
 pub(crate) fn off_line(accounts: &Accounts, account: &Account) -> Result<IamService, Failure> {
     let identities = identities::open(accounts, account)?;
     let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    Ok(identities::service(accounts, identities, authorizer))
+    let audit = accounts.audit_log(account);
+    Ok(identities::service(accounts, audit, identities, authorizer))
 }
 
 /// What the operator is told of an error.

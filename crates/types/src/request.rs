@@ -211,6 +211,19 @@ pub struct RequestContext {
     pub transport: Transport,
     /// The `User-Agent` header, cut to 512 bytes.
     pub user_agent: Option<Arc<str>>,
+    /// What its record says beside all that, where somebody records it.
+    pub sent: Option<Arc<Sent>>,
+}
+
+/// What the record of a call says of the request, and no decision depends on. It holds no secret.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Sent {
+    /// The negotiated cipher suite, of TLS that this server ends.
+    pub cipher_suite: Option<&'static str>,
+    /// The `Host` header, cut to 256 bytes.
+    pub host: Option<Arc<str>>,
+    /// What was asked for: a JSON object, under the names of CloudTrail's records.
+    pub parameters: Option<Arc<str>>,
 }
 
 impl RequestContext {

@@ -152,6 +152,13 @@ mod tests {
     }
 
     #[test]
+    fn records_of_the_trail_name_errors_as_answers_do() {
+        for (_, error) in kms_errors() {
+            assert_eq!(answer(&error).name, error.code());
+        }
+    }
+
+    #[test]
     fn the_table_is_the_one_that_was_agreed() {
         let kms = kms_errors()
             .into_iter()

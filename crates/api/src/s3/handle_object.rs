@@ -148,10 +148,11 @@ pub(crate) async fn get_object(call: Call) -> Reply {
         let input = input.as_ref().map_err(Clone::clone)?;
         let overrides = overrides.clone()?;
         let output = door.s3.read_object(&entry, input);
-        Ok((door.unless_missing(output)?, overrides))
+        let output = output.map(|output| door.unless_missing(output)).known()?;
+        Ok((output, overrides))
     };
     let (output, overrides) = door.read(read).await?;
-    Ok(object_response(output, overrides))
+    Ok(object_response(output.durable().await?, overrides))
 }
 
 /// HeadObject.
@@ -165,10 +166,11 @@ pub(crate) async fn head_object(call: Call) -> Reply {
         let input = input.as_ref().map_err(Clone::clone)?;
         let overrides = overrides.clone()?;
         let output = door.s3.describe_object(&entry, input);
-        Ok((door.unless_missing(output)?, overrides))
+        let output = output.map(|output| door.unless_missing(output)).known()?;
+        Ok((output, overrides))
     };
     let (output, overrides) = door.read(read).await?;
-    Ok(object_response(output, overrides))
+    Ok(object_response(output.durable().await?, overrides))
 }
 
 fn get_object_input(call: &Call) -> Result<GetObjectInput, Failure> {

@@ -16,8 +16,8 @@ pub(crate) fn answer(parts: &Parts, request_id: RequestId) -> Option<Response<Re
     match service {
         Service::S3 if parts.headers.contains_key("x-amz-target") => Some(unknown_operation()),
         Service::S3 => None,
+        // Only those of SecretsManager and CloudFormation come here: the front knows the others.
         Service::Kms | Service::SecretsManager | Service::CloudTrail => Some(unknown_operation()),
-        // Those of the first two never come here: the front knows them.
         Service::Iam | Service::Sts | Service::CloudFormation => {
             Some(invalid_action(service, request_id))
         }

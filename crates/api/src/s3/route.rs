@@ -67,6 +67,41 @@ pub(crate) struct Route {
     pub(crate) handler: fn(Call) -> ReplyFuture,
 }
 
+impl Route {
+    /// Whether its calls are data events: those on objects, and listings of them.
+    pub(crate) fn is_data(&self) -> bool {
+        const LISTINGS: [&str; 6] = [
+            "ListObjects",
+            "ListObjectsV2",
+            "ListObjectVersions",
+            "ListMultipartUploads",
+            "DeleteObjects",
+            "PostObject",
+        ];
+        self.level == Level::Object || LISTINGS.contains(&self.name)
+    }
+
+    /// Its name in records, which is older than its name in the API for some (S3 User Guide, "Amazon
+    /// S3 CloudTrail events").
+    pub(crate) fn event_name(&self) -> &'static str {
+        match self.name {
+            "ListObjectsV2" => "ListObjects",
+            "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
+            "PutPublicAccessBlock" => "PutBucketPublicAccessBlock",
+            "DeletePublicAccessBlock" => "DeleteBucketPublicAccessBlock",
+            "GetBucketLifecycleConfiguration" => "GetBucketLifecycle",
+            "GetBucketNotificationConfiguration" => "GetBucketNotification",
+            "GetObjectLockConfiguration" => "GetBucketObjectLockConfiguration",
+            name => name,
+        }
+    }
+
+    /// Whether a parameter of the query names a part of a bucket or an object.
+    pub(crate) fn is_subresource(name: &str) -> bool {
+        SUBRESOURCES.contains(&name)
+    }
+}
+
 macro_rules! routes {
     ($($method:ident $level:ident $selector:expr, $name:literal, $action:ident => $kind:ident $target:expr;)*) => {
         &[$(Route {

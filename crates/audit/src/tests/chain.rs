@@ -10,7 +10,10 @@ use strongroom_rows::Record as _;
 use crate::fixture::{KEY_ARN, START, World};
 use crate::limits::{BATCH_MAX_EVENTS, RETENTION_MILLIS, SETTLE_MILLIS};
 use crate::records::{BatchRow, FirstFormatRow, HeadRow, batch_key, head_key};
-use crate::{Anchor, Cursor, Event, EventBuilder, Filter, Finding, Lane, Moved, Params, Report};
+use crate::{
+    Anchor, Cursor, Direction, Event, EventBuilder, Filter, Finding, Lane, Moved, Outcome, Page,
+    Params, Report,
+};
 
 const LANE: Lane = Lane::Management;
 
@@ -29,11 +32,24 @@ impl World {
     }
 
     fn names(&self) -> Vec<String> {
-        let (events, _) = self
-            .ledger()
-            .search(LANE, Cursor::default(), &Filter::default(), usize::MAX)
-            .unwrap();
+        let events = self.events(LANE);
         events.into_iter().map(|event| event.name).collect()
+    }
+
+    /// All that is in the ledger.
+    pub(crate) fn events(&self, lane: Lane) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut place = Cursor::default();
+        loop {
+            let from = (place, Direction::Forward);
+            let page = self.ledger().read_page(lane, from, &Filter::default(), 99);
+            let page = page.unwrap();
+            events.extend(page.events);
+            place = page.at;
+            if page.is_end {
+                return events;
+            }
+        }
     }
 
     fn verified(&self) -> Report {
@@ -147,10 +163,7 @@ fn many_steps_at_once_lose_and_double_nothing() {
         }
     });
     while world.ledger().step(LANE, world.now(), true).unwrap().count > 0 {}
-    let (events, _) = world
-        .ledger()
-        .search(LANE, Cursor::default(), &Filter::default(), usize::MAX)
-        .unwrap();
+    let events = world.events(LANE);
     let found: BTreeSet<_> = events.iter().map(|event| event.id).collect();
     assert_eq!((found.len(), events.len()), (ids.len(), ids.len()));
     assert!(found == ids);
@@ -395,10 +408,7 @@ fn what_the_first_version_of_the_trail_left_is_taken_over() {
     assert_eq!(world.settle(), 0);
     world.pass(10);
     assert_eq!(world.settle(), 3);
-    let (events, _) = world
-        .ledger()
-        .search(LANE, Cursor::default(), &Filter::default(), 9)
-        .unwrap();
+    let events = world.events(LANE);
     let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
     assert_eq!(ids.len(), 3);
     assert_eq!(events[0].user_name.as_deref(), Some("root"));
@@ -455,21 +465,26 @@ fn search_filters() {
     world.record("CreateUser");
     world.settle();
     let count = |filter: Filter| {
-        let found = world
-            .ledger()
-            .search(LANE, Cursor::default(), &filter, 99)
-            .unwrap()
-            .0;
-        found.len()
+        let place = (Cursor::default(), Direction::Forward);
+        let page = world.ledger().read_page(LANE, place, &filter, 99).unwrap();
+        assert!(page.is_end);
+        page.events.len()
     };
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(count(Filter::default()), 3);
     assert_eq!(
         count(Filter {
-            failed: Some(true),
+            outcome: Some(Outcome::Denied),
             ..Filter::default()
         }),
         1
+    );
+    assert_eq!(
+        count(Filter {
+            outcome: Some(Outcome::Ok),
+            ..Filter::default()
+        }),
+        2
     );
     assert_eq!(
         count(Filter {
@@ -514,16 +529,44 @@ fn search_filters() {
         }),
         0
     );
-    let (first, next) = world
-        .ledger()
-        .search(LANE, Cursor::default(), &Filter::default(), 1)
-        .unwrap();
-    assert_eq!(first.len(), 3, "a whole batch");
-    let rest = world
-        .ledger()
-        .search(LANE, next.unwrap(), &Filter::default(), 1)
-        .unwrap();
-    assert!(rest.0.is_empty() && rest.1.is_none());
+}
+
+#[test]
+fn pages_meet_from_both_ends() {
+    let world = World::new();
+    for round in 0..5 {
+        for call in 0..3 {
+            world.record(&format!("Call{round}{call}"));
+        }
+        world.settle();
+    }
+    let names = |page: &Page| {
+        let names = page.events.iter().map(|it| it.name.clone());
+        names.collect::<Vec<_>>()
+    };
+    let read = |from, direction, limit| {
+        let all = Filter::default();
+        let page = world
+            .ledger()
+            .read_page(LANE, (from, direction), &all, limit);
+        page.unwrap()
+    };
+    let all = read(Cursor::default(), Direction::Forward, 99);
+    assert_eq!((all.events.len(), all.is_end), (15, true));
+    assert_eq!(all.at, world.ledger().end(LANE).unwrap());
+    let first = read(Cursor::default(), Direction::Forward, 4);
+    assert_eq!(
+        (first.events.len(), first.is_end),
+        (6, false),
+        "whole batches"
+    );
+    let rest = read(first.at, Direction::Forward, 99);
+    assert_eq!([names(&first), names(&rest)].concat(), names(&all));
+    let last = read(all.at, Direction::Back, 4);
+    assert_eq!((last.events.len(), last.is_end), (6, false));
+    let before = read(last.at, Direction::Back, 99);
+    assert!(before.is_end);
+    assert_eq!([names(&before), names(&last)].concat(), names(&all));
 }
 
 proptest! {
@@ -552,8 +595,7 @@ proptest! {
             }
         }
         while world.ledger().step(LANE, world.now(), true).unwrap().count > 0 {}
-        let found = world.ledger().search(LANE, Cursor::default(), &Filter::default(), usize::MAX);
-        let mut found = found.unwrap().0;
+        let mut found = world.events(LANE);
         found.sort_by_key(|event| event.id);
         expected.sort_by_key(|event| event.id);
         prop_assert!(found == expected);

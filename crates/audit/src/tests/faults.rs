@@ -10,7 +10,7 @@ use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
 use strongroom_store::{DurableMeta, MetaOptions};
 
 use crate::fixture::{KEY_ARN, START, TestEntropy, World};
-use crate::{Cursor, EventId, Filter, Lane};
+use crate::{EventId, Lane};
 
 const LANE: Lane = Lane::Management;
 const OPTIONS: MetaOptions = MetaOptions {
@@ -65,10 +65,7 @@ fn history(world: &World, answered: &mut BTreeSet<EventId>) {
 
 fn check(world: &World, answered: &BTreeSet<EventId>, what: &str) {
     while world.ledger().step(LANE, world.now(), true).unwrap().count > 0 {}
-    let all = world
-        .ledger()
-        .search(LANE, Cursor::default(), &Filter::default(), usize::MAX);
-    let events = all.unwrap().0;
+    let events = world.events(LANE);
     let found: BTreeSet<EventId> = events.iter().map(|event| event.id).collect();
     assert_eq!(found.len(), events.len(), "{what}: none is doubled");
     assert!(answered.is_subset(&found), "{what}: none is lost");

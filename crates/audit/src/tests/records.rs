@@ -369,6 +369,7 @@ fn what_is_too_long_is_left_out_and_says_so() {
     let world = World::new();
     let context = RequestContext {
         user_agent: Some("\u{e9}".repeat(1000).into()),
+        sent: None,
         ..world.alice()
     };
     let long = "x".repeat(DOCUMENT_MAX_BYTES);

@@ -11,7 +11,6 @@ use crate::trails::Selectors;
 
 /// Why a request about a trail is refused. The texts are for clients.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum TrailProblem {
     /// `InvalidTrailNameException`.
     #[error("{0}")]

@@ -21,6 +21,7 @@ mod signing;
 mod state;
 mod store;
 mod under_key;
+mod wanted;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
@@ -32,6 +33,7 @@ pub use signing::{DigestSigner, PublicKey, SigningKeys, fingerprint, pkcs1_of_sp
 pub use state::{Delivered, Pending, Previous, TrailState, Window};
 pub use store::{Trails, TrailsError};
 pub use under_key::trails_under_key;
+pub use wanted::{DataEvents, DataLevel};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::limits::TRAILS_MAX;
 use crate::log::AuditLog;
 use crate::records::Lane;
 use crate::trails::state::{Pending, TrailState, Window};
-use crate::trails::{Trail, TrailName, TrailProblem};
+use crate::trails::{DataEvents, Trail, TrailName, TrailProblem};
 
 /// Trails read at a time; an account has five, and those that are just being deleted.
 const PAGE_ROWS: usize = 1000;
@@ -35,6 +35,7 @@ pub struct Trails {
     pub(crate) rows: SealedRows,
     pub(crate) ledger: Ledger,
     log: AuditLog,
+    data_events: DataEvents,
 }
 
 /// A trail that was read, with what a change of it must find unchanged.
@@ -105,7 +106,39 @@ impl Trails {
             rows: log.rows().clone(),
             ledger,
             log,
+            data_events: DataEvents::default(),
         }
+    }
+
+    /// These trails, whose wishes for data events are told to `data_events`, now and whenever they
+    /// change. Blocks.
+    #[must_use]
+    pub fn telling(mut self, data_events: DataEvents) -> Self {
+        self.data_events = data_events;
+        self.tell();
+        self
+    }
+
+    /// Tells what data events trails want.
+    fn tell(&self) {
+        match self.all() {
+            Ok(stored) => {
+                let wishes = stored.into_iter().filter_map(|Stored { trail, .. }| {
+                    let wants = trail.logging && trail.selectors.wants_data();
+                    wants.then(|| (trail.account, trail.selectors))
+                });
+                self.data_events.set(wishes.collect());
+            }
+            Err(error) => {
+                tracing::error!(%error, "trails cannot be read: all data events are recorded");
+                self.data_events.lose();
+            }
+        }
+    }
+
+    /// The wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.log.now()
     }
 
     /// The trails of an account, those that are being deleted left out.
@@ -421,6 +454,7 @@ impl Trails {
             .commit(transaction)
             .wait()
             .map_err(TrailError::from)?;
+        self.tell();
         Ok(())
     }
 }

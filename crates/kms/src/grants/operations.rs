@@ -1,10 +1,11 @@
 //! CreateGrant, ListGrants, ListRetirableGrants, RetireGrant, RevokeGrant.
 
 use bytes::Bytes;
+use strongroom_audit::Params;
 use strongroom_policy::Conditions;
 use strongroom_policy::key_policy::account_named;
 use strongroom_ports::{RowVersion, Table, Transaction};
-use strongroom_types::kms::{KeyArn, KeyId};
+use strongroom_types::kms::{EncryptionContext, KeyArn, KeyId};
 use strongroom_types::{RequestContext, Timestamp};
 
 use super::index;
@@ -15,7 +16,7 @@ use crate::access::Ask;
 use crate::markers::page_size;
 use crate::operation::Operation;
 use crate::rows::{GrantRow, RetirableGrantRow};
-use crate::service::Asked;
+use crate::trail::{self, Asked};
 use crate::{
     CreateGrantInput, CreateGrantOutput, GrantEntry, KeyService, KmsError, ListGrantsInput,
     ListRetirableGrantsInput, Page, RetireGrantInput, RevokeGrantInput, keys,
@@ -70,6 +71,7 @@ impl KeyService {
             GrantId(id)
         };
         let row_key = keys::grant(key.arn.id, &id.0);
+        let asked = asked_for_grant(caller, input, &key.arn, id);
         if self
             .read::<GrantRow>(Table::KMS_GRANTS, &row_key)?
             .is_none()
@@ -106,11 +108,9 @@ impl KeyService {
                     &retirable,
                 )?;
             }
-            self.commit(
-                transaction,
-                Some(asked(caller, Operation::CreateGrant, &key.arn)),
-                &[],
-            )?;
+            self.commit(transaction, &self.told(&asked), &[])?;
+        } else {
+            self.note(&asked)?;
         }
         let token = GrantToken {
             key: key.arn.clone(),
@@ -245,6 +245,10 @@ impl KeyService {
         caller: &RequestContext,
         input: RetireGrantInput,
     ) -> Result<(), KmsError> {
+        // The token is not told; what it stands for is.
+        let params = Params::new()
+            .optional("keyId", input.key_id.as_deref())
+            .optional("grantId", input.grant_id.as_deref());
         let (key_id, id) = match (&input.grant_token, &input.key_id, &input.grant_id) {
             (Some(token), None, None) => {
                 // A token names the grant for good; only using the key with it has a time.
@@ -259,7 +263,8 @@ impl KeyService {
             }
         };
         until_undisturbed(|| {
-            self.remove_grant(caller, Operation::RetireGrant, &key_id, id, input.dry_run)
+            let operation = Operation::RetireGrant;
+            self.remove_grant(caller, operation, &key_id, id, &params, input.dry_run)
         })
     }
 
@@ -274,12 +279,14 @@ impl KeyService {
         input: RevokeGrantInput,
     ) -> Result<(), KmsError> {
         let id = parse_id(&input.grant_id)?;
+        let params = trail::key_id(&input.key_id).text("grantId", &input.grant_id);
         until_undisturbed(|| {
             self.remove_grant(
                 caller,
                 Operation::RevokeGrant,
                 &input.key_id,
                 id,
+                &params,
                 input.dry_run,
             )
         })
@@ -291,6 +298,7 @@ impl KeyService {
         operation: Operation,
         key_id: &str,
         id: GrantId,
+        params: &Params,
         dry_run: bool,
     ) -> Result<(), KmsError> {
         let ask = if operation == Operation::RetireGrant {
@@ -322,7 +330,9 @@ impl KeyService {
             let retirable_key = record::retirable_key(arn, retiring, id);
             transaction = transaction.delete(Table::KMS_RETIRABLE_GRANTS, retirable_key);
         }
-        self.commit(transaction, Some(asked(caller, operation, arn)), &[])
+        let asked = Asked::of(caller, operation, arn, params.clone())
+            .knowing(Params::new().shown("grantId", &id));
+        self.commit(transaction, &self.told(&asked), &[])
     }
 
     /// Checks tokens that come with a use of `key`: each must be one of this server, not older than
@@ -476,12 +486,43 @@ fn ask(caller: &RequestContext, operation: Operation) -> Ask<'static> {
     }
 }
 
-fn asked<'a>(caller: &'a RequestContext, operation: Operation, key: &'a KeyArn) -> Asked<'a> {
-    Asked {
-        caller,
-        event: operation.name(),
-        key: Some(key),
+/// What the record of a grant tells: everything but its token.
+fn asked_for_grant<'a>(
+    caller: &'a RequestContext,
+    input: &CreateGrantInput,
+    key: &KeyArn,
+    id: GrantId,
+) -> Asked<'a> {
+    let mut params = trail::key_id(&input.key_id);
+    if let Some(constraints) = &input.constraints {
+        let pairs = |params: Params, name, context: &Option<EncryptionContext>| match context {
+            Some(context) => {
+                let pairs = context.pairs().iter();
+                let shown = pairs.fold(Params::new(), |shown, (key, value)| shown.text(key, value));
+                params.object(name, &shown)
+            }
+            None => params,
+        };
+        let shown = Params::new();
+        let shown = pairs(
+            shown,
+            "encryptionContextSubset",
+            &constraints.encryption_context_subset,
+        );
+        let shown = pairs(
+            shown,
+            "encryptionContextEquals",
+            &constraints.encryption_context_equals,
+        );
+        params = params.object("constraints", &shown);
     }
+    let params = params
+        .list("operations", input.operations.iter().map(|it| it.name()))
+        .text("granteePrincipal", &input.grantee_principal)
+        .optional("retiringPrincipal", input.retiring_principal.as_deref())
+        .optional("name", input.name.as_deref());
+    let response = Params::new().shown("grantId", &id).shown("keyId", key);
+    Asked::of(caller, Operation::CreateGrant, key, params).answering(response)
 }
 
 fn parse_id(text: &str) -> Result<GrantId, KmsError> {

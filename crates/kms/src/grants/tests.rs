@@ -321,7 +321,7 @@ fn a_key_has_so_many_grants_and_no_more() {
     let transaction = service
         .put_count(strongroom_ports::Transaction::new(), key.id, full, version)
         .unwrap();
-    service.commit(transaction, None, &[]).unwrap();
+    service.commit(transaction, &[], &[]).unwrap();
     let refused = service.create_grant(&root(), input(&key)).map(|_| ());
     assert!(matches!(refused, Err(KmsError::LimitExceeded(_))));
     revoke(&service, &key, &first.grant_id, false).unwrap();

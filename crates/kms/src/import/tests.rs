@@ -60,6 +60,16 @@ pub(super) fn input(
     }
 }
 
+/// Imports material that goes by itself.
+pub(crate) fn import_until(world: &World, key: &KeyArn, valid_to: Timestamp) -> KeyMaterialId {
+    let input = ImportKeyMaterialInput {
+        valid_to: Some(valid_to),
+        expiration_model: Some(ExpirationModel::Expires),
+        ..input(key, &oaep(world, key), &FIRST)
+    };
+    import(world, input).unwrap()
+}
+
 pub(super) fn import(
     world: &World,
     input: ImportKeyMaterialInput,

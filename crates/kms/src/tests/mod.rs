@@ -10,6 +10,7 @@ mod managed;
 mod model;
 mod principals;
 mod races;
+mod trail;
 
 use std::collections::BTreeMap;
 

@@ -10,13 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Action, NoPrincipals, RootOnly, actions};
-use strongroom_ports::{
-    AuditEvent, AuditSink, BlobStore, Clock, CommitSequence, Committed, Entropy, MetaStore,
-    PendingCommit, ShredStore,
-};
+use strongroom_ports::{BlobStore, Clock, Entropy, MetaStore, ShredStore};
 use strongroom_rows::{Custody, SealedRows};
 use strongroom_s3::{
     BodyError, BodySource, CreateBucketInput, Entry, ObjectBody, ReadError, S3, S3Options, S3Ports,
@@ -142,16 +140,22 @@ impl World {
         let shreds = FileShreds::open(Arc::new(shreds.clone()));
         let shreds: Arc<dyn ShredStore> = Arc::new(shreds.unwrap());
         let region = Region::parse("us-east-1").unwrap();
+        let rows = SealedRows {
+            meta: Arc::clone(&meta),
+            custody: Arc::clone(&self.custody),
+            entropy: Arc::clone(&entropy),
+        };
+        let home = Home {
+            account: AccountId::parse(ACCOUNT).unwrap(),
+            region: region.clone(),
+        };
+        let audit = AuditLog::new(rows.clone(), Arc::clone(&self.clock) as _, home);
         let ports = KeyServicePorts {
-            rows: SealedRows {
-                meta: Arc::clone(&meta),
-                custody: Arc::clone(&self.custody),
-                entropy: Arc::clone(&entropy),
-            },
+            rows,
             shreds: Arc::clone(&shreds),
             authorizer: Arc::new(RootOnly::default()),
             principals: Arc::new(RootOnly::default()),
-            audit: Arc::new(Unheard),
+            audit: audit.clone(),
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::clone(&entropy),
         };
@@ -168,7 +172,7 @@ impl World {
             keys: Arc::clone(&kms) as _,
             authorizer: Arc::new(RootOnly::default()),
             principals: Arc::new(NoPrincipals::default()),
-            audit: Arc::new(Unheard),
+            audit: Arc::new(audit),
             clock: Arc::clone(&self.clock) as _,
             entropy,
         };
@@ -233,6 +237,7 @@ pub(crate) fn context() -> Arc<RequestContext> {
         source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     })
 }
 
@@ -286,16 +291,5 @@ impl Entropy for TestEntropy {
             let word = (z ^ (z >> 31)).to_le_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
-    }
-}
-
-/// A trail that nobody reads.
-struct Unheard;
-
-impl AuditSink for Unheard {
-    fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
-        PendingCommit::ready(Ok(Committed {
-            sequence: CommitSequence(0),
-        }))
     }
 }

@@ -290,6 +290,7 @@ impl Case {
             source_ip: self.source_ip.parse().unwrap(),
             transport: self.tls.map_or(Transport::Plain, Transport::Tls),
             user_agent: self.user_agent.as_deref().map(Into::into),
+            sent: None,
         }
     }
 

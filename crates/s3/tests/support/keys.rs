@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use strongroom_crypto::{CiphertextBlob, SymmetricMaterial, material_id, seal_blob};
 use strongroom_ports::{
-    DecryptedDataKey, Entropy, GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference,
-    KeyUse, LeaseCheck,
+    CommitError, DecryptedDataKey, Entropy, GeneratedDataKey, KeyAuthority, KeyError, KeyLease,
+    KeyReference, KeyUse, LeaseCheck, MetaError, MetaStore, PendingCommit, Scan, ScanPage, Stored,
+    Table, Transaction, UseRecord, Write,
 };
+use strongroom_store::MemoryMeta;
 use strongroom_types::kms::{EncryptionContext, KeyArn, KeyId, KeyIdentifier};
 use strongroom_types::{AccountId, Region, RequestContext};
 use zeroize::Zeroizing;
@@ -38,6 +41,51 @@ pub(crate) struct KeyCall {
 /// The key service.
 pub(crate) struct TestKeys {
     inner: Arc<Inner>,
+    /// Where records go that travel alone.
+    pub(crate) trail: Arc<TestTrail>,
+}
+
+/// Takes records of uses, unless it is told not to.
+#[derive(Default)]
+pub(crate) struct TestTrail {
+    meta: MemoryMeta,
+    broken: AtomicBool,
+}
+
+impl TestTrail {
+    /// How many records there are in a store.
+    pub(crate) fn count(meta: &dyn MetaStore) -> usize {
+        let scan = Scan {
+            table: Table::AUDIT,
+            start: Bytes::new(),
+            end: None,
+            limit: 10_000,
+            reverse: false,
+        };
+        meta.scan(&scan).unwrap().rows.len()
+    }
+
+    /// Refuses records from now on, or takes them again.
+    pub(crate) fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+}
+
+impl MetaStore for TestTrail {
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        self.meta.read(table, key)
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<ScanPage, MetaError> {
+        self.meta.scan(scan)
+    }
+
+    fn commit(&self, transaction: Transaction) -> PendingCommit {
+        if self.broken.load(Ordering::SeqCst) {
+            return PendingCommit::ready(Err(CommitError::NoSpace));
+        }
+        self.meta.commit(transaction)
+    }
 }
 
 struct Inner {
@@ -82,6 +130,7 @@ impl TestKeys {
                 lease_checks_left: AtomicU64::new(u64::MAX),
                 entropy: Counter(AtomicU64::new(1 << 40)),
             }),
+            trail: Arc::default(),
         }
     }
 
@@ -247,6 +296,17 @@ impl LeaseCheck for Lease {
 }
 
 impl TestKeys {
+    fn record(&self) -> UseRecord {
+        let mut key = [0; 16];
+        self.inner.entropy.fill(&mut key);
+        let write = Write::Put {
+            table: Table::AUDIT,
+            key: Bytes::copy_from_slice(&key),
+            value: Bytes::from_static(b"a use"),
+        };
+        UseRecord::new(Arc::clone(&self.trail) as _, vec![write])
+    }
+
     fn lease(&self, id: KeyId) -> KeyLease {
         KeyLease {
             key: arn(id),
@@ -286,6 +346,7 @@ impl KeyAuthority for TestKeys {
             plaintext,
             ciphertext,
             lease: self.lease(id),
+            record: self.record(),
         })
     }
 
@@ -306,6 +367,7 @@ impl KeyAuthority for TestKeys {
         Ok(DecryptedDataKey {
             plaintext,
             lease: self.lease(id),
+            record: self.record(),
         })
     }
 

@@ -333,6 +333,7 @@ pub(crate) fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
         source_ip,
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     })
 }
 

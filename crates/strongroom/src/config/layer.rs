@@ -6,7 +6,7 @@ use clap::Args;
 use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
+use super::value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -92,6 +92,10 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// Calls on objects that are recorded beside what trails select: denied, write or all
+    /// [default: denied]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) audit_data_events: Option<DataEventLevel>,
     /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
     /// repeated [default: nobody's]
     #[arg(long, value_name = "CIDR")]
@@ -185,6 +189,7 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            audit_data_events: self.audit_data_events.or(lower.audit_data_events),
             trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
@@ -286,6 +291,7 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "audit-data-events" => self.audit_data_events = Some(text.parse()?),
             "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_api::cloudtrail::CloudTrailApi;
 use strongroom_api::iam::{IamApi, IamApiOptions, IamCredentials};
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::s3::{S3Api, S3ApiOptions};
@@ -18,6 +19,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let identities = Arc::clone(parts.iam.identities());
     let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
     let verifier = || Verifier::new(region.clone(), parts.clock.clone(), credentials.clone());
+    let recorder = || Arc::clone(&parts.recorder);
     let (clock, entropy) = (&parts.clock, &parts.entropy);
     let mut options = S3ApiOptions::new(region.clone());
     if !settings.domains.is_empty() {
@@ -29,6 +31,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = KmsApiOptions {
         region: region.clone(),
@@ -40,6 +43,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = IamApiOptions {
         region: region.clone(),
@@ -51,6 +55,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let sts = StsApi::new(
         parts.iam.clone(),
@@ -58,13 +63,22 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let explainer = Explainer::new(
         parts.denials.clone(),
         Arc::clone(parts.iam.identities()),
         entropy.clone(),
     );
-    let front = Front::new(s3, kms, iam, sts)
+    let cloudtrail = CloudTrailApi::new(
+        parts.cloudtrail.clone(),
+        verifier(),
+        region.clone(),
+        clock.clone(),
+        entropy.clone(),
+        recorder(),
+    );
+    let front = Front::new(s3, kms, iam, sts, cloudtrail)
         .behind(TrustedProxies::new(settings.trusted_proxies.clone()))
         .explaining(explainer);
     Arc::new(front)

@@ -26,9 +26,11 @@ use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::{
-    Parts, admin_failure, assemble, collector, due_work, edge, first_start, impact, key_uses, shown,
+    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, impact,
+    key_uses, shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::identities;
@@ -212,12 +214,14 @@ impl House {
                 entropy: parts.entropy.clone(),
                 region: parts.account.region.clone(),
             })),
+            audit: AuditReading::new(parts.audit.clone()),
             http,
             https,
             tls: tls.clone(),
         };
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
+            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             impact::start(

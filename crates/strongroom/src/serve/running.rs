@@ -12,6 +12,7 @@ use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
 use crate::admin::{AdminActions, Answer, Request};
+use crate::audit::AuditReading;
 use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
@@ -30,6 +31,7 @@ pub(super) struct Running {
     pub(super) root_key: Arc<RootKey>,
     pub(super) kms: Arc<KeyService>,
     pub(super) explaining: Explaining,
+    pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
     pub(super) https: Option<SocketAddr>,
     pub(super) tls: Option<Arc<TlsReloader>>,
@@ -46,6 +48,10 @@ impl AdminActions for Running {
                 "",
             )),
             Request::ReloadTls => self.reload_tls(),
+            Request::AuditIsThere => Ok(Answer::Done),
+            Request::Audit { ask } => Ok(Answer::Audited {
+                audited: Box::new(self.audit.answer(&ask)?),
+            }),
             Request::CreateAccount { .. }
             | Request::ListAccounts
             | Request::DisableAccount { .. }

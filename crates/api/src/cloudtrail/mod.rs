@@ -1,0 +1,78 @@
+//! The CloudTrail API in front of the trail.
+//!
+//! ```text
+//!   json (bounds, signature, shapes) -> operations (the table) -> handle_* -> CloudTrail
+//!                      shapes (what may be sent)        answers, error (what is told)
+//! ```
+//!
+//! Source: AWS CloudTrail API Reference (2013-11-01).
+
+mod error;
+mod handle_events;
+mod operations;
+mod shapes;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Buf;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use strongroom_audit::service::CloudTrail;
+use strongroom_ports::{Clock, Entropy};
+use strongroom_types::Region;
+
+use crate::json::{JsonEdge, JsonEdgeOptions};
+use crate::recording::Recorder;
+use crate::s3::{AnyBody, ResponseBody};
+use crate::server::ConnectionInfo;
+use crate::sigv4::Verifier;
+
+/// The CloudTrail protocol in front of the trail.
+pub struct CloudTrailApi(JsonEdge<CloudTrail>);
+
+impl CloudTrailApi {
+    /// Puts the protocol in front of the service.
+    pub fn new(
+        service: Arc<CloudTrail>,
+        verifier: Verifier,
+        region: Region,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
+    ) -> Self {
+        let options = JsonEdgeOptions {
+            region,
+            // No key material is in any request or answer, and records hide what is secret.
+            danger_keys_over_plain_http: true,
+        };
+        Self(JsonEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
+    }
+
+    /// Answers one request, whatever is wrong with it.
+    pub async fn handle<B>(
+        &self,
+        request: Request<B>,
+        connection: ConnectionInfo,
+    ) -> Response<ResponseBody>
+    where
+        B: Body<Data: Buf + Send> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        self.0.handle(parts, AnyBody::new(body), connection).await
+    }
+
+    /// Whether the headers name a target of CloudTrail.
+    pub(crate) fn is_target(headers: &HeaderMap) -> bool {
+        JsonEdge::<CloudTrail>::is_target(headers)
+    }
+}
+
+/// Every operation and the action that it asks first.
+#[cfg(test)]
+pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    operations::supported().map(|it| (it.name, it.action))
+}

@@ -1,0 +1,84 @@
+//! The background thread that keeps the audit trail: sums up the denials of strangers, moves what was
+//! recorded into the chained ledger, and removes what is older than 90 days.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_api::Recorder;
+use strongroom_audit::{AuditLog, Lane, Ledger, TrailError};
+use strongroom_types::Timestamp;
+
+use super::background::{Background, Stuck};
+
+/// How long it rests between rounds: records reach the ledger within about two seconds.
+const ROUND_EVERY: Duration = Duration::from_secs(1);
+/// How often it looks for records that are too old, in milliseconds.
+const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
+
+/// Starts the thread.
+///
+/// # Errors
+///
+/// The operating system's, when it gives no thread.
+pub(super) fn start(
+    log: &AuditLog,
+    recorder: &Arc<Recorder>,
+    stuck: Stuck,
+) -> io::Result<Background> {
+    let (log, recorder) = (log.clone(), Arc::clone(recorder));
+    let ledger = Ledger::new(log.rows().clone(), log.home().clone());
+    let mut swept: Option<Timestamp> = None;
+    Background::start("audit-trail", stuck, move || {
+        let now = log.now();
+        let summed_up = sum_up(&log, &recorder);
+        match summed_up.and_then(|()| keep(&ledger, now, &mut swept)) {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => ROUND_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "the audit trail is not moved into its ledger; tried again");
+                metrics::counter!("strongroom_audit_ledger_failures_total").increment(1);
+                ROUND_EVERY
+            }
+        }
+    })
+}
+
+/// Records what strangers were denied in the last minute, once a minute.
+fn sum_up(log: &AuditLog, recorder: &Recorder) -> Result<(), TrailError> {
+    if let Some(summary) = recorder.summary(false) {
+        log.append(&[summary]).wait()?;
+    }
+    Ok(())
+}
+
+/// One round; whether there is more to do at once.
+fn keep(
+    ledger: &Ledger,
+    now: Timestamp,
+    swept: &mut Option<Timestamp>,
+) -> Result<bool, TrailError> {
+    let mut more = false;
+    for lane in [Lane::Management, Lane::Data] {
+        let moved = ledger.step(lane, now, false)?;
+        metrics::counter!("strongroom_audit_events_total", "lane" => lane.name())
+            .increment(moved.count);
+        more |= moved.more;
+    }
+    let is_due = swept.is_none_or(|last| {
+        let since = now.as_millis().checked_sub(last.as_millis());
+        // A clock that was set back ends the wait, too.
+        since.is_none_or(|since| since >= SWEEP_EVERY_MILLIS)
+    });
+    if is_due && !more {
+        let mut all_done = true;
+        for lane in [Lane::Management, Lane::Data] {
+            all_done &= !ledger.sweep(lane, now, None)?.more;
+        }
+        if all_done {
+            *swept = Some(now);
+        }
+        more |= !all_done;
+    }
+    Ok(more)
+}
