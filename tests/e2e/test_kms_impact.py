@@ -143,7 +143,7 @@ def test_every_mode_and_version_is_counted_as_by_hand_on_line_and_off_line(make_
     assert check(store, other)["unreadable"]["versions"] == 1 + 6
 
     # The exit code tells a script whether to go on.
-    impact(store.server, key, "--fail-if-used", code=12)
+    impact(store.server, key, "--fail-if-used", code=14)
     assert not impact(store.server, unused, "--fail-if-used")["in_use"]
 
     # While no server runs, the store is read.
@@ -151,7 +151,7 @@ def test_every_mode_and_version_is_counted_as_by_hand_on_line_and_off_line(make_
     store.server.stop()
     off_line = impact(store.server, key, on_line=False)
     assert off_line == on_line
-    impact(store.server, key, "--fail-if-used", code=12, on_line=False)
+    impact(store.server, key, "--fail-if-used", code=14, on_line=False)
     store.server.start()
 
 
@@ -199,7 +199,7 @@ def test_default_encryption_that_names_a_key_counts_whatever_the_name_is(make_se
     store.s3.put_bucket_encryption(Bucket=managed, ServerSideEncryptionConfiguration={"Rules": [rule]})
     report = impact(store.server, arn)
     assert report["default_encryption"] == sorted(want) and report["buckets"] == [] and report["in_use"]
-    impact(store.server, arn, "--fail-if-used", code=12)
+    impact(store.server, arn, "--fail-if-used", code=14)
     store.put(managed, "k", 3)
     report = impact(store.server, "alias/aws/s3")
     assert report["default_encryption"] == [managed] and report["unreadable"]["versions"] == 1

@@ -49,6 +49,11 @@ pub(crate) enum Request {
         /// What.
         ask: SealRequest,
     },
+    /// Whatever is about a verification; also asked while the server is sealed.
+    Verify {
+        /// What.
+        ask: VerifyRequest,
+    },
     /// Whether there is a server that can be asked about the audit trail.
     AuditIsThere,
     /// Whatever is about the audit trail.
@@ -155,6 +160,7 @@ impl Request {
             Self::Env => "env",
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
+            Self::Verify { .. } => "verify",
             Self::AuditIsThere => "audit",
             Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
@@ -190,6 +196,7 @@ impl Request {
         match self {
             Self::Env
             | Self::RotateCredentials
+            | Self::Verify { .. }
             | Self::ReloadTls
             | Self::AuditIsThere
             | Self::CreateAccount { .. }
@@ -228,6 +235,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -237,8 +249,32 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
+}
+
+/// What can be asked about verifications. There is one at a time, in the background; it ends when
+/// nobody asks for it any more.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "verify", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum VerifyRequest {
+    /// Begin.
+    Start {
+        /// How fast at most.
+        bytes_per_second: Option<u64>,
+        /// Without keys, although the server has them.
+        sealed: bool,
+    },
+    /// How far it is.
+    Status,
+    /// A piece of the report, once there is one.
+    Report {
+        /// Where it begins, in bytes.
+        from: usize,
+    },
+    /// End it.
+    Stop,
 }
 
 /// What somebody gives to open the ring.
@@ -345,6 +381,15 @@ pub(crate) enum Answer {
         /// What was found.
         found: ImpactAnswer,
     },
+    /// To [`VerifyRequest::Start`] and [`VerifyRequest::Status`].
+    Verifying(VerifyState),
+    /// To [`VerifyRequest::Report`].
+    VerifyReport {
+        /// A piece of JSON.
+        text: String,
+        /// Where the next piece begins, if there is one.
+        next: Option<usize>,
+    },
     /// To [`Request::Explain`].
     Explained {
         /// It has a member `answer` of its own.
@@ -402,6 +447,19 @@ pub(crate) struct SealState {
     pub(crate) why: Option<String>,
     /// How many shares are here, and how many must be.
     pub(crate) shares: Option<(u8, u8)>,
+}
+
+/// How far a verification is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VerifyState {
+    /// It has not come to its end.
+    pub(crate) running: bool,
+    /// Bytes read.
+    pub(crate) done_bytes: u64,
+    /// Bytes there were when it began.
+    pub(crate) all_bytes: u64,
+    /// Why there is no report.
+    pub(crate) failure: Option<String>,
 }
 
 /// How far a re-encryption is, since it began.
@@ -561,6 +619,8 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
         | Answer::Impact { .. }
+        | Answer::Verifying(_)
+        | Answer::VerifyReport { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -686,6 +746,7 @@ mod tests {
                     }),
                 }),
                 Request::Env
+                | Request::Verify { .. }
                 | Request::AuditIsThere
                 | Request::Audit { .. }
                 | Request::ReloadTls

@@ -38,6 +38,11 @@ pub(crate) struct Settings {
     pub(crate) kms_seal_ca: Option<PathBuf>,
     pub(crate) pkcs11_module: Option<PathBuf>,
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    #[cfg_attr(
+        not(feature = "tpm"),
+        expect(dead_code, reason = "the setting is known in every build")
+    )]
+    pub(crate) tpm_device: Option<PathBuf>,
     pub(crate) danger_accept_older_ring: bool,
     pub(crate) tls_files: Option<TlsFiles>,
     /// `None` is the region of the store, and `us-east-1` for a new one.
@@ -120,6 +125,7 @@ impl Settings {
             kms_seal_ca: layer.kms_seal_ca,
             pkcs11_module: layer.pkcs11_module,
             pkcs11_pin_file: layer.pkcs11_pin_file,
+            tpm_device: layer.tpm_device,
             danger_accept_older_ring: layer.danger_accept_older_ring.unwrap_or(false),
             tls_files,
             region: layer.region,

@@ -15,9 +15,9 @@ use crate::cli::ImpactArgs;
 use crate::commands::{unexpected, with_accounts};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::output;
 use crate::progress::Bar;
 use crate::unseal::Environment;
-use crate::{identities, output};
 
 /// How the store is asked.
 type Asking<'a> = dyn FnMut(&ImpactAsk) -> Result<ImpactAnswer, Failure> + 'a;
@@ -119,7 +119,7 @@ fn off_line(
     bar: &mut Bar,
 ) -> Result<Report, Failure> {
     with_accounts(settings, environment, |accounts, account| {
-        let rows = identities::rows(accounts);
+        let rows = accounts.sealed_rows();
         let source = ImpactSource {
             rows: &rows,
             home: (account.id, &account.region),

@@ -40,6 +40,7 @@ mod shell;
 mod store;
 mod tenants;
 mod unseal;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -104,8 +105,26 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             SealAction::Add(args) => {
                 seals::commands::add(&settings(args.layer())?, &args, &environment)
             }
+            SealAction::Remove(args) if args.rekey => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &[args.number],
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
+            }
             SealAction::Remove(args) => {
                 seals::commands::remove(&settings(args.store.layer())?, &args, &environment)
+            }
+            SealAction::Rekey(args) => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &args.drop,
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
             }
             SealAction::Test(args) => {
                 seals::commands::test(&settings(args.store.layer())?, args.json, &environment)
@@ -116,6 +135,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         },
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
+        Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),

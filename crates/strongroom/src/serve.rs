@@ -13,6 +13,7 @@ mod key_uses;
 mod reencryption;
 mod root_key;
 mod running;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -271,7 +272,7 @@ fn assemble(
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),

@@ -157,6 +157,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Readers { .. }
         | Request::Assumers { .. }
         | Request::Impact { .. }
+        | Request::Verify { .. }
         | Request::AuditIsThere
         | Request::Audit { .. } => return Err(unexpected()),
     };

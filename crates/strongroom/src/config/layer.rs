@@ -43,6 +43,9 @@ pub(crate) struct Layer {
     /// File with the PIN of that HSM's token, readable by this user only
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The TPM 2.0 that holds a seal: a device, or a software TPM's socket [default: /dev/tpmrm0]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// Start with a key ring older than the newest that the store has seen: seals that were removed
     /// are back
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -119,7 +122,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "data",
     "listen",
     "listen-tls",
@@ -130,6 +133,7 @@ const NAMES: [&str; 31] = [
     "kms-seal-ca",
     "pkcs11-module",
     "pkcs11-pin-file",
+    "tpm-device",
     "danger-accept-older-ring",
     "tls-cert",
     "tls-key",
@@ -168,6 +172,7 @@ impl Layer {
             kms_seal_ca: self.kms_seal_ca.or(lower.kms_seal_ca),
             pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
             pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
+            tpm_device: self.tpm_device.or(lower.tpm_device),
             danger_accept_older_ring: self
                 .danger_accept_older_ring
                 .or(lower.danger_accept_older_ring),
@@ -265,6 +270,7 @@ impl Layer {
             "kms-seal-ca" => self.kms_seal_ca = Some(text.into()),
             "pkcs11-module" => self.pkcs11_module = Some(text.into()),
             "pkcs11-pin-file" => self.pkcs11_pin_file = Some(text.into()),
+            "tpm-device" => self.tpm_device = Some(text.into()),
             "danger-accept-older-ring" => self.danger_accept_older_ring = Some(parse_bool(text)?),
             "tls-cert" => self.tls_cert = Some(text.into()),
             "tls-key" => self.tls_key = Some(text.into()),

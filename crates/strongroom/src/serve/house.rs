@@ -25,15 +25,15 @@ use super::background::{Background, Stuck};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
+use super::verifying::Verifying;
 use super::{
     Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, impact,
     key_uses, shown,
 };
-use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
-use crate::identities;
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::Brought;
@@ -87,6 +87,7 @@ pub(super) struct House {
     fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
+    verifying: Verifying,
 }
 
 impl House {
@@ -116,6 +117,7 @@ impl House {
             switch: OnceLock::new(),
             fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
+            verifying: Verifying::default(),
         }
     }
 
@@ -225,7 +227,7 @@ impl House {
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
             impact::start(
-                identities::rows(&parts.accounts),
+                parts.accounts.sealed_rows(),
                 parts.kms.clone(),
                 self.stuck.clone(),
             ),
@@ -336,6 +338,8 @@ impl House {
             | Exit::Environment
             | Exit::Denied
             | Exit::Depends
+            | Exit::Damage
+            | Exit::Foreign
             | Exit::InUse => true,
         }
     }
@@ -346,6 +350,7 @@ impl House {
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
+        self.verifying.stop();
     }
 
     fn listening(&self) -> Result<&Listening, Failure> {
@@ -459,6 +464,11 @@ impl House {
         }
     }
 
+    /// Also while it is sealed: checksums need no key.
+    fn verify(&self, ask: VerifyRequest) -> Result<Answer, Failure> {
+        self.verifying.answer(ask, &self.settings, self.parts.get())
+    }
+
     fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
         match request {
             SealRequest::Status => {
@@ -483,6 +493,13 @@ impl House {
                 }
                 Ok(Answer::Done)
             }
+            // A sealed server has no unseal key yet.
+            SealRequest::Rekeyed { unseal_key } => {
+                if let Some(parts) = self.parts.get() {
+                    parts.root_key.rekeyed(unseal_key.expose())?;
+                }
+                Ok(Answer::Done)
+            }
         }
     }
 }
@@ -498,6 +515,9 @@ impl AdminActions for Door {
         let _inside = self.runtime.enter();
         if let Request::Seal { ask } = request {
             return self.house.seals(ask);
+        }
+        if let Request::Verify { ask } = request {
+            return self.house.verify(ask);
         }
         match self.house.running.get() {
             Some(running) => running.answer(request),

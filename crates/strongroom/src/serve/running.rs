@@ -47,6 +47,11 @@ impl AdminActions for Running {
                 "what is about seals does not come here",
                 "",
             )),
+            Request::Verify { .. } => Err(Failure::new(
+                Exit::General,
+                "a verification does not come here",
+                "",
+            )),
             Request::ReloadTls => self.reload_tls(),
             Request::AuditIsThere => Ok(Answer::Done),
             Request::Audit { ask } => Ok(Answer::Audited {
@@ -122,7 +127,7 @@ impl Running {
 
     fn impact(&self, ask: &ImpactAsk) -> Result<Answer, Failure> {
         let source = ImpactSource {
-            rows: &identities::rows(&self.accounts),
+            rows: &self.accounts.sealed_rows(),
             home: (self.account.id, &self.account.region),
             now: self.accounts.clock.now(),
             kms: Some(&self.kms),
