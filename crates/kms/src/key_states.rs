@@ -137,7 +137,7 @@ impl KeyService {
         input: DisableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::DisableKey);
-        self.change_admitted(
+        let key = self.change_admitted(
             caller,
             &input.key_id,
             &ask,
@@ -146,8 +146,9 @@ impl KeyService {
                 key.lifecycle = Lifecycle::Disabled;
                 Ok(())
             },
-        )
-        .map(|key| self.warn_of_disabling(&key.arn))
+        )?;
+        self.warn_of_disabling(&key.arn);
+        Ok(())
     }
 
     /// ScheduleKeyDeletion: the key cannot be used from now on, and is destroyed after the window.

@@ -376,11 +376,6 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
-    /// To [`Request::Impact`].
-    Impact {
-        /// What was found.
-        found: ImpactAnswer,
-    },
     /// To [`VerifyRequest::Start`] and [`VerifyRequest::Status`].
     Verifying(VerifyState),
     /// To [`VerifyRequest::Report`].
@@ -389,6 +384,11 @@ pub(crate) enum Answer {
         text: String,
         /// Where the next piece begins, if there is one.
         next: Option<usize>,
+    },
+    /// To [`Request::Impact`].
+    Impact {
+        /// What was found.
+        found: ImpactAnswer,
     },
     /// To [`Request::Explain`].
     Explained {
@@ -618,9 +618,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
-        | Answer::Impact { .. }
         | Answer::Verifying(_)
         | Answer::VerifyReport { .. }
+        | Answer::Impact { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)

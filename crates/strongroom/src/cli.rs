@@ -65,12 +65,12 @@ pub(crate) enum Command {
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),
-    /// Keys of the key service
-    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
-    Kms(KmsArgs),
     /// Read everything at rest and say what is damaged, missing, or none of the store's
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Keys of the key service
+    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
+    Kms(KmsArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -536,6 +536,33 @@ pub(crate) struct RecoverArgs {
     pub(crate) json: bool,
 }
 
+/// `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Without any key: checksums alone, which find damage and not tampering
+    #[arg(long)]
+    pub(crate) sealed: bool,
+    /// Read no more than so much a second, such as 50MiB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// A customer key of SSE-C objects, as for recover; off line only; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_c_key: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let size = text.strip_suffix("/s").unwrap_or(text);
+    match size.parse::<ByteSize>() {
+        Ok(ByteSize(0)) | Err(_) => Err("a rate such as 50MiB/s is expected".to_owned()),
+        Ok(ByteSize(bytes)) => Ok(bytes),
+    }
+}
+
 /// `kms`.
 #[derive(Args, Debug)]
 pub(crate) struct KmsArgs {
@@ -565,33 +592,6 @@ pub(crate) struct ImpactArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `verify`.
-#[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// Without any key: checksums alone, which find damage and not tampering
-    #[arg(long)]
-    pub(crate) sealed: bool,
-    /// Read no more than so much a second, such as 50MiB/s
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
-    pub(crate) rate: Option<u64>,
-    /// A customer key of SSE-C objects, as for recover; off line only; may be repeated
-    #[arg(long, value_name = "FILE")]
-    pub(crate) sse_c_key: Vec<PathBuf>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn parse_rate(text: &str) -> Result<u64, String> {
-    let size = text.strip_suffix("/s").unwrap_or(text);
-    match size.parse::<ByteSize>() {
-        Ok(ByteSize(0)) | Err(_) => Err("a rate such as 50MiB/s is expected".to_owned()),
-        Ok(ByteSize(bytes)) => Ok(bytes),
-    }
 }
 
 /// `explain`.
@@ -867,22 +867,6 @@ begins anew.
 SSE-C and DSSE-KMS versions cannot be updated; they are skipped and named in the report.
 The exit code is 0 when nothing else was skipped, and 1 otherwise or when interrupted.";
 
-const IMPACT_HELP: &str = "\
-Examples:
-  strongroom kms impact alias/photos
-  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
-  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
-
-Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
-Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
-that encrypt their log files with it; and for each material of the key, what is wrapped under it.
-The key's aliases, grants and last use are shown. What clients have encrypted themselves with
-kms:Encrypt or a data key is not known here.
-
-The running server is asked, and goes on working; while none runs, the store is read as it is.
-Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
-            5 rows are damaged, so that not everything is known   others as always";
-
 const VERIFY_HELP: &str = "\
 Examples:
   strongroom verify --rate 50MiB/s            beside the running server
@@ -898,6 +882,22 @@ is no damage. Each finding names the object, the file and the offset.
 What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
+
+const IMPACT_HELP: &str = "\
+Examples:
+  strongroom kms impact alias/photos
+  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
+  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
+
+Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
+Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
+that encrypt their log files with it; and for each material of the key, what is wrapped under it.
+The key's aliases, grants and last use are shown. What clients have encrypted themselves with
+kms:Encrypt or a data key is not known here.
+
+The running server is asked, and goes on working; while none runs, the store is read as it is.
+Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
+            5 rows are damaged, so that not everything is known   others as always";
 
 const EXPLAIN_HELP: &str = "\
 Examples:

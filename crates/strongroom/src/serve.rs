@@ -3,6 +3,7 @@
 mod audit_trail;
 mod background;
 mod collector;
+mod deeds;
 mod due_work;
 mod edge;
 mod explaining;
@@ -273,6 +274,7 @@ fn assemble(
         kms: kms.clone(),
         accounts: accounts.clone(),
         unseal_key: Mutex::new(unseal_key),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),

@@ -12,12 +12,13 @@
 //! far the work is. A body is never touched.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use strongroom_audit::{AuditLog, Event, EventBuilder, OWN_SOURCE, Params};
 use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
 use strongroom_kms::KeyService;
 use strongroom_ports::{Clock, Entropy, SealError, Table, Transaction};
@@ -26,6 +27,7 @@ use strongroom_s3::{Custody, S3, WrappedPlace};
 use zeroize::Zeroizing;
 
 use super::background::{Background, Stuck};
+use super::deeds;
 use crate::account::Accounts;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -120,6 +122,7 @@ pub(super) struct RootKey {
     pub(super) accounts: Accounts,
     /// Of the ring on disk.
     pub(super) unseal_key: Mutex<UnsealKey>,
+    pub(super) audit: AuditLog,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held while the ring or the row of the work changes.
@@ -285,14 +288,18 @@ impl RootKey {
         let held = files.hold().map_err(|error| unlocked(&error))?;
         let ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
-        *self
-            .unseal_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = unseal_key;
+        *self.unseal_key() = unseal_key;
         drop(held);
         tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
         self.custody().replace_ring(ring);
         self.accounts.note_ring_version()
+    }
+
+    /// The key that opens the ring, kept from changing while it is used.
+    pub(super) fn unseal_key(&self) -> MutexGuard<'_, UnsealKey> {
+        self.unseal_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn custody(&self) -> &Arc<Custody> {
@@ -340,6 +347,14 @@ impl RootKey {
                 failed = work.failed,
                 "all keys are wrapped under the active version of the root key"
             );
+            let details = Params::new()
+                .number("version", active.into())
+                .number("lookedAt", work.looked_at)
+                .number("rewrapped", work.matched)
+                .number("failed", work.failed);
+            let done = self.told("KeysRewrapped", &details);
+            self.save_telling(&work, stored, Some(&done))?;
+            return Ok(self.rest(page.looked_at));
         }
         self.save(&work, stored)?;
         Ok(self.rest(page.looked_at))
@@ -364,7 +379,11 @@ impl RootKey {
             again.refused = Some(format!(
                 "{referring} wrapped keys still need version {version}, or are damaged; they are being wrapped anew"
             ));
-            self.save(&again, stored)?;
+            let details = Params::new()
+                .number("version", version.into())
+                .number("stillNeededBy", referring);
+            let refused = self.told("RootKeyNotRetired", &details);
+            self.save_telling(&again, stored, Some(&refused))?;
             return Ok(Duration::ZERO);
         }
         let ring = self.custody().ring();
@@ -398,7 +417,12 @@ impl RootKey {
         work.refused = None;
         // The counts shown are those of the wrapping anew, which came to its end.
         work.matched = 0;
-        self.save(&work, stored)?;
+        let details = Params::new()
+            .number("version", version.into())
+            .number("wrappedKeysLookedAt", work.looked_at)
+            .text("report", &path.display().to_string());
+        let retired = self.told("RootKeyRetired", &details);
+        self.save_telling(&work, stored, Some(&retired))?;
         Ok(IDLE)
     }
 
@@ -472,6 +496,10 @@ impl RootKey {
         }
         let version = self.add_version()?;
         tracing::warn!(version, days, "the root key is rotated by its schedule");
+        let details = Params::new()
+            .number("version", version.into())
+            .number("rotationPeriodInDays", days);
+        deeds::record(&self.audit, "RotateRootKey", details, None)?;
         Ok(())
     }
 
@@ -491,10 +519,7 @@ impl RootKey {
     ) -> Result<u32, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
         let held = files.hold().map_err(|error| unlocked(&error))?;
-        let unseal_key = self
-            .unseal_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let unseal_key = self.unseal_key();
         // As it is on disk: a seal may have been added since the start.
         let mut ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
@@ -558,10 +583,27 @@ impl RootKey {
         Ok((row, Some(stored.version)))
     }
 
+    /// The event of a step that the server takes by itself.
+    fn told(&self, name: &str, details: &Params) -> Event {
+        let event = EventBuilder::by_service(self.audit.home().account, OWN_SOURCE, name)
+            .service_details(details);
+        self.audit.finish(event)
+    }
+
     fn save(
         &self,
         work: &WorkRow,
         stored: Option<strongroom_ports::RowVersion>,
+    ) -> Result<(), Failure> {
+        self.save_telling(work, stored, None)
+    }
+
+    /// Saves, and records what is done with it, together.
+    fn save_telling(
+        &self,
+        work: &WorkRow,
+        stored: Option<strongroom_ports::RowVersion>,
+        event: Option<&Event>,
     ) -> Result<(), Failure> {
         let sealed = self
             .custody()
@@ -569,6 +611,10 @@ impl RootKey {
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, WORK_KEY.to_vec(), stored)
             .put(Table::SETTINGS, WORK_KEY.to_vec(), sealed);
+        let transaction = match event {
+            Some(event) => self.audit.add(transaction, event),
+            None => transaction,
+        };
         let committed = self.rows.meta.commit(transaction).wait();
         committed
             .map(|_| ())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -112,10 +112,7 @@ impl Store {
             meta: parts.meta.clone(),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
-                unseal: Box::new(move |ring| {
-                    let unseal_key = own.unseal_key.lock();
-                    ring.unseal(&unseal_key.unwrap_or_else(PoisonError::into_inner))
-                }),
+                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key())),
                 customer_keys: Vec::new(),
             },
         }
