@@ -202,7 +202,10 @@ def test_a_person_is_asked_for_the_new_passphrase_and_shown_the_new_shares(store
     run(server, "env", "--key-file", server.home / "nothing", "--unseal-fd", 1000, given={1000: NEW})
     run(server, "env", "--key-file", server.home / "nothing", "--unseal-fd", 1000, given={1000: "\n".join(shares[:2])})
     broken_off = Terminal(command(server, "seal", "rekey", "--key-file", server.key_file), env=env)
-    broken_off.expect("New passphrase of seal 1:").press(b"\x03")
+    broken_off.expect("New passphrase of seal 1:")
+    second = run(server, "seal", "rekey", "--key-file", server.key_file, expect=3).stderr
+    assert "somebody else is rekeying" in second
+    broken_off.press(b"\x03")
     assert broken_off.end() == 3
     assert len(key_lines(server.key_file)) == 1
     help_text = subprocess.run([binary(), "seal", "rekey", "--help"], capture_output=True, text=True).stdout

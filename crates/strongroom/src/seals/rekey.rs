@@ -10,6 +10,8 @@
 //! goes after that. So a crash at any moment leaves a ring that opens by the old seals or by the new
 //! ones, and key files that open it either way.
 
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +91,7 @@ pub(crate) fn rekey(
     wanted: &Rekeying<'_>,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
+    let _alone = alone(settings)?;
     let entropy = entropy();
     let ring = newest(settings)?;
     let before = slots::of(&ring);
@@ -146,6 +149,29 @@ pub(crate) fn rekey(
     key_files.settle();
     tell_server(settings, &unseal_key);
     report(&made, wanted, generation, now)
+}
+
+/// Two at once would write over each other's keys in the same key file. By the directory itself, which
+/// nothing else locks: a running server is not in the way.
+fn alone(settings: &Settings) -> Result<File, Failure> {
+    let root = settings.data.root();
+    let failed = |error: io::Error| {
+        Failure::new(
+            Exit::Environment,
+            format!("{}: {error}", root.display()),
+            "name the data directory with --data DIR",
+        )
+    };
+    let directory = File::open(root).map_err(failed)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(TryLockError::WouldBlock) => Err(Failure::new(
+            Exit::Seal,
+            "somebody else is rekeying this key ring",
+            "wait for that command to end; then look at strongroom seal list",
+        )),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 fn refuse_drops(slots: &[Slot<'_>], drop: &[usize]) -> Result<(), Failure> {

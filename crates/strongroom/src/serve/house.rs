@@ -253,6 +253,7 @@ impl House {
                 self.stuck.clone(),
             ),
             audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            parts.access_logs.start(self.stuck.clone()),
             audit_trail::deliver(
                 &parts.audit,
                 parts.signer.clone(),
