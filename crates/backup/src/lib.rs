@@ -46,7 +46,7 @@ pub struct Progress {
 /// # Errors
 ///
 /// [`PlaceError`] of the place. What cannot be read as a manifest is in the list all the same.
-pub fn list(place: &dyn Place) -> Result<Vec<(u64, Result<Summary, ManifestError>)>, PlaceError> {
+pub fn list(place: &dyn Place) -> Result<Vec<Listed>, PlaceError> {
     let mut found = Vec::new();
     for number in manifest::numbers(&place.list("manifests/")?) {
         let read = manifest::read(place, number)?;
@@ -54,6 +54,9 @@ pub fn list(place: &dyn Place) -> Result<Vec<(u64, Result<Summary, ManifestError
     }
     Ok(found)
 }
+
+/// A backup's number, and what its manifest says.
+pub type Listed = (u64, Result<Summary, ManifestError>);
 
 /// What lies in a place, with lengths in bytes.
 type Objects = BTreeMap<String, u64>;

@@ -317,10 +317,9 @@ impl Run<'_> {
             self.meta_file(extent)?;
         }
         let blob_count = blobs.len();
-        for blob in blobs {
-            let len = blob.len;
+        for blob in &blobs {
             self.blob(blob)?;
-            self.advance(len)?;
+            self.advance(blob.len)?;
         }
         self.flush_pack()?;
         let in_use = self.shreds()?;
@@ -485,7 +484,7 @@ impl Run<'_> {
         Ok(found)
     }
 
-    fn blob(&mut self, blob: Blob) -> Result<(), TakeError> {
+    fn blob(&mut self, blob: &Blob) -> Result<(), TakeError> {
         let (first, _) = blob.id.split_at_checked(2).unwrap_or_default();
         let in_manifest = format!("blobs/blobs/{first}/{}", blob.id);
         let seen = (blob.changed, blob.len);
@@ -497,7 +496,7 @@ impl Run<'_> {
             self.files.insert(in_manifest, file.clone());
             return Ok(());
         }
-        match self.copy_blob(&blob, &in_manifest, before) {
+        match self.copy_blob(blob, &in_manifest, before) {
             Err(TakeError::Source(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // The others must not go without a backup for it.
             Err(TakeError::Source(_, _)) => {

@@ -1,12 +1,5 @@
 //! Taking, going on, pruning and restoring, with a store that is played.
 #![cfg(test)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    reason = "a test reports by panicking, and reads files"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -183,7 +176,10 @@ fn same(one: &Path, other: &Path, path: &str) -> bool {
 #[test]
 fn everything_comes_back_and_only_what_is_new_is_copied() {
     let mut store = Played::new(1);
-    let blobs = [store.blob(1, &[1; 5000]), store.blob(2, &[2; 2_000_000])];
+    let blobs = [
+        store.blob(1, &[1; 5000]),
+        store.blob(2, &vec![2; 2_000_000]),
+    ];
     store.shred(7);
     let place = store.place();
     let first = store.take(&place).unwrap();
@@ -238,7 +234,7 @@ fn zeros_behind_the_last_frame_are_left_out() {
     let mut store = Played::new(1);
     store.write(
         "meta/journal/00000001.srj",
-        &[[1; 1000].as_slice(), &[0; 3_000_000]].concat(),
+        &[vec![1; 1000], vec![0; 3_000_000]].concat(),
     );
     let place = store.place();
     assert!(store.take(&place).unwrap().copied_bytes < 5000);

@@ -228,7 +228,7 @@ impl Request {
 }
 
 /// What can be asked about backups.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(tag = "backup", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum BackupRequest {
     /// Hold the files, and set the mark.

@@ -146,12 +146,11 @@ fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failu
         ));
     }
     // Before anything is changed.
-    let seal: Box<dyn Seal> = match (&args.new_key_file, args.new_passphrase) {
-        (Some(path), _) => Box::new(new_key_file(&settings, path, &entropy)?),
-        (None, _) => {
-            let text = new_passphrase(args.passphrase_fd)?;
-            Box::new(Passphrase::new(text, Arc::clone(&entropy)))
-        }
+    let seal: Box<dyn Seal> = if let Some(path) = &args.new_key_file {
+        Box::new(new_key_file(&settings, path, &entropy)?)
+    } else {
+        let text = new_passphrase(args.passphrase_fd)?;
+        Box::new(Passphrase::new(text, Arc::clone(&entropy)))
     };
     files::make_private_dir(&settings.data.ring())
         .map_err(|error| cannot_write(&settings.data.ring(), &error))?;

@@ -4,6 +4,7 @@
 //! what is longer than one piece goes up as a multipart upload, which becomes visible as a whole.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::thread;
@@ -34,7 +35,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 /// A bucket, and how it is reached.
 pub(super) struct Bucket {
     endpoint: Endpoint,
-    bucket: String,
+    name: String,
     prefix: String,
     region: String,
     credentials: Credentials,
@@ -103,7 +104,7 @@ impl Bucket {
             .map_err(|error| Failure::new(Exit::Environment, error, "raise the process limits"))?;
         Ok(Self {
             endpoint,
-            bucket: bucket.to_owned(),
+            name: bucket.to_owned(),
             prefix: if prefix.is_empty() {
                 String::new()
             } else {
@@ -117,7 +118,7 @@ impl Bucket {
     }
 
     fn object(&self, name: &str) -> String {
-        format!("/{}/{}{name}", self.bucket, self.prefix)
+        format!("/{}/{}{name}", self.name, self.prefix)
     }
 
     /// One request, tried again while there is no answer or none of sense.
@@ -205,10 +206,12 @@ impl Bucket {
                 .body(body);
             let etag = self.succeed(&request)?.etag;
             let etag = etag.ok_or_else(|| self.failed(path, "no ETag of a part".to_owned()))?;
-            parts.push_str(&format!(
+            // Writing to a string cannot fail.
+            let _ = write!(
+                parts,
                 "<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>",
                 etag.replace('"', "&quot;")
-            ));
+            );
             left -= len;
             number += 1;
         }
@@ -230,7 +233,7 @@ impl Place for Bucket {
     fn describe(&self) -> String {
         format!(
             "s3://{}/{} at {}",
-            self.bucket, self.prefix, self.endpoint.url
+            self.name, self.prefix, self.endpoint.url
         )
     }
 
@@ -239,7 +242,7 @@ impl Place for Bucket {
         let mut token: Option<String> = None;
         let below = format!("{}{prefix}", self.prefix);
         loop {
-            let mut request = S3Request::new(Method::GET, format!("/{}", self.bucket))
+            let mut request = S3Request::new(Method::GET, format!("/{}", self.name))
                 .query("list-type", "2")
                 .query("prefix", &below);
             if let Some(token) = &token {

@@ -143,10 +143,13 @@ impl Origin for Source {
         loop {
             let (page, more) = match &self.store {
                 Store::OffLine(backups, _) => backups.shreds(hold, after)?,
-                Store::Server(_) => match self.asked(BackupRequest::Shreds { hold, after })? {
-                    Answer::BackupShreds { ids, more } => (ids, more),
-                    _ => return Err(unexpected().into()),
-                },
+                Store::Server(_) => {
+                    let answer = self.asked(BackupRequest::Shreds { hold, after })?;
+                    let Answer::BackupShreds { ids, more } = answer else {
+                        return Err(unexpected().into());
+                    };
+                    (ids, more)
+                }
             };
             after = page.last().copied();
             found.extend(page);
@@ -176,10 +179,13 @@ impl Origin for Source {
         let (hold, digest) = (self.hold, *digest);
         match &self.store {
             Store::OffLine(backups, _) => Ok(backups.sign(hold, &digest)?),
-            Store::Server(_) => match self.asked(BackupRequest::Sign { hold, digest })? {
-                Answer::BackupSigned { mac } => Ok(mac),
-                _ => Err(unexpected().into()),
-            },
+            Store::Server(_) => {
+                let answer = self.asked(BackupRequest::Sign { hold, digest })?;
+                let Answer::BackupSigned { mac } = answer else {
+                    return Err(unexpected().into());
+                };
+                Ok(mac)
+            }
         }
     }
 

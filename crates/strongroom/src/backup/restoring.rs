@@ -167,14 +167,14 @@ pub(super) fn restore_to(
         .create(&aside)
         .map_err(failed)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let opened: RefCell<Option<OpenedRing>> = RefCell::new(None);
+    let unsealed: RefCell<Option<OpenedRing>> = RefCell::new(None);
     let mut open = |bytes: &[u8]| {
         for name in COPIES {
             files::replace(&aside.join(name), bytes)?;
         }
         let ring = opener.open(settings, &RingFiles::new(aside.clone()), &entropy)?;
         let key = ManifestKey::of(&ring.ring);
-        opened.replace(Some(ring));
+        unsealed.replace(Some(ring));
         Ok(key)
     };
     let mut bar = Bar::new("restore");
@@ -183,7 +183,7 @@ pub(super) fn restore_to(
     });
     bar.end();
     let restored = restored.map_err(restore_failure)?;
-    let opened = opened
+    let unsealed = unsealed
         .into_inner()
         .ok_or_else(|| Failure::new(Exit::Ring, "the key ring was not opened", ""))?;
     // From here on it goes its own way.
@@ -194,7 +194,7 @@ pub(super) fn restore_to(
     files::replace(&data.lineage(), lineage.encode().as_bytes()).map_err(failed)?;
     fs::rename(&aside, data.ring()).map_err(failed)?;
     data.end_restoration().map_err(failed)?;
-    Ok((restored, opened))
+    Ok((restored, unsealed))
 }
 
 fn restore_failure(error: RestoreError) -> Failure {

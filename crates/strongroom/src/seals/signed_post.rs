@@ -503,23 +503,21 @@ async fn transfer(
         Some(sender) => sender.ready().await.is_ok(),
         None => false,
     };
-    let mut sender = match kept.filter(|_| still_open) {
-        Some(sender) => sender,
-        None => {
-            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-                .await
-                .map_err(|error| told(&error))?;
-            stream.set_nodelay(true).map_err(|error| told(&error))?;
-            if endpoint.secure {
-                let config = trust(certificates)?;
-                let name =
-                    ServerName::try_from(endpoint.host.clone()).map_err(|error| told(&error))?;
-                let connector = tokio_rustls::TlsConnector::from(config);
-                let stream = connector.connect(name, stream).await;
-                handshake(stream.map_err(|error| told(&error))?).await?
-            } else {
-                handshake(stream).await?
-            }
+    let mut sender = if let Some(sender) = kept.filter(|_| still_open) {
+        sender
+    } else {
+        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+            .await
+            .map_err(|error| told(&error))?;
+        stream.set_nodelay(true).map_err(|error| told(&error))?;
+        if endpoint.secure {
+            let config = trust(certificates)?;
+            let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| told(&error))?;
+            let connector = tokio_rustls::TlsConnector::from(config);
+            let stream = connector.connect(name, stream).await;
+            handshake(stream.map_err(|error| told(&error))?).await?
+        } else {
+            handshake(stream).await?
         }
     };
     let response = sender
