@@ -322,6 +322,10 @@ fn parse(file: &[u8]) -> Result<Signed, ManifestError> {
         return Err(ManifestError::Newer(line.format));
     }
     let mac = hex::decode(&line.mac).map_err(|error| unreadable(&error.to_string()))?;
+    // The MAC is not over this line: there is one way to write it.
+    if line.format != FORMAT || signed(body, &mac) != file {
+        return Err(unreadable("its first line is damaged"));
+    }
     let manifest = serde_json::from_slice(body).map_err(|error| unreadable(&error.to_string()))?;
     Ok(Signed {
         manifest,
