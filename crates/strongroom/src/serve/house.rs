@@ -28,11 +28,12 @@ use super::deeds::{self, Deed};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
+use super::verifying::Verifying;
 use super::{
-    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
-    shown,
+    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, impact,
+    key_uses, shown,
 };
-use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState};
+use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -89,6 +90,7 @@ pub(super) struct House {
     fatal: OnceLock<Failure>,
     /// The server ends.
     closing: AtomicBool,
+    verifying: Verifying,
     /// When the process started.
     since: Timestamp,
     /// Attempts of people to open it that failed.
@@ -138,6 +140,7 @@ impl House {
             switch: OnceLock::new(),
             fatal: OnceLock::new(),
             closing: AtomicBool::new(false),
+            verifying: Verifying::default(),
         }
     }
 
@@ -226,6 +229,7 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            kms: parts.kms.clone(),
             explaining: Explaining(Explainer::new(ExplainerPorts {
                 identities: parts.iam.identities().clone(),
                 authorizer: parts.authorizer.clone(),
@@ -242,9 +246,22 @@ impl House {
         };
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
-            audit_trail::start(&parts.audit, self.stuck.clone()),
+            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            parts.access_logs.start(self.stuck.clone()),
+            audit_trail::deliver(
+                &parts.audit,
+                parts.signer.clone(),
+                &parts.delivery,
+                self.settings.trail_delivery_interval,
+                self.stuck.clone(),
+            ),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
+            impact::start(
+                parts.accounts.sealed_rows(),
+                parts.kms.clone(),
+                self.stuck.clone(),
+            ),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {
@@ -351,7 +368,10 @@ impl House {
             | Exit::Seal
             | Exit::Environment
             | Exit::Denied
-            | Exit::Depends => true,
+            | Exit::Depends
+            | Exit::Damage
+            | Exit::Foreign
+            | Exit::InUse => true,
         }
     }
 
@@ -361,6 +381,7 @@ impl House {
         // Outside of the lock: the thread that waits for it may be the one that is waited for.
         let threads = std::mem::take(&mut *self.background.lock());
         drop(threads);
+        self.verifying.stop();
     }
 
     fn listening(&self) -> Result<&Listening, Failure> {
@@ -506,6 +527,11 @@ impl House {
         }
     }
 
+    /// Also while it is sealed: checksums need no key.
+    fn verify(&self, ask: VerifyRequest) -> Result<Answer, Failure> {
+        self.verifying.answer(ask, &self.settings, self.parts.get())
+    }
+
     fn seals(&self, request: SealRequest) -> Result<Answer, Failure> {
         match request {
             SealRequest::Status => {
@@ -530,6 +556,13 @@ impl House {
                 }
                 Ok(Answer::Done)
             }
+            // A sealed server has no unseal key yet.
+            SealRequest::Rekeyed { unseal_key } => {
+                if let Some(parts) = self.parts.get() {
+                    parts.root_key.rekeyed(unseal_key.expose())?;
+                }
+                Ok(Answer::Done)
+            }
         }
     }
 }
@@ -545,6 +578,9 @@ impl AdminActions for Door {
         let _inside = self.runtime.enter();
         if let Request::Seal { ask } = request {
             return self.house.seals(ask);
+        }
+        if let Request::Verify { ask } = request {
+            return self.house.verify(ask);
         }
         match (self.house.running.get(), self.house.parts()) {
             (Some(running), Some(parts)) => match Deed::of(&request) {

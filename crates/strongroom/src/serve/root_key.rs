@@ -12,7 +12,7 @@
 //! far the work is. A body is never touched.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use strongroom_audit::{AuditLog, Event, EventBuilder, OWN_SOURCE, Params};
 use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
 use strongroom_kms::KeyService;
-use strongroom_ports::{Clock, Entropy, Table, Transaction};
+use strongroom_ports::{Clock, Entropy, SealError, Table, Transaction};
 use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
+use zeroize::Zeroizing;
 
 use super::background::{Background, Stuck};
 use super::deeds;
@@ -31,7 +32,7 @@ use crate::account::Accounts;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::reports::Reports;
-use crate::ring_files::RingFiles;
+use crate::ring_files::{RingFileError, RingFiles};
 use crate::unseal::ring_failure;
 
 /// Row of the work in [`Table::SETTINGS`].
@@ -119,7 +120,8 @@ pub(super) struct RootKey {
     pub(super) s3: Arc<S3>,
     pub(super) kms: Arc<KeyService>,
     pub(super) accounts: Accounts,
-    pub(super) unseal_key: UnsealKey,
+    /// Of the ring on disk.
+    pub(super) unseal_key: Mutex<UnsealKey>,
     pub(super) audit: AuditLog,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -269,6 +271,35 @@ impl RootKey {
         }
         let work = self.begin(self.custody().ring().active_version())?;
         self.save(&work, stored)
+    }
+
+    /// Takes the unseal key under which another process has written the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Ring`] when the ring on disk does not open with it, or is not this store's newest.
+    pub(super) fn rekeyed(&self, unseal_key: &str) -> Result<(), Failure> {
+        let senseless = || Failure::new(Exit::Usage, "this is no unseal key", "");
+        let mut bytes = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(unseal_key, bytes.as_mut_slice()).map_err(|_| senseless())?;
+        let unseal_key = UnsealKey::parse(bytes.as_slice()).map_err(|_| senseless())?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = RingFiles::new(self.settings.data.ring());
+        let held = files.hold().map_err(|error| unlocked(&error))?;
+        let ring = open_with(&files, &unseal_key)?;
+        self.check_continues(&ring)?;
+        *self.unseal_key() = unseal_key;
+        drop(held);
+        tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
+        self.custody().replace_ring(ring);
+        self.accounts.note_ring_version()
+    }
+
+    /// The key that opens the ring, kept from changing while it is used.
+    pub(super) fn unseal_key(&self) -> MutexGuard<'_, UnsealKey> {
+        self.unseal_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn custody(&self) -> &Arc<Custody> {
@@ -487,26 +518,14 @@ impl RootKey {
         change: impl FnOnce(&mut Keyring<Unsealed>) -> Result<(), RingError>,
     ) -> Result<u32, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
-        let held = files.hold().map_err(|error| {
-            Failure::new(
-                Exit::Environment,
-                format!("the key ring cannot be locked: {error}"),
-                "check the data directory's permissions",
-            )
-        })?;
+        let held = files.hold().map_err(|error| unlocked(&error))?;
+        let unseal_key = self.unseal_key();
         // As it is on disk: a seal may have been added since the start.
-        let unseal_key = || UnsealKey::parse(self.unseal_key.expose());
-        let opened = files
-            .open(&|_| {
-                unseal_key()
-                    .map_err(|error| strongroom_ports::SealError::Damaged(error.to_string()))
-            })
-            .map_err(ring_failure)?;
-        let mut ring = opened.ring;
+        let mut ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
         change(&mut ring).map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
         files
-            .write(&ring, &self.unseal_key, &*self.entropy)
+            .write(&ring, &unseal_key, &*self.entropy)
             .map_err(ring_failure)?;
         drop(held);
         let version = ring.active_version();
@@ -615,6 +634,37 @@ struct RetirementReport {
     wrapped_keys_looked_at: u64,
     wrapped_keys_that_need_it: u64,
     program: &'static str,
+}
+
+/// Opens the ring on disk with the unseal key that is known.
+fn open_with(files: &RingFiles, unseal_key: &UnsealKey) -> Result<Keyring<Unsealed>, Failure> {
+    let opened = files.open(&|ring| {
+        if ring.is_of(unseal_key) {
+            return UnsealKey::parse(unseal_key.expose())
+                .map_err(|error| SealError::Damaged(error.to_string()));
+        }
+        Err(SealError::WrongSeal(
+            "the ring was rekeyed, and this server has not been given the new unseal key"
+                .to_owned(),
+        ))
+    });
+    match opened {
+        Ok(opened) => Ok(opened.ring),
+        Err(RingFileError::Seal(error)) => Err(Failure::new(
+            Exit::Ring,
+            error.to_string(),
+            "restart the server: its seals open the ring that is on disk now",
+        )),
+        Err(error) => Err(ring_failure(error)),
+    }
+}
+
+fn unlocked(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Environment,
+        format!("the key ring cannot be locked: {error}"),
+        "check the data directory's permissions",
+    )
 }
 
 fn iso(millis: u64) -> String {
