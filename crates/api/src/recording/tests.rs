@@ -680,6 +680,11 @@ async fn changes_are_recorded_once_with_what_they_made() {
         let secret = element(&told.body, "SecretAccessKey");
         assert!(secret.is_empty() || !record.to_string().contains(&secret));
     }
+    let form = "Action=UpdateUser&UserName=alice&NewPath=/x/";
+    let told = world.query(Some(&keys), "iam", form).await;
+    let record = world.record(&told, "iam.amazonaws.com");
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/staff/alice");
+    assert_eq!(record["resources"][0]["ARN"], arn.as_str());
     let told = world
         .query(Some(&keys), "sts", "Action=GetFederationToken&Name=bob")
         .await;
