@@ -374,12 +374,13 @@ impl World {
         };
         let target = format!("{prefix}.{operation}");
         let headers = [("x-amz-target", target.as_str())];
+        let body = members.to_string();
         let ask = Ask {
             method: "POST",
             target: "/",
             service,
             headers: &headers,
-            body: members.to_string().as_bytes(),
+            body: body.as_bytes(),
         };
         self.send(Some(keys), ask).await
     }
