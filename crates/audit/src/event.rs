@@ -396,17 +396,17 @@ impl<'a> EventBuilder<'a> {
                 draft.identity = Identity::of(context);
                 draft.request_id = Some(context.request_id);
                 context.region.as_str().clone_into(&mut draft.region);
-                account = context.principal.account().unwrap_or(home.account);
-                if let Some(via) = &context.via_service {
+                account = context.principal.acts_in().unwrap_or(home.account);
+                if let strongroom_types::Principal::Service { name, .. } = &context.principal {
+                    draft.source_ip = name.to_string();
+                    draft.user_agent = name.to_string();
+                } else if let Some(via) = &context.via_service {
                     let service = forwarded_by(via);
                     draft.user_agent.clone_from(&service);
                     draft.source_ip = service;
                     // AWS does not tell the client's address here; who is to be found needs it.
                     let client = context.source_ip.to_canonical();
                     additional = additional.shown("clientIpAddress", &client);
-                } else if let strongroom_types::Principal::Service { name } = &context.principal {
-                    draft.source_ip = name.to_string();
-                    draft.user_agent = name.to_string();
                 } else {
                     draft.source_ip = context.source_ip.to_canonical().to_string();
                     draft.user_agent = context.user_agent.as_deref().unwrap_or("-").into();

@@ -36,6 +36,7 @@ mod event;
 pub mod fuzzing;
 mod gzip;
 mod identity;
+mod in_memory;
 mod index;
 mod json;
 mod ledger;
@@ -52,6 +53,7 @@ mod verify;
 
 pub use event::{EVENT_VERSION, Event, EventBuilder, EventId, Home, OWN_SOURCE, Resource};
 pub use identity::{AWS_INTERNAL, forwarded_by};
+pub use in_memory::IN_MEMORY;
 pub use index::Attribute;
 pub use ledger::{Ledger, Moved};
 pub use log::AuditLog;

@@ -17,30 +17,40 @@ const SECTOR_LEN_BYTES: usize = 512;
 const LOOK_LEN_BYTES: usize = 1 << 20;
 
 /// A sealed file.
-pub(crate) struct SealedFile {
+pub struct SealedFile {
     file: File,
     len: u64,
     offset: u64,
-    cipher: FrameCipher,
+    /// `None` where only checksums are verified.
+    cipher: Option<FrameCipher>,
     aad: [u8; 20],
     /// The first commit in a journal file, the last one in a snapshot.
-    pub(crate) sequence: u64,
-    pub(crate) number: u64,
+    pub sequence: u64,
+    /// The journal file's number; 0 in a snapshot.
+    pub number: u64,
 }
 
 /// What is at the next place.
-pub(crate) enum Frame {
-    /// A frame, and its payload.
+#[derive(Debug)]
+pub enum Frame {
+    /// A frame, and its payload; without a key its ciphertext, of which the checksum is right.
     Opened(u32, Vec<u8>),
-    /// Bytes that are no frame, or one that does not open, up to the next place that may be one.
-    Damaged,
-    /// A frame at the end that a crash may have cut short before anyone was told of it.
-    Torn,
+    /// Bytes that are no frame, or one that does not open, up to the next place that may be one. Where
+    /// they begin.
+    Damaged(u64),
+    /// A frame at the end that a crash may have cut short before anyone was told of it. Where it
+    /// begins.
+    Torn(u64),
 }
 
 impl SealedFile {
-    /// Takes a file; `None` if its header is damaged or another key's.
-    pub(crate) fn open(file: File, magic: [u8; 4], key: &ServiceKey) -> io::Result<Option<Self>> {
+    /// Takes a file; `None` if its header is damaged or another key's. Without a key only checksums
+    /// are verified.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn open(file: File, magic: [u8; 4], key: Option<&ServiceKey>) -> io::Result<Option<Self>> {
         let len = file.metadata()?.len();
         let mut header = read_at(&file, 0, HEADER_LEN_BYTES)?;
         let mut parse = || {
@@ -54,9 +64,11 @@ impl SealedFile {
             {
                 return None;
             }
-            let cipher = FrameCipher::new(key, &salt);
-            let (aad, tag) = header.split_at_mut_checked(64)?;
-            cipher.open(0, aad, tag).ok()?;
+            let cipher = key.map(|key| FrameCipher::new(key, &salt));
+            if let Some(cipher) = &cipher {
+                let (aad, tag) = header.split_at_mut_checked(64)?;
+                cipher.open(0, aad, tag).ok()?;
+            }
             Some((cipher, number, sequence))
         };
         let Some((cipher, number, sequence)) = parse() else {
@@ -80,12 +92,16 @@ impl SealedFile {
     }
 
     /// Whether the header of a file is zeros: it was being made when the server stopped.
-    pub(crate) fn is_blank(file: &File) -> io::Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn is_blank(file: &File) -> io::Result<bool> {
         Ok(is_zero(&read_at(file, 0, HEADER_LEN_BYTES)?))
     }
 
     /// How far the file has been read.
-    pub(crate) const fn read_bytes(&self) -> u64 {
+    pub const fn read_bytes(&self) -> u64 {
         self.offset
     }
 
@@ -94,35 +110,49 @@ impl SealedFile {
     /// # Errors
     ///
     /// The operating system's.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Frame>> {
-        let mut damage: Option<bool> = None;
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator of results would have to end at the first error"
+    )]
+    pub fn next(&mut self) -> io::Result<Option<Frame>> {
+        let mut damage: Option<(u64, bool)> = None;
+        let told = |(at, torn)| {
+            if torn {
+                Frame::Torn(at)
+            } else {
+                Frame::Damaged(at)
+            }
+        };
         loop {
             if self.len.saturating_sub(self.offset) < to_u64(FRAME_HEADER_LEN_BYTES) {
-                return Ok(damage.map(|torn| if torn { Frame::Torn } else { Frame::Damaged }));
+                return Ok(damage.map(told));
             }
             match (self.frame_here()?, damage) {
                 (Some((index, mut sealed)), None) => {
                     let padded = sealed.len().next_multiple_of(16);
+                    let at = self.offset;
                     self.offset += to_u64(FRAME_HEADER_LEN_BYTES + padded);
-                    let opened = self.cipher.open(u64::from(index), &self.aad, &mut sealed);
+                    let Some(cipher) = &self.cipher else {
+                        return Ok(Some(Frame::Opened(index, sealed)));
+                    };
+                    let opened = cipher.open(u64::from(index), &self.aad, &mut sealed);
                     let opened_len = opened.map(|payload| payload.len());
                     return Ok(Some(match opened_len {
                         Ok(len) => {
                             sealed.truncate(len);
                             Frame::Opened(index, sealed)
                         }
-                        Err(_) => Frame::Damaged,
+                        Err(_) => Frame::Damaged(at),
                     }));
                 }
-                (Some(_), Some(_)) => return Ok(Some(Frame::Damaged)),
+                (Some(_), Some((at, _))) => return Ok(Some(Frame::Damaged(at))),
                 // Zeros to the end are room that was reserved and not used.
                 (None, None) if self.is_zero_to_the_end()? => return Ok(None),
                 (None, known) => {
-                    let torn = match known {
-                        Some(torn) => torn,
-                        None => self.may_be_torn()?,
-                    };
-                    damage = Some(torn);
+                    damage = Some(match known {
+                        Some(known) => known,
+                        None => (self.offset, self.may_be_torn()?),
+                    });
                     self.offset += to_u64(FRAME_HEADER_LEN_BYTES);
                 }
             }
@@ -193,7 +223,11 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Bytes from `offset` on, as many as there are up to `len`.
-pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let there = file.metadata()?.len().saturating_sub(offset);
     let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
     let mut bytes = vec![0; len];

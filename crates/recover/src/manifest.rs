@@ -13,15 +13,20 @@ const SEAL_LEN_BYTES: usize = 29;
 const HEAD_ENTRY_LEN_BYTES: usize = 10;
 
 /// One part.
-pub(crate) struct Part {
-    pub(crate) number: PartNumber,
-    pub(crate) attempt: AttemptUid,
-    pub(crate) size_bytes: u64,
-    pub(crate) place: Place,
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its number.
+    pub number: PartNumber,
+    /// The attempt that counts.
+    pub attempt: AttemptUid,
+    /// Length of its plaintext.
+    pub size_bytes: u64,
+    /// Where it is.
+    pub place: Place,
 }
 
 /// Length of the manifest of so many parts.
-pub(crate) fn len_max_bytes(part_count: u32) -> Option<usize> {
+pub fn len_max_bytes(part_count: u32) -> Option<usize> {
     let count = usize::try_from(part_count)
         .ok()
         .filter(|count| *count <= 10_000)?;
@@ -31,7 +36,7 @@ pub(crate) fn len_max_bytes(part_count: u32) -> Option<usize> {
 }
 
 /// Opens a manifest; `None` if it is another's, or damaged.
-pub(crate) fn open(
+pub fn open(
     stored: &[u8],
     id: &[u8; 16],
     part_count: u32,

@@ -12,7 +12,7 @@ use strongroom_crypto::{ObjectIdentity, PartIdentity, ServicePurpose, WrapMode, 
 use strongroom_types::{BucketUid, ObjectKey, VersionId, VersionUid};
 
 use crate::blobs::Blobs;
-use crate::keys::{Keys, Whose, hex};
+use crate::keys::{Keys, Whose};
 use crate::manifest;
 use crate::output::{Output, path_of};
 use crate::records::{Bucket, Content, KmsEncryption, Metadata, Object, Pair, Place, Version};
@@ -93,7 +93,7 @@ pub(crate) fn recover(
         let is_latest = newest_of.is_none_or(|(newest, _)| newest != path);
         newest_of = Some((path, is_latest));
         let name = names.get(bucket.as_bytes()).cloned();
-        let name = name.unwrap_or_else(|| format!("bucket-{}", hex(bucket.as_bytes())));
+        let name = name.unwrap_or_else(|| format!("bucket-{}", hex::encode(bucket.as_bytes())));
         let Some(row) = rows.get::<Version>(Table::Versions, row_key) else {
             report.lose(
                 format!("rows: a version of s3://{name}/{}", key.as_str()),
@@ -135,7 +135,7 @@ fn buckets(
         report.buckets += 1;
         out.bucket(&BucketLine {
             name: &name,
-            uid: hex(&bucket.uid),
+            uid: hex::encode(bucket.uid),
             owner: &bucket.owner,
             region: &bucket.region,
             created_millis: bucket.created_millis,
@@ -426,7 +426,7 @@ impl Sink {
             .map_err(io::IntoInnerError::into_error)?;
         let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(modified_millis);
         file.set_modified(modified)?;
-        Ok(hex(self.hash.finish().as_ref()))
+        Ok(hex::encode(self.hash.finish().as_ref()))
     }
 }
 

@@ -21,7 +21,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
 use crate::RecoverError;
-use crate::keys::hex;
 use crate::report::Report;
 
 /// Longest name of a file that is written as it is, in bytes: file systems take 255.
@@ -80,7 +79,7 @@ impl Output {
             Ok((create(&path)?, relative))
         };
         attempt(name).or_else(|_: RecoverError| {
-            let hash = hex(digest(&SHA256, name.as_bytes()).as_ref());
+            let hash = hex::encode(digest(&SHA256, name.as_bytes()).as_ref());
             attempt(&format!("%{}", hash.get(..32).unwrap_or_default()))
         })
     }
@@ -166,7 +165,7 @@ fn name_of(part: &str) -> String {
             let mut bytes = [0; 4];
             for byte in letter.encode_utf8(&mut bytes).bytes() {
                 name.push('%');
-                name.push_str(&hex(&[byte]).to_ascii_uppercase());
+                name.push_str(&hex::encode([byte]).to_ascii_uppercase());
             }
         } else {
             name.push(letter);
@@ -175,7 +174,7 @@ fn name_of(part: &str) -> String {
     if name.len() <= NAME_MAX_BYTES {
         return name;
     }
-    let hash = hex(digest(&SHA256, part.as_bytes()).as_ref());
+    let hash = hex::encode(digest(&SHA256, part.as_bytes()).as_ref());
     let cut = name.floor_char_boundary(NAME_MAX_BYTES - 40);
     let (start, _) = name.split_at(cut);
     format!("{start}%{}", hash.get(..32).unwrap_or_default())

@@ -4,27 +4,28 @@
 use minicbor::Decode;
 
 /// A record of a kind.
-pub(crate) trait Record: for<'b> Decode<'b, ()> {
+pub trait Record: for<'b> Decode<'b, ()> {
+    /// Its first byte.
     const KIND: u8;
 }
 
 /// `kind || 0x01 || CBOR`.
-pub(crate) fn decode<R: Record>(plaintext: &[u8]) -> Option<R> {
+pub fn decode<R: Record>(plaintext: &[u8]) -> Option<R> {
     let (head, body) = plaintext.split_first_chunk::<2>()?;
     (*head == [R::KIND, 1]).then(|| minicbor::decode(body).ok())?
 }
 
-#[derive(Decode)]
-pub(crate) struct Pair {
+#[derive(Clone, PartialEq, Eq, Debug, Decode)]
+pub struct Pair {
     #[n(0)]
     pub name: String,
     #[cbor(n(1), with = "minicbor::bytes")]
     pub value: Vec<u8>,
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub uid: [u8; 16],
     #[n(1)]
@@ -45,9 +46,9 @@ impl Record for Bucket {
     const KIND: u8 = 0x01;
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct BucketEncryption {
+pub struct BucketEncryption {
     #[n(0)]
     pub algorithm: String,
     #[n(1)]
@@ -56,9 +57,9 @@ pub(crate) struct BucketEncryption {
     pub bucket_key_enabled: bool,
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct Version {
+pub struct Version {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub uid: [u8; 16],
     #[n(1)]
@@ -75,9 +76,9 @@ impl Record for Version {
     const KIND: u8 = 0x03;
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct Object {
+pub struct Object {
     #[n(0)]
     pub size_bytes: u64,
     #[n(1)]
@@ -86,24 +87,40 @@ pub(crate) struct Object {
     pub key: Key,
     #[n(3)]
     pub content: Content,
+    #[n(4)]
+    pub checksum_kind: Option<ChecksumKind>,
+    /// Sealed as attribute 1.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub sealed_checksum: Option<Vec<u8>>,
     #[n(6)]
     pub metadata: Metadata,
     #[n(7)]
     pub tags: Vec<Pair>,
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct Key {
+pub struct Key {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub wrapped: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub customer_verifier: Option<Vec<u8>>,
     #[n(2)]
     pub kms: Option<KmsEncryption>,
 }
 
-#[derive(Decode)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct KmsEncryption {
+pub struct ChecksumKind {
+    #[n(0)]
+    pub algorithm: u8,
+    #[n(1)]
+    pub full_object: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Decode)]
+#[cbor(map)]
+pub struct KmsEncryption {
     #[n(0)]
     pub algorithm: String,
     #[n(1)]
@@ -120,25 +137,25 @@ impl Record for KmsEncryption {
     const KIND: u8 = 0x0a;
 }
 
-#[derive(Decode)]
-pub(crate) enum Content {
+#[derive(Clone, Debug, Decode)]
+pub enum Content {
     #[n(0)]
     Single(#[n(0)] Place),
     #[n(1)]
     Parts(#[n(0)] ManifestPlace),
 }
 
-#[derive(Clone, Copy, Decode)]
-pub(crate) enum Place {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Decode)]
+pub enum Place {
     #[n(0)]
     Inline,
     #[n(1)]
     Blob(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]),
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct ManifestPlace {
+pub struct ManifestPlace {
     #[n(0)]
     pub part_count: u32,
     #[cbor(n(1), with = "minicbor::bytes")]
@@ -149,9 +166,9 @@ pub(crate) struct ManifestPlace {
     pub id: [u8; 16],
 }
 
-#[derive(Default, Decode)]
+#[derive(Clone, Default, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct Metadata {
+pub struct Metadata {
     #[n(0)]
     pub content_type: Option<String>,
     #[n(1)]
@@ -170,9 +187,118 @@ pub(crate) struct Metadata {
     pub user: Vec<Pair>,
 }
 
-#[derive(Decode)]
+/// What a listing shows.
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct FooterRecord {
+pub struct Current {
+    #[n(0)]
+    pub sequence: u64,
+}
+
+impl Record for Current {
+    const KIND: u8 = 0x02;
+}
+
+/// Where a key's null version is.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct NullVersion {
+    #[n(0)]
+    pub sequence: u64,
+}
+
+impl Record for NullVersion {
+    const KIND: u8 = 0x04;
+}
+
+/// A multipart upload in progress.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct Upload {
+    #[n(0)]
+    pub owner: String,
+    #[n(1)]
+    pub key: Key,
+}
+
+impl Record for Upload {
+    const KIND: u8 = 0x05;
+}
+
+/// One part of an upload or of a completed object.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct Part {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub attempt: [u8; 16],
+    #[n(1)]
+    pub size_bytes: u64,
+    #[n(2)]
+    pub etag: String,
+    #[n(3)]
+    pub last_modified_millis: u64,
+    #[n(4)]
+    pub place: Place,
+    /// Sealed as attribute 2.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub sealed_checksum: Option<Vec<u8>>,
+}
+
+impl Record for Part {
+    const KIND: u8 = 0x06;
+}
+
+/// Whose a blob file is.
+#[derive(Clone, PartialEq, Eq, Debug, Decode)]
+#[cbor(map)]
+pub struct Blob {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub bucket: [u8; 16],
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub version: [u8; 16],
+    #[n(2)]
+    pub part_number: Option<u16>,
+}
+
+impl Record for Blob {
+    const KIND: u8 = 0x07;
+}
+
+/// The store's account.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct Account {
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub ring_id: [u8; 16],
+    #[n(5)]
+    pub root_version: u32,
+    #[n(6)]
+    pub ring_generation: Option<u64>,
+}
+
+impl Record for Account {
+    const KIND: u8 = 0x20;
+}
+
+/// How far the work is that a change of the root key asks for.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct RootKeyWork {
+    #[n(0)]
+    pub target: u32,
+    #[n(1)]
+    pub place: u8,
+    #[n(5)]
+    pub failed: u64,
+}
+
+impl Record for RootKeyWork {
+    const KIND: u8 = 0x50;
+}
+
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct FooterRecord {
     #[n(0)]
     pub key: String,
     #[n(1)]
@@ -187,15 +313,17 @@ pub(crate) struct FooterRecord {
     pub metadata: Option<Metadata>,
     #[n(6)]
     pub tags: Vec<Pair>,
+    #[n(7)]
+    pub part_number: Option<u16>,
 }
 
 impl Record for FooterRecord {
     const KIND: u8 = 0x09;
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct KmsKey {
+pub struct KmsKey {
     #[n(0)]
     pub spec: String,
     #[n(1)]
@@ -214,15 +342,35 @@ pub(crate) struct KmsKey {
     pub created_millis: u64,
     #[n(9)]
     pub deletion_millis: Option<u64>,
+    #[n(12)]
+    pub materials: Vec<KmsKeyMaterial>,
+}
+
+/// What a key knows of one of its materials.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct KmsKeyMaterial {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub id: [u8; 32],
+    #[n(5)]
+    pub import: Option<KmsImport>,
+}
+
+/// What a key knows of an imported material.
+#[derive(Clone, Debug, Decode)]
+#[cbor(map)]
+pub struct KmsImport {
+    #[n(0)]
+    pub present: bool,
 }
 
 impl Record for KmsKey {
     const KIND: u8 = 0x14;
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct KmsMaterial {
+pub struct KmsMaterial {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub wrapped: Vec<u8>,
     #[cbor(n(1), with = "minicbor::bytes")]
@@ -237,9 +385,9 @@ impl Record for KmsMaterial {
     const KIND: u8 = 0x15;
 }
 
-#[derive(Decode)]
+#[derive(Clone, Debug, Decode)]
 #[cbor(map)]
-pub(crate) struct KmsAlias {
+pub struct KmsAlias {
     #[cbor(n(0), with = "minicbor::bytes")]
     pub key: [u8; 16],
 }

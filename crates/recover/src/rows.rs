@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use strongroom_crypto::{RowSealer, ServicePurpose};
+use strongroom_crypto::{Keyring, RowSealer, ServicePurpose, Unsealed};
 
 use crate::frames::{Frame, SealedFile};
 use crate::output::Output;
 use crate::records::{self, Record};
 use crate::report::Report;
-use crate::{Fields, Plan, Progress, RecoverError, to_u64};
+use crate::{Fields, Loss, Plan, Progress, RecoverError, to_u64};
 
 /// The tables that recovery needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Table {
+#[expect(missing_docs, reason = "the tables are those of FORMAT.md, 16")]
+pub enum Table {
     Buckets = 3,
     Versions = 5,
     Inline = 9,
@@ -49,57 +51,98 @@ impl Table {
 }
 
 /// All rows. Values lie in a file beside the output: they are sealed, and may be many.
-pub(crate) struct Rows {
+pub struct Rows {
     places: BTreeMap<Vec<u8>, Place>,
     values: File,
     sealer: RowSealer,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     offset: u64,
     len: u32,
+    /// The commit that wrote it.
+    version: u64,
+}
+
+/// A row as stored, with the version that the store knows it by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredRow {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its sealed value.
+    pub value: Vec<u8>,
+    /// The commit that wrote it.
+    pub version: u64,
+}
+
+/// What reading all rows came to.
+pub struct Loaded {
+    /// The rows.
+    pub rows: Rows,
+    /// What is damaged or missing.
+    pub losses: Vec<Loss>,
+    /// There is neither snapshot nor journal.
+    pub without_rows: bool,
+    /// The last commit, of the snapshot or the journal; 0 if there is none.
+    pub last_commit: u64,
 }
 
 impl Rows {
-    /// Reads the newest snapshot whose header opens, and the journal.
+    /// The rows that recovery needs.
     pub(crate) fn read(
         plan: &Plan<'_>,
         out: &Output,
         report: &mut Report,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, RecoverError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |error| RecoverError::Io(path, error)
-        };
-        let meta = &plan.sources.meta;
-        let journals = files_of(&meta.join("journal"), "srj").map_err(io(meta))?;
-        let snapshots = files_of(&meta.join("snapshot"), "srs").map_err(io(meta))?;
+        let (spill, path) = out.spill()?;
+        let needed = |table| Table::parse(table).is_some();
+        let loaded = Self::load(&plan.sources.meta, plan.ring, spill, &needed, progress)
+            .map_err(|error| RecoverError::Io(path, error))?;
+        report.losses.extend(loaded.losses);
+        report.without_rows = loaded.without_rows;
+        Ok(loaded.rows)
+    }
+
+    /// Reads the newest snapshot whose header opens, and the journal, of the directory `meta`: the
+    /// rows of the tables that `keep` names, by number. Their values go to `spill`, an empty file.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, of the directory and of `spill`. Damage is none: see
+    /// [`Loaded::losses`].
+    pub fn load(
+        meta: &Path,
+        ring: &Keyring<Unsealed>,
+        spill: File,
+        keep: &dyn Fn(u8) -> bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> io::Result<Loaded> {
+        let journals = files_of(&meta.join("journal"), "srj")?;
+        let snapshots = files_of(&meta.join("snapshot"), "srs")?;
         let len_of = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
         let all_bytes = journals.iter().chain(&snapshots).map(len_of).sum();
-        let (spill, path) = out.spill()?;
         let mut reader = Reader {
             places: BTreeMap::new(),
             values: BufWriter::new(spill),
             written: 0,
             snapshot_end: 0,
             next: None,
-            report,
+            keep,
+            losses: Vec::new(),
         };
         let mut read_bytes = 0;
         // The newest of which the header opens: a crash may have left an older one beside it.
         for snapshot in snapshots.iter().rev() {
-            let key = plan.ring.service_key(ServicePurpose::Snapshot);
+            let key = ring.service_key(ServicePurpose::Snapshot);
             let opened =
-                File::open(snapshot).and_then(|file| SealedFile::open(file, *b"SRS1", key));
+                File::open(snapshot).and_then(|file| SealedFile::open(file, *b"SRS1", Some(key)));
             match opened {
                 Ok(Some(file)) => {
                     let mut tell =
                         |bytes: u64| progress(Progress::Rows(read_bytes + bytes, all_bytes));
-                    reader
-                        .snapshot(file, snapshot, &mut tell)
-                        .map_err(io(&path))?;
+                    reader.snapshot(file, snapshot, &mut tell)?;
                     read_bytes += len_of(snapshot);
                     break;
                 }
@@ -110,18 +153,16 @@ impl Rows {
         }
         let last = journals.len().saturating_sub(1);
         for (index, journal) in journals.iter().enumerate() {
-            let key = plan.ring.service_key(ServicePurpose::Journal);
+            let key = ring.service_key(ServicePurpose::Journal);
             let opened = File::open(journal).and_then(|file| {
                 let is_blank = SealedFile::is_blank(&file)?;
-                Ok((is_blank, SealedFile::open(file, *b"SRJ1", key)?))
+                Ok((is_blank, SealedFile::open(file, *b"SRJ1", Some(key))?))
             });
             match opened {
                 Ok((_, Some(file))) => {
                     let mut tell =
                         |bytes: u64| progress(Progress::Rows(read_bytes + bytes, all_bytes));
-                    reader
-                        .journal(file, journal, index == last, &mut tell)
-                        .map_err(io(&path))?;
+                    reader.journal(file, journal, index == last, &mut tell)?;
                 }
                 // It was being made when the server stopped.
                 Ok((true, None)) if index == last && index > 0 => {}
@@ -143,16 +184,61 @@ impl Rows {
                 "the journal ends before the snapshot: its newest files are missing",
             );
         }
-        let without_rows = snapshots.is_empty() && journals.is_empty();
-        let Reader { places, values, .. } = reader;
-        report.without_rows = without_rows;
-        let values = values
-            .into_inner()
-            .map_err(|error| RecoverError::Io(path, error.into_error()))?;
-        Ok(Self {
+        let Reader {
             places,
             values,
-            sealer: RowSealer::new(plan.ring.service_key(ServicePurpose::Rows)),
+            losses,
+            next,
+            ..
+        } = reader;
+        let values = values
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        Ok(Loaded {
+            rows: Self {
+                places,
+                values,
+                sealer: RowSealer::new(ring.service_key(ServicePurpose::Rows)),
+            },
+            losses,
+            without_rows: snapshots.is_empty() && journals.is_empty(),
+            last_commit: next.map_or(0, |next| next.saturating_sub(1)),
+        })
+    }
+
+    /// One row as stored, of a table by its number.
+    pub fn stored_row(&self, table: u8, key: &[u8]) -> Option<StoredRow> {
+        let place = *self.places.get(&[&[table], key].concat())?;
+        Some(StoredRow {
+            key: key.to_vec(),
+            value: self.value(place)?,
+            version: place.version,
+        })
+    }
+
+    /// The rows as stored of a table by its number, from the key `start` on to `end`, which is left
+    /// out; without it, to the end of the table.
+    pub fn stored_rows(
+        &self,
+        table: u8,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Option<StoredRow>> {
+        let start = [&[table], start].concat();
+        let end = match (end, table.checked_add(1)) {
+            (Some(end), _) => Bound::Excluded([&[table], end].concat()),
+            (None, Some(next)) => Bound::Excluded(vec![next]),
+            (None, None) => Bound::Unbounded,
+        };
+        // A range that is backwards would panic.
+        let is_empty = matches!(&end, Bound::Excluded(end) if *end <= start);
+        let range = (!is_empty).then(|| self.places.range((Bound::Included(start), end)));
+        range.into_iter().flatten().map(|(path, place)| {
+            Some(StoredRow {
+                key: path.get(1..)?.to_vec(),
+                value: self.value(*place)?,
+                version: place.version,
+            })
         })
     }
 
@@ -240,12 +326,17 @@ struct Reader<'a> {
     snapshot_end: u64,
     /// The commit that must come next in the journal.
     next: Option<u64>,
-    report: &'a mut Report,
+    /// Which tables count.
+    keep: &'a dyn Fn(u8) -> bool,
+    losses: Vec<Loss>,
 }
 
 impl Reader<'_> {
     fn lose(&mut self, file: &Path, why: &str) {
-        self.report.lose(format!("rows of {}", file.display()), why);
+        self.losses.push(Loss {
+            what: format!("rows of {}", file.display()),
+            why: why.to_owned(),
+        });
     }
 
     fn snapshot(
@@ -287,13 +378,13 @@ impl Reader<'_> {
     fn snapshot_row(&mut self, fields: &mut Fields<'_>) -> io::Result<Option<()>> {
         let mut row = || {
             let path_len = usize::from(fields.u16()?);
-            let _version = fields.u64()?;
+            let version = fields.u64()?;
             let value_len = usize::try_from(fields.u32()?).ok()?;
             let path = fields.bytes(path_len)?;
-            Some((path, fields.bytes(value_len)?))
+            Some((path, fields.bytes(value_len)?, version))
         };
         match row() {
-            Some((path, value)) => self.put(path, value).map(Some),
+            Some((path, value, version)) => self.put(path, value, version).map(Some),
             None => Ok(None),
         }
     }
@@ -322,8 +413,8 @@ impl Reader<'_> {
                     frames = index;
                     self.commits(&payload, at)?;
                 }
-                Frame::Torn if is_last => {}
-                Frame::Torn | Frame::Damaged => {
+                Frame::Torn(_) if is_last => {}
+                Frame::Torn(_) | Frame::Damaged(_) => {
                     self.lose(at, "commits in the journal are damaged");
                 }
             }
@@ -345,6 +436,7 @@ impl Reader<'_> {
                 return Ok(());
             };
             for _ in 0..writes {
+                let applies = applies.then_some(sequence);
                 if self.write(&mut fields, applies)?.is_none() {
                     self.lose(at, "a commit cannot be read");
                     return Ok(());
@@ -355,7 +447,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn write(&mut self, fields: &mut Fields<'_>, applies: bool) -> io::Result<Option<()>> {
+    /// One write of the commit `applies`, or of one that does not count.
+    fn write(&mut self, fields: &mut Fields<'_>, applies: Option<u64>) -> io::Result<Option<()>> {
         let mut write = || {
             let kind = fields.u8()?;
             let table = fields.u8()?;
@@ -372,29 +465,30 @@ impl Reader<'_> {
             };
             Some((path, value))
         };
-        match write() {
-            None => Ok(None),
-            Some((path, Some(value))) if applies => self.put(&path, value).map(Some),
-            Some((path, None)) if applies => {
+        match (write(), applies) {
+            (None, _) => Ok(None),
+            (Some((path, Some(value))), Some(version)) => self.put(&path, value, version).map(Some),
+            (Some((path, None)), Some(_)) => {
                 self.places.remove(&path);
                 Ok(Some(()))
             }
-            Some(_) => Ok(Some(())),
+            (Some(_), None) => Ok(Some(())),
         }
     }
 
-    fn put(&mut self, path: &[u8], value: &[u8]) -> io::Result<()> {
-        let table = path.first().copied().and_then(Table::parse);
+    fn put(&mut self, path: &[u8], value: &[u8], version: u64) -> io::Result<()> {
+        let is_kept = path.first().is_some_and(|table| (self.keep)(*table));
         let Ok(len) = u32::try_from(value.len()) else {
             return Ok(());
         };
-        if table.is_none() {
+        if !is_kept {
             return Ok(());
         }
         self.values.write_all(value)?;
         let place = Place {
             offset: self.written,
             len,
+            version,
         };
         self.written += to_u64(value.len());
         self.places.insert(path.to_vec(), place);

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 
 use strongroom_crypto::{BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
 
+use crate::frames::read_at;
 use crate::report::Outcome;
 use crate::to_u64;
 
@@ -27,32 +27,14 @@ pub(crate) enum Broken {
 impl Stored {
     /// Bytes from `offset` on, as many as there are up to `len`.
     pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = offset + to_u64(filled);
-            let count = match self {
-                Self::InMemory(stored) => {
-                    let from = usize::try_from(at).unwrap_or(usize::MAX);
-                    let source = stored.get(from..).unwrap_or_default();
-                    let count = source.len().min(rest.len());
-                    if let (Some(to), Some(from)) = (rest.get_mut(..count), source.get(..count)) {
-                        to.copy_from_slice(from);
-                    }
-                    count
-                }
-                Self::InFile(file) => match file.read_at(rest, at) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    read => read?,
-                },
-            };
-            if count == 0 {
-                break;
+        match self {
+            Self::InMemory(stored) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                let source = stored.get(from..).unwrap_or_default();
+                Ok(source.iter().take(len).copied().collect())
             }
-            filled += count;
+            Self::InFile(file) => read_at(file, offset, len),
         }
-        bytes.truncate(filled);
-        Ok(bytes)
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {

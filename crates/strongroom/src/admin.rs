@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{AuditAnswer, AuditRequest};
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAnswer, ImpactAsk};
 use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
@@ -47,6 +48,11 @@ pub(crate) enum Request {
     Seal {
         /// What.
         ask: SealRequest,
+    },
+    /// Whatever is about a verification; also asked while the server is sealed.
+    Verify {
+        /// What.
+        ask: VerifyRequest,
     },
     /// Whether there is a server that can be asked about the audit trail.
     AuditIsThere,
@@ -89,6 +95,11 @@ pub(crate) enum Request {
         bucket_key: bool,
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
+    },
+    /// What depends on a key of the key service.
+    Impact {
+        /// What is to be known.
+        ask: ImpactAsk,
     },
     /// Why a principal may or may not do something.
     Explain {
@@ -149,6 +160,7 @@ impl Request {
             Self::Env => "env",
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
+            Self::Verify { .. } => "verify",
             Self::AuditIsThere => "audit",
             Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
@@ -158,6 +170,7 @@ impl Request {
             Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Impact { .. } => "kms-impact",
             Self::Explain { .. } => "explain",
             Self::Readers { .. } => "readers",
             Self::Assumers { .. } => "assumers",
@@ -183,6 +196,7 @@ impl Request {
         match self {
             Self::Env
             | Self::RotateCredentials
+            | Self::Verify { .. }
             | Self::ReloadTls
             | Self::AuditIsThere
             | Self::CreateAccount { .. }
@@ -198,6 +212,7 @@ impl Request {
             | Self::RetireRootKey { .. }
             | Self::CountVersions { .. }
             | Self::ReEncrypt { .. }
+            | Self::Impact { .. }
             | Self::Explain { .. }
             | Self::Readers { .. }
             | Self::Assumers { .. } => PAGE_MAX,
@@ -220,6 +235,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -229,8 +249,32 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
+}
+
+/// What can be asked about verifications. There is one at a time, in the background; it ends when
+/// nobody asks for it any more.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "verify", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum VerifyRequest {
+    /// Begin.
+    Start {
+        /// How fast at most.
+        bytes_per_second: Option<u64>,
+        /// Without keys, although the server has them.
+        sealed: bool,
+    },
+    /// How far it is.
+    Status,
+    /// A piece of the report, once there is one.
+    Report {
+        /// Where it begins, in bytes.
+        from: usize,
+    },
+    /// End it.
+    Stop,
 }
 
 /// What somebody gives to open the ring.
@@ -332,6 +376,20 @@ pub(crate) enum Answer {
     },
     /// To [`Request::ReEncrypt`].
     ReEncrypted(ReEncryptedPage),
+    /// To [`VerifyRequest::Start`] and [`VerifyRequest::Status`].
+    Verifying(VerifyState),
+    /// To [`VerifyRequest::Report`].
+    VerifyReport {
+        /// A piece of JSON.
+        text: String,
+        /// Where the next piece begins, if there is one.
+        next: Option<usize>,
+    },
+    /// To [`Request::Impact`].
+    Impact {
+        /// What was found.
+        found: ImpactAnswer,
+    },
     /// To [`Request::Explain`].
     Explained {
         /// It has a member `answer` of its own.
@@ -389,6 +447,19 @@ pub(crate) struct SealState {
     pub(crate) why: Option<String>,
     /// How many shares are here, and how many must be.
     pub(crate) shares: Option<(u8, u8)>,
+}
+
+/// How far a verification is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct VerifyState {
+    /// It has not come to its end.
+    pub(crate) running: bool,
+    /// Bytes read.
+    pub(crate) done_bytes: u64,
+    /// Bytes there were when it began.
+    pub(crate) all_bytes: u64,
+    /// Why there is no report.
+    pub(crate) failure: Option<String>,
 }
 
 /// How far a re-encryption is, since it began.
@@ -547,6 +618,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::RootKeyRotated { .. }
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
+        | Answer::Verifying(_)
+        | Answer::VerifyReport { .. }
+        | Answer::Impact { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -672,6 +746,7 @@ mod tests {
                     }),
                 }),
                 Request::Env
+                | Request::Verify { .. }
                 | Request::AuditIsThere
                 | Request::Audit { .. }
                 | Request::ReloadTls
@@ -683,6 +758,7 @@ mod tests {
                 | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
+                | Request::Impact { .. }
                 | Request::CreateAccount { .. }
                 | Request::ListAccounts
                 | Request::DisableAccount { .. }

@@ -9,7 +9,7 @@ use strongroom_types::AccountId;
 use strongroom_types::kms::KeyArn;
 
 use crate::audit::AuditArgs;
-use crate::config::Layer;
+use crate::config::{ByteSize, Layer};
 use crate::explain::{ObjectTarget, Version, checked, key_and_value};
 use crate::reencrypt::{Target, parse_key};
 
@@ -39,10 +39,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  eval \"$(strongroom env)\"\n  aws s3 ls")]
     Env(EnvArgs),
     /// The root access key
+    #[command(after_help = "Example:\n  strongroom credentials rotate")]
     Credentials(CredentialsArgs),
     /// The accounts of the server
+    #[command(
+        after_help = "Examples:\n  strongroom account create tests\n  strongroom account list"
+    )]
     Account(AccountArgs),
     /// The seals that open the key ring
+    #[command(after_help = "Examples:\n  strongroom seal list\n  strongroom seal test")]
     Seal(SealArgs),
     /// Open the key ring of a running server that is sealed
     #[command(after_help = UNSEAL_HELP)]
@@ -51,12 +56,21 @@ pub(crate) enum Command {
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
     /// Versions of the root key, which wraps every data key
+    #[command(
+        after_help = "Examples:\n  strongroom root-key status\n  strongroom root-key rotate --wait"
+    )]
     RootKey(RootKeyArgs),
     /// The audit trail: who used which key, when, for what
     Audit(AuditArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArgs),
+    /// Read everything at rest and say what is damaged, missing, or none of the store's
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
+    /// Keys of the key service
+    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
+    Kms(KmsArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -64,9 +78,21 @@ pub(crate) enum Command {
     #[command(after_help = WHO_CAN_DECRYPT_HELP)]
     WhoCanDecrypt(WhoCanDecryptArgs),
     /// Run the start-up check alone: says what is wrong and what to do
-    Check(Box<Layer>),
+    #[command(after_help = CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// Print the version
+    #[command(after_help = "Example:\n  strongroom version")]
     Version,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) layer: Layer,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What every command that reads a store takes.
@@ -119,6 +145,9 @@ pub(crate) struct RotateArgs {
     /// Of this account [default: the one that the server was made with]
     #[arg(long, value_name = "ID", value_parser = parse_account)]
     pub(crate) account: Option<AccountId>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `account`.
@@ -137,12 +166,14 @@ pub(crate) enum AccountAction {
     )]
     Create(AccountCreateArgs),
     /// Show all accounts
+    #[command(after_help = "Example:\n  strongroom account list --json")]
     List(AccountListArgs),
     /// Let nobody of an account sign in any more; its data stays, and others may use what they were
     /// allowed to
     #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
     Disable(AccountIdArgs),
     /// Let an account's people sign in again
+    #[command(after_help = "Example:\n  strongroom account enable 123456789012")]
     Enable(AccountIdArgs),
 }
 
@@ -201,6 +232,9 @@ pub(crate) enum SealAction {
     /// Remove a seal; never the last one
     #[command(after_help = SEAL_REMOVE_HELP)]
     Remove(SealRemoveArgs),
+    /// Draw a new unseal key and make every seal anew, so that old ones open no later ring
+    #[command(after_help = SEAL_REKEY_HELP)]
+    Rekey(SealRekeyArgs),
     /// Try every seal: opens, wrong, unreachable or damaged
     #[command(after_help = SEAL_TEST_HELP)]
     Test(SealArgsOfStore),
@@ -222,7 +256,7 @@ pub(crate) struct SealArgsOfStore {
 /// `seal add`.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("kind").required(true).multiple(true).args([
-    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key",
+    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key", "tpm",
 ]))]
 pub(crate) struct SealAddArgs {
     /// Where everything is kept [default: ./strongroom-data]
@@ -273,6 +307,15 @@ pub(crate) struct SealAddArgs {
     /// File with the PIN of the token, as for serve
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The machine's TPM 2.0
+    #[arg(long, conflicts_with_all = ["key_file", "passphrase", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) tpm: bool,
+    /// Only while these of its PCRs are as they are now, as in 7,11 [default: whatever they are]
+    #[arg(long, value_name = "LIST", requires = "tpm")]
+    pub(crate) tpm_pcrs: Option<String>,
+    /// Another TPM than /dev/tpmrm0, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// A key file that opens the ring now [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) unseal_with: Option<PathBuf>,
@@ -290,9 +333,37 @@ pub(crate) struct SealRemoveArgs {
     /// The seal's number, as in `strongroom seal list`
     #[arg(value_name = "NUMBER")]
     pub(crate) number: usize,
+    /// Draw a new unseal key too, and make the others anew: as seal rekey --drop NUMBER
+    #[arg(long)]
+    pub(crate) rekey: bool,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "N", requires = "rekey")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "FILE", requires = "rekey")]
+    pub(crate) credential_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seal rekey`.
+#[derive(Args, Debug)]
+pub(crate) struct SealRekeyArgs {
+    /// Remove this seal instead of making it anew; may be given several times
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) drop: Vec<usize>,
+    /// Take new passphrases from the lines at this file descriptor, in the order of their seals
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// Put a new key for seals that systemd hands over into this file [default: keep the one handed over]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs: new shares on a first line, what was done on the last
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -362,6 +433,9 @@ pub(crate) struct ReencryptArgs {
     /// Look at no more than N versions a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Print the counts at the end as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `root-key`.
@@ -458,6 +532,64 @@ pub(crate) struct RecoverArgs {
     #[arg(long)]
     pub(crate) unreferenced: bool,
     /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Without any key: checksums alone, which find damage and not tampering
+    #[arg(long)]
+    pub(crate) sealed: bool,
+    /// Read no more than so much a second, such as 50MiB/s
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// A customer key of SSE-C objects, as for recover; off line only; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_c_key: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let size = text.strip_suffix("/s").unwrap_or(text);
+    match size.parse::<ByteSize>() {
+        Ok(ByteSize(0)) | Err(_) => Err("a rate such as 50MiB/s is expected".to_owned()),
+        Ok(ByteSize(bytes)) => Ok(bytes),
+    }
+}
+
+/// `kms`.
+#[derive(Args, Debug)]
+pub(crate) struct KmsArgs {
+    #[command(subcommand)]
+    pub(crate) action: KmsAction,
+}
+
+/// What to do with keys of the key service that `aws kms` cannot.
+#[derive(Subcommand, Debug)]
+pub(crate) enum KmsAction {
+    /// Count everything that becomes unreadable with a key
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArgs),
+}
+
+/// `kms impact`.
+#[derive(Args, Debug)]
+pub(crate) struct ImpactArgs {
+    /// The key: its id, ARN or alias; one of another account by its ARN
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// End with exit code 14 if anything depends on the key
+    #[arg(long)]
+    pub(crate) fail_if_used: bool,
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -565,6 +697,7 @@ impl SealAddArgs {
             unseal_fd: self.unseal_fd,
             pkcs11_module: self.pkcs11_module.clone(),
             pkcs11_pin_file: self.pkcs11_pin_file.clone(),
+            tpm_device: self.tpm_device.clone(),
             ..Layer::default()
         }
     }
@@ -589,7 +722,9 @@ Exit codes:
   0 fine   1 other failure   2 usage or configuration   3 seal missing or wrong
   4 key ring damaged or missing   5 store damaged, locked or too new
   6 environment: permissions, disk space, ports, clock
-  10 explain: denied   11 explain: it depends";
+  10 explain: denied   11 explain: it depends
+  12 verify: damage   13 verify: files that are none of the store's
+  14 kms impact --fail-if-used: something depends on the key";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -602,6 +737,14 @@ Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads 
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
 
+const CHECK_HELP: &str = "\
+Examples:
+  strongroom check --data /srv/strongroom
+  strongroom check --config /etc/strongroom/strongroom.toml --json
+
+Takes the settings of serve, and changes nothing. The exit code is that of the first finding that
+would stop the server, and 0 if none would.";
+
 const SEAL_LIST_HELP: &str = "\
 Example:
   strongroom seal list --data /srv/strongroom
@@ -613,9 +756,10 @@ Examples:
   strongroom seal add --key-file /media/usb/strongroom.key
   strongroom seal add --passphrase
   strongroom seal add --shares 5 --threshold 3
-  strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
+  strongroom seal add --credential strongroom.key --key-file /etc/strongroom/unseal.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
+  strongroom seal add --tpm --tpm-pcrs 7
 
 Any one seal opens everything. The ring is opened with a seal that it has: the key file of the first
 start, --unseal-with FILE, --unseal-fd N, or a passphrase or shares at the terminal. The new seal is
@@ -623,12 +767,29 @@ proven before and after it is written. A running server goes on.
 
 Shares are printed once, on standard output: give each to another person, on paper.";
 
+const SEAL_REKEY_HELP: &str = "\
+Examples:
+  strongroom seal rekey
+  strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
+  strongroom seal rekey --passphrase-fd 3 3<new
+  strongroom seal rekey --credential-file /root/strongroom.key
+
+Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
+ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
+are asked for, shares are dealt anew and printed once, key services and HSMs protect a new one. A
+seal that cannot be reached is not passed over: bring it, or give it up with --drop.
+
+A running server goes on. A crash at any moment leaves a ring that opens by the old seals or by the
+new ones. Root keys and service keys stay: new root keys come from strongroom root-key rotate.";
+
 const SEAL_REMOVE_HELP: &str = "\
-Example:
+Examples:
   strongroom seal remove 1
+  strongroom seal remove 1 --rekey
 
 The last seal stays, and at least one of those that are left must open the ring now.
-Old copies of the key ring, in backups, still open with the seal that was removed.";
+Old copies of the key ring, in backups, still open with the seal that was removed, and give the
+unseal key, which opens later rings too: --rekey draws a new one (see strongroom seal rekey --help).";
 
 const SEAL_TEST_HELP: &str = "\
 Examples:
@@ -706,6 +867,38 @@ begins anew.
 SSE-C and DSSE-KMS versions cannot be updated; they are skipped and named in the report.
 The exit code is 0 when nothing else was skipped, and 1 otherwise or when interrupted.";
 
+const VERIFY_HELP: &str = "\
+Examples:
+  strongroom verify --rate 50MiB/s            beside the running server
+  strongroom verify --json > report.json
+  strongroom verify --sealed --data /mnt/copy no key at hand
+  strongroom verify --sse-c-key customer.key  off line, customers' objects as well
+
+Reads every file and every row, changes nothing. With the key ring it opens every row, wrapped key and
+segment; with --sealed, or while the server is sealed, it verifies the checksums that need no key. Objects
+whose KMS key is disabled or gone, and SSE-C objects without their key, have their checksums verified; that
+is no damage. Each finding names the object, the file and the offset.
+
+What a crash or a deletion leaves for the collector is listed, and is no damage.
+
+Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
+
+const IMPACT_HELP: &str = "\
+Examples:
+  strongroom kms impact alias/photos
+  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
+  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
+
+Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
+Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
+that encrypt their log files with it; and for each material of the key, what is wrapped under it.
+The key's aliases, grants and last use are shown. What clients have encrypted themselves with
+kms:Encrypt or a data key is not known here.
+
+The running server is asked, and goes on working; while none runs, the store is read as it is.
+Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
+            5 rows are damaged, so that not everything is known   others as always";
+
 const EXPLAIN_HELP: &str = "\
 Examples:
   strongroom explain s3:GetObject --on arn:aws:s3:::photos/2025/a.jpg \\
@@ -757,7 +950,7 @@ mod tests {
     #[test]
     fn help_names_every_exit_code() {
         let help = Cli::command().render_help().to_string();
-        for code in (0..=6).chain([10, 11]) {
+        for code in (0..=6).chain(10..=14) {
             assert!(help.contains(&format!("{code} ")), "{code}");
         }
     }

@@ -22,6 +22,12 @@ pub(crate) enum Exit {
     Denied,
     /// `explain` says that it depends.
     Depends,
+    /// `verify` found damage.
+    Damage,
+    /// `verify` found files that are none of the store's, and no damage.
+    Foreign,
+    /// `kms impact --fail-if-used`: something depends on the key.
+    InUse,
 }
 
 impl Exit {
@@ -36,6 +42,9 @@ impl Exit {
             Self::Environment => 6,
             Self::Denied => 10,
             Self::Depends => 11,
+            Self::Damage => 12,
+            Self::Foreign => 13,
+            Self::InUse => 14,
         }
     }
 }

@@ -148,7 +148,7 @@ fn shown(letter: char) -> impl Iterator<Item = char> {
 }
 
 /// 32 bytes as they are, or their base64.
-fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
+pub(crate) fn customer_key(path: &Path) -> Result<CustomerKey, Failure> {
     let wrong = |why: String| {
         Failure::new(
             Exit::Usage,

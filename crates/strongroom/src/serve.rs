@@ -1,17 +1,21 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod access_logs;
 mod audit_trail;
 mod background;
 mod collector;
+mod deeds;
 mod due_work;
 mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;
 mod running;
+mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,13 +24,15 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use strongroom_api::Recorder;
+use strongroom_api::cloudtrail::{S3Delivery, S3DeliveryPorts};
+use strongroom_api::s3::ServiceS3;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_audit::AuditLog;
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
-use strongroom_audit::trails::{SigningKeys, Trails};
+use strongroom_audit::trails::{DataEvents, DataLevel, SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -35,13 +41,14 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
+use self::access_logs::AccessLogs;
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{Listen, Settings};
+use crate::config::{DataEventLevel, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -70,6 +77,9 @@ struct Parts {
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
     cloudtrail: Arc<CloudTrail>,
+    signer: Arc<SigningKeys>,
+    delivery: Arc<S3Delivery>,
+    access_logs: Arc<AccessLogs>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -87,6 +97,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
@@ -151,8 +164,14 @@ fn end(parts: &Parts) {
     {
         tracing::warn!(%error, "the last denials of strangers are not recorded");
     }
+    if let Err(error) = parts.access_logs.write() {
+        tracing::warn!(%error, "the last lines of access logs are lost");
+    }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
+    }
+    if let Err(error) = parts.kms.save_last_uses() {
+        tracing::warn!(%error, "when KMS keys were last used is forgotten in part");
     }
     if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
@@ -248,24 +267,50 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let data_events = DataEvents::new(match settings.audit_data_events {
+        DataEventLevel::Denied => DataLevel::Denied,
+        DataEventLevel::Write => DataLevel::Write,
+        DataEventLevel::All => DataLevel::All,
+    });
+    let signer = Arc::new(SigningKeys::new(rows.clone()));
+    let delivery = Arc::new(S3Delivery::new(S3DeliveryPorts {
+        s3: ServiceS3 {
+            s3: s3.clone(),
+            region: account.region.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+        keys: kms.clone(),
+    }));
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
-        trails: Trails::new(audit.clone()),
-        signer: Arc::new(SigningKeys::new(rows.clone())),
+        trails: Trails::new(audit.clone()).telling(data_events.clone()),
+        signer: signer.clone(),
+        target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
+    let access_logs = Arc::new(AccessLogs {
+        log: Arc::default(),
+        s3: s3.clone(),
+        rows: rows.clone(),
+        region: account.region.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        every: settings.access_log_interval,
+    });
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
     });
     Ok(Parts {
-        recorder: Arc::new(Recorder::new(audit.clone())),
+        recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),
         audit,
         root_key,
         meta,
@@ -273,6 +318,9 @@ fn assemble(
         kms,
         iam,
         cloudtrail,
+        signer,
+        delivery,
+        access_logs,
         authorizer,
         accounts,
         account,

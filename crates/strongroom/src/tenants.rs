@@ -95,12 +95,20 @@ pub(crate) fn disable(
 pub(crate) fn rotate(
     settings: &Settings,
     id: &AccountId,
+    json: bool,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let request = Request::RotateAccountCredentials { id: id.to_string() };
     let Answer::AccountRotated { root } = perform(settings, &request, environment)? else {
         return Err(unexpected());
     };
+    if json {
+        let document = serde_json::json!({
+            "AccessKeyId": root.access_key_id,
+            "SecretAccessKey": root.secret_access_key.as_str(),
+        });
+        return output::say(&Zeroizing::new(document.to_string()));
+    }
     output::say(&format!(
         "The root user of account {id} has a new access key; its old ones are refused."
     ))?;
@@ -148,6 +156,8 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Explain { .. }
         | Request::Readers { .. }
         | Request::Assumers { .. }
+        | Request::Impact { .. }
+        | Request::Verify { .. }
         | Request::AuditIsThere
         | Request::Audit { .. } => return Err(unexpected()),
     };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use strongroom_audit::service::CloudTrailError;
+use strongroom_audit::service::{CloudTrailError, TargetProblem};
 use strongroom_audit::trails::TrailProblem;
 
 use crate::json::{ErrorAnswer, Failure};
@@ -35,10 +35,33 @@ pub(super) fn answer(error: &CloudTrailError) -> ErrorAnswer {
         E::MaxResults => told("InvalidMaxResultsException"),
         E::NextToken => told("InvalidNextTokenException"),
         E::Token => told("InvalidTokenException"),
+        E::Arn(_) => told("CloudTrailARNInvalidException"),
+        E::ResourceNotFound(_) => told("ResourceNotFoundException"),
+        E::ResourceType(_) => told("ResourceTypeNotSupportedException"),
+        E::ParameterCombination(_) => told("InvalidParameterCombinationException"),
+        E::Unsupported(_) => told("UnsupportedOperationException"),
+        E::OrganizationsNotInUse => told("OrganizationsNotInUseException"),
+        E::InsightNotEnabled(_) => told("InsightNotEnabledException"),
+        E::Target(TargetProblem::Unavailable) => fault("ServiceUnavailable", 503),
+        E::Target(problem) => told(target_name(problem)),
         // Clients wait and try again, which is what helps.
         E::Contention => told("ThrottlingException"),
         E::Unavailable => fault("ServiceUnavailable", 503),
         E::Damaged => fault("InternalFailure", 500),
+    }
+}
+
+fn target_name(problem: &TargetProblem) -> &'static str {
+    use TargetProblem as T;
+    match problem {
+        T::NoBucket(_) => "S3BucketDoesNotExistException",
+        T::BucketPolicy(_) => "InsufficientS3BucketPolicyException",
+        T::KeyPolicy { .. } => "InsufficientEncryptionPolicyException",
+        T::KeyNotFound(_) => "KmsKeyNotFoundException",
+        T::KeyDisabled(_) => "KmsKeyDisabledException",
+        T::KeyId(_) => "InvalidKmsKeyIdException",
+        T::Key(_) => "KmsException",
+        T::Unavailable => "ServiceUnavailable",
     }
 }
 

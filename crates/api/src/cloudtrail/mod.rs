@@ -7,8 +7,12 @@
 //!
 //! Source: AWS CloudTrail API Reference (2013-11-01).
 
+mod delivery;
 mod error;
 mod handle_events;
+mod handle_selectors;
+mod handle_tags;
+mod handle_trails;
 mod operations;
 mod shapes;
 
@@ -22,6 +26,7 @@ use strongroom_audit::service::CloudTrail;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::Region;
 
+pub use self::delivery::{S3Delivery, S3DeliveryPorts, S3Sink};
 use crate::json::{JsonEdge, JsonEdgeOptions};
 use crate::recording::Recorder;
 use crate::s3::{AnyBody, ResponseBody};

@@ -3,7 +3,7 @@
 use strongroom_audit::service::{CloudTrail, CloudTrailError};
 use strongroom_types::RequestContext;
 
-use super::{handle_events, shapes};
+use super::{handle_events, handle_selectors, handle_tags, handle_trails, shapes};
 use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
 use crate::recording::Recorded;
 use crate::sigv4::Service;
@@ -56,8 +56,24 @@ macro_rules! operations {
 }
 
 operations! {
+    CreateTrail CREATE_TRAIL handle_trails::create_trail;
+    UpdateTrail UPDATE_TRAIL handle_trails::update_trail;
+    DeleteTrail NAMED handle_trails::delete_trail;
+    DescribeTrails DESCRIBE_TRAILS handle_trails::describe_trails;
+    GetTrail NAMED handle_trails::get_trail;
+    ListTrails LIST_TRAILS handle_trails::list_trails;
+    GetTrailStatus NAMED handle_trails::get_trail_status;
+    StartLogging NAMED handle_trails::start_logging;
+    StopLogging NAMED handle_trails::stop_logging;
+    PutEventSelectors PUT_EVENT_SELECTORS handle_selectors::put_event_selectors;
+    GetEventSelectors GET_EVENT_SELECTORS handle_selectors::get_event_selectors;
+    GetEventConfiguration GET_EVENT_CONFIGURATION handle_selectors::get_event_configuration;
+    GetInsightSelectors GET_INSIGHT_SELECTORS handle_selectors::get_insight_selectors;
     LookupEvents LOOKUP_EVENTS handle_events::lookup_events;
     ListPublicKeys LIST_PUBLIC_KEYS handle_events::list_public_keys;
+    AddTags ADD_TAGS handle_tags::add_tags;
+    RemoveTags ADD_TAGS handle_tags::remove_tags;
+    ListTags LIST_TAGS handle_tags::list_tags;
 }
 
 /// Operations that AWS has and this server has not: CloudTrail Lake, organizations, insights.

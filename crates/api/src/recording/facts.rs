@@ -27,6 +27,10 @@ pub(crate) struct Facts {
     pub(crate) subjects: Vec<Subject>,
     /// `additionalEventData`.
     pub(crate) additional: Params,
+    /// `responseElements`.
+    pub(crate) response: Params,
+    /// Whose account the call was done to, beside the keys that it names.
+    pub(crate) owner: Option<AccountId>,
 }
 
 impl Facts {

@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
+use strongroom_audit::trails::DataEvents;
 use strongroom_audit::{AuditLog, Denials, Event, EventBuilder, EventId, HIDDEN, Noted, Params};
 use strongroom_types::{Principal, RequestContext};
 
@@ -43,6 +44,7 @@ pub(crate) enum Recorded {
 pub struct Recorder {
     log: AuditLog,
     denials: Mutex<Denials>,
+    data_events: DataEvents,
 }
 
 /// A call could not be recorded, and must not be answered.
@@ -73,7 +75,20 @@ impl Recorder {
         Self {
             log,
             denials: Mutex::default(),
+            data_events: DataEvents::default(),
         }
+    }
+
+    /// Records the data events that somebody wants as well.
+    #[must_use]
+    pub fn wanting(mut self, data_events: DataEvents) -> Self {
+        self.data_events = data_events;
+        self
+    }
+
+    /// Whether anybody wants data events.
+    pub(crate) fn wants_data(&self) -> bool {
+        self.data_events.any()
     }
 
     /// What is to be recorded of the calls of strangers that were only counted, once a minute, or
@@ -103,7 +118,25 @@ impl Recorder {
             }
         }
         let events = self.events(ended);
-        self.log.append(&events).await.map(drop).map_err(|error| {
+        self.keep(&events).await
+    }
+
+    /// As [`Recorder::record`], of a data event: if anybody wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]: the answer must be withheld.
+    pub(crate) async fn record_if_wanted(&self, ended: Ended<'_>) -> Result<(), Unrecorded> {
+        let mut events = self.events(ended);
+        events.retain(|event| self.data_events.take(event));
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.keep(&events).await
+    }
+
+    async fn keep(&self, events: &[Event]) -> Result<(), Unrecorded> {
+        self.log.append(events).await.map(drop).map_err(|error| {
             tracing::error!(%error, "a call cannot be recorded, and is not answered");
             metrics::counter!("strongroom_audit_withheld_answers_total").increment(1);
             Unrecorded
@@ -124,6 +157,8 @@ impl Recorder {
         let Facts {
             subjects,
             additional,
+            response,
+            owner,
         } = facts;
         let mut event =
             EventBuilder::of(context, source(service), operation).additional(additional);
@@ -136,6 +171,9 @@ impl Recorder {
         if is_data {
             event = event.data();
         }
+        if error.is_none() {
+            event = event.response(&response);
+        }
         if let Some((code, message)) = &error {
             // What failed is the caller's affair alone.
             return vec![self.log.finish(event.failed(code, message))];
@@ -143,9 +181,19 @@ impl Recorder {
         let own = context.principal.account();
         let is_key = |it: &&facts::Subject| it.kind == KMS_KEY;
         let owners = subjects.iter().filter(is_key).filter_map(|it| it.account);
-        let others: BTreeSet<_> = owners.filter(|it| Some(*it) != own).collect();
-        let Some(own) = own.filter(|_| !others.is_empty()) else {
-            return vec![self.log.finish(event)];
+        let others = owners.chain(owner).filter(|it| Some(*it) != own);
+        let others: BTreeSet<_> = others.collect();
+        let own = match own {
+            Some(own) if !others.is_empty() => own,
+            Some(_) => return vec![self.log.finish(event)],
+            // Whoever is nobody has no trail: it is in the owner's.
+            None => {
+                let event = match others.first() {
+                    Some(owner) => event.recipient(*owner, None),
+                    None => event,
+                };
+                return vec![self.log.finish(event)];
+            }
         };
         let shared = EventId::new(self.log.now(), &*self.log.rows().entropy);
         let concerned = std::iter::once(own).chain(others);

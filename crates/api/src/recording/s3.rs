@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use strongroom_audit::Params;
-use strongroom_types::RequestContext;
+use strongroom_types::{AccountId, RequestContext};
 
 use super::{Ended, Facts, Recorder, Unrecorded};
 use crate::intake;
@@ -27,6 +27,8 @@ pub(crate) struct Learned {
     pub(crate) signer: OnceLock<Arc<RequestContext>>,
     /// The key that a form names.
     pub(crate) key: OnceLock<String>,
+    /// Whose the bucket is.
+    pub(crate) owner: OnceLock<AccountId>,
     /// Whether the record shows the document in the body: that of a bucket operation.
     pub(crate) shows_document: bool,
     /// That document.
@@ -68,6 +70,8 @@ pub(crate) struct S3Outcome<'a> {
     pub(crate) error: Option<(&'static str, Cow<'a, str>)>,
     /// The status of the answer.
     pub(crate) status: StatusCode,
+    /// The headers of the answer.
+    pub(crate) answered: &'a HeaderMap,
     /// The length of the answer, in bytes, where it is known.
     pub(crate) length_bytes: Option<u64>,
     /// `x-amz-id-2`.
@@ -76,13 +80,13 @@ pub(crate) struct S3Outcome<'a> {
 
 impl S3Outcome<'_> {
     /// Who asked.
-    fn caller(&self) -> &RequestContext {
+    pub(crate) fn caller(&self) -> &RequestContext {
         let signer = self.learned.and_then(|learned| learned.signer.get());
         signer.map_or(self.context, |signer| signer)
     }
 
     /// The key.
-    fn key(&self) -> Option<&str> {
+    pub(crate) fn key(&self) -> Option<&str> {
         let learned = self.learned.and_then(|learned| learned.key.get());
         learned.map(String::as_str).or(self.key)
     }
@@ -103,6 +107,15 @@ impl S3Outcome<'_> {
     fn is_denied(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
             || self.error.is_none() && self.error().is_some_and(|(code, _)| code == DENIED)
+    }
+
+    /// The length of the body, as the head declares it.
+    pub(crate) fn sent_bytes(&self) -> Option<u64> {
+        let length = |name| {
+            let value = self.parts.headers.get(name)?.to_str().ok()?;
+            value.parse::<u64>().ok()
+        };
+        length("x-amz-decoded-content-length").or_else(|| length("content-length"))
     }
 
     /// `requestParameters`.
@@ -130,6 +143,44 @@ impl S3Outcome<'_> {
         }
     }
 
+    pub(crate) fn answered(&self, name: &str) -> Option<&str> {
+        self.answered.get(name)?.to_str().ok()
+    }
+
+    /// `responseElements`.
+    fn response(&self) -> Params {
+        let shown = ANSWERED_HEADERS.iter();
+        shown.fold(Params::new(), |response, name| {
+            response.optional(name, self.answered(name))
+        })
+    }
+
+    /// `SSEApplied`: what encrypted the object that the call made, and whether the request asked for
+    /// it or the bucket's default decided (S3 User Guide, "Monitoring default encryption").
+    fn sse_applied(&self) -> Option<&'static str> {
+        const CUSTOMER: &str = "x-amz-server-side-encryption-customer-algorithm";
+        const ALGORITHM: &str = "x-amz-server-side-encryption";
+        if !matches!(
+            self.route.name,
+            "PutObject" | "CopyObject" | "CreateMultipartUpload"
+        ) {
+            return None;
+        }
+        if self.answered(CUSTOMER).is_some() {
+            return Some("SSE_C");
+        }
+        let is_asked = self.parts.headers.contains_key(ALGORITHM);
+        Some(match (self.answered(ALGORITHM)?, is_asked) {
+            ("AES256", true) => "SSE_S3",
+            ("AES256", false) => "Default_SSE_S3",
+            ("aws:kms", true) => "SSE_KMS",
+            ("aws:kms", false) => "Default_SSE_KMS",
+            ("aws:kms:dsse", true) => "SSE_KMS_DSSE",
+            ("aws:kms:dsse", false) => "Default_SSE_KMS_DSSE",
+            _ => return None,
+        })
+    }
+
     /// `additionalEventData` and `resources`.
     fn facts(&self) -> Facts {
         let mut facts = Facts::default();
@@ -144,29 +195,19 @@ impl S3Outcome<'_> {
             additional = additional.text("SignatureVersion", "SigV4");
         }
         additional = additional.optional("CipherSuite", self.connection.cipher_suite);
-        let length = |name| {
-            let value = self.parts.headers.get(name)?.to_str().ok()?;
-            value.parse::<u64>().ok()
-        };
-        let sent = length("x-amz-decoded-content-length").or_else(|| length("content-length"));
-        additional = additional.number("bytesTransferredIn", sent.unwrap_or(0));
+        additional = additional.number("bytesTransferredIn", self.sent_bytes().unwrap_or(0));
         additional = additional.optional("AuthenticationMethod", method);
         additional = additional.text("x-amz-id-2", self.host_id);
         if let Some(entries) = self.learned.and_then(|learned| learned.deleted.get()) {
-            // AWS leaves the names out; who was denied what is worth more than the room.
-            let shown = |it: &DeletedEntry| {
-                let code = it.error.as_ref().map(|(code, _)| *code);
-                Params::new()
-                    .text("key", &it.key)
-                    .optional("errorCode", code)
-            };
-            let entries: Vec<Params> = entries.iter().take(DELETED_MAX).map(shown).collect();
-            additional = additional.objects("deletedObjects", &entries);
+            additional = with_deleted(additional, entries);
         }
         if let Some(given) = self.length_bytes {
             additional = additional.number("bytesTransferredOut", given);
         }
+        additional = additional.optional("SSEApplied", self.sse_applied());
         facts.additional = additional;
+        facts.response = self.response();
+        facts.owner = self.learned.and_then(|it| it.owner.get().copied());
         if !self.bucket.is_empty() {
             let bucket = format!("arn:aws:s3:::{}", self.bucket);
             if let Some(key) = self.key() {
@@ -187,12 +228,14 @@ impl Recorder {
     /// [`Unrecorded`]: the answer must be withheld.
     pub(crate) async fn record_s3(&self, outcome: S3Outcome<'_>) -> Result<(), Unrecorded> {
         let is_data = outcome.route.is_data();
-        if is_data && !outcome.is_denied() {
+        // Of calls on objects, denials are always recorded, and others where somebody wants them.
+        let is_optional = is_data && !outcome.is_denied();
+        if is_optional && !self.wants_data() {
             return Ok(());
         }
         let mut context = Cow::Borrowed(outcome.caller());
         intake::note_sent(context.to_mut(), outcome.parts, outcome.connection, None);
-        self.record(Ended {
+        let ended = Ended {
             context: &context,
             service: Service::S3,
             operation: outcome.route.event_name(),
@@ -200,15 +243,55 @@ impl Recorder {
             facts: outcome.facts(),
             parameters: Some(outcome.parameters()),
             is_data,
-        })
-        .await
+        };
+        if is_optional {
+            self.record_if_wanted(ended).await
+        } else {
+            self.record(ended).await
+        }
     }
 }
 
+/// Headers of answers that records of writes show as `responseElements`.
+const ANSWERED_HEADERS: [&str; 6] = [
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-version-id",
+    "x-amz-delete-marker",
+];
+
 /// The error of who may not.
 const DENIED: &str = "AccessDenied";
-/// Most keys of DeleteObjects that a record names; a whole record has room for 40 KiB.
-const DELETED_MAX: usize = 20;
+/// Most keys of DeleteObjects that a record names, and most bytes of them; a whole record has room for
+/// 40 KiB.
+const DELETED_MAX: usize = 100;
+const DELETED_MAX_BYTES: usize = 16 << 10;
+
+/// The keys that DeleteObjects named, which CloudTrail does not tell, and what became of each: as many
+/// as have room, and how many there are.
+fn with_deleted(additional: Params, entries: &[DeletedEntry]) -> Params {
+    let mut bytes = 0;
+    let shown: Vec<Params> = entries
+        .iter()
+        .take(DELETED_MAX)
+        .take_while(|entry| {
+            bytes += entry.key.len();
+            bytes <= DELETED_MAX_BYTES
+        })
+        .map(|entry| {
+            let code = entry.error.as_ref().map(|(code, _)| *code);
+            Params::new()
+                .text("key", &entry.key)
+                .optional("errorCode", code)
+        })
+        .collect();
+    additional.objects("deletedObjects", &shown).number(
+        "deletedObjectsCount",
+        u64::try_from(entries.len()).unwrap_or(u64::MAX),
+    )
+}
 
 /// Headers that records show. Those that are not here are secrets, or say nothing of what is asked.
 const SHOWN_HEADERS: &[&str] = &[

@@ -79,6 +79,7 @@ impl Call {
             arrival: self.arrival(),
             bucket: self.bucket()?,
             expected_owner: self.expected_owner()?,
+            learned: self.learned.clone(),
         })
     }
 
@@ -91,6 +92,7 @@ impl Call {
             arrival: self.arrival(),
             bucket,
             expected_owner,
+            learned: self.learned.clone(),
         };
         Ok((door, key))
     }
@@ -171,19 +173,38 @@ pub(crate) struct Door {
     pub(crate) bucket: BucketName,
     /// Whose it must be.
     pub(crate) expected_owner: Option<AccountId>,
+    /// What the request's record tells of the bucket.
+    pub(crate) learned: Option<Arc<Learned>>,
 }
 
 impl Door {
+    /// Notes whose the bucket is.
+    fn learn<A: Action>(&self, entered: Result<Entry<A>, S3Error>) -> Result<Entry<A>, S3Error> {
+        if let (Some(learned), Ok(entry)) = (&self.learned, &entered)
+            && let Some(bucket) = entry.bucket()
+        {
+            // It is entered again for each of many objects.
+            let _ = learned.owner.set(bucket.owner);
+        }
+        entered
+    }
+
     /// Lets the request in to the bucket.
     pub(crate) fn enter_bucket<A: Action>(&self) -> Result<Entry<A>, S3Error> {
-        self.s3
-            .enter_bucket(self.arrival.clone(), &self.bucket, self.expected_owner)
+        let arrival = self.arrival.clone();
+        self.learn(
+            self.s3
+                .enter_bucket(arrival, &self.bucket, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an object.
     pub(crate) fn enter_object<A: Action>(&self, key: &ObjectKey) -> Result<Entry<A>, S3Error> {
-        self.s3
-            .enter_object(self.arrival.clone(), &self.bucket, key, self.expected_owner)
+        let arrival = self.arrival.clone();
+        self.learn(
+            self.s3
+                .enter_object(arrival, &self.bucket, key, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an object, or to a version of it, if it names one. One that is named
@@ -195,8 +216,10 @@ impl Door {
     ) -> Result<Entry<A>, S3Error> {
         let version = version.as_ref().map_or(Some(VersionId::Null), |it| *it);
         let arrival = self.arrival.clone();
-        self.s3
-            .enter_version(arrival, &self.bucket, key, version, self.expected_owner)
+        self.learn(
+            self.s3
+                .enter_version(arrival, &self.bucket, key, version, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an upload. One that is named wrongly is told to those only who may.
@@ -209,8 +232,10 @@ impl Door {
             return self.enter_object(key);
         };
         let arrival = self.arrival.clone();
-        self.s3
-            .enter_upload(arrival, &self.bucket, key, *upload, self.expected_owner)
+        self.learn(
+            self.s3
+                .enter_upload(arrival, &self.bucket, key, *upload, self.expected_owner),
+        )
     }
 }
 

@@ -10,6 +10,7 @@ mod as_sent;
 #[cfg(test)]
 mod authorization_tests;
 mod body;
+mod by_service;
 mod call;
 mod documents;
 #[cfg(feature = "fuzzing")]
@@ -22,6 +23,7 @@ mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;
+mod handle_logging;
 mod handle_multipart;
 mod handle_object;
 mod handle_object_config;
@@ -53,6 +55,7 @@ use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
 
 pub use body::ResponseBody;
+pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 
 pub(crate) use as_sent::AuthType;
@@ -65,6 +68,7 @@ use as_sent::AsSent;
 use call::Call;
 use route::{Level, Reply, Seen};
 
+use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
 use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
@@ -110,6 +114,7 @@ pub struct S3Api {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     recorder: Arc<Recorder>,
+    access_log: Arc<AccessLog>,
 }
 
 /// What the log and the metrics say of a request.
@@ -136,7 +141,15 @@ impl S3Api {
             clock,
             entropy,
             recorder,
+            access_log: Arc::default(),
         }
+    }
+
+    /// Logs the requests of the buckets that `access_log` names.
+    #[must_use]
+    pub fn logging(mut self, access_log: Arc<AccessLog>) -> Self {
+        self.access_log = access_log;
+        self
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -220,6 +233,7 @@ impl S3Api {
         request_id: RequestId,
         mut place: ErrorPlace,
     ) -> Answered {
+        let began = self.clock.monotonic();
         let found = self.find_operation(request, verified, connection, request_id, &mut place);
         let Found {
             route,
@@ -246,7 +260,7 @@ impl S3Api {
             let answer = failure.answer(&place);
             (answer.code, answer.message)
         });
-        let recorded = self.recorder.record_s3(S3Outcome {
+        let outcome = S3Outcome {
             route,
             context: &context,
             connection: &connection,
@@ -258,10 +272,15 @@ impl S3Api {
             learned: learned.as_deref(),
             error,
             status: response.status(),
+            answered: response.headers(),
             length_bytes: Body::size_hint(response.body()).exact(),
             host_id: &place.host_id,
-        });
-        let response = match recorded.await {
+        };
+        if self.access_log.is_on() {
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.access_log.note(&outcome, took);
+        }
+        let response = match self.recorder.record_s3(outcome).await {
             Ok(()) => response,
             Err(Unrecorded) => withheld(&place),
         };
@@ -367,8 +386,10 @@ impl S3Api {
             region: self.options.region.clone(),
             account: context.principal.account(),
         };
-        // Of most calls on objects the head says all.
-        let learns = !route.is_data() || matches!(route.name, "PostObject" | "DeleteObjects");
+        // Of calls on objects the record needs no more than the head, or there is none.
+        let learns = !route.is_data()
+            || matches!(route.name, "PostObject" | "DeleteObjects")
+            || self.recorder.wants_data();
         let learned = Learned {
             shows_document: !route.is_data(),
             ..Learned::default()

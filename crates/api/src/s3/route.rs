@@ -11,8 +11,9 @@ use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
     ResponseBody, handle_acl, handle_attributes, handle_bucket, handle_bucket_config,
-    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_multipart, handle_object,
-    handle_object_config, handle_post, handle_tagging, unconfigured,
+    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_logging,
+    handle_multipart, handle_object, handle_object_config, handle_post, handle_tagging,
+    unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -156,7 +157,8 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("lifecycle"), "GetBucketLifecycleConfiguration", GetLifecycleConfiguration => unset Answer::Missing(crate::error::Unconfigured::Lifecycle);
     GET    Bucket Query("replication"), "GetBucketReplication", GetReplicationConfiguration => unset Answer::Missing(crate::error::Unconfigured::Replication);
     GET    Bucket Query("object-lock"), "GetObjectLockConfiguration", GetBucketObjectLockConfiguration => unset Answer::Missing(crate::error::Unconfigured::ObjectLock);
-    GET    Bucket Query("logging"), "GetBucketLogging", GetBucketLogging => unset Answer::Empty("BucketLoggingStatus");
+    GET    Bucket Query("logging"), "GetBucketLogging", GetBucketLogging => run handle_logging::get_bucket_logging;
+    PUT    Bucket Query("logging"), "PutBucketLogging", PutBucketLogging => run handle_logging::put_bucket_logging;
     GET    Bucket Query("accelerate"), "GetBucketAccelerateConfiguration", GetAccelerateConfiguration => unset Answer::Empty("AccelerateConfiguration");
     GET    Bucket Query("notification"), "GetBucketNotificationConfiguration", GetBucketNotification => unset Answer::Empty("NotificationConfiguration");
     GET    Bucket Query("requestPayment"), "GetBucketRequestPayment", GetBucketRequestPayment => unset Answer::RequestPayment;

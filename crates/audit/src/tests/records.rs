@@ -251,6 +251,7 @@ fn every_kind_of_caller_and_call_gives_a_record_of_the_documented_shape() {
         },
         Principal::Service {
             name: "cloudtrail.amazonaws.com".into(),
+            source: None,
         },
         Principal::Anonymous,
     ];

@@ -166,6 +166,12 @@ impl KeyServiceSeal {
         }
     }
 
+    /// For the key that a slot names, to protect it anew; `None` if the slot is damaged.
+    pub(crate) fn of_slot(body: &[u8], access: Access) -> Option<Self> {
+        let (place, _, _) = parse(body)?;
+        Some(Self::at(place, access))
+    }
+
     /// For a new slot under this key.
     pub(crate) fn at(place: KeyPlace, access: Access) -> Self {
         Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
+use strongroom_kms::KeyService;
 
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
@@ -16,6 +17,7 @@ use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAsk, ImpactSource};
 use crate::{identities, tenants};
 
 /// The server, as the admin channel sees it.
@@ -27,6 +29,7 @@ pub(super) struct Running {
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
+    pub(super) kms: Arc<KeyService>,
     pub(super) explaining: Explaining,
     pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
@@ -42,6 +45,11 @@ impl AdminActions for Running {
             Request::Seal { .. } => Err(Failure::new(
                 Exit::General,
                 "what is about seals does not come here",
+                "",
+            )),
+            Request::Verify { .. } => Err(Failure::new(
+                Exit::General,
+                "a verification does not come here",
                 "",
             )),
             Request::ReloadTls => self.reload_tls(),
@@ -75,6 +83,7 @@ impl AdminActions for Running {
             } => self
                 .reencryption
                 .page(&bucket, prefix, &key, bucket_key, limit),
+            Request::Impact { ask } => self.impact(&ask),
             Request::Explain {
                 action,
                 principal,
@@ -114,6 +123,17 @@ impl Running {
             http,
             https,
         )))
+    }
+
+    fn impact(&self, ask: &ImpactAsk) -> Result<Answer, Failure> {
+        let source = ImpactSource {
+            rows: &self.accounts.sealed_rows(),
+            home: (self.account.id, &self.account.region),
+            now: self.accounts.clock.now(),
+            kms: Some(&self.kms),
+        };
+        let found = source.answer(ask)?;
+        Ok(Answer::Impact { found })
     }
 
     fn rotate(&self) -> Result<Answer, Failure> {

@@ -1,0 +1,263 @@
+//! A verification beside the requests: one at a time, in a thread of its own.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use strongroom_verify::{Custody, Opened, Plan, Progress, verify};
+
+use super::Parts;
+use crate::admin::{Answer, VerifyRequest, VerifyState};
+use crate::config::Settings;
+use crate::failure::{Exit, Failure};
+
+/// It ends when nobody has asked for so long: whoever began it is gone.
+const UNASKED_MAX: Duration = Duration::from_secs(60);
+/// Longest piece of a report in one answer: each byte may be escaped.
+const PIECE_MAX_BYTES: usize = 128 << 10;
+
+/// The verification that runs, or the last one.
+#[derive(Default)]
+pub(super) struct Verifying(Mutex<Option<Job>>);
+
+struct Job {
+    progress: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread tells, and is told.
+struct Shared {
+    done_bytes: AtomicU64,
+    all_bytes: AtomicU64,
+    cancelled: AtomicBool,
+    asked: Mutex<Instant>,
+    /// The report as JSON, or why there is none.
+    outcome: OnceLock<Result<String, String>>,
+}
+
+/// What is needed of an open store.
+struct Store {
+    meta: Arc<dyn strongroom_ports::MetaStore>,
+    custody: Custody,
+}
+
+impl Verifying {
+    /// Answers what is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::General`] when one runs already, or there is none.
+    pub(super) fn answer(
+        &self,
+        ask: VerifyRequest,
+        settings: &Settings,
+        parts: Option<&Parts>,
+    ) -> Result<Answer, Failure> {
+        let mut current = self.0.lock();
+        match ask {
+            VerifyRequest::Start {
+                bytes_per_second,
+                sealed,
+            } => {
+                if current.as_ref().is_some_and(Job::is_running) {
+                    return Err(Failure::new(
+                        Exit::General,
+                        "a verification is running already",
+                        "wait for its end",
+                    ));
+                }
+                let store = parts.filter(|_| !sealed).map(Store::of);
+                let root = settings.data.root().to_owned();
+                let job = Job::start(root, store, bytes_per_second)?;
+                let state = job.state();
+                *current = Some(job);
+                Ok(Answer::Verifying(state))
+            }
+            VerifyRequest::Status => {
+                let job = current.as_ref().ok_or_else(none)?;
+                *job.progress.asked.lock() = Instant::now();
+                Ok(Answer::Verifying(job.state()))
+            }
+            VerifyRequest::Report { from } => {
+                let job = current.as_ref().ok_or_else(none)?;
+                match job.progress.outcome.get() {
+                    Some(Ok(report)) => Ok(piece(report, from)),
+                    Some(Err(_)) | None => Err(none()),
+                }
+            }
+            VerifyRequest::Stop => {
+                if let Some(job) = current.as_ref() {
+                    job.progress.cancelled.store(true, Ordering::Release);
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    /// Ends it, and waits for its end.
+    pub(super) fn stop(&self) {
+        let job = self.0.lock().take();
+        drop(job);
+    }
+}
+
+impl Store {
+    fn of(parts: &Parts) -> Self {
+        let own = Arc::clone(&parts.root_key);
+        let rows = own.rows.custody.clone();
+        Self {
+            meta: parts.meta.clone(),
+            custody: Custody {
+                ring: Arc::new(move || rows.ring()),
+                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key())),
+                customer_keys: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Job {
+    fn start(
+        root: PathBuf,
+        store: Option<Store>,
+        bytes_per_second: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let shared = Arc::new(Shared {
+            done_bytes: AtomicU64::new(0),
+            all_bytes: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            asked: Mutex::new(Instant::now()),
+            outcome: OnceLock::new(),
+        });
+        let progress = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("verify".to_owned())
+            .spawn(move || shared.run(root, store.as_ref(), bytes_per_second))
+            .map_err(|error| {
+                Failure::new(
+                    Exit::Environment,
+                    format!("there is no thread: {error}"),
+                    "",
+                )
+            })?;
+        Ok(Self {
+            progress,
+            thread: Some(thread),
+        })
+    }
+
+    fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|it| !it.is_finished())
+    }
+
+    fn state(&self) -> VerifyState {
+        let running = self.is_running();
+        let failure = match self.progress.outcome.get() {
+            Some(Ok(_)) => None,
+            Some(Err(why)) => Some(why.clone()),
+            None => (!running).then(|| "it panicked; see the log".to_owned()),
+        };
+        VerifyState {
+            running,
+            done_bytes: self.progress.done_bytes.load(Ordering::Relaxed),
+            all_bytes: self.progress.all_bytes.load(Ordering::Relaxed),
+            failure,
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.progress.cancelled.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been told of by the hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, root: PathBuf, store: Option<&Store>, bytes_per_second: Option<u64>) {
+        let plan = Plan {
+            root,
+            opened: store.map(|store| Opened {
+                rows: Arc::clone(&store.meta),
+                losses: Vec::new(),
+                custody: &store.custody,
+            }),
+            on_line: true,
+            bytes_per_second,
+            cancelled: &self.cancelled,
+        };
+        let outcome = verify(&plan, &|Progress {
+                                          done_bytes,
+                                          all_bytes,
+                                      }| {
+            self.done_bytes.store(done_bytes, Ordering::Relaxed);
+            self.all_bytes.store(all_bytes, Ordering::Relaxed);
+            if self.asked.lock().elapsed() > UNASKED_MAX {
+                self.cancelled.store(true, Ordering::Release);
+            }
+        });
+        let outcome = outcome
+            .map_err(|error| error.to_string())
+            .and_then(|report| {
+                if report.damaged > 0 {
+                    tracing::error!(findings = report.damaged, "a verification found damage");
+                } else {
+                    tracing::info!(foreign = report.foreign, "a verification found no damage");
+                }
+                metrics::gauge!("strongroom_verify_damaged").set(gauge(report.damaged));
+                serde_json::to_string(&report).map_err(|error| error.to_string())
+            });
+        let _ = self.outcome.set(outcome);
+    }
+}
+
+/// A count as metrics take it.
+fn gauge(count: u64) -> f64 {
+    u32::try_from(count).unwrap_or(u32::MAX).into()
+}
+
+fn piece(report: &str, from: usize) -> Answer {
+    let rest = report.get(from..).unwrap_or_default();
+    let mut end = rest.len().min(PIECE_MAX_BYTES);
+    while !rest.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = rest.get(..end).unwrap_or_default().to_owned();
+    Answer::VerifyReport {
+        next: (end < rest.len()).then_some(from + end),
+        text,
+    }
+}
+
+fn none() -> Failure {
+    Failure::new(
+        Exit::General,
+        "there is no verification",
+        "begin one: strongroom verify",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_comes_in_pieces_that_make_it_whole() {
+        let report = "\u{fc}\"x".repeat(PIECE_MAX_BYTES / 2);
+        let (mut whole, mut from) = (String::new(), Some(0));
+        while let Some(at) = from {
+            let Answer::VerifyReport { text, next } = piece(&report, at) else {
+                unreachable!("a piece is a piece")
+            };
+            whole.push_str(&text);
+            from = next;
+        }
+        assert_eq!(whole, report);
+    }
+}

@@ -1,0 +1,308 @@
+//! Journal and snapshots, frame by frame.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use strongroom_crypto::{Keyring, ServicePurpose, Unsealed};
+use strongroom_recover::frames::{Frame, SealedFile, read_at};
+
+use crate::pace::Pace;
+use crate::report::{FileCounts, Finding, Kind};
+
+const FRAME_HEADER_LEN_BYTES: usize = 16;
+
+/// What a look at all of them came to.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) counts: FileCounts,
+    pub(crate) findings: Vec<Finding>,
+    /// The last commit in the journal; known with keys only.
+    pub(crate) last_commit: Option<u64>,
+    /// A frame at the very end that a crash, or a server at work, has not written whole.
+    pub(crate) torn: Option<Finding>,
+}
+
+/// A file, by its number, and its path.
+type Numbered = (u64, PathBuf);
+
+/// Looks at the journal and the snapshots in `meta`; with the ring, at their tags and the sequence of
+/// commits, too.
+///
+/// # Errors
+///
+/// The operating system's, of directories.
+pub(crate) fn check(
+    meta: &Path,
+    ring: Option<&Keyring<Unsealed>>,
+    pace: &Pace<'_>,
+    on_line: bool,
+) -> io::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    // In this order: beside a server the journal is cut only behind a newer snapshot.
+    let journals = files_of(&meta.join("journal"), "srj")?;
+    let snapshots = files_of(&meta.join("snapshot"), "srs")?;
+    let mut look = Look {
+        ring,
+        pace,
+        on_line,
+        outcome: &mut outcome,
+    };
+    let mut covered = None;
+    for (index, snapshot) in snapshots.iter().enumerate() {
+        let is_newest = index + 1 == snapshots.len();
+        if look.snapshot(snapshot)? && is_newest {
+            covered = Some(snapshot.0);
+        }
+        if !is_newest {
+            let why = "an older snapshot: the next start removes it";
+            let finding = Finding::damage("snapshot", why).of_kind(Kind::Leftover);
+            look.add(finding.in_file(shown("snapshot", &snapshot.1)));
+        }
+    }
+    let mut expected: Option<u64> = None;
+    for (index, journal) in journals.iter().enumerate() {
+        let is_last = index + 1 == journals.len();
+        let first = index == 0;
+        let limit = covered.map_or(1, |covered| covered + 1);
+        expected = look.journal(journal, (first, is_last), limit, expected)?;
+    }
+    if journals.is_empty() && !on_line {
+        let why = "there is no journal: the last file of it stays always";
+        look.add(Finding::damage("missing", why).in_file("meta/journal"));
+    }
+    let end = expected.map(|next| next.saturating_sub(1));
+    if let (Some(end), Some(covered)) = (end, covered)
+        && end < covered
+    {
+        let why = format!("the journal ends at commit {end}, before the snapshot of {covered}");
+        look.add(Finding::damage("missing", why).in_file("meta/journal"));
+    }
+    outcome.last_commit = end;
+    Ok(outcome)
+}
+
+struct Look<'a> {
+    ring: Option<&'a Keyring<Unsealed>>,
+    pace: &'a Pace<'a>,
+    on_line: bool,
+    outcome: &'a mut Outcome,
+}
+
+impl Look<'_> {
+    fn add(&mut self, finding: Finding) {
+        self.outcome.findings.push(finding);
+    }
+
+    /// Opens a file; `None` if there is nothing more to say of it.
+    fn open(
+        &mut self,
+        (number, path): &Numbered,
+        kind: &str,
+        purpose: ServicePurpose,
+        may_be_new: bool,
+    ) -> io::Result<Option<SealedFile>> {
+        let file = match self.pace.open(path) {
+            Ok(file) => file,
+            // The server removed it meanwhile.
+            Err(error) if self.on_line && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let (magic, directory) = match kind {
+            "journal" => (*b"SRJ1", "journal"),
+            _ => (*b"SRS1", "snapshot"),
+        };
+        let damage = |why: &str| {
+            Finding::damage(kind, why)
+                .in_file(shown(directory, path))
+                .at(0)
+        };
+        if may_be_new && SealedFile::is_blank(&file)? {
+            // It was being made when the server stopped, or is just now.
+            return Ok(None);
+        }
+        let key = self.ring.map(|ring| ring.service_key(purpose));
+        let Some(sealed) = SealedFile::open(file, magic, key)? else {
+            self.add(damage("its header is damaged"));
+            return Ok(None);
+        };
+        let own = if kind == "journal" {
+            sealed.number
+        } else {
+            sealed.sequence
+        };
+        if own != *number {
+            self.add(damage("its header is that of another file"));
+        }
+        Ok(Some(sealed))
+    }
+
+    /// Whether the snapshot's header is sound.
+    fn snapshot(&mut self, file: &Numbered) -> io::Result<bool> {
+        let Some(mut sealed) = self.open(file, "snapshot", ServicePurpose::Snapshot, false)? else {
+            return Ok(false);
+        };
+        self.outcome.counts.snapshots += 1;
+        let (mut rows, mut promised) = (0_u64, None);
+        let at = shown("snapshot", &file.1);
+        let damage = |why: &str| Finding::damage("snapshot", why).in_file(at.clone());
+        let mut frames = 0;
+        let mut is_whole = true;
+        let mut read_bytes = 0;
+        while let Some(frame) = sealed.next()? {
+            self.pace.take(sealed.read_bytes() - read_bytes);
+            read_bytes = sealed.read_bytes();
+            match frame {
+                Frame::Opened(index, payload) => {
+                    if index != frames + 1 {
+                        is_whole = false;
+                        self.add(damage("frames are missing"));
+                    }
+                    frames = index;
+                    self.outcome.counts.snapshot_frames += 1;
+                    let count = payload.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+                    match count {
+                        Some(0) => {
+                            let all = payload.get(4..12).and_then(|it| it.try_into().ok());
+                            promised = all.map(u64::from_be_bytes);
+                        }
+                        Some(count) => rows += u64::from(count),
+                        None => {}
+                    }
+                }
+                Frame::Damaged(offset) | Frame::Torn(offset) => {
+                    is_whole = false;
+                    self.add(damage("a frame is damaged").at(offset));
+                }
+            }
+        }
+        if self.ring.is_some() && is_whole && promised != Some(rows) {
+            self.add(damage("it does not hold all of its rows"));
+        }
+        // Its end says so with keys only; without, the last frame is a short one.
+        if self.ring.is_none() && frames == 0 && is_whole {
+            self.add(damage("it holds nothing"));
+        }
+        Ok(true)
+    }
+
+    /// The commit that must come next.
+    fn journal(
+        &mut self,
+        file: &Numbered,
+        (is_first, is_last): (bool, bool),
+        limit: u64,
+        expected: Option<u64>,
+    ) -> io::Result<Option<u64>> {
+        let may_be_new = is_last && !is_first;
+        let Some(mut sealed) = self.open(file, "journal", ServicePurpose::Journal, may_be_new)?
+        else {
+            return Ok(expected);
+        };
+        self.outcome.counts.journals += 1;
+        let at = shown("journal", &file.1);
+        let damage = |what: &str, why: String| Finding::damage(what, why).in_file(at.clone());
+        let begins = sealed.sequence;
+        if is_first && begins > limit {
+            let why = format!("it begins with commit {begins}; commits before it are missing");
+            self.add(damage("missing", why));
+        }
+        if let Some(expected) = expected.filter(|it| *it != begins && self.ring.is_some()) {
+            let why = format!("it begins with commit {begins}, and {expected} should come next");
+            self.add(damage("missing", why));
+        }
+        let mut next = begins;
+        let mut frames = 0;
+        let mut read_bytes = 0;
+        while let Some(frame) = sealed.next()? {
+            self.pace.take(sealed.read_bytes() - read_bytes);
+            read_bytes = sealed.read_bytes();
+            match frame {
+                Frame::Opened(index, payload) => {
+                    if index != frames + 1 {
+                        self.add(damage(
+                            "journal",
+                            format!("frames before frame {index} are missing"),
+                        ));
+                    }
+                    frames = index;
+                    self.outcome.counts.journal_frames += 1;
+                    if self.ring.is_some() {
+                        next = self.commits(&payload, next, &at);
+                    }
+                }
+                Frame::Torn(offset) if is_last && may_be_torn(&file.1, offset)? => {
+                    let why = "the last frame was not written whole, and nobody was told of it";
+                    let finding = damage("journal", why.to_owned()).of_kind(Kind::Leftover);
+                    self.outcome.torn = Some(finding.at(offset));
+                }
+                Frame::Torn(offset) | Frame::Damaged(offset) => {
+                    self.add(damage("journal", "a frame is damaged".to_owned()).at(offset));
+                }
+            }
+        }
+        let len = fs::metadata(&file.1).map_or(0, |it| it.len());
+        self.pace.take(len.saturating_sub(read_bytes));
+        Ok(Some(next))
+    }
+
+    /// Checks the sequence of one group commit; what must come next.
+    fn commits(&mut self, payload: &[u8], next: u64, at: &str) -> u64 {
+        let first = payload.first_chunk::<8>().map(|it| u64::from_be_bytes(*it));
+        let count = payload.get(8..12).and_then(|it| it.try_into().ok());
+        let count = count.map(u32::from_be_bytes);
+        let (Some(first), Some(count)) = (first, count) else {
+            self.add(Finding::damage("journal", "a commit cannot be read").in_file(at));
+            return next;
+        };
+        if first != next {
+            let why = format!("commit {first} stands where {next} should");
+            self.add(Finding::damage("journal", why).in_file(at));
+        }
+        first.saturating_add(u64::from(count))
+    }
+}
+
+/// A header lies within one sector, and a sector is written whole: so a frame that was cut short
+/// has a header of zeros, or a sound one.
+fn may_be_torn(path: &Path, offset: u64) -> io::Result<bool> {
+    let header = read_at(&File::open(path)?, offset, FRAME_HEADER_LEN_BYTES)?;
+    if header.iter().all(|byte| *byte == 0) {
+        return Ok(true);
+    }
+    let (Some(fields), Some(checksum)) = (header.get(..12), header.get(12..16)) else {
+        return Ok(true);
+    };
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, fields);
+    Ok(u32::try_from(sum).unwrap_or(u32::MAX).to_be_bytes() == checksum)
+}
+
+/// The files of a kind, by their numbers. A directory that is not there has none.
+fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<Numbered>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number
+            && path.extension().is_some_and(|it| it == extension)
+        {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn shown(directory: &str, path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("meta/{directory}/{name}")
+}
