@@ -374,12 +374,13 @@ impl World {
         };
         let target = format!("{prefix}.{operation}");
         let headers = [("x-amz-target", target.as_str())];
+        let body = members.to_string();
         let ask = Ask {
             method: "POST",
             target: "/",
             service,
             headers: &headers,
-            body: members.to_string().as_bytes(),
+            body: body.as_bytes(),
         };
         self.send(Some(keys), ask).await
     }
@@ -680,6 +681,11 @@ async fn changes_are_recorded_once_with_what_they_made() {
         let secret = element(&told.body, "SecretAccessKey");
         assert!(secret.is_empty() || !record.to_string().contains(&secret));
     }
+    let form = "Action=UpdateUser&UserName=alice&NewPath=/x/";
+    let told = world.query(Some(&keys), "iam", form).await;
+    let record = world.record(&told, "iam.amazonaws.com");
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/staff/alice");
+    assert_eq!(record["resources"][0]["ARN"], arn.as_str());
     let told = world
         .query(Some(&keys), "sts", "Action=GetFederationToken&Name=bob")
         .await;
