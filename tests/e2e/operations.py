@@ -363,6 +363,7 @@ S3 = {
     "GetBucketReplication": unset("get_bucket_replication", "ReplicationConfigurationNotFoundError"),
     "GetObjectLockConfiguration": unset("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError"),
     "GetBucketLogging": unset("get_bucket_logging"),
+    "PutBucketLogging": writes("put_bucket_logging", lambda s: {"Bucket": s.bucket, "BucketLoggingStatus": {}}),
     "GetBucketAccelerateConfiguration": unset("get_bucket_accelerate_configuration"),
     "GetBucketNotificationConfiguration": unset("get_bucket_notification_configuration"),
     "GetBucketRequestPayment": unset("get_bucket_request_payment"),

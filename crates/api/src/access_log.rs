@@ -97,7 +97,10 @@ fn line(outcome: &S3Outcome<'_>, owner: &str, took: Duration) -> String {
     let header = |name: &str| outcome.parts.headers.get(name)?.to_str().ok();
     let requester = match &context.principal {
         Principal::Anonymous => None,
-        Principal::Root { .. } => context.canonical_id.as_ref().map(ToString::to_string),
+        Principal::Root { .. } => context
+            .canonical_id
+            .as_ref()
+            .map(|it| it.as_str().to_owned()),
         Principal::User { .. }
         | Principal::RoleSession { .. }
         | Principal::Federated { .. }

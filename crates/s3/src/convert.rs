@@ -12,10 +12,10 @@ use strongroom_types::{
 };
 
 use crate::acls::{acl_from_rows, acl_to_rows};
+use crate::logging::LoggingRow;
 use crate::rows::{
     AclGrantRow, BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow,
 };
-use crate::logging::LoggingRow;
 use crate::{BucketView, PolicyUid, PublicAccessBlock, Versioning};
 
 impl BucketRow {

@@ -16,7 +16,7 @@ use strongroom_types::{
     Transport,
 };
 
-use crate::{Arrival, BucketView, Entry, S3, S3Error};
+use crate::{BucketView, Entry, S3, S3Error};
 
 /// As whom logs are delivered: policies of target buckets name it.
 pub const LOGGING_SERVICE: &str = "logging.s3.amazonaws.com";
@@ -56,12 +56,14 @@ pub enum TargetRefusal {
     #[error("The owner for the bucket to be logged and the target bucket must be the same.")]
     OtherOwner,
     /// Its policy does not let the logging service put objects under the prefix.
-    #[error("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket")]
+    #[error(
+        "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
+    )]
     NotAllowed,
 }
 
 /// A bucket whose requests are logged.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoggedBucket {
     /// The bucket.
     pub bucket: BucketView,
@@ -126,12 +128,16 @@ impl S3 {
     ) -> Result<(), S3Error> {
         let source = entry.bucket().ok_or(S3Error::Unavailable)?;
         if let Some(logging) = &logging {
-            self.check_target(source, logging)?;
+            self.check_log_target(source, logging)?;
         }
         self.change_bucket(&entry, |bucket| bucket.logging.clone_from(&logging))
     }
 
-    fn check_target(&self, source: &BucketView, logging: &BucketLogging) -> Result<(), S3Error> {
+    fn check_log_target(
+        &self,
+        source: &BucketView,
+        logging: &BucketLogging,
+    ) -> Result<(), S3Error> {
         let refused = |why: TargetRefusal| Err(S3Error::LogTarget(why));
         let BucketLogging {
             target_bucket,

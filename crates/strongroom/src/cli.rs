@@ -882,6 +882,7 @@ is no damage. Each finding names the object, the file and the offset.
 What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
+
 const IMPACT_HELP: &str = "\
 Examples:
   strongroom kms impact alias/photos

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// How long lines of access logs are collected before they are delivered.
+    pub(crate) access_log_interval: Duration,
     /// Data events that are recorded whatever trails want.
     pub(crate) audit_data_events: DataEventLevel,
     /// How long trails collect events before they deliver them.
@@ -146,6 +148,7 @@ impl Settings {
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            access_log_interval: Duration::from_secs(layer.access_log_interval.unwrap_or(300)),
             audit_data_events: layer.audit_data_events.unwrap_or(DataEventLevel::Denied),
             trail_delivery_interval: Duration::from_secs(
                 layer.trail_delivery_interval.unwrap_or(300),

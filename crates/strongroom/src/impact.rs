@@ -15,9 +15,9 @@ use crate::cli::ImpactArgs;
 use crate::commands::{unexpected, with_accounts};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::output;
 use crate::progress::Bar;
 use crate::unseal::Environment;
-use crate::{identities, output};
 
 /// How the store is asked.
 type Asking<'a> = dyn FnMut(&ImpactAsk) -> Result<ImpactAnswer, Failure> + 'a;

@@ -1,5 +1,6 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod access_logs;
 mod audit_trail;
 mod background;
 mod collector;
@@ -40,6 +41,7 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
+use self::access_logs::AccessLogs;
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
@@ -77,6 +79,7 @@ struct Parts {
     cloudtrail: Arc<CloudTrail>,
     signer: Arc<SigningKeys>,
     delivery: Arc<S3Delivery>,
+    access_logs: Arc<AccessLogs>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -160,6 +163,9 @@ fn end(parts: &Parts) {
         && let Err(error) = parts.audit.append(&[summary]).wait()
     {
         tracing::warn!(%error, "the last denials of strangers are not recorded");
+    }
+    if let Err(error) = parts.access_logs.write() {
+        tracing::warn!(%error, "the last lines of access logs are lost");
     }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
@@ -282,6 +288,15 @@ fn assemble(
         target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
+    let access_logs = Arc::new(AccessLogs {
+        log: Arc::default(),
+        s3: s3.clone(),
+        rows: rows.clone(),
+        region: account.region.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        every: settings.access_log_interval,
+    });
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
@@ -305,6 +320,7 @@ fn assemble(
         cloudtrail,
         signer,
         delivery,
+        access_logs,
         authorizer,
         accounts,
         account,

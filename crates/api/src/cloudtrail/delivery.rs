@@ -113,12 +113,18 @@ impl S3Delivery {
             .ports
             .keys
             .generate_data_key(&caller, &reference, &context);
-        used.map(drop).map_err(|error| match error {
+        let used = used.map_err(|error| match error {
             KeyError::AccessDenied(_) => TargetProblem::KeyPolicy {
                 bucket: trail.bucket.clone(),
                 key: key.to_owned(),
             },
             error => of_key(error, key),
+        })?;
+        // The data key is for nothing, its use is recorded all the same.
+        let recorded = used.record.submit().wait();
+        recorded.map(drop).map_err(|error| {
+            tracing::error!(%error, "the use of a trail's key is not recorded");
+            TargetProblem::Unavailable
         })
     }
 }

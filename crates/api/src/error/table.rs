@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use strongroom_ports::KeyError;
-use strongroom_s3::{AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error, TargetRefusal};
+use strongroom_s3::{
+    AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error, TargetRefusal,
+};
 use strongroom_sse::SseError;
 use strongroom_types::limits::{PART_MIN_BYTES, SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, TagError};

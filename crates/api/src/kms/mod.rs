@@ -95,3 +95,10 @@ impl KmsApi {
 pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
     operations::all().map(|it| (it.name, it.action))
 }
+
+/// The members of an operation's input.
+#[cfg(test)]
+pub(crate) fn members(name: &str) -> &'static [crate::json::Member] {
+    let found = operations::all().find(|it| it.name == name);
+    found.map_or(&[], |it| it.members)
+}

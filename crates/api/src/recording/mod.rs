@@ -19,7 +19,7 @@ mod s3;
 pub(crate) use facts::{Facts, KMS_KEY};
 pub(crate) use json::{hidden_texts, hidden_texts_of_document, json_parameters, lower_camel};
 pub(crate) use query::query_parameters;
-pub(crate) use s3::{Learned, S3Outcome};
+pub(crate) use s3::{DeletedEntry, Learned, S3Outcome};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -228,3 +228,6 @@ pub(crate) fn without<'a, T: AsRef<str>>(message: Cow<'a, str>, secrets: &[T]) -
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,8 +29,21 @@ pub(crate) struct Learned {
     pub(crate) key: OnceLock<String>,
     /// Whose the bucket is.
     pub(crate) owner: OnceLock<AccountId>,
-    /// The document in the body of a bucket operation.
+    /// Whether the record shows the document in the body: that of a bucket operation.
+    pub(crate) shows_document: bool,
+    /// That document.
     pub(crate) document: OnceLock<Vec<u8>>,
+    /// What became of the keys that DeleteObjects names.
+    pub(crate) deleted: OnceLock<Vec<DeletedEntry>>,
+}
+
+/// One key of DeleteObjects.
+#[derive(Debug)]
+pub(crate) struct DeletedEntry {
+    /// The key.
+    pub(crate) key: String,
+    /// Code and text of its error.
+    pub(crate) error: Option<(&'static str, String)>,
 }
 
 /// A call of S3 that is about to be answered.
@@ -78,9 +91,22 @@ impl S3Outcome<'_> {
         learned.map(String::as_str).or(self.key)
     }
 
+    /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
+    /// was denied.
+    fn error(&self) -> Option<(&'static str, Cow<'_, str>)> {
+        if let Some((code, message)) = &self.error {
+            return Some((code, Cow::Borrowed(message)));
+        }
+        let entries = self.learned.and_then(|learned| learned.deleted.get())?;
+        let denied = |it: &DeletedEntry| it.error.clone().filter(|(code, _)| *code == DENIED);
+        let (code, message) = entries.iter().find_map(denied)?;
+        Some((code, message.into()))
+    }
+
     /// Whether the caller was refused for lack of rights.
     fn is_denied(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
+            || self.error.is_none() && self.error().is_some_and(|(code, _)| code == DENIED)
     }
 
     /// The length of the body, as the head declares it.
@@ -111,19 +137,10 @@ impl S3Outcome<'_> {
                 params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
             }
         }
-        match self.document() {
-            Some(document) if !self.is_delete_objects() => with_document(params, document),
-            Some(_) | None => params,
+        match self.learned.and_then(|learned| learned.document.get()) {
+            Some(document) => with_document(params, document),
+            None => params,
         }
-    }
-
-    fn document(&self) -> Option<&[u8]> {
-        let learned = self.learned.and_then(|learned| learned.document.get());
-        learned.map(Vec::as_slice)
-    }
-
-    fn is_delete_objects(&self) -> bool {
-        self.route.name == "DeleteObjects"
     }
 
     pub(crate) fn answered(&self, name: &str) -> Option<&str> {
@@ -181,15 +198,13 @@ impl S3Outcome<'_> {
         additional = additional.number("bytesTransferredIn", self.sent_bytes().unwrap_or(0));
         additional = additional.optional("AuthenticationMethod", method);
         additional = additional.text("x-amz-id-2", self.host_id);
+        if let Some(entries) = self.learned.and_then(|learned| learned.deleted.get()) {
+            additional = with_deleted(additional, entries);
+        }
         if let Some(given) = self.length_bytes {
             additional = additional.number("bytesTransferredOut", given);
         }
         additional = additional.optional("SSEApplied", self.sse_applied());
-        if let Some(document) = self.document()
-            && self.is_delete_objects()
-        {
-            additional = with_deleted(additional, document);
-        }
         facts.additional = additional;
         facts.response = self.response();
         facts.owner = self.learned.and_then(|it| it.owner.get().copied());
@@ -224,7 +239,7 @@ impl Recorder {
             context: &context,
             service: Service::S3,
             operation: outcome.route.event_name(),
-            error: outcome.error.clone(),
+            error: outcome.error(),
             facts: outcome.facts(),
             parameters: Some(outcome.parameters()),
             is_data,
@@ -247,38 +262,34 @@ const ANSWERED_HEADERS: [&str; 6] = [
     "x-amz-delete-marker",
 ];
 
-/// Most names of deleted objects that a record shows, and most bytes of them.
+/// The error of who may not.
+const DENIED: &str = "AccessDenied";
+/// Most keys of DeleteObjects that a record names, and most bytes of them; a whole record has room for
+/// 40 KiB.
 const DELETED_MAX: usize = 100;
 const DELETED_MAX_BYTES: usize = 16 << 10;
 
-/// The names in a request of DeleteObjects, which CloudTrail does not tell: as many as have room, and
-/// how many there are.
-fn with_deleted(additional: Params, document: &[u8]) -> Params {
-    let Ok(root) = parse(document) else {
-        return additional;
-    };
-    let named = |object: &Element, name: &str| {
-        let child = object.children.iter().find(|child| child.name == name);
-        child.map(|child| child.text.clone())
-    };
-    let objects = root.children.iter().filter(|child| child.name == "Object");
-    let count = objects.clone().count();
+/// The keys that DeleteObjects named, which CloudTrail does not tell, and what became of each: as many
+/// as have room, and how many there are.
+fn with_deleted(additional: Params, entries: &[DeletedEntry]) -> Params {
     let mut bytes = 0;
-    let shown: Vec<Params> = objects
+    let shown: Vec<Params> = entries
+        .iter()
         .take(DELETED_MAX)
-        .filter_map(|object| Some((named(object, "Key")?, named(object, "VersionId"))))
-        .take_while(|(key, _)| {
-            bytes += key.len();
+        .take_while(|entry| {
+            bytes += entry.key.len();
             bytes <= DELETED_MAX_BYTES
         })
-        .map(|(key, version)| {
-            let object = Params::new().text("key", &key);
-            object.optional("versionId", version.as_deref())
+        .map(|entry| {
+            let code = entry.error.as_ref().map(|(code, _)| *code);
+            Params::new()
+                .text("key", &entry.key)
+                .optional("errorCode", code)
         })
         .collect();
     additional.objects("deletedObjects", &shown).number(
         "deletedObjectsCount",
-        u64::try_from(count).unwrap_or(u64::MAX),
+        u64::try_from(entries.len()).unwrap_or(u64::MAX),
     )
 }
 

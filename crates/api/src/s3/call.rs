@@ -129,10 +129,8 @@ impl Call {
                     },
                 )
                 .await;
-                // Documents about objects are not recorded.
-                if let (Some(learned), Some(bytes)) = (&self.learned, document.peek())
-                    && self.address.key.is_none()
-                {
+                let shown = self.learned.as_ref().filter(|it| it.shows_document);
+                if let (Some(learned), Some(bytes)) = (shown, document.peek()) {
                     // It is read once.
                     let _ = learned.document.set(bytes.to_vec());
                 }

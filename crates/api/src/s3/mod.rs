@@ -71,7 +71,7 @@ use route::{Level, Reply, Seen};
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
-use crate::recording::{Ended, Facts, Recorder, S3Outcome, Unrecorded};
+use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Service, Verified, Verifier};
@@ -387,9 +387,15 @@ impl S3Api {
             account: context.principal.account(),
         };
         // Of calls on objects the record needs no more than the head, or there is none.
-        let learns = !route.is_data() || route.name == "PostObject" || self.recorder.wants_data();
+        let learns = !route.is_data()
+            || matches!(route.name, "PostObject" | "DeleteObjects")
+            || self.recorder.wants_data();
+        let learned = Learned {
+            shows_document: !route.is_data(),
+            ..Learned::default()
+        };
         let call = Call {
-            learned: learns.then(Arc::default),
+            learned: learns.then(|| Arc::new(learned)),
             conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),

@@ -11,8 +11,9 @@ use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
     ResponseBody, handle_acl, handle_attributes, handle_bucket, handle_bucket_config,
-    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_logging, handle_multipart, handle_object,
-    handle_object_config, handle_post, handle_tagging, unconfigured,
+    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_logging,
+    handle_multipart, handle_object, handle_object_config, handle_post, handle_tagging,
+    unconfigured,
 };
 use crate::error::{Failure, RequestError};
 

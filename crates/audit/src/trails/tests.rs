@@ -806,7 +806,9 @@ fn data_events_are_wanted_while_a_trail_that_selects_them_is_on() {
         })
     };
     let name = Setting::name();
-    let changed = setting.trails.update(world.account(), &name, &event, change);
+    let changed = setting
+        .trails
+        .update(world.account(), &name, &event, change);
     changed.unwrap();
     assert!(!wanted.any(), "it is not on yet");
     setting.start();
@@ -823,5 +825,8 @@ fn data_events_are_wanted_while_a_trail_that_selects_them_is_on() {
     assert!(writes.any() && writes.take(&put) && !writes.take(&get));
     assert!(DataEvents::new(DataLevel::All).take(&get));
     wanted.lose();
-    assert!(wanted.any() && wanted.take(&get), "who does not know takes all");
+    assert!(
+        wanted.any() && wanted.take(&get),
+        "who does not know takes all"
+    );
 }

@@ -95,6 +95,10 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// How long lines of S3's access logs are collected before they are delivered, 1 to 3600
+    /// [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_delivery_interval)]
+    pub(crate) access_log_interval: Option<u64>,
     /// Calls on objects that are recorded beside what trails select: denied, write or all
     /// [default: denied]
     #[arg(long, value_name = "WHICH")]
@@ -125,7 +129,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 35] = [
     "data",
     "listen",
     "listen-tls",
@@ -152,6 +156,8 @@ const NAMES: [&str; 32] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "access-log-interval",
+    "audit-data-events",
     "trail-delivery-interval",
     "trusted-proxy",
     "oidc-jwks",
@@ -198,6 +204,7 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            access_log_interval: self.access_log_interval.or(lower.access_log_interval),
             audit_data_events: self.audit_data_events.or(lower.audit_data_events),
             trail_delivery_interval: self
                 .trail_delivery_interval
@@ -304,6 +311,9 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "access-log-interval" => {
+                self.access_log_interval = Some(parse_delivery_interval(text)?);
+            }
             "audit-data-events" => self.audit_data_events = Some(text.parse()?),
             "trail-delivery-interval" => {
                 self.trail_delivery_interval = Some(parse_delivery_interval(text)?);

@@ -32,7 +32,8 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         clock.clone(),
         entropy.clone(),
         recorder(),
-    );
+    )
+    .logging(Arc::clone(&parts.access_logs.log));
     let options = KmsApiOptions {
         region: region.clone(),
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,

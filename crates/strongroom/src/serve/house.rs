@@ -247,6 +247,7 @@ impl House {
         let threads = [
             collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
             audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            parts.access_logs.start(self.stuck.clone()),
             audit_trail::deliver(
                 &parts.audit,
                 parts.signer.clone(),
