@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Read everything at rest and say what is damaged, missing, or none of the store's
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Show how an object is encrypted: mode, keys, versions, layers, segments, context
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -484,6 +487,22 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
+/// `inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The object
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) object: ObjectTarget,
+    /// The version, if not the current one
+    #[arg(long, value_name = "ID", value_parser = checked::<Version>)]
+    pub(crate) version_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn parse_rate(text: &str) -> Result<u64, String> {
     let size = text.strip_suffix("/s").unwrap_or(text);
     match size.parse::<ByteSize>() {
@@ -752,6 +771,17 @@ is no damage. Each finding names the object, the file and the offset.
 What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
+
+const INSPECT_HELP: &str = "\
+Examples:
+  strongroom inspect s3://photos/2025/a.jpg
+  strongroom inspect s3://photos/2025/a.jpg --version-id ID --json
+
+Shows the mode, what wraps each layer's key (version of the root key, ARN, material and state of the KMS
+key), the encryption context, segments, where the body is stored, and which checksum is kept. Never a key:
+no data key is opened. The running server is asked; without one, the key ring is opened by its seals.
+
+The exit code is 1 when there is no such bucket, object or version.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:

@@ -23,6 +23,7 @@ mod files;
 mod findings;
 mod hardening;
 mod identities;
+mod inspect;
 mod issuers;
 mod key_file;
 mod logging;
@@ -116,6 +117,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         },
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
+        Command::Inspect(args) => inspect::run(&settings(args.store.layer())?, &args, &environment),
         Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),

@@ -149,6 +149,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Readers { .. }
         | Request::Assumers { .. }
         | Request::Verify { .. }
+        | Request::Inspect { .. }
         | Request::AuditIsThere
         | Request::Audit { .. } => return Err(unexpected()),
     };
