@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strongroom_crypto::{
     Attribute, CustomerKey, CustomerKeyVerifier, Footer, FrameCipher, Keyring, PageCipher,
     RowSealer, SEGMENT_OVERHEAD_BYTES, Sealed, StreamSealer, Unsealed, WrappedKey, encode_footer,
-    seal_whole,
+    keyless_checksum, seal_whole,
 };
 use strongroom_types::Timestamp;
 
@@ -191,12 +191,28 @@ fn records(keys: &[Value]) -> Vec<Value> {
         wrapped_key: WrappedKey::parse(&wrapped).unwrap(),
         record: b"sealed".to_vec(),
         encryption: None,
+        header_checksum: None,
     };
+    let with_checksum = encode_footer(&Footer {
+        header_checksum: Some(keyless_checksum(b"header")),
+        ..footer.clone()
+    });
     let footer = encode_footer(&footer);
     let contents = [&wrapped[..], b"sealed", footer.len().to_string().as_bytes()].concat();
     out.push(json!({
         "name": "footer", "kind": "footer", "plaintext": hex::encode(contents),
         "stored": hex::encode([&b"before"[..], &footer].concat()),
+    }));
+    let contents = [
+        &wrapped[..],
+        b"sealed",
+        &keyless_checksum(b"header"),
+        with_checksum.len().to_string().as_bytes(),
+    ]
+    .concat();
+    out.push(json!({
+        "name": "footer with header checksum", "kind": "footer", "plaintext": hex::encode(contents),
+        "stored": hex::encode(&with_checksum),
     }));
     let mut frame = b"frame body".to_vec();
     FrameCipher::new(&service_key(&service), &[0x5A; 32]).seal(9, b"clear part", &mut frame, 0);
