@@ -8,8 +8,8 @@ use std::time::Duration;
 use strongroom_audit::{Home, Ledger};
 use strongroom_crypto::CustomerKey;
 use strongroom_ports::{Entropy, MetaStore};
-use strongroom_store::check_index;
 use strongroom_rows::{Custody as RowCustody, SealedRows};
+use strongroom_store::check_index;
 use strongroom_types::{AccountId, Region};
 use strongroom_verify::{
     Custody, Finding, Kind, Opened, Plan, Progress, Report, VerifyError, read_off_line, verify,

@@ -13,9 +13,7 @@ use strongroom_rows::SealedRows;
 use strongroom_s3::{Entry, GetObjectInput, PutObjectInput, S3Error};
 use strongroom_sse::SseHeaders;
 use strongroom_store::disk::{Fault, FaultKind};
-use strongroom_types::{
-    AccountId, ObjectKey, Region, RequestContext, RequestId,
-};
+use strongroom_types::{AccountId, ObjectKey, Region, RequestContext, RequestId};
 
 use crate::world::{Pieces, START_MILLIS, World, bucket, context};
 
@@ -33,8 +31,14 @@ enum Call {
 
 impl Call {
     fn of(number: u64) -> Self {
-        [Self::Put, Self::Get, Self::Get, Self::Put, Self::Rotate, Self::Create]
-            [usize::try_from(number % 6).unwrap()]
+        [
+            Self::Put,
+            Self::Get,
+            Self::Get,
+            Self::Put,
+            Self::Rotate,
+            Self::Create,
+        ][usize::try_from(number % 6).unwrap()]
     }
 
     const fn record(self) -> &'static str {
@@ -85,7 +89,9 @@ impl History<'_> {
             return false;
         };
         let s3 = &self.world.services().s3;
-        let put = self.world.wait(s3.put_object(entry, input, Pieces::of(body)));
+        let put = self
+            .world
+            .wait(s3.put_object(entry, input, Pieces::of(body)));
         put.is_ok()
     }
 
@@ -156,7 +162,9 @@ fn check(world: &World, answered: &Answered, what: &str) {
     let mut place = Cursor::default();
     loop {
         let from = (place, Direction::Forward);
-        let page = ledger.read_page(lane, from, &Filter::default(), 100).unwrap();
+        let page = ledger
+            .read_page(lane, from, &Filter::default(), 100)
+            .unwrap();
         for event in page.events {
             assert_eq!(event.error_code, None, "{what}");
             if let Some(id) = event.request_id {
