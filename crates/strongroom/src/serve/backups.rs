@@ -3,7 +3,7 @@
 //! ```text
 //!   begin:  from now on no journal file, snapshot or blob file is deleted and no root key retired;
 //!           the mark is set: what was acknowledged before it is in the files
-//!   go on:  within a minute, again and again, or the hold is over
+//!   go on:  within five minutes, again and again, or the hold is over
 //!   sign:   the manifest, while the hold lasts
 //!   end
 //! ```
@@ -29,7 +29,7 @@ use crate::failure::{Exit, Failure};
 use crate::reports::Reports;
 
 /// How long a hold lasts that nobody prolongs: whoever took it may be gone.
-const HOLD_LASTS: Duration = Duration::from_secs(60);
+const HOLD_LASTS: Duration = Duration::from_secs(300);
 /// Shred keys told at once: a message of the admin channel holds these.
 const SHREDS_MAX: usize = 10_000;
 
@@ -96,7 +96,7 @@ impl Backups {
             return Err(Failure::new(
                 Exit::General,
                 "another backup is being taken",
-                "wait for its end; if it was killed, it counts as ended after a minute",
+                "wait for its end; if it was killed, its hold ends with it",
             ));
         }
         // So that the drill of this backup can sign its report.
@@ -211,7 +211,7 @@ impl Backups {
     fn expire(&self, hold: &mut Option<Hold>) {
         let now = self.clock.monotonic();
         if hold.as_ref().is_some_and(|hold| hold.until < now) {
-            tracing::warn!("a backup was not heard of for a minute, and counts as ended");
+            tracing::warn!("a backup was not heard of for five minutes, and counts as ended");
             *hold = None;
         }
     }
