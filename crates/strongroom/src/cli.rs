@@ -71,6 +71,9 @@ pub(crate) enum Command {
     #[command(after_help = ESCROW_HELP)]
     Escrow(EscrowArgs),
     /// The audit trail: who used which key, when, for what
+    #[command(
+        after_help = "Examples:\n  strongroom audit tail\n  strongroom audit search --since 24h"
+    )]
     Audit(AuditArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
@@ -1042,7 +1045,7 @@ Examples:
   strongroom seal rekey
   strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
   strongroom seal rekey --passphrase-fd 3 3<new
-  strongroom seal rekey --credential-file /root/strongroom.key
+  strongroom seal rekey --credential-file /etc/strongroom/unseal.key
 
 Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
 ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
