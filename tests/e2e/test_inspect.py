@@ -27,8 +27,8 @@ def store(make_server):
     server = make_server()
     access = server.access()
     server.s3, server.kms = Clients(access).boto("https"), Clients(access).boto(service="kms")
-    server.s3.create_bucket(Bucket="b")
-    server.s3.put_bucket_versioning(Bucket="b", VersioningConfiguration={"Status": "Enabled"})
+    server.s3.create_bucket(Bucket="box")
+    server.s3.put_bucket_versioning(Bucket="box", VersioningConfiguration={"Status": "Enabled"})
     server.key = server.kms.create_key()["KeyMetadata"]["Arn"]
     return server
 
@@ -51,7 +51,7 @@ def test_every_mode_is_shown_as_it_is(store):
     def check():
         for size, place in ((100, None), (200_000, "blobs/blobs/")):
             for name, (mode, shown, kinds, bucket_key) in table.items():
-                target = f"s3://b/{name}/{size}"
+                target = f"s3://box/{name}/{size}"
                 found = inspect(store, target, "--json")
                 encryption, body = found["encryption"], found["body"]
                 assert encryption["mode"] == shown and encryption["bucket_key"] == bucket_key
@@ -61,7 +61,7 @@ def test_every_mode_is_shown_as_it_is(store):
                 if "kms-key" in kinds:
                     assert layers[0]["key_arn"] == store.key and layers[0]["state"] == "Enabled"
                     assert layers[0]["key_material_id"] == material
-                    arn = "arn:aws:s3:::b" if bucket_key else f"arn:aws:s3:::b/{name}/{size}"
+                    arn = "arn:aws:s3:::box" if bucket_key else f"arn:aws:s3:::box/{name}/{size}"
                     assert encryption["encryption_context"] == {"team": "blue", "aws:s3:arn": arn}
                 else:
                     assert encryption["encryption_context"] == {}
@@ -82,7 +82,7 @@ def test_every_mode_is_shown_as_it_is(store):
 
     for size in (100, 200_000):
         for name, (mode, *_) in table.items():
-            store.s3.put_object(Bucket="b", Key=f"{name}/{size}", Body=os.urandom(size), ChecksumAlgorithm="SHA256", **mode)
+            store.s3.put_object(Bucket="box", Key=f"{name}/{size}", Body=os.urandom(size), ChecksumAlgorithm="SHA256", **mode)
     check()
     store.stop()
     check()
@@ -90,10 +90,10 @@ def test_every_mode_is_shown_as_it_is(store):
 
 def test_no_bytes_of_a_wrapped_key_or_a_body_are_shown(store):
     marker = os.urandom(32)
-    store.s3.put_object(Bucket="b", Key="k", Body=marker * 3000)
-    found = inspect(store, "s3://b/k", "--json")
+    store.s3.put_object(Bucket="box", Key="k", Body=marker * 3000)
+    found = inspect(store, "s3://box/k", "--json")
     blob = (store.data / found["body"]["streams"][0]["file"]).read_bytes()
-    shown = json.dumps(found) + inspect(store, "s3://b/k")
+    shown = json.dumps(found) + inspect(store, "s3://box/k")
     assert marker.hex() not in shown
     footer = blob[-int.from_bytes(blob[-16:-12], "big"):]
     for at in range(len(footer) - 16):
@@ -104,35 +104,35 @@ def test_no_bytes_of_a_wrapped_key_or_a_body_are_shown(store):
 
 
 def test_parts_versions_markers_and_what_is_not_there(store):
-    upload = store.s3.create_multipart_upload(Bucket="b", Key="parts")["UploadId"]
-    parts = [{"PartNumber": n, "ETag": store.s3.upload_part(Bucket="b", Key="parts", UploadId=upload, PartNumber=n,
+    upload = store.s3.create_multipart_upload(Bucket="box", Key="parts")["UploadId"]
+    parts = [{"PartNumber": n, "ETag": store.s3.upload_part(Bucket="box", Key="parts", UploadId=upload, PartNumber=n,
                                                             Body=os.urandom(size))["ETag"]}
              for n, size in ((1, PART), (3, 70_000))]
-    store.s3.complete_multipart_upload(Bucket="b", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
-    body = inspect(store, "s3://b/parts", "--json")["body"]
+    store.s3.complete_multipart_upload(Bucket="box", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    body = inspect(store, "s3://box/parts", "--json")["body"]
     assert body["parts"] == 2 and [stream["part"] for stream in body["streams"]] == [1, 3]
     assert [stream["segments"] for stream in body["streams"]] == [80, 2]
-    first = store.s3.put_object(Bucket="b", Key="k", Body=b"one")["VersionId"]
+    first = store.s3.put_object(Bucket="box", Key="k", Body=b"one")["VersionId"]
     subprocess.run([binary(), "root-key", "rotate", "--wait", "--data", str(store.data)], env=clean_env(store.home), check=True,
                    capture_output=True, timeout=60)
-    second = store.s3.put_object(Bucket="b", Key="k", Body=b"second")["VersionId"]
-    marker = store.s3.delete_object(Bucket="b", Key="k")["VersionId"]
-    assert inspect(store, "s3://b/k", "--json")["is_delete_marker"]
-    assert "delete marker" in inspect(store, "s3://b/k", "--version-id", marker)
+    second = store.s3.put_object(Bucket="box", Key="k", Body=b"second")["VersionId"]
+    marker = store.s3.delete_object(Bucket="box", Key="k")["VersionId"]
+    assert inspect(store, "s3://box/k", "--json")["is_delete_marker"]
+    assert "delete marker" in inspect(store, "s3://box/k", "--version-id", marker)
     for version, size in ((first, 3), (second, 6)):
-        found = inspect(store, "s3://b/k", "--version-id", version, "--json")
+        found = inspect(store, "s3://box/k", "--version-id", version, "--json")
         assert found["body"]["size_bytes"] == size and not found["is_latest"]
         assert found["encryption"]["layers"][0]["wrapped_by"]["version"] == 2
     assert "no bucket" in inspect(store, "s3://none/k", code=1)
-    assert "no object" in inspect(store, "s3://b/none", code=1)
-    assert "no such version" in inspect(store, "s3://b/k", "--version-id", "null", code=1)
+    assert "no object" in inspect(store, "s3://box/none", code=1)
+    assert "no such version" in inspect(store, "s3://box/k", "--version-id", "null", code=1)
     store.kms.disable_key(KeyId=store.key)
     store.stop()
-    assert "no object" in inspect(store, "s3://b/none", code=1)
+    assert "no object" in inspect(store, "s3://box/none", code=1)
 
 
 def test_at_a_terminal(store):
-    store.s3.put_object(Bucket="b", Key="a\x1b[31mred", Body=b"x")
-    program = Terminal([binary(), "inspect", "s3://b/a\x1b[31mred", "--data", store.data], env=clean_env(store.home))
+    store.s3.put_object(Bucket="box", Key="a\x1b[31mred", Body=b"x")
+    program = Terminal([binary(), "inspect", "s3://box/a\x1b[31mred", "--data", store.data], env=clean_env(store.home))
     program.expect("mode").expect("AES256").expect("root key version 1, the active one").expect("among the rows")
     assert program.end() == 0 and "\x1b[31m" not in program.shown

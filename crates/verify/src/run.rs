@@ -1,5 +1,6 @@
 //! A run from beginning to end.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
@@ -182,8 +183,18 @@ impl Run<'_> {
     fn sealed_files(&mut self, ring: Option<&Keyring<Unsealed>>) -> Result<(), VerifyError> {
         let meta = self.plan.root.join("meta");
         let on_line = self.plan.on_line;
-        let look = || sealed_files::check(&meta, ring, self.pace, on_line);
-        let outcome = self.settled(look, |it| it.findings.is_empty() && it.torn.is_none())?;
+        // A frame that is being written is another one at the next look.
+        let last_torn = RefCell::new(None);
+        let look = || {
+            let outcome = sealed_files::check(&meta, ring, self.pace, on_line)?;
+            let torn = outcome.torn.clone();
+            let stays = torn.is_some() && *last_torn.borrow() == torn;
+            last_torn.replace(torn);
+            Ok::<_, io::Error>((outcome, stays))
+        };
+        let is_clean =
+            |(it, _): &(sealed_files::Outcome, bool)| it.findings.is_empty() && it.torn.is_none();
+        let (outcome, stays_torn) = self.settled(look, is_clean)?;
         let files = &mut self.report.files;
         files.journals = outcome.counts.journals;
         files.journal_frames = outcome.counts.journal_frames;
@@ -193,13 +204,10 @@ impl Run<'_> {
         for finding in outcome.findings {
             self.report.add(finding);
         }
-        // A server at work writes a frame whole within no time.
-        if let Some(torn) = outcome.torn {
-            self.report.add(if on_line {
-                torn.of_kind(Kind::Damage)
-            } else {
-                torn
-            });
+        match outcome.torn {
+            Some(torn) if !on_line => self.report.add(torn),
+            Some(torn) if stays_torn => self.report.add(torn.of_kind(Kind::Damage)),
+            Some(_) | None => {}
         }
         let losses = self.plan.opened.iter().flat_map(|it| &it.losses);
         // What was found above says it better.

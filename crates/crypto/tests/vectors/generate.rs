@@ -203,17 +203,6 @@ fn records(keys: &[Value]) -> Vec<Value> {
         "name": "footer", "kind": "footer", "plaintext": hex::encode(contents),
         "stored": hex::encode([&b"before"[..], &footer].concat()),
     }));
-    let contents = [
-        &wrapped[..],
-        b"sealed",
-        &keyless_checksum(b"header"),
-        with_checksum.len().to_string().as_bytes(),
-    ]
-    .concat();
-    out.push(json!({
-        "name": "footer with header checksum", "kind": "footer", "plaintext": hex::encode(contents),
-        "stored": hex::encode(&with_checksum),
-    }));
     let mut frame = b"frame body".to_vec();
     FrameCipher::new(&service_key(&service), &[0x5A; 32]).seal(9, b"clear part", &mut frame, 0);
     out.push(with(
@@ -224,6 +213,17 @@ fn records(keys: &[Value]) -> Vec<Value> {
         }),
         service,
     ));
+    let contents = [
+        &wrapped[..],
+        b"sealed",
+        &keyless_checksum(b"header"),
+        with_checksum.len().to_string().as_bytes(),
+    ]
+    .concat();
+    out.push(json!({
+        "name": "footer with header's checksum", "kind": "footer", "plaintext": hex::encode(contents),
+        "stored": hex::encode(&with_checksum),
+    }));
     out
 }
 
@@ -443,7 +443,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Negative {
     out.bytes(verifier, "salt changed", |s| s[0] ^= 1);
     out.bytes(verifier, "truncated", |s| s.truncate(63));
 
-    let [row, checksum, of_part, _, footer, frame] = records else {
+    let [row, checksum, of_part, _, footer, frame, _] = records else {
         panic!()
     };
     out.inputs(row, "another table", json!({"table": 4}));
