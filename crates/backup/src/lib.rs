@@ -41,12 +41,15 @@ pub struct Progress {
     pub all_bytes: u64,
 }
 
+/// A manifest's number, and what it says or why it cannot be read.
+pub type Listed = (u64, Result<Summary, ManifestError>);
+
 /// The manifests of a place, oldest first, as they say themselves: not verified.
 ///
 /// # Errors
 ///
 /// [`PlaceError`] of the place. What cannot be read as a manifest is in the list all the same.
-pub fn list(place: &dyn Place) -> Result<Vec<(u64, Result<Summary, ManifestError>)>, PlaceError> {
+pub fn list(place: &dyn Place) -> Result<Vec<Listed>, PlaceError> {
     let mut found = Vec::new();
     for number in manifest::numbers(&place.list("manifests/")?) {
         let read = manifest::read(place, number)?;

@@ -356,9 +356,8 @@ impl Escrow {
         let commitment: &[u8; COMMITMENT_LEN_BYTES] = fields.array()?;
         let aad_len = checked.len() - fields.remaining();
         let sealed = fields.take(fields.remaining())?;
-        let (header, aad) = match (checked.get(..header_len), checked.get(..aad_len)) {
-            (Some(header), Some(aad)) => (header, aad),
-            _ => return Err(FormatError::BadLength.into()),
+        let (Some(header), Some(aad)) = (checked.get(..header_len), checked.get(..aad_len)) else {
+            return Err(FormatError::BadLength.into());
         };
 
         let (kem_part, x25519_part) = identity.secret.split_at(KEM_SECRET_LEN_BYTES);

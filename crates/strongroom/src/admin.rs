@@ -846,6 +846,7 @@ mod tests {
                 }),
                 Request::Env
                 | Request::Verify { .. }
+                | Request::Backup { .. }
                 | Request::Inspect { .. }
                 | Request::AuditIsThere
                 | Request::Audit { .. }

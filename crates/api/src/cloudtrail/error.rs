@@ -42,11 +42,10 @@ pub(super) fn answer(error: &CloudTrailError) -> ErrorAnswer {
         E::Unsupported(_) => told("UnsupportedOperationException"),
         E::OrganizationsNotInUse => told("OrganizationsNotInUseException"),
         E::InsightNotEnabled(_) => told("InsightNotEnabledException"),
-        E::Target(TargetProblem::Unavailable) => fault("ServiceUnavailable", 503),
+        E::Target(TargetProblem::Unavailable) | E::Unavailable => fault("ServiceUnavailable", 503),
         E::Target(problem) => told(target_name(problem)),
         // Clients wait and try again, which is what helps.
         E::Contention => told("ThrottlingException"),
-        E::Unavailable => fault("ServiceUnavailable", 503),
         E::Damaged => fault("InternalFailure", 500),
     }
 }

@@ -100,7 +100,7 @@ fn a_data_key_made_for_s3_has_the_record_of_the_documentation() {
     let world = World::new();
     let (service, key) = (world.service(), world.symmetric());
     let alice = alice(&world);
-    let (_, trail) = world.trail_of(|| generated(&service, &alice, &key));
+    let ((), trail) = world.trail_of(|| generated(&service, &alice, &key));
     let [event] = trail.as_slice() else {
         panic!("{trail:?}");
     };
@@ -115,7 +115,7 @@ fn a_data_key_decrypted_for_s3_has_the_record_of_the_documentation() {
     let alice = alice(&world);
     let blob = generated(&service, &alice, &key);
     for in_memory in [false, true] {
-        let (_, trail) = world.trail_of(|| {
+        let ((), trail) = world.trail_of(|| {
             let opened = if in_memory {
                 service.decrypt_data_key_in_memory(&alice, &blob, &s3_context())
             } else {
@@ -241,7 +241,7 @@ fn without_a_record_no_key_is_used_and_no_refusal_told() {
     world.meta.revive();
 
     // A record that somebody forgets is not lost, and one that a transaction has is not doubled.
-    let (_, trail) = world.trail_of(|| {
+    let ((), trail) = world.trail_of(|| {
         drop(
             service
                 .decrypt_data_key(&alice_may, &blob, &s3_context())
@@ -249,7 +249,7 @@ fn without_a_record_no_key_is_used_and_no_refusal_told() {
         );
     });
     assert_eq!(names(&trail), ["Decrypt"]);
-    let (_, trail) = world.trail_of(|| {
+    let ((), trail) = world.trail_of(|| {
         let opened = service.decrypt_data_key(&alice_may, &blob, &s3_context());
         let mut record = opened.unwrap().record;
         assert_eq!(record.writes().len(), 1);
@@ -288,7 +288,7 @@ fn a_use_across_accounts_is_in_both_trails_and_a_refusal_in_the_callers() {
         bypass_policy_lockout_safety_check: true,
     };
     service.put_key_policy(&root(), input).unwrap();
-    let (_, trail) = world.trail_of(|| generated(&service, &other, &key));
+    let ((), trail) = world.trail_of(|| generated(&service, &other, &key));
     let [first, second] = trail.as_slice() else {
         panic!("{trail:?}");
     };

@@ -110,7 +110,9 @@ impl History<'_> {
         let kms = &self.world.services().kms;
         let done = match call {
             // Inline, and a blob of its own.
-            Call::Put if number % 3 == 0 => self.put(id, &format!("o{number}"), &[7; 20_000]),
+            Call::Put if number.is_multiple_of(3) => {
+                self.put(id, &format!("o{number}"), &vec![7; 20_000])
+            }
             Call::Put => self.put(id, &format!("o{number}"), b"small"),
             Call::Get => self.get(id),
             Call::Rotate => {
