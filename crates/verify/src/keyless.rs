@@ -226,7 +226,7 @@ mod tests {
         } else {
             BodyKeys::single(data_key)
         };
-        let stream = seal_whole(&keys, &object, None, &entropy, &[9; 70_000]);
+        let stream = seal_whole(&keys, &object, None, &entropy, &vec![9; 70_000]);
         let layout = StreamLayout::parse(&stream).unwrap();
         let footer = encode_footer(&Footer {
             wrapped_key,
