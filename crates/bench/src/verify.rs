@@ -199,13 +199,13 @@ fn cipher_rate(two_layers: bool) -> Result<f64> {
             })
             .collect();
         for worker in workers {
-            let joined = worker.join();
-            joined.map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+            let outcome = worker.join();
+            outcome.map_err(|_| anyhow::anyhow!("a worker panicked"))??;
         }
         Ok::<_, anyhow::Error>(())
     })?;
-    let opened = SEGMENTS * PASSES * u64::try_from(SEGMENT_BYTES * processors())?;
-    Ok(mib_per_second(opened, began))
+    let bytes = SEGMENTS * PASSES * u64::try_from(SEGMENT_BYTES * processors())?;
+    Ok(mib_per_second(bytes, began))
 }
 
 fn verify_rate(binary: &Path, directory: &Path, blobs: &[(PathBuf, u64)]) -> Result<f64> {

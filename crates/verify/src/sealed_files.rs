@@ -451,7 +451,8 @@ mod tests {
         let whole = journal(&ring, 1, 1, 3);
         let last = whole.len() - (whole.len() - 80) / 3;
         let mut torn = whole.clone();
-        torn[whole.len() - 8..].fill(0);
+        // Padding, and what comes before it.
+        torn[whole.len() - 24..].fill(0);
         torn.resize(whole.len() + 4096, 0);
         let found = look(&[(FIRST, &torn)], Some(&ring));
         assert_eq!(damage(&found), 0);
