@@ -105,12 +105,13 @@ def test_nothing_secret_is_in_a_log(server):
     logged = Logged(server)
     s3, bucket = logged.s3, logged.source
     s3.put_object(Bucket=bucket, Key="c", Body=b"x", **SSE_C)
-    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "c", "SSECustomerAlgorithm": "AES256",
+    signer = logged.clients.boto("https", signature_version="s3v4")
+    url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "c", "SSECustomerAlgorithm": "AES256",
                                                           "SSECustomerKey": CUSTOMER_KEY})
     signature = re.search(r"X-Amz-Signature=([0-9a-f]+)", url)[1]
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context(cafile=server.access().ca))
-    url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    url = signer.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
     listing = urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context(cafile=server.access().ca))
     line = logged.line({"ResponseMetadata": {"HTTPHeaders": {k.lower(): v for k, v in listing.headers.items()}}})
     assert line["authentication"] == "QueryString" and "X-Amz-Signature=REDACTED" in line["uri"]
