@@ -15,7 +15,8 @@ as_root() {
     fi
 }
 
-# Debian packages, each by a program it brings. openssl and ip are what walkthroughs W6 and W12 type.
+# Debian packages, each by a program it brings. openssl and ip are what walkthroughs W6 and W12 type, curl what
+# the HOWTOs type; systemd-analyze reads the unit files.
 missing=()
 while read -r program package; do
     command -v "$program" >/dev/null || missing+=("$package")
@@ -28,6 +29,9 @@ ip iproute2
 hostname hostname
 faketime faketime
 softhsm2-util softhsm2
+curl curl
+swtpm swtpm
+systemd-analyze systemd
 LIST
 # Debian splits the venv module off; its absence only shows in ensurepip.
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)

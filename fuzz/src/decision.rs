@@ -134,6 +134,7 @@ fn contexts() -> [RequestContext; 4] {
         source_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
         transport: Transport::Tls(TlsVersion::V1_3),
         user_agent: None,
+        sent: None,
     })
 }
 

@@ -13,6 +13,7 @@ import pytest
 from callers import (ANONYMOUS, Account, Actor, Callers, TimedServer, allow, deny, document, fresh, post_object, told,
                      urlopen)
 from s3raw import Signer
+from test_audit_verbs import audit
 
 S3_DENIED, KMS_DENIED, IAM_DENIED = (403, "AccessDenied"), (400, "AccessDeniedException"), (403, "AccessDenied")
 
@@ -39,9 +40,23 @@ def world(tmp_path_factory):
     server = TimedServer(tmp_path_factory.mktemp("escalation"), trace=False).start()
     try:
         yield World(server)
+        each_refusal_left_its_record(server)
     finally:
         server.stop()
         server.assert_sane()
+
+
+# Service and request id of every call that was refused for lack of rights.
+REFUSED = []
+
+
+def each_refusal_left_its_record(server):
+    denials = {"s3": "AccessDenied", "kms": "AccessDeniedException", "iam": "AccessDenied", "sts": "AccessDenied"}
+    records = [json.loads(line) for line in audit(server, "search", "--json", "-n", "1000000").stdout.splitlines()]
+    for service, request_id in REFUSED:
+        found = [it for it in records if it.get("requestID") == request_id
+                 and it["eventSource"] == f"{service}.amazonaws.com" and "invokedBy" not in it["userIdentity"]]
+        assert [it.get("errorCode") for it in found] == [denials[service]], (service, request_id, found)
 
 
 @pytest.fixture
@@ -60,6 +75,8 @@ def denied(call, *args, **members):
     service = call.__self__.meta.service_model.service_name
     answer = told(lambda: call(*args, **members))
     assert answer.short == (KMS_DENIED if service == "kms" else S3_DENIED), answer
+    if call.__self__._request_signer._credentials.actor.access is not None:
+        REFUSED.append((service, answer.answer["ResponseMetadata"]["RequestId"]))
     return answer
 
 

@@ -9,11 +9,12 @@ import subprocess
 import pytest
 
 from conftest import Server, binary, clean_env
+from softtpm import SoftTpm
 from test_recover import KEY, lines
 from test_seals import PASSPHRASE, PIN, add_kms_seal, credentials_of, hsm_environment, run, run_json, with_passphrase
 from test_second_reader import SmallZoo
 
-KINDS = ["key-file", "passphrase", "shares", "credential", "credential-by-fd", "kms", "pkcs11"]
+KINDS = ["key-file", "passphrase", "shares", "credential", "credential-by-fd", "kms", "pkcs11", "tpm"]
 pytestmark = pytest.mark.xdist_group("recover-seals")
 
 
@@ -35,6 +36,9 @@ class Sealed:
         add_kms_seal(server, self.authority, access.http, credentials)
         hsm = hsm_environment(home, server)
         run(server, "seal", "add", "--unseal-with", server.key_file, "--pkcs11-token", "prod", "--pkcs11-key", "strongroom", **hsm)
+        self.tpm = SoftTpm()
+        tpm = {"STRONGROOM_TPM_DEVICE": str(self.tpm.socket)}
+        run(server, "seal", "add", "--unseal-with", server.key_file, "--tpm", **tpm)
         server.kill()
         away = home / "away.key"
         server.key_file.rename(away)
@@ -48,6 +52,7 @@ class Sealed:
             "credential-by-fd": (["--unseal-fd", 1000], source.read_text(), {}),
             "kms": ([], None, {"STRONGROOM_KMS_SEAL_CREDENTIALS": str(credentials)}),
             "pkcs11": ([], None, hsm),
+            "tpm": ([], None, tpm),
         }
         assert {seal["kind"] for seal in run_json(server, "seal", "list")["seals"]} == set(KINDS) - {"credential-by-fd"}
 
@@ -72,6 +77,7 @@ def sealed(tmp_path_factory):
     home = tmp_path_factory.mktemp("sealed")
     made = Sealed(home)
     yield made
+    made.tpm.remove()
     made.authority.stop()
     for server in (made.authority, made.server):
         server.assert_sane()

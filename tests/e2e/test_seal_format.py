@@ -13,7 +13,7 @@ from test_seals import PASSPHRASE, run, run_json, stored, with_passphrase  # noq
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "second_reader"))
 
 from formats import crc64, derive  # noqa: E402
-from seals import join, open_record, parse_ring, read_share, slot_key_of_passphrase, slot_key_of_text  # noqa: E402
+from seals import join, open_record, parse_ring, read_share, slot_key_of_passphrase, slot_keys_of_text  # noqa: E402
 
 
 def test_every_slot_opens_as_the_format_says(stored):  # noqa: F811
@@ -29,7 +29,7 @@ def test_every_slot_opens_as_the_format_says(stored):  # noqa: F811
         assert protected[0] == 2 and 1_700_000_000_000 < added < 10_000_000_000_000
         bodies.append(protected[9:])
 
-    by_file = open_record(bodies[0], slot_key_of_text(server.key_file.read_text()), ring_id, 0)
+    by_file = open_record(bodies[0], slot_keys_of_text(server.key_file.read_text())[0], ring_id, 0)
 
     memory, passes, lanes = struct.unpack(">III", bodies[1][:12])
     assert (memory, passes, lanes) == (256 << 10, 3, 1)

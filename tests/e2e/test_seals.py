@@ -446,7 +446,7 @@ def test_a_removed_seal_does_not_come_back_by_an_older_copy(stored):
 
 
 def test_every_command_has_help_with_an_example(tmp_path):
-    for words in (["unseal"], *(["seal", verb] for verb in ("list", "add", "remove", "test", "status"))):
+    for words in (["unseal"], *(["seal", verb] for verb in ("list", "add", "remove", "rekey", "test", "status"))):
         shown = subprocess.run([binary(), *words, "--help"], capture_output=True, text=True, timeout=30).stdout
         assert "Example" in shown and "--json" in shown and f"strongroom {' '.join(words)}" in shown, words
 

@@ -42,13 +42,13 @@ def open_record(record, slot_key, ring_id, index):
     return AESGCM(keys[:32]).decrypt(ZERO_NONCE, record[49:], b"\x01")
 
 
-def slot_key_of_text(text):
-    """The slot key of a key file."""
+def slot_keys_of_text(text):
+    """The slot keys of a key file: one, or two while the ring is rekeyed."""
     lines = text.splitlines()
     need(lines[0] == "# strongroom key file 1", "key file")
-    digits = next(line for line in lines if not line.startswith("#"))
-    need(len(digits) == 64, "key file")
-    return bytes.fromhex(digits)
+    digits = [line for line in lines if not line.startswith("#")]
+    need(1 <= len(digits) <= 2 and all(len(line) == 64 for line in digits), "key file")
+    return [bytes.fromhex(line) for line in digits]
 
 
 def slot_key_of_passphrase(body, passphrase):
@@ -101,9 +101,12 @@ def unseal_key(data, key_file=None, passphrase=None, shares=()):
     ring_id, _, _, _, slots, _, _ = parse_ring(data)
     for index, (kind, _, protected) in enumerate(slots):
         body = body_of(protected)
+        for slot_key in slot_keys_of_text(key_file) if kind in (KEY_FILE, CREDENTIAL) and key_file is not None else ():
+            try:
+                return open_record(body, slot_key, ring_id, index)
+            except Refused:
+                continue
         try:
-            if kind in (KEY_FILE, CREDENTIAL) and key_file is not None:
-                return open_record(body, slot_key_of_text(key_file), ring_id, index)
             if kind == PASSPHRASE and passphrase is not None:
                 return open_record(body[28:], slot_key_of_passphrase(body, passphrase), ring_id, index)
             if kind == SHARES and shares:

@@ -115,6 +115,7 @@ impl TrustedProxies {
                 client_uses_tls,
                 hop_is_confidential,
             },
+            cipher_suite: None,
         }
     }
 }
@@ -159,6 +160,7 @@ mod tests {
             peer: SocketAddr::new(peer.parse().unwrap(), 5),
             local: "127.0.0.1:9000".parse().unwrap(),
             transport: Transport::Plain,
+            cipher_suite: None,
         };
         let seen = proxies.see_through(&map, connection);
         (seen.peer.ip().to_string(), seen.transport)

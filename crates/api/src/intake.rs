@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body;
-use strongroom_types::{Principal, Region, RequestContext, RequestId, Timestamp};
+use strongroom_audit::Params;
+use strongroom_types::{Principal, Region, RequestContext, RequestId, Sent, Timestamp};
 
 use crate::s3::ResponseBody;
 use crate::server::ConnectionInfo;
@@ -33,6 +34,7 @@ pub(crate) fn context(
         source_ip: connection.peer.ip(),
         transport: connection.transport,
         user_agent: user_agent(parts),
+        sent: None,
     }
 }
 
@@ -45,6 +47,30 @@ pub(crate) fn sign_in(context: &mut RequestContext, credential: Option<&Credenti
         let token = credential.session_token.as_ref();
         context.session = token.and_then(|token| token.session().cloned());
     }
+}
+
+/// Writes into the context what only the request's record tells.
+pub(crate) fn note_sent(
+    context: &mut RequestContext,
+    parts: &Parts,
+    connection: &ConnectionInfo,
+    parameters: Option<&Params>,
+) {
+    let parameters = parameters.filter(|it| !it.is_empty());
+    context.sent = Some(Arc::new(Sent {
+        cipher_suite: connection.cipher_suite,
+        host: host(parts).map(Into::into),
+        parameters: parameters.map(|it| it.as_json().into()),
+    }));
+}
+
+/// Longest `Host` kept, in bytes.
+const HOST_MAX_BYTES: usize = 256;
+
+/// The host that the client asked, as far as records tell it.
+pub(crate) fn host(parts: &Parts) -> Option<&str> {
+    let text = crate::sigv4::host(parts).ok().flatten()?;
+    Some(text.get(..HOST_MAX_BYTES).unwrap_or(text))
 }
 
 /// Longest user agent kept, in bytes.

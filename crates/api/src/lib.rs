@@ -9,6 +9,7 @@
 //!             chunked, form, xml, json, query (what was sent)
 //! ```
 
+mod access_log;
 #[cfg(test)]
 mod authorization_table;
 pub mod chunked;
@@ -25,13 +26,16 @@ mod json;
 pub mod kms;
 pub mod limits;
 mod query;
+mod recording;
 pub mod s3;
 pub mod server;
 pub mod sigv4;
 pub mod sts;
 pub mod xml;
 
+pub use access_log::{AccessLine, AccessLog};
 pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
 pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;
 pub use gate::Gate;
+pub use recording::Recorder;

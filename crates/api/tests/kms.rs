@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use strongroom_api::Recorder;
 use strongroom_api::kms::{KmsApi, KmsApiOptions};
 use strongroom_api::limits::JSON_DOCUMENT_MAX_BYTES;
 use strongroom_api::server::ConnectionInfo;
@@ -84,13 +85,13 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         account: AccountId::parse("111122223333").unwrap(),
         region: region.clone(),
     };
-    let audit = AuditLog::new(rows.clone(), Arc::new(Fixed), home);
+    let log = AuditLog::new(rows.clone(), Arc::new(Fixed), home);
     let ports = KeyServicePorts {
         rows,
         shreds: Arc::new(MemoryShreds::new()),
         authorizer: Arc::new(RootOnly::default()),
         principals: Arc::new(RootOnly::default()),
-        audit,
+        audit: log.clone(),
         clock: Arc::new(Fixed),
         entropy: entropy.clone(),
     };
@@ -114,7 +115,15 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         danger_keys_over_plain_http,
     };
     let service = Arc::new(KeyService::new(ports, options));
-    KmsApi::new(service, verifier, options_of_api, Arc::new(Fixed), entropy)
+    let recorder = Arc::new(Recorder::new(log));
+    KmsApi::new(
+        service,
+        verifier,
+        options_of_api,
+        Arc::new(Fixed),
+        entropy,
+        recorder,
+    )
 }
 
 /// A request as a client makes it, open to changes before it is signed and after.
@@ -225,6 +234,7 @@ async fn send(api: &KmsApi, ask: Ask) -> Answer {
         peer: SocketAddr::new(IpAddr::V4(ask.peer), 50_000),
         local: SocketAddr::new(IpAddr::V4(ask.peer), 9000),
         transport: ask.transport,
+        cipher_suite: None,
     };
     let response = api.handle(request, connection).await;
     let (parts, body) = response.into_parts();

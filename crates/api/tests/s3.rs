@@ -25,14 +25,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use md5::{Digest as _, Md5};
+use strongroom_api::Recorder;
 use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::{NoPrincipals, RootOnly};
-use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit,
-};
+use strongroom_ports::{Clock, Entropy};
+use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::{
@@ -65,16 +66,6 @@ impl Entropy for Counting {
             let hash = digest::digest(&digest::SHA256, &number);
             chunk.copy_from_slice(&hash.as_ref()[..chunk.len()]);
         }
-    }
-}
-
-struct NoAudit;
-
-impl AuditSink for NoAudit {
-    fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
-        PendingCommit::ready(Ok(Committed {
-            sequence: CommitSequence(0),
-        }))
     }
 }
 
@@ -120,14 +111,28 @@ fn server_in(region: &str) -> Server {
     let region = Region::parse(region).unwrap();
     let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
     let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
+    let meta = Arc::new(MemoryMeta::new());
+    let custody = Arc::new(Custody::new(Arc::new(ring)));
+    let log = AuditLog::new(
+        SealedRows {
+            meta: meta.clone(),
+            custody: custody.clone(),
+            entropy: entropy.clone(),
+        },
+        Arc::new(Fixed),
+        Home {
+            account: AccountId::parse("111122223333").unwrap(),
+            region: region.clone(),
+        },
+    );
     let ports = S3Ports {
-        meta: Arc::new(MemoryMeta::new()),
+        meta,
         blobs: Arc::new(MemoryBlobs::new()),
-        custody: Arc::new(Custody::new(Arc::new(ring))),
+        custody,
         keys: Arc::new(keys::TestKeys::new()),
         authorizer: Arc::new(RootOnly::default()),
         principals: Arc::new(NoPrincipals::default()),
-        audit: Arc::new(NoAudit),
+        audit: Arc::new(log.clone()),
         clock: Arc::new(Fixed),
         entropy: entropy.clone(),
     };
@@ -159,6 +164,7 @@ fn server_in(region: &str) -> Server {
         S3ApiOptions::new(region),
         Arc::new(Fixed),
         entropy,
+        Arc::new(Recorder::new(log)),
     ))
 }
 
@@ -335,6 +341,7 @@ impl Server {
             peer: address,
             local: address,
             transport: Transport::Plain,
+            cipher_suite: None,
         };
         let response: Response<ResponseBody> =
             self.0.handle(request.body(body).unwrap(), connection).await;

@@ -77,6 +77,7 @@ fn main() {
         source_ip: [192, 0, 2, 1].into(),
         transport: Transport::Plain,
         user_agent: Some("aws-cli/2.31".into()),
+        sent: None,
     };
     let key = |n: u64| {
         format!(

@@ -301,7 +301,8 @@ impl<'a> EventBuilder<'a> {
         }
     }
 
-    /// `requestParameters`.
+    /// `requestParameters`, where they are others than the request's context has
+    /// ([`Sent::parameters`](strongroom_types::Sent)).
     #[must_use]
     pub fn params(mut self, params: &Params) -> Self {
         self.draft.params = (!params.is_empty()).then(|| params.as_json());
@@ -364,7 +365,8 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// What `tlsDetails` says beside the version: the cipher suite and the `Host` header.
+    /// What `tlsDetails` says beside the version: the cipher suite and the `Host` header, where the
+    /// context does not have them.
     #[must_use]
     pub fn connection(mut self, cipher_suite: Option<&'a str>, host: Option<&'a str>) -> Self {
         self.draft.cipher_suite = cipher_suite;
@@ -394,20 +396,26 @@ impl<'a> EventBuilder<'a> {
                 draft.identity = Identity::of(context);
                 draft.request_id = Some(context.request_id);
                 context.region.as_str().clone_into(&mut draft.region);
-                account = context.principal.account().unwrap_or(home.account);
-                if let Some(via) = &context.via_service {
+                account = context.principal.acts_in().unwrap_or(home.account);
+                if let strongroom_types::Principal::Service { name, .. } = &context.principal {
+                    draft.source_ip = name.to_string();
+                    draft.user_agent = name.to_string();
+                } else if let Some(via) = &context.via_service {
                     let service = forwarded_by(via);
                     draft.user_agent.clone_from(&service);
                     draft.source_ip = service;
                     // AWS does not tell the client's address here; who is to be found needs it.
                     let client = context.source_ip.to_canonical();
                     additional = additional.shown("clientIpAddress", &client);
-                } else if let strongroom_types::Principal::Service { name } = &context.principal {
-                    draft.source_ip = name.to_string();
-                    draft.user_agent = name.to_string();
                 } else {
                     draft.source_ip = context.source_ip.to_canonical().to_string();
                     draft.user_agent = context.user_agent.as_deref().unwrap_or("-").into();
+                    if let Some(sent) = &context.sent {
+                        draft.cipher_suite = draft.cipher_suite.or(sent.cipher_suite);
+                        draft.host = draft.host.or(sent.host.as_deref());
+                        let parameters = || sent.parameters.as_deref().map(str::to_owned);
+                        draft.params = draft.params.or_else(parameters);
+                    }
                     draft.tls = match context.transport {
                         Transport::Tls(version) => Some(version),
                         // Of TLS that a proxy ended nobody knows the version.
@@ -500,7 +508,10 @@ impl Draft<'_> {
         json.text("userAgent", cut(&self.user_agent, TEXT_MAX_BYTES));
         if let Some((code, message)) = &self.error {
             json.text("errorCode", cut(code, TEXT_MAX_BYTES));
-            json.text("errorMessage", cut(message, TEXT_MAX_BYTES));
+            // Some errors have no text, because a text could help to guess.
+            if !message.is_empty() {
+                json.text("errorMessage", cut(message, TEXT_MAX_BYTES));
+            }
         }
         json.member(
             "requestParameters",

@@ -133,6 +133,7 @@ impl World {
             source_ip: [192, 0, 2, 7].into(),
             transport: Transport::Tls(TlsVersion::V1_3),
             user_agent: Some("aws-cli/2.31".into()),
+            sent: None,
         }
     }
 

@@ -67,7 +67,7 @@ impl Identity {
                 format!("{account}:{name}"),
                 Some(name.to_string()),
             ),
-            Principal::Service { name } => {
+            Principal::Service { name, .. } => {
                 json.text("type", "AWSService");
                 json.text("invokedBy", name);
                 json.close();

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use serde_json::{Map, Value};
 use strongroom_types::Timestamp;
 use strongroom_types::kms::EncryptionContext;
 
@@ -66,7 +67,7 @@ const NEVER: [&str; 44] = [
 ];
 
 /// Whether values of this name are hidden.
-fn is_hidden(name: &str) -> bool {
+pub fn is_hidden(name: &str) -> bool {
     let is = |never: &str| {
         let letters = name.bytes().filter(|byte| !matches!(byte, b'-' | b'_'));
         letters
@@ -196,6 +197,36 @@ impl Params {
         })
     }
 
+    /// Pairs under names of the caller's own, which hide nothing: constraints on encryption contexts.
+    #[must_use]
+    pub fn pairs<'a>(
+        self,
+        name: &str,
+        pairs: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Self {
+        self.put(name, |json| {
+            json.open();
+            for (name, value) in pairs {
+                json.text(name, value);
+            }
+            json.close();
+        })
+    }
+
+    /// A document that somebody sent, such as a policy or a configuration. Names of secrets are
+    /// hidden in it, however deep.
+    #[must_use]
+    pub fn document(self, name: &str, value: &Value) -> Self {
+        self.put(name, |json| write(json, value))
+    }
+
+    /// The members of a document, each as [`Params::document`].
+    #[must_use]
+    pub fn members(self, members: &Map<String, Value>) -> Self {
+        let each = |params: Self, (name, value): (&String, &Value)| params.document(name, value);
+        members.iter().fold(self, each)
+    }
+
     /// The object.
     pub fn as_json(&self) -> String {
         format!("{{{}}}", self.members)
@@ -219,6 +250,23 @@ impl Params {
         }
         self.members.push_str(&json.into_string());
         self
+    }
+}
+
+/// Its depth is the parser's, which is bounded.
+fn write(json: &mut Json, value: &Value) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => json.raw(&value.to_string()),
+        Value::String(text) => json.quote(text),
+        Value::Array(items) => {
+            json.open_list();
+            for item in items {
+                json.next();
+                write(json, item);
+            }
+            json.close_list();
+        }
+        Value::Object(members) => json.raw(&Params::new().members(members).as_json()),
     }
 }
 
@@ -263,12 +311,28 @@ mod tests {
                 .objects("all", [&inner, &inner])
                 .object(name, &Params::new().text("x", "canary"));
             assert!(!outer.as_json().contains("canary"), "{name}");
-            serde_json::from_str::<serde_json::Value>(&outer.as_json()).unwrap();
+            serde_json::from_str::<Value>(&outer.as_json()).unwrap();
         }
         let harmless = Params::new()
             .text("x-amz-server-side-encryption-customer-algorithm", "AES256")
             .text("keyId", "k");
         assert!(!harmless.as_json().contains(HIDDEN));
+    }
+
+    #[test]
+    fn documents_keep_their_shape_and_lose_their_secrets() {
+        let document = serde_json::json!({
+            "a": [1, true, null, { "SecretAccessKey": "canary" }],
+            "Statement": { "Effect": "Allow", "password": ["canary"] },
+        });
+        let json = Params::new().document("policy", &document).as_json();
+        assert!(!json.contains("canary"), "{json}");
+        let read: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["policy"]["a"][0], 1);
+        assert_eq!(read["policy"]["Statement"]["Effect"], "Allow");
+        let own = ("plaintext".to_owned(), "x".to_owned());
+        let pairs = Params::new().pairs("c", [(&own.0, &own.1)]).as_json();
+        assert_eq!(pairs, r#"{"c":{"plaintext":"x"}}"#);
     }
 
     #[test]

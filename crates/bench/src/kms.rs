@@ -67,6 +67,14 @@ impl<'a> Kms<'a> {
         ensure!(status == 200, "CreateKey: {text}");
         text_of(&text, "KeyId")
     }
+
+    /// A key's ARN.
+    pub(crate) fn arn_of(&self, connection: &mut Connection, key: &str) -> Result<String> {
+        let body = format!(r#"{{"KeyId":"{key}"}}"#);
+        let (status, text) = self.call(connection, "DescribeKey", &body)?;
+        ensure!(status == 200, "DescribeKey: {text}");
+        text_of(&text, "Arn")
+    }
 }
 
 pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) -> Result<()> {

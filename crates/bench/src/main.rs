@@ -6,6 +6,7 @@
 //! are CPU time, which a noisy neighbour disturbs least.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+mod audit;
 mod authorization;
 mod client;
 mod cpu;
@@ -112,6 +113,21 @@ enum Scenario {
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
+    /// The audit trail: what it costs a 4 KiB SSE-KMS PUT and GET, and LookupEvents by key.
+    Audit {
+        /// Seconds for each row and round.
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Events behind which LookupEvents is asked; 0 leaves that out.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+        /// The server that was built with `--features danger-audit-in-memory`.
+        #[arg(long, env = "STRONGROOM_MEMORY_AUDIT_BIN")]
+        memory_binary: Option<PathBuf>,
+    },
     /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
     Startup,
     /// Speed of `strongroom verify` against the lower of disk and cipher.
@@ -162,6 +178,20 @@ fn main() -> Result<()> {
         }
         Scenario::Kms { seconds, rounds } => {
             kms::run(&arguments.binary, &arguments.directory, seconds, rounds)
+        }
+        Scenario::Audit {
+            seconds,
+            rounds,
+            events,
+            memory_binary,
+        } => {
+            let plan = audit::Plan {
+                seconds,
+                rounds,
+                events,
+                memory_binary,
+            };
+            audit::run(&arguments.binary, &arguments.directory, &plan)
         }
         Scenario::Startup => startup::run(&arguments.binary, &arguments.directory),
         Scenario::Null => null::serve(),

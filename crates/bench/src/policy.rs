@@ -177,6 +177,7 @@ fn context() -> Result<RequestContext> {
         source_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
         transport: Transport::Tls(TlsVersion::V1_3),
         user_agent: None,
+        sent: None,
     })
 }
 

@@ -127,8 +127,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
             FIELD_HEADER_CHECKSUM if header_checksum.is_none() => {
                 header_checksum = Some(value.try_into().map_err(|_| FormatError::BadLength)?);
             }
-            FIELD_HEADER_CHECKSUM => return Err(FormatError::UnknownField(kind)),
-            FIELD_OPTIONAL.. => {}
+            other if other >= FIELD_OPTIONAL && other != FIELD_HEADER_CHECKSUM => {}
             unknown => return Err(FormatError::UnknownField(unknown)),
         }
     }

@@ -46,8 +46,13 @@ pub(crate) mod label {
     /// Wrapping key and commitment of one shred key, from a root key version.
     pub(crate) const SHRED: &str = "strongroom/1 shred";
 
+    /// Key of the MACs of backups' manifests, from the service key.
+    pub(crate) const BACKUP: &str = "strongroom/1 backup";
+    /// Wrapping key and commitment of an escrow, from the secret that recipient and sender share.
+    pub(crate) const ESCROW: &str = "strongroom/1 escrow";
+
     #[cfg(test)]
-    pub(crate) const ALL: [&str; 19] = [
+    pub(crate) const ALL: [&str; 21] = [
         STREAM,
         NAME,
         WRAP_RING,
@@ -67,6 +72,8 @@ pub(crate) mod label {
         MATERIAL_ROOT,
         MATERIAL,
         SHRED,
+        BACKUP,
+        ESCROW,
     ];
 }
 

@@ -46,6 +46,8 @@ mod codec;
 mod error;
 mod kdf;
 
+pub mod backup;
+pub mod escrow;
 pub mod footer;
 pub mod frame;
 pub mod identity;
@@ -60,7 +62,9 @@ pub mod stream;
 pub mod verifier;
 pub mod wrap;
 
+pub use backup::{MANIFEST_MAC_LEN_BYTES, ManifestKey};
 pub use error::{FormatError, OpenError, OuterError, RingError, SealingError, UnwrapError};
+pub use escrow::{Escrow, EscrowError, EscrowIdentity, EscrowRecipient, EscrowedRing};
 pub use footer::{FOOTER_END_LEN_BYTES, FOOTER_MAX_BYTES, Footer, encode_footer, parse_footer};
 pub use frame::{FRAME_OVERHEAD_BYTES, FrameCipher};
 pub use identity::{ObjectIdentity, PartIdentity};

@@ -79,7 +79,10 @@ impl Candidate {
         Self {
             arn: name.to_owned(),
             kind: Kind::Service,
-            principal: Principal::Service { name: name.into() },
+            principal: Principal::Service {
+                name: name.into(),
+                source: None,
+            },
             canonical_id: None,
             session: None,
             role: None,

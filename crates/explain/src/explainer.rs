@@ -748,6 +748,7 @@ impl Explainer {
                 Transport::Tls(TlsVersion::V1_3)
             },
             user_agent: given.user_agent.as_deref().map(Into::into),
+            sent: None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_ports::AuditEvent;
+use strongroom_audit::{Event, EventBuilder, OWN_SOURCE, Params};
 use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Timestamp};
 use zeroize::Zeroizing;
 
@@ -169,8 +169,8 @@ impl IamService {
         name: &'static str,
         change: impl Fn(&mut Account) -> Result<T, IamError>,
     ) -> Result<T, IamError> {
-        let event = || self.operator_event(name, id);
-        self.change_of(|| self.known_account(id), &event, change)
+        let event = |_: &T| self.operator_event(name, id);
+        self.change_of(|| self.known_account(id), event, change)
     }
 
     fn known_account(&self, id: AccountId) -> Result<Arc<Account>, IamError> {
@@ -197,18 +197,10 @@ impl IamService {
     }
 
     /// The record of what the operator did.
-    fn operator_event(&self, name: &'static str, account: AccountId) -> AuditEvent {
-        let document = serde_json::json!({
-            "eventSource": "iam.amazonaws.com",
-            "eventName": name,
-            "recipientAccountId": account.to_string(),
-        });
-        AuditEvent {
-            time: self.now(),
-            request_id: None,
-            name,
-            document: document.to_string().into(),
-        }
+    fn operator_event(&self, name: &'static str, account: AccountId) -> Event {
+        let details = Params::new().shown("accountId", &account);
+        let event = EventBuilder::by_service(account, OWN_SOURCE, name).service_details(&details);
+        self.ports.audit.finish(event)
     }
 
     fn draw_account_id(&self, is_free: impl Fn(&AccountId) -> bool) -> Result<AccountId, IamError> {

@@ -18,6 +18,7 @@ mod authentication;
 mod aws_managed;
 mod directory;
 mod document;
+mod elements;
 mod error;
 mod groups;
 mod identities;

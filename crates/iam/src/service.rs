@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use strongroom_audit::{AuditLog, Event, EventBuilder};
 use strongroom_policy::{AccessRequest, Authorizer, Conditions, Resource};
-use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitError, Entropy, RowVersion, Table, Transaction,
-};
+use strongroom_ports::{Clock, CommitError, Entropy, RowVersion, Transaction};
 use strongroom_rows::SealedRows;
 use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 
 use crate::directory::{self, Account};
+use crate::elements::{self, Elements};
 use crate::records::{AccountRow, Entity as _};
 use crate::{IamError, Identities, IssuerKeys, NoIssuerKeys};
 use strongroom_rows::until_undisturbed;
@@ -22,7 +22,7 @@ pub struct IamServicePorts {
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
     /// The trail.
-    pub audit: Arc<dyn AuditSink>,
+    pub audit: AuditLog,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -47,6 +47,16 @@ pub(crate) struct Asked<'a> {
 impl<'a> Asked<'a> {
     pub(crate) fn new(caller: &'a RequestContext, action: &'static str) -> Self {
         Self { caller, action }
+    }
+
+    /// The record of the call, so far.
+    pub(crate) fn event(self) -> EventBuilder<'a> {
+        let (service, name) = self.action.split_once(':').unwrap_or(("iam", self.action));
+        let source = match service {
+            "sts" => "sts.amazonaws.com",
+            _ => "iam.amazonaws.com",
+        };
+        EventBuilder::of(self.caller, source, name)
     }
 }
 
@@ -97,7 +107,7 @@ impl IamService {
     ///
     /// # Errors
     ///
-    /// [`IamError::AccessDenied`], which the trail has.
+    /// [`IamError::AccessDenied`], which whoever answers the call records.
     pub(crate) fn authorize(
         &self,
         asked: Asked<'_>,
@@ -163,29 +173,36 @@ impl IamService {
                 grants: None,
                 acls: None,
             })
-            .map_err(|denied| {
-                // The denial stands whatever becomes of its record.
-                drop(
-                    self.ports
-                        .audit
-                        .record(vec![self.event(asked, Some("AccessDenied"))]),
-                );
-                denied.into()
-            })
+            .map_err(IamError::from)
     }
 
     /// Changes the caller's account: `change` is given it as it is, decides, and leaves it as it shall
     /// be; again and again until nobody else was faster. It must ask [`IamService::authorize`] itself.
+    /// The record of the call is durable with the change.
     ///
     /// # Errors
     ///
-    /// What `change` says; then nothing has changed.
-    pub(crate) fn change<T>(
+    /// What `change` says; then nothing has changed, and nothing is recorded.
+    pub(crate) fn change<T: Elements>(
         &self,
         asked: Asked<'_>,
         change: impl Fn(&mut Account) -> Result<T, IamError>,
     ) -> Result<T, IamError> {
-        self.change_of(|| self.account(asked), &|| self.event(asked, None), change)
+        let find = || self.account(asked);
+        let event = |outcome: &T| {
+            let mut event = asked.event().response(&outcome.elements());
+            let owner = asked.caller.principal.account();
+            if let Some((kind, arn)) = outcome.made() {
+                event = event.resource(kind, arn, owner);
+            } else if let Ok(account) = self.account(asked) {
+                // As it was before: what is deleted has its ARN there.
+                for (kind, arn) in elements::named(&account, asked.caller) {
+                    event = event.resource(kind, &arn, owner);
+                }
+            }
+            self.ports.audit.finish(event)
+        };
+        self.change_of(find, event, change)
     }
 
     /// Changes the account that `find` finds, as [`IamService::change`] does, with that record of it.
@@ -196,7 +213,7 @@ impl IamService {
     pub(crate) fn change_of<T>(
         &self,
         find: impl Fn() -> Result<Arc<Account>, IamError>,
-        event: &dyn Fn() -> AuditEvent,
+        event: impl Fn(&T) -> Event,
         change: impl Fn(&mut Account) -> Result<T, IamError>,
     ) -> Result<T, IamError> {
         let _alone = self.identities.writer.lock();
@@ -209,7 +226,7 @@ impl IamService {
             let old = find()?;
             let mut new = Account::clone(&old);
             let outcome = change(&mut new)?;
-            let sequence = self.commit(&old, &mut new, &event())?;
+            let sequence = self.commit(&old, &mut new, &event(&outcome))?;
             new.version = Some(sequence);
             self.identities.replace(directory.with(new));
             Ok(outcome)
@@ -222,7 +239,7 @@ impl IamService {
         &self,
         old: &Account,
         new: &mut Account,
-        event: &AuditEvent,
+        event: &Event,
     ) -> Result<RowVersion, IamError> {
         new.row.generation = new.row.generation.saturating_add(1);
         let rows = &self.ports.rows;
@@ -230,10 +247,7 @@ impl IamService {
         let transaction = Transaction::new().expect(AccountRow::TABLE, key, old.version);
         let transaction = directory::put(rows, transaction, new.id, &new.row)?;
         let transaction = directory::changes(rows, transaction, old, new)?;
-        let transaction = match self.ports.audit.row_of(event) {
-            Some((key, value)) => transaction.put(Table::AUDIT, key, value),
-            None => transaction,
-        };
+        let transaction = self.ports.audit.add(transaction, event);
         match rows.meta.commit(transaction).wait() {
             Ok(committed) => Ok(RowVersion(committed.sequence.0)),
             Err(error) => {
@@ -246,29 +260,6 @@ impl IamService {
                 self.identities.reload()?;
                 Err(error.into())
             }
-        }
-    }
-
-    /// The record of a call.
-    pub(crate) fn event(&self, asked: Asked<'_>, error_code: Option<&str>) -> AuditEvent {
-        let Asked { caller, action } = asked;
-        let (service, name) = action.split_once(':').unwrap_or(("iam", action));
-        let document = serde_json::json!({
-            "eventSource": format!("{service}.amazonaws.com"),
-            "eventName": name,
-            "userIdentity": {
-                "arn": caller.principal.arn(),
-                "accountId": caller.principal.account().map(|it| it.to_string()),
-                "accessKeyId": caller.access_key_id.as_ref().map(ToString::to_string),
-            },
-            "sourceIPAddress": caller.source_ip.to_string(),
-            "errorCode": error_code,
-        });
-        AuditEvent {
-            time: self.now(),
-            request_id: Some(caller.request_id),
-            name,
-            document: document.to_string().into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use strongroom_audit::{Event, EventId, Params};
 use strongroom_policy::Conditions;
 use strongroom_types::{
     AccessKeyId, AccountId, Principal, RequestContext, Session, SessionKind, Timestamp,
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::access_keys::SecretKey;
 use crate::attachments::check_managed;
 use crate::directory::Account;
+use crate::elements;
 use crate::limits::{
     CHAINED_SECONDS_MAX, PACKED_MAX_BYTES, ROLE_SESSION_SECONDS, SESSION_POLICY_ARNS_MAX,
     SESSION_POLICY_MAX, SESSION_SECONDS_MIN, TAGS_MAX, TOKEN_SECONDS_DEFAULT, TOKEN_SECONDS_MAX,
@@ -256,6 +258,18 @@ impl IamService {
         }
         let source_identity = source_identity.clone().or(inherited);
         let packed_percent = check_policies(account, session)?;
+        let assumed_role_id = format!("{}:{session_name}", role.id);
+        let arn = format!(
+            "arn:aws:sts::{owner}:assumed-role/{}/{session_name}",
+            role.name
+        );
+        let elements = |made: &TemporaryCredentials| {
+            let user = elements::assumed_role_user(&assumed_role_id, &arn);
+            let elements = elements::credentials(made)
+                .object("assumedRoleUser", &user)
+                .optional("sourceIdentity", source_identity.as_deref());
+            elements::packed(elements, packed_percent)
+        };
         let credentials = self.issue(
             asked,
             Token {
@@ -275,14 +289,15 @@ impl IamService {
                 issuing_key: None,
             },
             seconds,
+            &Made {
+                elements: &elements,
+                role: Some((role_arn, owner)),
+            },
         )?;
         Ok(AssumedRole {
             credentials,
-            assumed_role_id: format!("{}:{session_name}", role.id),
-            arn: format!(
-                "arn:aws:sts::{owner}:assumed-role/{}/{session_name}",
-                role.name
-            ),
+            assumed_role_id,
+            arn,
             packed_percent,
             source_identity,
         })
@@ -324,7 +339,11 @@ impl IamService {
             federated_provider: None,
             issuing_key: issuing_key(caller),
         };
-        self.issue(asked, token, seconds)
+        let made = Made {
+            elements: &elements::credentials,
+            role: None,
+        };
+        self.issue(asked, token, seconds, &made)
     }
 
     /// GetFederationToken.
@@ -356,6 +375,14 @@ impl IamService {
             self.authorize(asked, account_id, arn.clone(), &conditions)?;
         }
         let packed_percent = check_policies(&account, session)?;
+        let federated_user_id = format!("{account_id}:{name}");
+        let elements = |made: &TemporaryCredentials| {
+            let user = Params::new()
+                .text("federatedUserId", &federated_user_id)
+                .text("arn", &arn);
+            let elements = elements::credentials(made).object("federatedUser", &user);
+            elements::packed(elements, packed_percent)
+        };
         let credentials = self.issue(
             asked,
             Token {
@@ -375,10 +402,14 @@ impl IamService {
                 issuing_key: issuing_key(caller),
             },
             seconds,
+            &Made {
+                elements: &elements,
+                role: None,
+            },
         )?;
         Ok(FederatedUser {
             credentials,
-            federated_user_id: format!("{account_id}:{name}"),
+            federated_user_id,
             arn,
             packed_percent,
         })
@@ -430,6 +461,7 @@ impl IamService {
         asked: Asked<'_>,
         mut token: Token,
         seconds: u32,
+        made: &Made<'_>,
     ) -> Result<TemporaryCredentials, IamError> {
         let now = self.now().as_millis();
         token.issued_millis = now;
@@ -437,17 +469,49 @@ impl IamService {
         let entropy = &*self.ports.entropy;
         let id = ids::access_key_id(ids::TEMPORARY_KEY, entropy);
         let text = self.identities.seal_token(&id, &token, entropy);
-        self.ports
-            .audit
-            .record(vec![self.event(asked, None)])
-            .wait()?;
-        Ok(TemporaryCredentials {
+        let credentials = TemporaryCredentials {
             access_key_id: id,
             secret: Zeroizing::new(token.secret.expose().to_owned()).into(),
             session_token: Zeroizing::new(text).into(),
             expires: Timestamp::from_millis(token.expires_millis),
-        })
+        };
+        let events = self.events_of(asked, &credentials, made);
+        self.ports.audit.append(&events).wait()?;
+        Ok(credentials)
     }
+
+    /// The records of a credential: in the caller's account, and in that of the role, if that is
+    /// another.
+    fn events_of(
+        &self,
+        asked: Asked<'_>,
+        credentials: &TemporaryCredentials,
+        made: &Made<'_>,
+    ) -> Vec<Event> {
+        let log = &self.ports.audit;
+        let event = asked.event().response(&(made.elements)(credentials));
+        let Some((arn, owner)) = made.role else {
+            return vec![log.finish(event)];
+        };
+        let event = event.resource("AWS::IAM::Role", arn, Some(owner));
+        match asked.caller.principal.account() {
+            Some(own) if own != owner => {
+                let shared = EventId::new(self.now(), &*self.ports.entropy);
+                let each = |account| log.finish(event.clone().recipient(account, Some(shared)));
+                [own, owner].into_iter().map(each).collect()
+            }
+            Some(_) => vec![log.finish(event)],
+            None => vec![log.finish(event.recipient(owner, None))],
+        }
+    }
+}
+
+/// What the record of a credential tells.
+pub(crate) struct Made<'a> {
+    /// `responseElements`.
+    pub(crate) elements: &'a dyn Fn(&TemporaryCredentials) -> Params,
+    /// The role, and whose it is.
+    pub(crate) role: Option<(&'a str, AccountId)>,
 }
 
 /// Account and unique id of a caller with a long-term key, and how long its sessions last.

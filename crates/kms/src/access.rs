@@ -137,7 +137,7 @@ impl KeyService {
         ask: &Ask<'_>,
     ) -> Result<Arc<OpenedKey>, KmsError> {
         let Named { arn, alias, .. } = named;
-        let foreign = caller.principal.account() != Some(arn.account);
+        let foreign = caller.principal.acts_in() != Some(arn.account);
         // Before anything else: who may not use a key must not learn by a bad token that it is there.
         self.check_grant_tokens(ask.grant_tokens)?;
         let opened = self
@@ -257,7 +257,7 @@ impl KeyService {
         Ok(Named::by_alias(arn, name))
     }
 
-    /// The account whose keys the caller means.
+    /// The account whose keys the caller means: its own, or that of what a service acts for.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl KeyService {
     pub(crate) fn account_of(caller: &RequestContext, action: &str) -> Result<AccountId, KmsError> {
         caller
             .principal
-            .account()
+            .acts_in()
             .ok_or_else(|| no_identity_policy(caller, action))
     }
 

@@ -11,10 +11,13 @@
 //! leaves work to do again. A shred key is destroyed only after the commit that removed the last row
 //! that needs it, so a key that lives never loses one.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use strongroom_ports::{Row, Table, Transaction};
 use strongroom_types::kms::KeyArn;
 
+use crate::due::Dates;
 use crate::grants::index::{self, GranteePageRow};
 use crate::grants::record::{self, GrantId};
 use crate::key::{Key, Lifecycle};
@@ -83,33 +86,82 @@ impl KeyService {
             }
         }
         keys_done?;
+        if let Err(error) = self.tell_endings() {
+            tracing::error!(%error, "what was told of the ends of keys is not kept");
+            work.failed += 1;
+        }
         Ok(work)
     }
 
     fn do_due_work_of_keys(&self, may_destroy: bool, work: &mut DueWork) -> Result<(), KmsError> {
+        let now = self.ports.clock.monotonic();
+        if self.shared.due.begin_scan(now) {
+            let dates = self.read_all_dates(work)?;
+            self.shared.due.end_scan(now, dates);
+        }
+        work.failed += self.read_changed_dates();
+        for arn in self.shared.due.due(self.now()) {
+            let done = self.opened_key(&arn).and_then(|opened| match opened {
+                Some(opened) => self.do_due_work_of(&opened.key, may_destroy, work),
+                None => Ok(()),
+            });
+            // One key that cannot be worked on must not hold up the others.
+            if let Err(error) = done {
+                tracing::error!(%error, key = %arn, "due work of a key failed");
+                work.failed += 1;
+            }
+        }
+        work.failed += self.read_changed_dates();
+        Ok(())
+    }
+
+    /// Reads all keys. One that cannot be read is counted as failed.
+    fn read_all_dates(&self, work: &mut DueWork) -> Result<BTreeMap<KeyArn, Dates>, KmsError> {
         let mut start = Bytes::new();
+        let mut dates = BTreeMap::new();
         loop {
             let (page, more) =
                 self.scan_each::<KeyRow>(Table::KMS_KEYS, (start, None), PAGE_ROWS)?;
             let last = page.last().map(|(row, _)| keys::behind(&row.key));
             for (row, record) in page {
-                let done = record
-                    .and_then(|record| {
-                        let arn = keys::parse_key(&row.key).ok_or_else(damaged)?;
-                        Key::from_row(arn, record).ok_or_else(damaged)
-                    })
-                    .and_then(|key| self.do_due_work_of(&key, may_destroy, work));
-                // One key that cannot be worked on must not hold up the others.
-                if let Err(error) = done {
-                    tracing::error!(%error, "due work of a key failed");
-                    work.failed += 1;
+                let key = record.and_then(|record| {
+                    let arn = keys::parse_key(&row.key).ok_or_else(damaged)?;
+                    Key::from_row(arn, record).ok_or_else(damaged)
+                });
+                match key {
+                    Ok(key) => dates.extend(Dates::of(&key).map(|it| (key.arn, it))),
+                    // One key that cannot be read must not hold up the others.
+                    Err(error) => {
+                        tracing::error!(%error, "due work of a key failed");
+                        work.failed += 1;
+                    }
                 }
             }
             match last {
                 Some(next) if more => start = next,
-                _ => return Ok(()),
+                _ => return Ok(dates),
             }
         }
+    }
+
+    /// Reads the keys again that have changed since they were read. Of how many it failed: they are
+    /// tried again.
+    pub(crate) fn read_changed_dates(&self) -> usize {
+        let mut failed = 0;
+        for arn in self.shared.due.take_changed() {
+            match self.opened_key(&arn) {
+                Ok(opened) => {
+                    let dates = opened.and_then(|opened| Dates::of(&opened.key));
+                    self.shared.due.set(arn, dates);
+                }
+                Err(error) => {
+                    tracing::error!(%error, key = %arn, "the dates of a key cannot be read");
+                    self.shared.due.touch(&arn);
+                    failed += 1;
+                }
+            }
+        }
+        failed
     }
 
     fn do_due_work_of(
@@ -184,6 +236,7 @@ impl KeyService {
                 .expect(Table::KMS_KEYS, row_key.clone(), Some(opened.version))
                 .delete(Table::KMS_KEYS, row_key)
                 .delete(Table::KMS_LAST_USAGE, keys::last_usage(arn.id))
+                .delete(Table::KMS_ANNOUNCED, keys::announced(arn.id))
                 .delete(Table::KMS_RETIRABLE_GRANTS, record::count_key(arn.id));
             for material in &opened.key.materials {
                 let gone = material
@@ -198,6 +251,7 @@ impl KeyService {
             Ok(true)
         })?;
         self.forget_uses(arn.id);
+        self.forget_endings(arn);
         if removed {
             tracing::info!(key = %arn, "the key is destroyed");
             work.keys_destroyed += 1;

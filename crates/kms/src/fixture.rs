@@ -263,6 +263,7 @@ pub(crate) fn caller(account: &str) -> RequestContext {
         source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     }
 }
 

@@ -256,6 +256,9 @@ impl KeyService {
             }
             Ok(Some(id))
         })?;
+        if id.is_some() {
+            self.warn_of_deleted_material(&named.arn);
+        }
         Ok(DeleteImportedKeyMaterialOutput {
             key_id: named.arn,
             key_material_id: id,

@@ -2,13 +2,14 @@
 
 use strongroom_audit::{Event, Params};
 use strongroom_policy::Conditions;
-use strongroom_ports::{Table, Transaction};
-use strongroom_types::RequestContext;
+use strongroom_ports::{Scan, Table, Transaction};
 use strongroom_types::kms::{KeyId, KeyManager, KeyOrigin, KeySpec, KeyUsage};
+use strongroom_types::{AccountId, RequestContext};
 
 use crate::conditions::of_kind;
 use crate::fixed_policies::default_policy;
 use crate::key::{Key, Lifecycle, Rotation};
+use crate::managed::MANAGED_SERVICES;
 use crate::materials::{KeptMaterial, Material};
 use crate::policies::KeyPolicy;
 use crate::service::damaged;
@@ -16,6 +17,11 @@ use crate::tags::{self, with_tags};
 use crate::trail::{self, Asked};
 use crate::{CreateKeyInput, CreateKeyOutput, KeyService, KmsError, keys};
 use strongroom_rows::until_undisturbed;
+
+/// Keys of an account in a region, without AWS managed ones (KMS Developer Guide, "Resource quotas").
+const KEYS_PER_ACCOUNT_MAX: usize = 100_000;
+/// Rows read at once to count them.
+const COUNTED_AT_ONCE: usize = 1000;
 
 impl KeyService {
     /// CreateKey: makes a key, with material unless that will be imported. Each call makes one.
@@ -55,6 +61,7 @@ impl KeyService {
             }
             (_, KeyOrigin::AwsKms | KeyOrigin::External) => {}
         }
+        self.check_key_quota(account, KEYS_PER_ACCOUNT_MAX)?;
         let params = params_of(&input, spec, usage, origin);
         let arn = self.arn(account, KeyId::random(&*self.ports.entropy));
         let given = input.policy.is_some();
@@ -88,8 +95,55 @@ impl KeyService {
             Ok(self.told(&asked.answering(trail::key_metadata(&metadata))))
         };
         let key = self.store_new_key(key, told, Ok)?;
+        if let Some(count) = self.shared.key_counts.lock().get_mut(&account) {
+            *count = count.saturating_add(1);
+        }
         let key_metadata = key.metadata(self.now()).ok_or_else(damaged)?;
         Ok(CreateKeyOutput { key_metadata })
+    }
+
+    /// Refuses one key too many. Counts the rows of the account the first time, and again where the
+    /// number that is remembered, from which deletions are not taken away, is too high. Requests at
+    /// the same moment may pass together.
+    fn check_key_quota(&self, account: AccountId, keys_max: usize) -> Result<(), KmsError> {
+        let known = self.shared.key_counts.lock().get(&account).copied();
+        if known.is_some_and(|count| count < keys_max) {
+            return Ok(());
+        }
+        let count = self.count_customer_keys(account)?;
+        self.shared.key_counts.lock().insert(account, count);
+        if count < keys_max {
+            return Ok(());
+        }
+        Err(KmsError::LimitExceeded(format!(
+            "The account has {keys_max} keys, and can have no more."
+        )))
+    }
+
+    /// The keys of an account but those of services.
+    fn count_customer_keys(&self, account: AccountId) -> Result<usize, KmsError> {
+        let (mut start, end) = keys::keys_of(account, &self.options.region);
+        let mut count = 0_usize;
+        loop {
+            let page = self.ports.rows.meta.scan(&Scan {
+                table: Table::KMS_KEYS,
+                start,
+                end: end.clone(),
+                limit: COUNTED_AT_ONCE,
+                reverse: false,
+            })?;
+            count = count.saturating_add(page.rows.len());
+            match page.rows.last() {
+                Some(last) if page.more => start = keys::behind(&last.key),
+                _ => break,
+            }
+        }
+        for alias in MANAGED_SERVICES.iter().filter_map(|it| it.alias()) {
+            let row_key = keys::alias(account, &self.options.region, &alias);
+            let is_there = self.ports.rows.meta.read(Table::KMS_ALIASES, &row_key)?;
+            count = count.saturating_sub(usize::from(is_there.is_some()));
+        }
+        Ok(count)
     }
 
     /// Makes the material of a new key, unless it will be imported, and stores the key. `with` adds
@@ -178,5 +232,42 @@ fn usage_of(spec: KeySpec, wanted: Option<KeyUsage>) -> Result<KeyUsage, KmsErro
             usage.name(),
             spec.name()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{World, root};
+
+    #[test]
+    fn the_quota_counts_the_account_s_own_keys_and_counts_again_before_it_refuses() {
+        let world = World::new();
+        let service = world.service();
+        let make = || {
+            world.key(
+                KeySpec::SymmetricDefault,
+                KeyUsage::EncryptDecrypt,
+                KeyOrigin::AwsKms,
+            )
+        };
+        let account = make().account;
+        let describe = crate::DescribeKeyInput {
+            key_id: "alias/aws/s3".to_owned(),
+            grant_tokens: Vec::new(),
+        };
+        service.describe_key(&root(), describe).unwrap();
+        make();
+        let refused = |keys_max| {
+            matches!(
+                service.check_key_quota(account, keys_max),
+                Err(KmsError::LimitExceeded(_))
+            )
+        };
+        assert!(refused(2));
+        assert!(!refused(3));
+        // Too high a number is remembered: it is counted again.
+        service.shared.key_counts.lock().insert(account, 7);
+        assert!(!refused(3) && refused(2));
     }
 }

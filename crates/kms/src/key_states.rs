@@ -137,7 +137,7 @@ impl KeyService {
         input: DisableKeyInput,
     ) -> Result<(), KmsError> {
         let ask = Ask::plain(Operation::DisableKey);
-        self.change_admitted(
+        let key = self.change_admitted(
             caller,
             &input.key_id,
             &ask,
@@ -147,6 +147,7 @@ impl KeyService {
                 Ok(())
             },
         )?;
+        self.warn_of_disabling(&key.arn);
         Ok(())
     }
 
@@ -186,6 +187,7 @@ impl KeyService {
                 .time("deletionDate", until);
             Asked::of(caller, ask.operation, &key.arn, params.clone()).answering(response)
         })?;
+        self.warn_of_deletion(&key.arn, until);
         Ok(ScheduleKeyDeletionOutput {
             key_id: key.arn,
             deletion_date: until,

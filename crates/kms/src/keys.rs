@@ -9,6 +9,7 @@
 //! KMS_GRANTS            key id(16) || grant id(32)
 //! KMS_RETIRABLE_GRANTS  account(12) || LP(region) || SHA-256(retiring principal)(32) || key id(16) || grant id(32)
 //! KMS_LAST_USAGE        key id(16)
+//! KMS_ANNOUNCED         key id(16)
 //!
 //! LP(x) = length(1) || x
 //! ```
@@ -141,6 +142,11 @@ pub(crate) fn retirable_grant(arn: &KeyArn, principal: &[u8; 32], grant: &[u8; 3
 
 /// Key of the row that remembers a key's last use.
 pub(crate) fn last_usage(key: KeyId) -> Bytes {
+    Bytes::copy_from_slice(key.as_bytes())
+}
+
+/// Key of the row that remembers what was told of a key's end.
+pub(crate) fn announced(key: KeyId) -> Bytes {
     Bytes::copy_from_slice(key.as_bytes())
 }
 

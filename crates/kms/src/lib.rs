@@ -26,7 +26,9 @@ mod clock_guard;
 mod conditions;
 mod data_key_pairs;
 mod destruction;
+mod due;
 mod encrypt;
+mod endings;
 mod error;
 mod fixed_policies;
 #[cfg(test)]
@@ -50,6 +52,7 @@ mod rewrap;
 mod rotation;
 mod rows;
 mod service;
+mod standing;
 mod states;
 mod tags;
 #[cfg(test)]
@@ -58,8 +61,10 @@ mod trail;
 mod usage;
 
 pub use destruction::DueWork;
+pub use endings::{ENDING_WINDOWS_DAYS, NearEndings};
 pub use error::KmsError;
 pub use input::*;
 pub use inquiry::KeyFacts;
 pub use output::*;
 pub use service::{KeyService, KeyServiceOptions, KeyServicePorts};
+pub use standing::{KeyStanding, MaterialStanding};

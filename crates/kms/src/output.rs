@@ -132,7 +132,7 @@ pub struct RotationEntry {
 }
 
 /// A key's last cryptographic use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLastUsage {
     /// The operation.
     pub operation: String,

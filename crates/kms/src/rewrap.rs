@@ -4,6 +4,8 @@
 //! The shred file first, then the material's row: each opens under the old version of the root key
 //! and under the new one, so whatever a crash leaves is whole.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use strongroom_crypto::{
     MaterialIdentity, ShredId, shred_file_root_version, wrapped_material_root_version,
@@ -16,7 +18,38 @@ use strongroom_types::{AccountId, Region};
 use crate::rows::MaterialRow;
 use crate::{KeyService, KmsError, keys};
 
+/// Rows read at once.
+const PAGE_ROWS: usize = 200;
+
 impl KeyService {
+    /// The shred files that key material of any account needs, in ascending order. What is not among
+    /// them is on its way out, or of a key that is being made.
+    ///
+    /// Blocks on the stores: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError::Unavailable`], [`KmsError::Damaged`].
+    pub fn shreds_in_use(&self) -> Result<BTreeSet<[u8; 16]>, KmsError> {
+        let mut found = BTreeSet::new();
+        let (mut start, end) = keys::materials_of_all();
+        loop {
+            let (page, more) = self.scan_each::<MaterialRow>(
+                Table::KMS_MATERIALS,
+                (start, Some(end.clone())),
+                PAGE_ROWS,
+            )?;
+            let last = page.last().map(|(row, _)| keys::behind(&row.key));
+            for (_, row) in page {
+                found.insert(row?.shred);
+            }
+            match last {
+                Some(next) if more => start = next,
+                _ => return Ok(found),
+            }
+        }
+    }
+
     /// Works through up to `limit` key materials of all accounts, from `after` on.
     ///
     /// Blocks on the stores: call from a worker thread.

@@ -5,6 +5,8 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::endings::EndingKind;
+
 strongroom_rows::record_kinds!(
     KeyRow = 20,
     MaterialRow = 21,
@@ -14,6 +16,7 @@ strongroom_rows::record_kinds!(
     GrantRow = 25,
     RetirableGrantRow = 26,
     LastUsageRow = 27,
+    AnnouncedRow = 28,
 );
 
 /// A key.
@@ -212,6 +215,20 @@ pub(crate) struct LastUsageRow {
     pub at_millis: u64,
     #[cbor(n(2), with = "minicbor::bytes")]
     pub request_id: [u8; 16],
+}
+
+/// What was told of the end of a key. See [`crate::endings`].
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct AnnouncedRow {
+    #[n(0)]
+    pub kind: EndingKind,
+    /// When it ends.
+    #[n(1)]
+    pub at_millis: u64,
+    /// The smallest window in which it was told, in days.
+    #[n(2)]
+    pub window_days: u32,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The service: its ports, and how rows of keys are read and changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,11 +13,13 @@ use strongroom_ports::{
 };
 use strongroom_rows::{Record, SealedRows};
 use strongroom_types::kms::KeyArn;
-use strongroom_types::{Region, RequestContext, Timestamp};
+use strongroom_types::{AccountId, Region, RequestContext, Timestamp};
 
 use crate::access::Ask;
 use crate::cache::{OpenedKey, OpenedKeys};
 use crate::clock_guard::ClockGuard;
+use crate::due::DueDates;
+use crate::endings::Endings;
 use crate::key::Key;
 use crate::lease::Watches;
 use crate::markers::Markers;
@@ -73,6 +76,10 @@ pub(crate) struct Shared {
     pub last_uses: LastUses,
     pub markers: Markers,
     pub clock_guard: ClockGuard,
+    pub due: DueDates,
+    pub endings: Endings,
+    /// Customer keys of an account, at most; see [`crate::key_create`].
+    pub key_counts: Mutex<BTreeMap<AccountId, usize>>,
     /// Shred keys that this pass has not verified yet.
     pub to_scrub: Mutex<Vec<[u8; 16]>>,
 }
@@ -95,6 +102,9 @@ impl KeyService {
             last_uses: LastUses::default(),
             markers: Markers::new(&ports),
             clock_guard: ClockGuard::new(&*ports.clock),
+            due: DueDates::default(),
+            endings: Endings::default(),
+            key_counts: Mutex::default(),
             to_scrub: Mutex::default(),
         });
         let resident = Self {
@@ -254,6 +264,7 @@ impl KeyService {
         if !matches!(outcome, Err(CommitError::Conflict)) {
             self.shared.watches.touch();
             for arn in changed {
+                self.shared.due.touch(arn);
                 self.renew(arn);
             }
         }

@@ -121,6 +121,15 @@ impl KeyService {
         })
     }
 
+    /// Writes what is remembered, when the process ends. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`KmsError`]; what was not written is forgotten.
+    pub fn save_last_uses(&self) -> Result<(), KmsError> {
+        self.flush_last_uses().map(|_| ())
+    }
+
     /// Writes what is remembered. Part of the work in the background.
     ///
     /// # Errors

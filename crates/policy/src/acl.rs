@@ -145,7 +145,7 @@ fn namings(grantee: &Grantee, facts: &Facts<'_>) -> Namings {
         Grantee::Group(AclGroup::AllUsers) => N::EVERYONE,
         Grantee::Group(AclGroup::AuthenticatedUsers) => N::ACCOUNT.when(has_account),
         Grantee::Group(AclGroup::LogDelivery) => N::ITSELF
-            .when(matches!(principal, Principal::Service { name } if **name == *LOG_DELIVERY)),
+            .when(matches!(principal, Principal::Service { name, .. } if **name == *LOG_DELIVERY)),
     }
 }
 

@@ -128,6 +128,7 @@ pub mod actions {
         ListMultipartUploadParts = "s3:ListMultipartUploadParts";
         PutBucketAcl = "s3:PutBucketAcl";
         PutBucketCors = "s3:PutBucketCORS";
+        PutBucketLogging = "s3:PutBucketLogging";
         PutBucketOwnershipControls = "s3:PutBucketOwnershipControls";
         PutBucketPolicy = "s3:PutBucketPolicy";
         PutBucketPublicAccessBlock = "s3:PutBucketPublicAccessBlock";

@@ -200,7 +200,7 @@ fn principal(principal: &Principal) -> Value {
             ..
         } => (format!("{role_id}:{session_name}"), role_name.to_string()),
         Principal::Federated { account, name } => (format!("{account}:{name}"), name.to_string()),
-        Principal::Service { name } => (name.to_string(), name.to_string()),
+        Principal::Service { name, .. } => (name.to_string(), name.to_string()),
         Principal::Anonymous => ("anonymous".to_owned(), "anonymous".to_owned()),
     };
     json!({ "id": id, "name": name, "arn": principal.arn() })

@@ -242,6 +242,9 @@ impl<'a> Facts<'a> {
                     .map(|(_, value)| (&**value).into())
             }
             ConditionKey::Own(name) => {
+                if let Some(value) = self.service_source(name) {
+                    return Values::One(value);
+                }
                 return match self.conditions.get_lower(name) {
                     Some(values) => Values::Many(values),
                     None => Values::Absent,
@@ -249,6 +252,23 @@ impl<'a> Facts<'a> {
             }
         };
         value.map_or(Values::Absent, Values::One)
+    }
+
+    /// What a service acts for counts before all that is brought under these names. `key` is in lower
+    /// case.
+    fn service_source(&self, key: &str) -> Option<Cow<'_, str>> {
+        let Principal::Service {
+            source: Some(source),
+            ..
+        } = &self.context.principal
+        else {
+            return None;
+        };
+        match key {
+            "aws:sourcearn" => Some(source.arn.as_str().into()),
+            "aws:sourceaccount" => Some(source.account.to_string().into()),
+            _ => None,
+        }
     }
 
     /// The value of a variable: only keys of one value have one.
@@ -289,7 +309,7 @@ impl<'a> Facts<'a> {
             },
             G::PrincipalIsAwsService => Some(truth(matches!(principal, Principal::Service { .. }))),
             G::PrincipalServiceName => match principal {
-                Principal::Service { name } => Some((&**name).into()),
+                Principal::Service { name, .. } => Some((&**name).into()),
                 Principal::Root { .. }
                 | Principal::User { .. }
                 | Principal::RoleSession { .. }

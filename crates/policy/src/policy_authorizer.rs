@@ -252,6 +252,7 @@ mod tests {
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             transport: Transport::Plain,
             user_agent: None,
+            sent: None,
         }
     }
 

@@ -112,7 +112,7 @@ impl Name {
                 }
             },
             Self::Service(name) => N::ITSELF
-                .when(matches!(principal, Principal::Service { name: own } if **own == **name)),
+                .when(matches!(principal, Principal::Service { name: own, .. } if **own == **name)),
             Self::Federated(provider) => {
                 N::ITSELF.when(attributes.federated_provider.as_deref() == Some(&**provider))
             }

@@ -227,6 +227,10 @@ class Request:
         }
         for name, value in case["tags"]:
             values["aws:principaltag/" + name.lower()] = value
+        # Of others than services these two are what the services bring.
+        if source := who.get("source"):
+            values["aws:sourcearn"] = source["arn"]
+            values["aws:sourceaccount"] = source["account"]
         # Absent ones too: what services bring under such a name does not count.
         return {name: [] if value is None else [value] for name, value in values.items()}
 

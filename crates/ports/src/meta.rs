@@ -66,6 +66,8 @@ impl Table {
     pub const REENCRYPTION_JOBS: Self = Self(20);
     /// Policies of buckets, by bucket and the policy's own identity.
     pub const BUCKET_POLICIES: Self = Self(21);
+    /// What was told of the ends of keys.
+    pub const KMS_ANNOUNCED: Self = Self(22);
     /// Accounts by id.
     pub const IAM_ACCOUNTS: Self = Self(30);
     /// IAM users by account and unique id.
@@ -92,6 +94,8 @@ impl Table {
     pub const AUDIT_TRAILS: Self = Self(62);
     /// Key pairs that sign digest files, for ever.
     pub const AUDIT_SIGNING_KEYS: Self = Self(63);
+    /// Lines of server access logs that are not yet delivered.
+    pub const ACCESS_LOGS: Self = Self(64);
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.

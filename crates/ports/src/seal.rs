@@ -18,17 +18,20 @@ pub enum SealKind {
     KeyService,
     /// A key inside of a hardware security module.
     Token,
+    /// The machine's TPM 2.0.
+    Tpm,
 }
 
 impl SealKind {
     /// All kinds, by code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::KeyFile,
         Self::Passphrase,
         Self::Credential,
         Self::Shares,
         Self::KeyService,
         Self::Token,
+        Self::Tpm,
     ];
 
     /// The byte in the ring file. 0 is a slot whose seal was removed.
@@ -40,6 +43,7 @@ impl SealKind {
             Self::Shares => 4,
             Self::KeyService => 5,
             Self::Token => 6,
+            Self::Tpm => 7,
         }
     }
 
@@ -57,13 +61,14 @@ impl SealKind {
             Self::Shares => "shares",
             Self::KeyService => "kms",
             Self::Token => "pkcs11",
+            Self::Tpm => "tpm",
         }
     }
 
     /// Whether the seal opens without a person, as far as its kind says.
     pub const fn is_automatic(self) -> bool {
         match self {
-            Self::KeyFile | Self::Credential | Self::KeyService | Self::Token => true,
+            Self::KeyFile | Self::Credential | Self::KeyService | Self::Token | Self::Tpm => true,
             Self::Passphrase | Self::Shares => false,
         }
     }

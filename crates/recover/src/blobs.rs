@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::RecoverError;
-use crate::keys::hex;
 
 /// All blob files, and which of them a version led to.
 pub(crate) struct Blobs {
@@ -19,7 +18,7 @@ impl Blobs {
     pub(crate) fn list(directory: &Path) -> Result<Self, RecoverError> {
         let mut files = BTreeMap::new();
         for first in 0..=u8::MAX {
-            let path = directory.join(hex(&[first]));
+            let path = directory.join(hex::encode([first]));
             let io = |error| RecoverError::Io(path.clone(), error);
             let entries = match fs::read_dir(&path) {
                 Ok(entries) => entries,
@@ -48,7 +47,7 @@ impl Blobs {
     }
 
     pub(crate) fn open(&self, id: [u8; 16]) -> io::Result<File> {
-        let name = hex(&id);
+        let name = hex::encode(id);
         let first = name.get(..2).unwrap_or_default();
         File::open(self.directory.join(first).join(&name))
     }
@@ -62,11 +61,6 @@ impl Blobs {
 
 fn parse_hex(name: &str) -> Option<[u8; 16]> {
     let mut id = [0; 16];
-    if name.len() != 32 || !name.is_ascii() {
-        return None;
-    }
-    for (index, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(name, &mut id).ok()?;
     Some(id)
 }

@@ -183,7 +183,7 @@ impl<'a> Keys<'a> {
         };
         let shred_id = ShredId::from_bytes(row.shred);
         ["a", "b"].into_iter().find_map(|copy| {
-            let path = self.shreds.join(copy).join(hex(&row.shred));
+            let path = self.shreds.join(copy).join(hex::encode(row.shred));
             let stored = fs::read(path).ok()?;
             let shred_key = self.ring.open_shred_key(shred_id, &stored).ok()?;
             let bytes = self
@@ -233,11 +233,11 @@ impl<'a> Keys<'a> {
                 report.kms_materials += u64::from(opened.is_some());
                 if opened.is_none() {
                     report.lose(
-                        format!("material {} of {arn}", hex(&id)),
+                        format!("material {} of {arn}", hex::encode(id)),
                         "its shred file is not there, or it does not open with this ring",
                     );
                 }
-                materials.insert(hex(&id), opened.is_some());
+                materials.insert(hex::encode(id), opened.is_some());
             }
             out.kms_key(&KeyLine {
                 spec: &row.spec,
@@ -292,13 +292,4 @@ fn context_of(kms: &KmsEncryption) -> Option<EncryptionContext> {
     let pairs = kms.client_pairs.iter().map(text).collect::<Option<_>>()?;
     let context = EncryptionContext::new(pairs).ok()?;
     context.with("aws:s3:arn", &kms.s3_arn).ok()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -106,6 +106,26 @@ pub fn recover(
     Ok(report)
 }
 
+/// Opens everything as [`recover`] does, verifies every byte, and writes nothing of it anywhere: what
+/// it takes to say that a data directory can be recovered. Versions whose customer key is not given
+/// are no losses as long as their ciphertext is whole. Sealed rows go through a nameless file in
+/// `plan.out`.
+///
+/// # Errors
+///
+/// As [`recover`].
+pub fn prove(plan: &Plan<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Report, RecoverError> {
+    let mut out = output::Output::nowhere(&plan.out);
+    let mut report = Report::default();
+    let rows = rows::Rows::read(plan, &out, &mut report, progress)?;
+    let keys = keys::Keys::of(plan, &rows);
+    keys.describe(&mut out, &rows, &mut report)?;
+    let mut blobs = blobs::Blobs::list(&plan.sources.blobs)?;
+    objects::recover(&keys, &rows, &mut blobs, &mut out, &mut report, progress)?;
+    report.unclaimed = to_u64(blobs.unclaimed().count());
+    Ok(report)
+}
+
 fn to_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

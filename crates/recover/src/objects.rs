@@ -12,7 +12,7 @@ use strongroom_crypto::{ObjectIdentity, PartIdentity, ServicePurpose, WrapMode, 
 use strongroom_types::{BucketUid, ObjectKey, VersionId, VersionUid};
 
 use crate::blobs::Blobs;
-use crate::keys::{Keys, Whose, hex};
+use crate::keys::{Keys, Whose};
 use crate::manifest;
 use crate::output::{Output, path_of};
 use crate::records::{Bucket, Content, KmsEncryption, Metadata, Object, Pair, Place, Version};
@@ -93,7 +93,7 @@ pub(crate) fn recover(
         let is_latest = newest_of.is_none_or(|(newest, _)| newest != path);
         newest_of = Some((path, is_latest));
         let name = names.get(bucket.as_bytes()).cloned();
-        let name = name.unwrap_or_else(|| format!("bucket-{}", hex(bucket.as_bytes())));
+        let name = name.unwrap_or_else(|| format!("bucket-{}", hex::encode(bucket.as_bytes())));
         let Some(row) = rows.get::<Version>(Table::Versions, row_key) else {
             report.lose(
                 format!("rows: a version of s3://{name}/{}", key.as_str()),
@@ -135,7 +135,7 @@ fn buckets(
         report.buckets += 1;
         out.bucket(&BucketLine {
             name: &name,
-            uid: hex(&bucket.uid),
+            uid: hex::encode(bucket.uid),
             owner: &bucket.owner,
             region: &bucket.region,
             created_millis: bucket.created_millis,
@@ -261,6 +261,10 @@ impl Found<'_> {
             line.file = Some(path);
         } else {
             out.remove(&path)?;
+            if out.is_nowhere() && outcome == Outcome::NoCustomerKey {
+                // Nobody but the customer can open it; its ciphertext is whole.
+                return Ok(());
+            }
             let what = format!("s3://{}/{key} version {version_id}", self.name);
             report.lose(what, outcome.reason());
         }
@@ -284,9 +288,16 @@ impl Found<'_> {
             streams.push((self.stored(place, part, rows, blobs), part, size_bytes));
         }
         let whose = Whose::Object(self.object);
-        let body_keys = keys
-            .body_keys(&wrapped, row.key.kms.as_ref(), whose)
-            .map_err(broken)?;
+        let body_keys = match keys.body_keys(&wrapped, row.key.kms.as_ref(), whose) {
+            Err(Outcome::NoCustomerKey) => {
+                for (stored, _, size_bytes) in &streams {
+                    let stored = stored.as_ref().ok_or(broken(Outcome::Missing))?;
+                    stream::check(stored, *size_bytes)?;
+                }
+                return Err(broken(Outcome::NoCustomerKey));
+            }
+            body_keys => body_keys.map_err(broken)?,
+        };
         for (stored, part, size_bytes) in streams {
             let stored = stored.ok_or(broken(Outcome::Missing))?;
             stream::copy(&stored, size_bytes, &body_keys, (self.object, part), sink)?;
@@ -405,15 +416,16 @@ pub(crate) fn pairs(pairs: &[Pair]) -> BTreeMap<&str, String> {
 
 /// A file that is being written, and its hash.
 pub(crate) struct Sink {
-    file: BufWriter<File>,
+    /// Nothing where only the proof counts.
+    file: Option<BufWriter<File>>,
     hash: Context,
     pub(crate) written: u64,
 }
 
 impl Sink {
-    pub(crate) fn new(file: File) -> Self {
+    pub(crate) fn new(file: Option<File>) -> Self {
         Self {
-            file: BufWriter::with_capacity(1 << 20, file),
+            file: file.map(|file| BufWriter::with_capacity(1 << 20, file)),
             hash: Context::new(&SHA256),
             written: 0,
         }
@@ -421,25 +433,26 @@ impl Sink {
 
     /// Sets the time of the file; the hash, in hexadecimal.
     pub(crate) fn finish(self, modified_millis: u64) -> io::Result<String> {
-        let file = self
-            .file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
-        let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(modified_millis);
-        file.set_modified(modified)?;
-        Ok(hex(self.hash.finish().as_ref()))
+        if let Some(file) = self.file {
+            let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(modified_millis);
+            file.set_modified(modified)?;
+        }
+        Ok(hex::encode(self.hash.finish().as_ref()))
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_all(bytes)?;
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes)?;
+        }
         self.hash.update(bytes);
         self.written += to_u64(bytes.len());
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.as_mut().map_or(Ok(()), Write::flush)
     }
 }

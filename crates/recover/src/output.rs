@@ -21,15 +21,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
 use crate::RecoverError;
-use crate::keys::hex;
 use crate::report::Report;
 
 /// Longest name of a file that is written as it is, in bytes: file systems take 255.
 const NAME_MAX_BYTES: usize = 200;
 
-/// The output directory.
+/// The output directory, or nowhere.
 pub(crate) struct Output {
     root: PathBuf,
+    lines: Option<Lines>,
+}
+
+struct Lines {
     objects: BufWriter<File>,
     buckets: BufWriter<File>,
     kms_keys: BufWriter<File>,
@@ -44,12 +47,28 @@ impl Output {
             return Err(RecoverError::NotEmpty(root.to_owned()));
         }
         let lines = |name: &str| Ok(BufWriter::new(create(&root.join(name))?));
-        Ok(Self {
+        let lines = Lines {
             objects: lines("objects.jsonl")?,
             buckets: lines("buckets.jsonl")?,
             kms_keys: lines("kms-keys.jsonl")?,
+        };
+        Ok(Self {
             root: root.to_owned(),
+            lines: Some(lines),
         })
+    }
+
+    /// Writes no plaintext anywhere. Rows, which are sealed, go through a nameless file in `scratch`.
+    pub(crate) fn nowhere(scratch: &Path) -> Self {
+        Self {
+            root: scratch.to_owned(),
+            lines: None,
+        }
+    }
+
+    /// Whether what is opened goes nowhere.
+    pub(crate) const fn is_nowhere(&self) -> bool {
+        self.lines.is_none()
     }
 
     /// A file without a name: it goes when it is closed.
@@ -68,7 +87,10 @@ impl Output {
         place: &[&str],
         name: &str,
         inside: Option<&str>,
-    ) -> Result<(File, PathBuf), RecoverError> {
+    ) -> Result<(Option<File>, PathBuf), RecoverError> {
+        if self.is_nowhere() {
+            return Ok((None, PathBuf::new()));
+        }
         let place: PathBuf = place.iter().collect();
         let attempt = |name: &str| {
             let mut relative = place.join(name);
@@ -77,16 +99,19 @@ impl Output {
             if let Some(directory) = path.parent() {
                 make_dir(directory)?;
             }
-            Ok((create(&path)?, relative))
+            Ok((Some(create(&path)?), relative))
         };
         attempt(name).or_else(|_: RecoverError| {
-            let hash = hex(digest(&SHA256, name.as_bytes()).as_ref());
+            let hash = hex::encode(digest(&SHA256, name.as_bytes()).as_ref());
             attempt(&format!("%{}", hash.get(..32).unwrap_or_default()))
         })
     }
 
     /// Takes back a file that did not come out whole.
     pub(crate) fn remove(&self, relative: &Path) -> Result<(), RecoverError> {
+        if self.is_nowhere() {
+            return Ok(());
+        }
         let path = self.root.join(relative);
         fs::remove_file(&path).map_err(|error| RecoverError::Io(path, error))
     }
@@ -96,21 +121,27 @@ impl Output {
     }
 
     pub(crate) fn object(&mut self, line: &impl Serialize) -> Result<(), RecoverError> {
-        write_line(&mut self.objects, line, &self.root)
+        let lines = self.lines.as_mut().map(|lines| &mut lines.objects);
+        write_line(lines, line, &self.root)
     }
 
     pub(crate) fn bucket(&mut self, line: &impl Serialize) -> Result<(), RecoverError> {
-        write_line(&mut self.buckets, line, &self.root)
+        let lines = self.lines.as_mut().map(|lines| &mut lines.buckets);
+        write_line(lines, line, &self.root)
     }
 
     pub(crate) fn kms_key(&mut self, line: &impl Serialize) -> Result<(), RecoverError> {
-        write_line(&mut self.kms_keys, line, &self.root)
+        let lines = self.lines.as_mut().map(|lines| &mut lines.kms_keys);
+        write_line(lines, line, &self.root)
     }
 
     /// Writes the report, and waits until all is on the disk.
     pub(crate) fn finish(mut self, report: &Report) -> Result<(), RecoverError> {
         let io = |error| RecoverError::Io(self.root.clone(), error);
-        for lines in [&mut self.objects, &mut self.buckets, &mut self.kms_keys] {
+        let Some(lines) = &mut self.lines else {
+            return Ok(());
+        };
+        for lines in [&mut lines.objects, &mut lines.buckets, &mut lines.kms_keys] {
             lines.flush().map_err(io)?;
         }
         let mut file = create(&self.root.join("report.json"))?;
@@ -122,10 +153,13 @@ impl Output {
 }
 
 fn write_line(
-    out: &mut BufWriter<File>,
+    out: Option<&mut BufWriter<File>>,
     line: &impl Serialize,
     root: &Path,
 ) -> Result<(), RecoverError> {
+    let Some(out) = out else {
+        return Ok(());
+    };
     let mut text = serde_json::to_string(line).unwrap_or_default();
     text.push('\n');
     out.write_all(text.as_bytes())
@@ -166,7 +200,7 @@ fn name_of(part: &str) -> String {
             let mut bytes = [0; 4];
             for byte in letter.encode_utf8(&mut bytes).bytes() {
                 name.push('%');
-                name.push_str(&hex(&[byte]).to_ascii_uppercase());
+                name.push_str(&hex::encode([byte]).to_ascii_uppercase());
             }
         } else {
             name.push(letter);
@@ -175,7 +209,7 @@ fn name_of(part: &str) -> String {
     if name.len() <= NAME_MAX_BYTES {
         return name;
     }
-    let hash = hex(digest(&SHA256, part.as_bytes()).as_ref());
+    let hash = hex::encode(digest(&SHA256, part.as_bytes()).as_ref());
     let cut = name.floor_char_boundary(NAME_MAX_BYTES - 40);
     let (start, _) = name.split_at(cut);
     format!("{start}%{}", hash.get(..32).unwrap_or_default())

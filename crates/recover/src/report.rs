@@ -22,6 +22,9 @@ pub struct Report {
     /// Blobs that no row names: deleted objects and parts that were still to be removed, or what was
     /// written behind rows that are lost.
     pub unclaimed: u64,
+    /// Of the versions that are lost, those whose customer key was not given: their ciphertext
+    /// agrees with its checksums.
+    pub without_customer_key: u64,
     /// Blobs that no row names and that were recovered from what they say of themselves.
     pub unreferenced: u64,
     /// No snapshot and no journal was found: names, inline objects, KMS keys and old versions'
@@ -95,11 +98,12 @@ impl Report {
         match outcome {
             Outcome::Recovered => counts.recovered += 1,
             Outcome::Unproven => counts.unproven += 1,
-            Outcome::Missing
-            | Outcome::Damaged
-            | Outcome::NoCustomerKey
-            | Outcome::NoKmsKey
-            | Outcome::NoKey => {
+            Outcome::NoCustomerKey => {
+                counts.lost += 1;
+                self.without_customer_key += 1;
+                return;
+            }
+            Outcome::Missing | Outcome::Damaged | Outcome::NoKmsKey | Outcome::NoKey => {
                 counts.lost += 1;
                 return;
             }

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 
-use strongroom_crypto::{BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamOpener};
+use strongroom_crypto::{
+    BodyKeys, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity, StreamLayout, StreamOpener,
+    segment_checksum_ok,
+};
 
+use crate::frames::read_at;
 use crate::report::Outcome;
 use crate::to_u64;
 
@@ -27,32 +30,14 @@ pub(crate) enum Broken {
 impl Stored {
     /// Bytes from `offset` on, as many as there are up to `len`.
     pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let at = offset + to_u64(filled);
-            let count = match self {
-                Self::InMemory(stored) => {
-                    let from = usize::try_from(at).unwrap_or(usize::MAX);
-                    let source = stored.get(from..).unwrap_or_default();
-                    let count = source.len().min(rest.len());
-                    if let (Some(to), Some(from)) = (rest.get_mut(..count), source.get(..count)) {
-                        to.copy_from_slice(from);
-                    }
-                    count
-                }
-                Self::InFile(file) => match file.read_at(rest, at) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    read => read?,
-                },
-            };
-            if count == 0 {
-                break;
+        match self {
+            Self::InMemory(stored) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                let source = stored.get(from..).unwrap_or_default();
+                Ok(source.iter().take(len).copied().collect())
             }
-            filled += count;
+            Self::InFile(file) => read_at(file, offset, len),
         }
-        bytes.truncate(filled);
-        Ok(bytes)
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -89,6 +74,28 @@ pub(crate) fn copy(
             .map_err(|_| damaged())?;
         out.write_all(plaintext).map_err(Broken::Output)?;
         offset += plain + overhead;
+        left -= plain;
+    }
+    Ok(())
+}
+
+/// Compares a stream of `size_bytes` of plaintext with its checksums, which need no key.
+pub(crate) fn check(stored: &Stored, size_bytes: u64) -> Result<(), Broken> {
+    let damaged = || Broken::Stored(Outcome::Damaged);
+    let unreadable = |_: io::Error| damaged();
+    let header = stored.read(0, HEADER_MAX_BYTES).map_err(unreadable)?;
+    let layout = StreamLayout::parse(&header).map_err(|_| damaged())?;
+    let overhead = to_u64(layout.segment_overhead_bytes());
+    let mut offset = to_u64(layout.header_len_bytes());
+    let mut left = size_bytes;
+    for _ in 0..layout.segment_count(size_bytes) {
+        let plain = left.min(to_u64(layout.segment_len_bytes()));
+        let len = usize::try_from(plain + overhead).map_err(|_| damaged())?;
+        let segment = stored.read(offset, len).map_err(unreadable)?;
+        if segment.len() != len || !segment_checksum_ok(&segment) {
+            return Err(damaged());
+        }
+        offset += to_u64(len);
         left -= plain;
     }
     Ok(())

@@ -10,7 +10,7 @@ use strongroom_crypto::{
 };
 
 use crate::blobs::Blobs;
-use crate::keys::{Keys, Whose, hex};
+use crate::keys::{Keys, Whose};
 use crate::objects::{Line, Sink, mode_of};
 use crate::output::{Output, path_of};
 use crate::records::{self, Bucket, FooterRecord, KmsEncryption};
@@ -60,7 +60,7 @@ pub(crate) fn recover(
             Ok(None) => {}
             Err((mode, outcome)) => {
                 report.count(mode, outcome, 0);
-                report.lose(format!("blob {}", hex(&blob)), outcome.reason());
+                report.lose(format!("blob {}", hex::encode(blob)), outcome.reason());
             }
         }
     }
@@ -160,7 +160,7 @@ fn write(
     let Some(first) = found.first() else {
         return Ok(());
     };
-    let uid = hex(first.object.version.as_bytes());
+    let uid = hex::encode(first.object.version.as_bytes());
     let bucket = bucket_name(first, rows);
     let key = first.object.key.as_str();
     let (file, path) = out.file(&["unreferenced", &bucket], &path_of(key, true), Some(&uid))?;
@@ -246,5 +246,5 @@ fn bucket_name(found: &Found, rows: &Rows) -> String {
     };
     by_row
         .or_else(by_context)
-        .unwrap_or_else(|| format!("bucket-{}", hex(uid.as_bytes())))
+        .unwrap_or_else(|| format!("bucket-{}", hex::encode(uid.as_bytes())))
 }

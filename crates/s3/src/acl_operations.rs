@@ -10,7 +10,7 @@ use strongroom_policy::actions::{
     PutBucketOwnershipControls, PutObject, PutObjectAcl,
 };
 use strongroom_ports::{Table, Transaction};
-use strongroom_types::{Acl, ObjectOwnership, VersionId};
+use strongroom_types::{Acl, CannedAcl, ObjectOwnership, Principal, VersionId};
 
 use crate::acls::{NewOwner, WantedAcl, acl_to_rows};
 use crate::{AclRefusal, BucketView, Entry, S3, S3Error};
@@ -160,7 +160,11 @@ impl S3 {
     ) -> Result<NewOwner, S3Error> {
         let (bucket, _) = entry.object()?;
         let writer = entry.context().canonical_id.as_ref();
-        if *wanted != WantedAcl::Unspecified {
+        // A service owns nothing, so that this list says what is so anyway; the policies that services
+        // ask for allow s3:PutObject only (CloudTrail User Guide, "Amazon S3 bucket policy").
+        let says_nothing = *wanted == WantedAcl::Canned(CannedAcl::BucketOwnerFullControl)
+            && matches!(entry.context().principal, Principal::Service { .. });
+        if *wanted != WantedAcl::Unspecified && !says_nothing {
             // As its writer's: if it is given to the bucket's owner, that is by this list.
             let owner = bucket.new_owner(&WantedAcl::Unspecified, writer);
             self.decide_list_of_new(entry, owner)?;

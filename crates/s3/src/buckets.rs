@@ -71,6 +71,7 @@ impl S3 {
             public_access_block: Some(PublicAccessBlock::ALL),
             ownership: Some(ownership.unwrap_or_default()),
             stored_acl: None,
+            logging: None,
         };
         view.stored_acl = self.acl_of_new_bucket(&view, &acl)?;
         let row_key = keys::bucket(&name);
@@ -338,7 +339,7 @@ impl S3 {
     }
 
     /// Shows buckets in order of name until `visit` has seen enough.
-    fn each_bucket(
+    pub(crate) fn each_bucket(
         &self,
         mut start: Bytes,
         end: Option<Bytes>,

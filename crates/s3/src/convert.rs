@@ -12,6 +12,7 @@ use strongroom_types::{
 };
 
 use crate::acls::{acl_from_rows, acl_to_rows};
+use crate::logging::LoggingRow;
 use crate::rows::{
     AclGrantRow, BucketRow, ChecksumKindRow, EncryptionRow, MetadataRow, PairRow, VersionRow,
 };
@@ -34,6 +35,7 @@ impl BucketRow {
             public_access_block,
             ownership,
             stored_acl,
+            logging,
         } = view;
         Self {
             uid: *uid.as_bytes(),
@@ -66,6 +68,7 @@ impl BucketRow {
                 Some(ObjectOwnership::ObjectWriter) => 3,
             }),
             acl: stored_acl.as_ref().map(acl_to_rows),
+            logging: logging.as_ref().map(LoggingRow::from_logging),
         }
     }
 
@@ -84,6 +87,7 @@ impl BucketRow {
             public_access_block,
             ownership,
             acl,
+            logging,
         } = self;
         let tags = match tags {
             Some(rows) => Some(tags_from_rows(
@@ -136,6 +140,10 @@ impl BucketRow {
                 Some(_) => return None,
             },
             stored_acl,
+            logging: match logging {
+                Some(row) => Some(row.into_logging()?),
+                None => None,
+            },
         })
     }
 }
@@ -332,6 +340,7 @@ impl VersionRow {
 
 #[cfg(test)]
 mod tests {
+    use crate::{BucketLogging, LogKeyFormat};
     use strongroom_types::{Acl, CannedAcl};
 
     use super::*;
@@ -371,6 +380,11 @@ mod tests {
                 CanonicalId::parse(&"0a".repeat(32)).unwrap(),
                 &CanonicalId::parse(&"0a".repeat(32)).unwrap(),
             )),
+            logging: Some(BucketLogging {
+                target_bucket: BucketName::parse("logs").unwrap(),
+                target_prefix: "abc/".to_owned(),
+                key_format: LogKeyFormat::ByEventTime,
+            }),
         }
     }
 

@@ -89,6 +89,7 @@ impl S3 {
         let circumstances = Circumstances {
             confidential: self.is_confidential(context),
             signed: is_signed(context),
+            by_service: matches!(context.principal, Principal::Service { .. }),
             object_arn: &object_arn(&bucket.name, key),
             bucket_arn: &bucket_arn(&bucket.name),
         };

@@ -9,7 +9,7 @@ use strongroom_types::{
     VersionId,
 };
 
-use crate::{BodyError, GranteePlace};
+use crate::{BodyError, GranteePlace, TargetRefusal};
 
 /// Why an operation did not happen. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum S3Error {
     /// The account has as many buckets as it may.
     #[error("too many buckets")]
     TooManyBuckets,
+    /// A bucket's requests cannot be logged to that bucket.
+    #[error(transparent)]
+    LogTarget(#[from] TargetRefusal),
     /// `x-amz-expected-bucket-owner` names another account.
     #[error("bucket owner differs from the expected {0}")]
     UnexpectedBucketOwner(AccountId),

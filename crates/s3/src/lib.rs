@@ -25,6 +25,7 @@ mod collector;
 mod conditions;
 mod convert;
 mod data_keys;
+mod dependents;
 mod digest;
 mod entry;
 mod error;
@@ -39,6 +40,7 @@ mod kms_keys;
 mod list_objects;
 mod list_versions;
 mod listing;
+mod logging;
 mod lookup;
 mod manifest;
 mod multipart_complete;
@@ -71,10 +73,16 @@ pub use arrival::{Arrival, NAMED_KMS_KEY};
 pub use body::{BodyError, BodySource, EmptyBody, ObjectBody, ReadError};
 pub use bucket_policy::{BucketPolicy, PolicyUid, PublicAccessBlock};
 pub use collector::{CollectReport, SweepReport};
+pub use dependents::{
+    BucketDependents, DependentCounts, Dependents, DependentsPage, DependentsPlace, KeyNames,
+};
 pub use entry::Entry;
 pub use error::{AclRefusal, ReEncryptionRefusal, S3Error};
 pub use input::*;
 pub use inquiry::{KeptEncryption, KeptObject};
+pub use logging::{
+    BucketLogging, LOGGING_SERVICE, LogKeyFormat, LoggedBucket, TargetRefusal, log_source,
+};
 pub use object_update_encryption::encrypted_with;
 pub use output::*;
 pub use recorded::Recorded;

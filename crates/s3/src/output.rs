@@ -7,7 +7,7 @@ use strongroom_types::{
     SseAlgorithm, StorageClass, TagSet, Timestamp, UploadId, VersionId,
 };
 
-use crate::{ObjectBody, PolicyUid, PublicAccessBlock, S3Error};
+use crate::{BucketLogging, ObjectBody, PolicyUid, PublicAccessBlock, S3Error};
 
 /// Versioning of a bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,6 +50,8 @@ pub struct BucketView {
     pub ownership: Option<ObjectOwnership>,
     /// Its access control list, if that is not private. [`BucketView::acl`] is the one that counts.
     pub stored_acl: Option<Acl>,
+    /// Where its requests are logged to, if anywhere.
+    pub logging: Option<BucketLogging>,
 }
 
 /// How an object is encrypted, as answers show it.

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 pub(crate) use strongroom_rows::Record;
 use strongroom_types::{ChecksumAlgorithm, ChecksumType};
 
+use crate::logging::LoggingRow;
 use crate::reencryption::ReEncryptionRow;
 
 strongroom_rows::record_kinds!(
@@ -66,6 +67,9 @@ pub(crate) struct BucketRow {
     /// The access control list; `None` if it is private.
     #[n(11)]
     pub acl: Option<Vec<AclGrantRow>>,
+    /// Where its requests are logged to.
+    #[n(12)]
+    pub logging: Option<LoggingRow>,
 }
 
 /// A bucket's policy.

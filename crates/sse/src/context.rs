@@ -20,12 +20,13 @@ pub struct ClientContext {
 
 impl ClientContext {
     /// Parses the header: base64 of a flat JSON map from text to text. `arn` is the value that S3
-    /// gives to [`ARN_PAIR`]; a client may repeat it, and set no other pair that begins with `aws:`.
+    /// gives to [`ARN_PAIR`]; a client may repeat it, and set no other pair that begins with `aws:`, which
+    /// those of services do (`by_service`).
     ///
     /// # Errors
     ///
     /// [`SseError::ContextInvalid`], [`SseError::ContextReserved`].
-    pub fn parse(header: Option<&str>, arn: &str) -> Result<Self, SseError> {
+    pub fn parse(header: Option<&str>, arn: &str, by_service: bool) -> Result<Self, SseError> {
         let Some(header) = header else {
             return Ok(Self::default());
         };
@@ -37,7 +38,9 @@ impl ClientContext {
         if pairs.get(ARN_PAIR).is_some_and(|sent| sent == arn) {
             pairs.remove(ARN_PAIR);
         }
-        if let Some(name) = pairs.keys().find(|name| name.starts_with("aws:")) {
+        let is_reserved =
+            |name: &&String| name.starts_with("aws:") && (!by_service || *name == ARN_PAIR);
+        if let Some(name) = pairs.keys().find(is_reserved) {
             return Err(SseError::ContextReserved { name: name.clone() });
         }
         // What the key service would refuse for its length is refused here, under S3's own text.
@@ -106,7 +109,7 @@ mod tests {
     const ARN: &str = "arn:aws:s3:::b/k";
 
     fn parse(json: &str) -> Result<ClientContext, SseError> {
-        ClientContext::parse(Some(&BASE64.encode(json)), ARN)
+        ClientContext::parse(Some(&BASE64.encode(json)), ARN, false)
     }
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
             Some(BASE64.encode(r#"{"dept":"law","a":""}"#).as_str())
         );
         assert_eq!(
-            ClientContext::parse(None, ARN).unwrap(),
+            ClientContext::parse(None, ARN, false).unwrap(),
             ClientContext::default()
         );
         assert!(parse("{}").unwrap().pairs().is_empty());
@@ -142,7 +145,7 @@ mod tests {
             assert_eq!(parse(json), Err(SseError::ContextInvalid), "{json}");
         }
         for header in ["%%", "/w==", "e30"] {
-            let parsed = ClientContext::parse(Some(header), ARN);
+            let parsed = ClientContext::parse(Some(header), ARN, false);
             assert_eq!(parsed, Err(SseError::ContextInvalid), "{header}");
         }
     }
@@ -154,6 +157,16 @@ mod tests {
         for name in ["aws:s3:arn", "aws:x"] {
             let got = parse(&format!(r#"{{"{name}":"arn:aws:s3:::b/other"}}"#));
             let name = name.to_owned();
+            assert_eq!(got, Err(SseError::ContextReserved { name }));
+        }
+        let by_service = |json: &str| {
+            ClientContext::parse(Some(&BASE64.encode(json)), ARN, true).map(|it| it.pairs)
+        };
+        let own = by_service(r#"{"aws:cloudtrail:arn":"t"}"#).unwrap();
+        assert_eq!(own.get("aws:cloudtrail:arn").unwrap(), "t");
+        {
+            let name = ARN_PAIR.to_owned();
+            let got = by_service(r#"{"aws:s3:arn":"arn:aws:s3:::b/other"}"#);
             assert_eq!(got, Err(SseError::ContextReserved { name }));
         }
     }

@@ -75,6 +75,8 @@ pub struct Circumstances<'a> {
     pub confidential: bool,
     /// Whether somebody signed the request (with Signature Version 4: there is no other here).
     pub signed: bool,
+    /// Whether a service of this server asks, such as CloudTrail: its encryption context may say so.
+    pub by_service: bool,
     /// The ARN of the object.
     pub object_arn: &'a str,
     /// The ARN of its bucket.
@@ -146,7 +148,8 @@ pub fn plan_write(
             KeyReference::Named(id.clone())
         })
     };
-    let context = |arn| ClientContext::parse(headers.context.as_deref(), arn);
+    let context =
+        |arn| ClientContext::parse(headers.context.as_deref(), arn, circumstances.by_service);
     let plan = match effective {
         SseAlgorithm::Aes256 if headers.context.is_some() => {
             return Err(SseError::ContextWithoutKms);
@@ -341,6 +344,7 @@ mod tests {
         Circumstances {
             confidential,
             signed: true,
+            by_service: false,
             object_arn: "arn:aws:s3:::b/k",
             bucket_arn: "arn:aws:s3:::b",
         }

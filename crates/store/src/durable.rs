@@ -12,10 +12,12 @@
 //! the newest snapshot and the journal behind it give it back.
 
 mod committer;
+mod mark;
 mod open;
 mod upkeep;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
@@ -27,6 +29,7 @@ use strongroom_ports::{
 use strongroom_types::Entropy;
 
 use self::committer::{Job, Prepared};
+pub use self::mark::{FileExtent, FilesHold, Mark};
 use self::upkeep::Upkeep;
 use crate::bounds;
 use crate::disk::Disk;
@@ -95,6 +98,8 @@ pub(crate) struct Shared {
     signal: Mutex<Signal>,
     /// Upkeep waits for work here, the committer for room.
     changed: Condvar,
+    /// How many keep files of the store from being deleted.
+    holds: AtomicUsize,
 }
 
 #[derive(Default)]

@@ -26,7 +26,7 @@ mod splitmix;
 mod view;
 
 pub use blobs::{BlobOptions, FileBlobs};
-pub use durable::{DurableMeta, MetaOptions};
+pub use durable::{DurableMeta, FileExtent, FilesHold, Mark, MetaOptions};
 pub use error::StoreError;
 pub use index::check::{IndexCheck, check_index};
 pub use keys::StoreKeys;

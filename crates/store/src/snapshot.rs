@@ -36,7 +36,8 @@ pub(crate) const DIRECTORY: &str = "snapshot";
 const TEMPORARY: &str = "snapshot/new.tmp";
 const FRAME_TARGET_BYTES: usize = 1 << 20;
 
-fn path(sequence: u64) -> String {
+/// The path of the snapshot that is complete up to `sequence`.
+pub(crate) fn path(sequence: u64) -> String {
     format!("{DIRECTORY}/{sequence:020}.srs")
 }
 
@@ -64,14 +65,15 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a snapshot of `reader`, which is complete up to `sequence`, and removes older ones.
-/// Returns its length in bytes.
+/// Writes a snapshot of `reader`, which is complete up to `sequence`, and removes older ones unless
+/// `keeps_older`. Returns its length in bytes.
 pub(crate) fn write(
     disk: &dyn Disk,
     keys: &dyn StoreKeys,
     entropy: &dyn Entropy,
     reader: &IndexReader,
     sequence: u64,
+    keeps_older: bool,
 ) -> Result<u64, StoreError> {
     remove_leftovers(disk)?;
     let written = write_temporary(disk, keys, entropy, reader, sequence);
@@ -83,7 +85,7 @@ pub(crate) fn write(
     disk.rename(TEMPORARY, &path(sequence))?;
     disk.sync_dir(DIRECTORY)?;
     for older in sequences(disk)? {
-        if older < sequence {
+        if older < sequence && !keeps_older {
             disk.unlink(&path(older))?;
         }
     }

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
 use strongroom_crypto::Keyring;
 use strongroom_ports::{
-    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, Table, Transaction,
+    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, SealKind, Table, Transaction,
 };
 use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
@@ -17,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::failure::{Exit, Failure};
 use crate::ring_files::RingFiles;
+use crate::seals::slots;
 
 const ACCOUNT_KEY: &[u8] = b"account";
 const ACCOUNT_RECORD: [u8; 2] = [0x20, 1];
@@ -83,6 +84,25 @@ struct AccessKeyRow {
     created_millis: u64,
 }
 
+/// What is recorded of a ring that changed.
+struct RingChange<'a> {
+    /// The generation that the store saw before.
+    seen: Option<u64>,
+    /// Number and kind of each.
+    seals: &'a [String],
+    /// A command told the running server; of it is known that it is the user's whose server it is.
+    told: bool,
+}
+
+/// The seals of a ring, for the trail: number and kind.
+fn seals_of<State>(ring: &Keyring<State>) -> Vec<String> {
+    let shown = |slot: slots::Slot<'_>| {
+        let kind = slot.kind.map_or("unknown", SealKind::name);
+        format!("{} {kind}", slot.index)
+    };
+    slots::of(ring).into_iter().map(shown).collect()
+}
+
 impl std::fmt::Debug for RootKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RootKey({}, REDACTED)", self.id)
@@ -102,7 +122,8 @@ impl Accounts {
         holds_blobs: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
-            self.note_generation(self.custody.ring().generation())?;
+            let ring = self.custody.ring();
+            self.note_generation(ring.generation(), &seals_of(&ring), false)?;
             // Behind a rotation that was interrupted it is not noted yet.
             self.note_ring_version()?;
             return Ok((account, false));
@@ -200,9 +221,15 @@ impl Accounts {
         {
             return Ok(());
         }
+        let seen = row.ring_generation;
         row.ring_version = row.ring_version.max(ring.active_version());
         row.ring_generation = row.ring_generation.max(Some(ring.generation()));
-        self.change_account_row(&row, version)
+        let changed = RingChange {
+            seen,
+            seals: &seals_of(&ring),
+            told: false,
+        };
+        self.change_ring_row(&row, version, &changed)
     }
 
     fn read_account_row(&self) -> Result<Option<(AccountRow, RowVersion)>, Failure> {
@@ -217,12 +244,39 @@ impl Accounts {
         Ok(Some((row, stored.version)))
     }
 
-    fn change_account_row(&self, row: &AccountRow, version: RowVersion) -> Result<(), Failure> {
+    /// Notes the ring in the account's row, and records that it is not as this store saw it last: a
+    /// seal was added or removed, or the root key changed, perhaps while no server ran.
+    fn change_ring_row(
+        &self,
+        row: &AccountRow,
+        version: RowVersion,
+        change: &RingChange<'_>,
+    ) -> Result<(), Failure> {
         let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, row);
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, ACCOUNT_KEY, Some(version))
             .put(Table::SETTINGS, ACCOUNT_KEY, value);
-        self.commit(transaction)
+        // Stores of before the generation was noted have not seen any.
+        let Some(seen) = change.seen else {
+            return self.commit(transaction);
+        };
+        let home = Home {
+            account: parsed(AccountId::parse(&row.id))?,
+            region: parsed(Region::parse(&row.region))?,
+        };
+        let log = AuditLog::new(self.sealed_rows(), self.clock.clone(), home);
+        let mut details = Params::new()
+            .number("generation", row.ring_generation.unwrap_or_default())
+            .number("generationBefore", seen)
+            .number("rootKeyVersion", row.ring_version.into())
+            .list("seals", change.seals);
+        if change.told {
+            let uid = rustix::process::geteuid().as_raw();
+            details = details.number("operatorUid", uid.into());
+        }
+        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "KeyRingChanged")
+            .service_details(&details);
+        self.commit(log.add(transaction, &log.finish(event)))
     }
 
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
@@ -295,16 +349,23 @@ impl Accounts {
         let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
         let own = rings.filter(|ring| ring.ring_id() == ring_id);
         // Of both copies, the older: the newer may be all that a crash left of a change.
-        match own.map(Keyring::generation).min() {
+        match own.min_by_key(|ring| ring.generation()) {
             // Once more where a rotation of the root key wrote the row in between.
-            Some(generation) => self
-                .note_generation(generation)
-                .or_else(|_| self.note_generation(generation)),
+            Some(ring) => {
+                let (generation, seals) = (ring.generation(), seals_of(ring));
+                let note = || self.note_generation(generation, &seals, true);
+                note().or_else(|_| note())
+            }
             None => Ok(()),
         }
     }
 
-    fn note_generation(&self, generation: u64) -> Result<(), Failure> {
+    fn note_generation(
+        &self,
+        generation: u64,
+        seals: &[String],
+        told: bool,
+    ) -> Result<(), Failure> {
         let Some((mut row, version)) = self.read_account_row()? else {
             return Ok(());
         };
@@ -315,7 +376,7 @@ impl Accounts {
             return Ok(());
         }
         row.ring_generation = Some(generation);
-        self.change_account_row(&row, version)
+        self.change_ring_row(&row, version, &RingChange { seen, seals, told })
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.

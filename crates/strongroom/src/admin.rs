@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{AuditAnswer, AuditRequest};
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAnswer, ImpactAsk};
 use crate::serve::RootKeyStatus;
 
 /// Largest message, in bytes. The largest is a page of a re-encryption that skips everything:
@@ -72,6 +73,11 @@ pub(crate) enum Request {
     },
     /// Read the certificate files again.
     ReloadTls,
+    /// Whatever is about backups.
+    Backup {
+        /// What.
+        ask: BackupRequest,
+    },
     /// How things stand with the root key.
     RootKeyStatus,
     /// Rotate the root key.
@@ -104,6 +110,11 @@ pub(crate) enum Request {
         bucket_key: bool,
         /// How many versions; at most [`RE_ENCRYPTION_PAGE_MAX`].
         limit: usize,
+    },
+    /// What depends on a key of the key service.
+    Impact {
+        /// What is to be known.
+        ask: ImpactAsk,
     },
     /// Why a principal may or may not do something.
     Explain {
@@ -169,12 +180,14 @@ impl Request {
             Self::AuditIsThere => "audit",
             Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
+            Self::Backup { ask } => ask.name(),
             Self::RootKeyStatus => "root-key-status",
             Self::RotateRootKey => "rotate-root-key",
             Self::Rewrap => "rewrap",
             Self::RetireRootKey { .. } => "retire-root-key",
             Self::CountVersions { .. } => "count-versions",
             Self::ReEncrypt { .. } => "re-encrypt",
+            Self::Impact { .. } => "kms-impact",
             Self::Explain { .. } => "explain",
             Self::Readers { .. } => "readers",
             Self::Assumers { .. } => "assumers",
@@ -209,6 +222,7 @@ impl Request {
             | Self::RotateAccountCredentials { .. } => SILENCE_MAX,
             // Unsealing opens the store, which may have a journal to read.
             Self::Seal { .. }
+            | Self::Backup { .. }
             | Self::Inspect { .. }
             | Self::Audit { .. }
             | Self::RootKeyStatus
@@ -217,9 +231,57 @@ impl Request {
             | Self::RetireRootKey { .. }
             | Self::CountVersions { .. }
             | Self::ReEncrypt { .. }
+            | Self::Impact { .. }
             | Self::Explain { .. }
             | Self::Readers { .. }
             | Self::Assumers { .. } => PAGE_MAX,
+        }
+    }
+}
+
+/// What can be asked about backups.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(tag = "backup", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum BackupRequest {
+    /// Hold the files, and set the mark.
+    Begin {
+        /// The process that asks.
+        holder: u32,
+    },
+    /// Go on holding them.
+    GoOn {
+        /// The hold.
+        hold: u64,
+    },
+    /// The next shred keys that are in use.
+    Shreds {
+        /// The hold.
+        hold: u64,
+        /// The last one of the page before.
+        after: Option<[u8; 16]>,
+    },
+    /// The MAC of a manifest.
+    Sign {
+        /// The hold.
+        hold: u64,
+        /// Its SHA-256.
+        digest: [u8; 32],
+    },
+    /// Let go.
+    End {
+        /// The hold.
+        hold: u64,
+    },
+}
+
+impl BackupRequest {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin { .. } => "backup-begin",
+            Self::GoOn { .. } => "backup-go-on",
+            Self::Shreds { .. } => "backup-shreds",
+            Self::Sign { .. } => "backup-sign",
+            Self::End { .. } => "backup-end",
         }
     }
 }
@@ -239,6 +301,11 @@ pub(crate) enum SealRequest {
     ForgetShares,
     /// The ring's files have been written by another process.
     RingChanged,
+    /// And under a new unseal key.
+    Rekeyed {
+        /// In hexadecimal.
+        unseal_key: Secret,
+    },
 }
 
 impl SealRequest {
@@ -248,6 +315,7 @@ impl SealRequest {
             Self::Unseal { .. } => "unseal",
             Self::ForgetShares => "forget-shares",
             Self::RingChanged => "ring-changed",
+            Self::Rekeyed { .. } => "rekeyed",
         }
     }
 }
@@ -353,6 +421,20 @@ pub(crate) enum Answer {
         /// How many must be.
         need: u8,
     },
+    /// To [`BackupRequest::Begin`].
+    BackupBegun(BackupBegun),
+    /// To [`BackupRequest::Shreds`].
+    BackupShreds {
+        /// Their ids, ascending.
+        ids: Vec<[u8; 16]>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// To [`BackupRequest::Sign`].
+    BackupSigned {
+        /// HMAC-SHA-256.
+        mac: [u8; 32],
+    },
     /// To [`Request::Audit`].
     Audited {
         /// It has a tag of its own.
@@ -384,6 +466,11 @@ pub(crate) enum Answer {
         text: String,
         /// Where the next piece begins, if there is one.
         next: Option<usize>,
+    },
+    /// To [`Request::Impact`].
+    Impact {
+        /// What was found.
+        found: ImpactAnswer,
     },
     /// To [`Request::Explain`].
     Explained {
@@ -432,6 +519,19 @@ pub(crate) struct AccountAnswer {
 pub(crate) struct RootKeyAnswer {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: Zeroizing<String>,
+}
+
+/// Where a backup begins.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BackupBegun {
+    pub(crate) hold: u64,
+    /// The last commit that is in it.
+    pub(crate) mark: u64,
+    /// ISO 8601.
+    pub(crate) marked: String,
+    pub(crate) ring_id: String,
+    /// Files of the metadata store, and how many bytes of each.
+    pub(crate) extents: Vec<(String, u64)>,
 }
 
 /// Whether the server is sealed.
@@ -608,6 +708,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::SealState(_)
         | Answer::Unsealed
         | Answer::SharesWait { .. }
+        | Answer::BackupBegun(_)
+        | Answer::BackupShreds { .. }
+        | Answer::BackupSigned { .. }
         | Answer::Audited { .. }
         | Answer::RootKey(_)
         | Answer::RootKeyRotated { .. }
@@ -616,6 +719,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Verifying(_)
         | Answer::Inspected(_)
         | Answer::VerifyReport { .. }
+        | Answer::Impact { .. }
         | Answer::Explained { .. }
         | Answer::Readers(_)
         | Answer::Assumers(_)
@@ -742,6 +846,7 @@ mod tests {
                 }),
                 Request::Env
                 | Request::Verify { .. }
+                | Request::Backup { .. }
                 | Request::Inspect { .. }
                 | Request::AuditIsThere
                 | Request::Audit { .. }
@@ -754,6 +859,7 @@ mod tests {
                 | Request::Assumers { .. }
                 | Request::CountVersions { .. }
                 | Request::ReEncrypt { .. }
+                | Request::Impact { .. }
                 | Request::CreateAccount { .. }
                 | Request::ListAccounts
                 | Request::DisableAccount { .. }

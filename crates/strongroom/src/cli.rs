@@ -9,6 +9,7 @@ use strongroom_types::AccountId;
 use strongroom_types::kms::KeyArn;
 
 use crate::audit::AuditArgs;
+use crate::backup::PlaceName;
 use crate::config::{ByteSize, Layer};
 use crate::explain::{ObjectTarget, Version, checked, key_and_value};
 use crate::reencrypt::{Target, parse_key};
@@ -39,10 +40,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  eval \"$(strongroom env)\"\n  aws s3 ls")]
     Env(EnvArgs),
     /// The root access key
+    #[command(after_help = "Example:\n  strongroom credentials rotate")]
     Credentials(CredentialsArgs),
     /// The accounts of the server
+    #[command(
+        after_help = "Examples:\n  strongroom account create tests\n  strongroom account list"
+    )]
     Account(AccountArgs),
     /// The seals that open the key ring
+    #[command(after_help = "Examples:\n  strongroom seal list\n  strongroom seal test")]
     Seal(SealArgs),
     /// Open the key ring of a running server that is sealed
     #[command(after_help = UNSEAL_HELP)]
@@ -51,8 +57,23 @@ pub(crate) enum Command {
     #[command(after_help = REENCRYPT_HELP)]
     Reencrypt(ReencryptArgs),
     /// Versions of the root key, which wraps every data key
+    #[command(
+        after_help = "Examples:\n  strongroom root-key status\n  strongroom root-key rotate --wait"
+    )]
     RootKey(RootKeyArgs),
+    /// Copy the store, running or not, into a directory or a bucket; only what is new is copied
+    #[command(after_help = BACKUP_HELP, args_conflicts_with_subcommands = true)]
+    Backup(Box<BackupArgs>),
+    /// Make a data directory out of a backup
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Give a copy of the key ring to somebody to keep, encrypted to their key, and come back with it
+    #[command(after_help = ESCROW_HELP)]
+    Escrow(EscrowArgs),
     /// The audit trail: who used which key, when, for what
+    #[command(
+        after_help = "Examples:\n  strongroom audit tail\n  strongroom audit search --since 24h"
+    )]
     Audit(AuditArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
@@ -60,6 +81,9 @@ pub(crate) enum Command {
     /// Read everything at rest and say what is damaged, missing, or none of the store's
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Keys of the key service
+    #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
+    Kms(KmsArgs),
     /// Show how an object is encrypted: mode, keys, versions, layers, segments, context
     #[command(after_help = INSPECT_HELP)]
     Inspect(InspectArgs),
@@ -70,9 +94,21 @@ pub(crate) enum Command {
     #[command(after_help = WHO_CAN_DECRYPT_HELP)]
     WhoCanDecrypt(WhoCanDecryptArgs),
     /// Run the start-up check alone: says what is wrong and what to do
-    Check(Box<Layer>),
+    #[command(after_help = CHECK_HELP)]
+    Check(Box<CheckArgs>),
     /// Print the version
+    #[command(after_help = "Example:\n  strongroom version")]
     Version,
+}
+
+/// `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) layer: Layer,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What every command that reads a store takes.
@@ -125,6 +161,9 @@ pub(crate) struct RotateArgs {
     /// Of this account [default: the one that the server was made with]
     #[arg(long, value_name = "ID", value_parser = parse_account)]
     pub(crate) account: Option<AccountId>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `account`.
@@ -143,12 +182,14 @@ pub(crate) enum AccountAction {
     )]
     Create(AccountCreateArgs),
     /// Show all accounts
+    #[command(after_help = "Example:\n  strongroom account list --json")]
     List(AccountListArgs),
     /// Let nobody of an account sign in any more; its data stays, and others may use what they were
     /// allowed to
     #[command(after_help = "Example:\n  strongroom account disable 123456789012")]
     Disable(AccountIdArgs),
     /// Let an account's people sign in again
+    #[command(after_help = "Example:\n  strongroom account enable 123456789012")]
     Enable(AccountIdArgs),
 }
 
@@ -207,6 +248,9 @@ pub(crate) enum SealAction {
     /// Remove a seal; never the last one
     #[command(after_help = SEAL_REMOVE_HELP)]
     Remove(SealRemoveArgs),
+    /// Draw a new unseal key and make every seal anew, so that old ones open no later ring
+    #[command(after_help = SEAL_REKEY_HELP)]
+    Rekey(SealRekeyArgs),
     /// Try every seal: opens, wrong, unreachable or damaged
     #[command(after_help = SEAL_TEST_HELP)]
     Test(SealArgsOfStore),
@@ -228,7 +272,7 @@ pub(crate) struct SealArgsOfStore {
 /// `seal add`.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("kind").required(true).multiple(true).args([
-    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key",
+    "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key", "tpm",
 ]))]
 pub(crate) struct SealAddArgs {
     /// Where everything is kept [default: ./strongroom-data]
@@ -279,6 +323,15 @@ pub(crate) struct SealAddArgs {
     /// File with the PIN of the token, as for serve
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The machine's TPM 2.0
+    #[arg(long, conflicts_with_all = ["key_file", "passphrase", "shares", "kms_key", "pkcs11_key"])]
+    pub(crate) tpm: bool,
+    /// Only while these of its PCRs are as they are now, as in 7,11 [default: whatever they are]
+    #[arg(long, value_name = "LIST", requires = "tpm")]
+    pub(crate) tpm_pcrs: Option<String>,
+    /// Another TPM than /dev/tpmrm0, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// A key file that opens the ring now [default: the one that the first start made]
     #[arg(long, value_name = "FILE")]
     pub(crate) unseal_with: Option<PathBuf>,
@@ -296,9 +349,37 @@ pub(crate) struct SealRemoveArgs {
     /// The seal's number, as in `strongroom seal list`
     #[arg(value_name = "NUMBER")]
     pub(crate) number: usize,
+    /// Draw a new unseal key too, and make the others anew: as seal rekey --drop NUMBER
+    #[arg(long)]
+    pub(crate) rekey: bool,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "N", requires = "rekey")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// With --rekey, as for seal rekey
+    #[arg(long, value_name = "FILE", requires = "rekey")]
+    pub(crate) credential_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seal rekey`.
+#[derive(Args, Debug)]
+pub(crate) struct SealRekeyArgs {
+    /// Remove this seal instead of making it anew; may be given several times
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) drop: Vec<usize>,
+    /// Take new passphrases from the lines at this file descriptor, in the order of their seals
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// Put a new key for seals that systemd hands over into this file [default: keep the one handed over]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs: new shares on a first line, what was done on the last
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -368,6 +449,9 @@ pub(crate) struct ReencryptArgs {
     /// Look at no more than N versions a second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
+    /// Print the counts at the end as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `root-key`.
@@ -449,6 +533,247 @@ impl RootKeyArgs {
     }
 }
 
+/// `backup`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<BackupAction>,
+    /// Where to: DIR or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: Option<PlaceName>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to do with backups, besides taking one.
+#[derive(Subcommand, Debug)]
+pub(crate) enum BackupAction {
+    /// Show the backups in a place
+    #[command(after_help = "Example:\n  strongroom backup list --from /mnt/backup")]
+    List(BackupListArgs),
+    /// Prove that a backup restores: restore it aside, read every object, sign a report
+    #[command(after_help = DRILL_HELP)]
+    Drill(Box<DrillArgs>),
+    /// Remove old backups, and what only they need
+    #[command(after_help = "Example:\n  strongroom backup prune --from /mnt/backup --keep 30")]
+    Prune(BackupPruneArgs),
+}
+
+/// How a bucket is reached.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlaceArgs {
+    /// The S3 service of an s3:// place [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or AWS]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+    /// Its region [default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+}
+
+/// `backup list`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupListArgs {
+    /// DIR or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: PlaceName,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `backup prune`.
+#[derive(Args, Debug)]
+pub(crate) struct BackupPruneArgs {
+    /// DIR or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: PlaceName,
+    /// How many of the newest backups stay
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: u32,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `backup drill`.
+#[derive(Args, Debug)]
+pub(crate) struct DrillArgs {
+    /// DIR or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: PlaceName,
+    /// Which backup [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub(crate) number: Option<u64>,
+    /// Where there is room for the whole backup, for a while [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Where the signed report goes [default: reports/ of the data directory, if there is one]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// A customer key of SSE-C objects: 32 bytes, as they are or in base64; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sse_c_key: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// DIR or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: PlaceName,
+    /// The data directory to make; must not exist, or be empty
+    #[arg(long, value_name = "NEWDIR")]
+    pub(crate) data: PathBuf,
+    /// Which backup [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub(crate) number: Option<u64>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Key file that opens the key ring
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// File descriptor that holds what opens it, as for serve
+    #[arg(long, value_name = "N")]
+    pub(crate) unseal_fd: Option<u32>,
+    /// If every seal is lost: an escrow of the ring
+    #[arg(long, value_name = "FILE", requires = "identity", conflicts_with_all = ["key_file", "unseal_fd"])]
+    pub(crate) escrow: Option<PathBuf>,
+    /// The secret of who kept the escrow
+    #[arg(long, value_name = "FILE", requires = "escrow")]
+    pub(crate) identity: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl RestoreArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer {
+            data: Some(self.data.clone()),
+            config: self.config.clone(),
+            key_file: self.key_file.clone(),
+            unseal_fd: self.unseal_fd,
+            ..Layer::default()
+        }
+    }
+}
+
+/// `escrow`.
+#[derive(Args, Debug)]
+pub(crate) struct EscrowArgs {
+    #[command(subcommand)]
+    pub(crate) action: EscrowAction,
+}
+
+/// What to do with escrows.
+#[derive(Subcommand, Debug)]
+pub(crate) enum EscrowAction {
+    /// Make the keys of one who keeps escrows: a public one for the store, and a secret one
+    #[command(
+        after_help = "Example:\n  strongroom escrow generate-recipient --identity escrow.identity --recipient escrow.recipient"
+    )]
+    GenerateRecipient(EscrowGenerateArgs),
+    /// Encrypt the key ring to a recipient
+    #[command(
+        after_help = "Example:\n  strongroom escrow export --recipient escrow.recipient --out ring.escrow"
+    )]
+    Export(EscrowExportArgs),
+    /// Come back with an escrow: add a new seal to the key ring of a data directory
+    #[command(after_help = ESCROW_OPEN_HELP)]
+    Open(EscrowOpenArgs),
+}
+
+/// `escrow generate-recipient`.
+#[derive(Args, Debug)]
+pub(crate) struct EscrowGenerateArgs {
+    /// Where the secret goes; must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
+    /// Where the public key goes; must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipient: PathBuf,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `escrow export`.
+#[derive(Args, Debug)]
+pub(crate) struct EscrowExportArgs {
+    /// The public key of who keeps it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipient: PathBuf,
+    /// Where the escrow goes; must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `escrow open`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("new seal").required(true).args(["new_key_file", "new_passphrase"]))]
+pub(crate) struct EscrowOpenArgs {
+    /// The escrow
+    #[arg(long, value_name = "FILE")]
+    pub(crate) escrow: PathBuf,
+    /// The secret of who kept it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
+    /// The new seal: a key file; made if it does not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key_file: Option<PathBuf>,
+    /// The new seal: a passphrase, asked for twice
+    #[arg(long)]
+    pub(crate) new_passphrase: bool,
+    /// Take the new passphrase from the first line at this file descriptor
+    #[arg(long, value_name = "N", requires = "new_passphrase")]
+    pub(crate) passphrase_fd: Option<u32>,
+    /// Where everything is kept [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file, as for serve
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Answer with JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl EscrowOpenArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer {
+            data: self.data.clone(),
+            config: self.config.clone(),
+            ..Layer::default()
+        }
+    }
+}
+
 /// `recover`.
 #[derive(Args, Debug)]
 pub(crate) struct RecoverArgs {
@@ -509,6 +834,37 @@ fn parse_rate(text: &str) -> Result<u64, String> {
         Ok(ByteSize(0)) | Err(_) => Err("a rate such as 50MiB/s is expected".to_owned()),
         Ok(ByteSize(bytes)) => Ok(bytes),
     }
+}
+
+/// `kms`.
+#[derive(Args, Debug)]
+pub(crate) struct KmsArgs {
+    #[command(subcommand)]
+    pub(crate) action: KmsAction,
+}
+
+/// What to do with keys of the key service that `aws kms` cannot.
+#[derive(Subcommand, Debug)]
+pub(crate) enum KmsAction {
+    /// Count everything that becomes unreadable with a key
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArgs),
+}
+
+/// `kms impact`.
+#[derive(Args, Debug)]
+pub(crate) struct ImpactArgs {
+    /// The key: its id, ARN or alias; one of another account by its ARN
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// End with exit code 14 if anything depends on the key
+    #[arg(long)]
+    pub(crate) fail_if_used: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `explain`.
@@ -614,6 +970,7 @@ impl SealAddArgs {
             unseal_fd: self.unseal_fd,
             pkcs11_module: self.pkcs11_module.clone(),
             pkcs11_pin_file: self.pkcs11_pin_file.clone(),
+            tpm_device: self.tpm_device.clone(),
             ..Layer::default()
         }
     }
@@ -639,7 +996,8 @@ Exit codes:
   4 key ring damaged or missing   5 store damaged, locked or too new
   6 environment: permissions, disk space, ports, clock
   10 explain: denied   11 explain: it depends
-  12 verify: damage   13 verify: files that are none of the store's";
+  12 verify: damage   13 verify: files that are none of the store's
+  14 kms impact --fail-if-used: something depends on the key";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -652,6 +1010,14 @@ Signals: SIGTERM or SIGINT stops gracefully, a second one at once; SIGHUP reads 
 certificate files again. When it is ready, the last line on standard output is
 `strongroom: ready http=ADDRESS https=ADDRESS`.";
 
+const CHECK_HELP: &str = "\
+Examples:
+  strongroom check --data /srv/strongroom
+  strongroom check --config /etc/strongroom/strongroom.toml --json
+
+Takes the settings of serve, and changes nothing. The exit code is that of the first finding that
+would stop the server, and 0 if none would.";
+
 const SEAL_LIST_HELP: &str = "\
 Example:
   strongroom seal list --data /srv/strongroom
@@ -663,9 +1029,10 @@ Examples:
   strongroom seal add --key-file /media/usb/strongroom.key
   strongroom seal add --passphrase
   strongroom seal add --shares 5 --threshold 3
-  strongroom seal add --credential strongroom.key --key-file /root/strongroom.key
+  strongroom seal add --credential strongroom.key --key-file /etc/strongroom/unseal.key
   strongroom seal add --kms-key arn:aws:kms:eu-central-1:111122223333:key/ID --kms-endpoint https://kms.example.org
   strongroom seal add --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token prod --pkcs11-key strongroom
+  strongroom seal add --tpm --tpm-pcrs 7
 
 Any one seal opens everything. The ring is opened with a seal that it has: the key file of the first
 start, --unseal-with FILE, --unseal-fd N, or a passphrase or shares at the terminal. The new seal is
@@ -673,12 +1040,29 @@ proven before and after it is written. A running server goes on.
 
 Shares are printed once, on standard output: give each to another person, on paper.";
 
+const SEAL_REKEY_HELP: &str = "\
+Examples:
+  strongroom seal rekey
+  strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
+  strongroom seal rekey --passphrase-fd 3 3<new
+  strongroom seal rekey --credential-file /etc/strongroom/unseal.key
+
+Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
+ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
+are asked for, shares are dealt anew and printed once, key services and HSMs protect a new one. A
+seal that cannot be reached is not passed over: bring it, or give it up with --drop.
+
+A running server goes on. A crash at any moment leaves a ring that opens by the old seals or by the
+new ones. Root keys and service keys stay: new root keys come from strongroom root-key rotate.";
+
 const SEAL_REMOVE_HELP: &str = "\
-Example:
+Examples:
   strongroom seal remove 1
+  strongroom seal remove 1 --rekey
 
 The last seal stays, and at least one of those that are left must open the ring now.
-Old copies of the key ring, in backups, still open with the seal that was removed.";
+Old copies of the key ring, in backups, still open with the seal that was removed, and give the
+unseal key, which opens later rings too: --rekey draws a new one (see strongroom seal rekey --help).";
 
 const SEAL_TEST_HELP: &str = "\
 Examples:
@@ -721,6 +1105,66 @@ The server looks at every wrapped key once more. If one still needs the version,
 that began before the rotation is still running, nothing is retired and the answer says why.
 Otherwise the version is forgotten, in both copies of the ring, and a signed report is left in
 DIR/reports. A backup whose ring is older needs its own copy of the ring: keep that with it.";
+
+const BACKUP_HELP: &str = "\
+Examples:
+  strongroom backup --to /mnt/backup/strongroom
+  strongroom backup --to s3://backups/strongroom --endpoint-url https://s3.example.org
+  strongroom backup list --from /mnt/backup/strongroom
+  strongroom backup drill --from /mnt/backup/strongroom
+
+A running server goes on serving; everything that it acknowledged before the command's mark is in
+the backup. Without a server the command opens the store itself, and needs a seal.
+A second backup into the same place copies only what is new. One that is interrupted leaves those
+before it whole; run it again.
+
+What is copied is encrypted as it lies on the disk. Key files, credentials, TLS keys and other
+files of the data directory are not copied: keep the seal apart, without it a backup is useless.
+The key ring is in it, and opens with every seal that it had then: passphrases too.
+
+Credentials for s3:// come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or
+from ~/.aws/credentials; certificates to trust from AWS_CA_BUNDLE.";
+
+const DRILL_HELP: &str = "\
+Example:
+  strongroom backup drill --from /mnt/backup/strongroom --key-file /media/usb/strongroom.key
+
+Restores the backup into a temporary directory, opens it as a server would, reads every version of
+every object, KMS keys included, verifies every byte, removes what it wrote, and leaves a signed
+report. No plaintext is written. What is under customer keys is opened with --sse-c-key; without,
+its ciphertext is compared with its checksums.
+
+The exit code is 0 when everything came back, and 5 otherwise.";
+
+const RESTORE_HELP: &str = "\
+Example:
+  strongroom restore --from /mnt/backup/strongroom --data /srv/strongroom \\
+    --key-file /media/usb/strongroom.key
+  strongroom serve --data /srv/strongroom --key-file /media/usb/strongroom.key
+
+Every piece is verified, and the manifest with a key of the ring; so a seal is needed. The directory
+must be empty. One that was interrupted is no store: remove it, and begin anew.
+KMS keys that were destroyed after the backup do not come back.";
+
+const ESCROW_HELP: &str = "\
+Examples:
+  strongroom escrow generate-recipient --identity escrow.identity --recipient escrow.recipient
+  strongroom escrow export --recipient escrow.recipient --out ring.escrow
+  strongroom escrow open --escrow ring.escrow --identity escrow.identity --new-key-file new.key
+
+Somebody who never sees the data keeps what opens it. The recipient makes the keys and gives away
+the public one; the store's operator exports the ring to it, again after seal rekey. When every
+seal is lost, the recipient's secret and the escrow give the data directory a new seal.
+X25519 and ML-KEM-768 together: both must be broken to open an escrow.";
+
+const ESCROW_OPEN_HELP: &str = "\
+Examples:
+  strongroom escrow open --escrow ring.escrow --identity escrow.identity \\
+    --new-key-file /media/usb/strongroom.key --data /srv/strongroom
+  strongroom escrow open --escrow ring.escrow --identity escrow.identity --new-passphrase
+
+The ring of the data directory gets one more seal, whether the server runs or not. If the ring is
+missing or damaged, the escrow's takes its place.";
 
 const RECOVER_HELP: &str = "\
 Example:
@@ -772,6 +1216,21 @@ What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";
 
+const IMPACT_HELP: &str = "\
+Examples:
+  strongroom kms impact alias/photos
+  strongroom kms impact arn:aws:kms:us-east-1:111122223333:key/ID --json
+  strongroom kms impact alias/photos --fail-if-used && aws kms schedule-key-deletion --key-id ID
+
+Counted are, per bucket and account: objects, versions and bytes under the key, also under S3 Bucket
+Keys and with two layers; uploads in progress; buckets whose default encryption names the key; trails
+that encrypt their log files with it; and for each material of the key, what is wrapped under it.
+The key's aliases, grants and last use are shown. What clients have encrypted themselves with
+kms:Encrypt or a data key is not known here.
+
+The running server is asked, and goes on working; while none runs, the store is read as it is.
+Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
+            5 rows are damaged, so that not everything is known   others as always";
 const INSPECT_HELP: &str = "\
 Examples:
   strongroom inspect s3://photos/2025/a.jpg
@@ -834,7 +1293,7 @@ mod tests {
     #[test]
     fn help_names_every_exit_code() {
         let help = Cli::command().render_help().to_string();
-        for code in (0..=6).chain(10..=13) {
+        for code in (0..=6).chain(10..=14) {
             assert!(help.contains(&format!("{code} ")), "{code}");
         }
     }

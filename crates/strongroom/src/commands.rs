@@ -16,8 +16,17 @@ use crate::unseal::{self, Environment};
 use crate::{output, shell, store, tenants};
 
 /// `check`: every finding, and the exit code of the first that stops the server.
-pub(crate) fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
+pub(crate) fn check(
+    settings: &Settings,
+    json: bool,
+    environment: Environment<'_>,
+) -> Result<(), Failure> {
     let findings = findings::check(settings, &SystemClock::new(), &entropy(), environment);
+    if json {
+        let shown: Vec<_> = findings.iter().map(findings::Finding::to_json).collect();
+        output::say(&serde_json::json!({ "findings": shown }).to_string())?;
+        return findings::verdict(&findings);
+    }
     for finding in &findings {
         output::say(&format!("strongroom: {finding}"))?;
     }
@@ -82,6 +91,7 @@ pub(crate) fn env(
 /// `credentials rotate`.
 pub(crate) fn rotate_credentials(
     settings: &Settings,
+    json: bool,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
@@ -95,6 +105,9 @@ pub(crate) fn rotate_credentials(
             Ok(new.id.to_string())
         })?,
     };
+    if json {
+        return output::say(&serde_json::json!({ "AccessKeyId": new_id }).to_string());
+    }
     output::say(&format!(
         "The root access key is now {new_id}; the old one is refused."
     ))?;

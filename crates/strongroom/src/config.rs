@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
+pub(crate) use value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -38,6 +38,11 @@ pub(crate) struct Settings {
     pub(crate) kms_seal_ca: Option<PathBuf>,
     pub(crate) pkcs11_module: Option<PathBuf>,
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    #[cfg_attr(
+        not(feature = "tpm"),
+        expect(dead_code, reason = "the setting is known in every build")
+    )]
+    pub(crate) tpm_device: Option<PathBuf>,
     pub(crate) danger_accept_older_ring: bool,
     pub(crate) tls_files: Option<TlsFiles>,
     /// `None` is the region of the store, and `us-east-1` for a new one.
@@ -59,6 +64,12 @@ pub(crate) struct Settings {
     pub(crate) root_key_rewrap_rate: u32,
     /// How long an S3 Bucket Key is used; zero is not at all.
     pub(crate) bucket_key_ttl: Duration,
+    /// How long lines of access logs are collected before they are delivered.
+    pub(crate) access_log_interval: Duration,
+    /// Data events that are recorded whatever trails want.
+    pub(crate) audit_data_events: DataEventLevel,
+    /// How long trails collect events before they deliver them.
+    pub(crate) trail_delivery_interval: Duration,
     /// Whose word on their clients' addresses is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Issuers whose keys are not fetched.
@@ -118,6 +129,7 @@ impl Settings {
             kms_seal_ca: layer.kms_seal_ca,
             pkcs11_module: layer.pkcs11_module,
             pkcs11_pin_file: layer.pkcs11_pin_file,
+            tpm_device: layer.tpm_device,
             danger_accept_older_ring: layer.danger_accept_older_ring.unwrap_or(false),
             tls_files,
             region: layer.region,
@@ -136,6 +148,11 @@ impl Settings {
             bucket_key_ttl: layer
                 .bucket_key_ttl
                 .map_or(S3Options::BUCKET_KEY_TTL, Duration::from_secs),
+            access_log_interval: Duration::from_secs(layer.access_log_interval.unwrap_or(300)),
+            audit_data_events: layer.audit_data_events.unwrap_or(DataEventLevel::Denied),
+            trail_delivery_interval: Duration::from_secs(
+                layer.trail_delivery_interval.unwrap_or(300),
+            ),
             trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
             oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
             oidc_ca: layer.oidc_ca,

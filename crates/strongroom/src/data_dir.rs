@@ -8,6 +8,7 @@
 //!   DIR/blobs/      bodies
 //!   DIR/shreds/     the keys whose loss destroys key material
 //!   DIR/reports/    signed reports
+//!   DIR/lineage     which store it is of those that came out of one by backups
 //!   DIR/tls/        certificate and key
 //!   DIR/admin.sock  the running server's admin channel
 //!   DIR/endpoint    where the running server listens
@@ -27,6 +28,8 @@ use crate::files;
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
 const FORMAT_PREFIX: &str = "strongroom data directory, format ";
+/// What the version file says until a restoration is done: no server starts from that.
+const BEING_RESTORED: &str = "strongroom data directory, being restored: not whole\n";
 
 /// A data directory's paths.
 #[derive(Clone, Debug)]
@@ -85,6 +88,11 @@ impl DataDir {
         self.root.join("endpoint")
     }
 
+    /// Which of the stores of one ring this is.
+    pub(crate) fn lineage(&self) -> PathBuf {
+        self.root.join("lineage")
+    }
+
     fn format(&self) -> PathBuf {
         self.root.join("FORMAT")
     }
@@ -103,6 +111,34 @@ impl DataDir {
             )?;
         }
         Ok(())
+    }
+
+    /// Makes the directory for a restoration, which must not be taken for a store before its end.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn begin_restoration(&self) -> io::Result<()> {
+        files::make_private_dir(&self.root)?;
+        files::replace(&self.format(), BEING_RESTORED.as_bytes())
+    }
+
+    /// Whether a restoration was begun here and is not done.
+    pub(crate) fn is_being_restored(&self) -> bool {
+        files::read(&self.format()).is_ok_and(|bytes| bytes == BEING_RESTORED.as_bytes())
+    }
+
+    /// All is there, and synced: from now on it is a store.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(crate) fn end_restoration(&self) -> io::Result<()> {
+        File::open(&self.root)?.sync_all()?;
+        files::replace(
+            &self.format(),
+            format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n").as_bytes(),
+        )
     }
 
     /// The format version on disk; `None` where there is no version file yet.

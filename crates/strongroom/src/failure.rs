@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Damage,
     /// `verify` found files that are none of the store's, and no damage.
     Foreign,
+    /// `kms impact --fail-if-used`: something depends on the key.
+    InUse,
 }
 
 impl Exit {
@@ -42,6 +44,7 @@ impl Exit {
             Self::Depends => 11,
             Self::Damage => 12,
             Self::Foreign => 13,
+            Self::InUse => 14,
         }
     }
 }

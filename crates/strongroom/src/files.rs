@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::Path;
 
 /// Largest file that [`read`] takes: keys, rings, certificates and endpoints are all far below.
@@ -33,7 +33,8 @@ fn make_dir(dir: &Path, sync_parent: &mut dyn FnMut(&Path) -> io::Result<()>) ->
     sync_parent(dir)
 }
 
-/// Replaces `path`: temporary file, sync, rename, sync of the directory.
+/// Replaces `path`: temporary file, sync, rename, sync of the directory. The new file belongs to whom
+/// the old one did: root's commands do not take a server's files away from it.
 ///
 /// # Errors
 ///
@@ -47,6 +48,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         &temporary,
         bytes,
     )
+    .and_then(|()| keep_owner(&temporary, path))
     .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The error that matters is the first one; a leftover is overwritten by the next attempt.
@@ -89,6 +91,18 @@ pub(crate) fn read_open(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(len_bytes).unwrap_or(0).saturating_add(1));
     file.take(SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn keep_owner(new: &Path, old: &Path) -> io::Result<()> {
+    let Ok(before) = fs::symlink_metadata(old) else {
+        return Ok(());
+    };
+    let made = fs::symlink_metadata(new)?;
+    if !before.is_file() || (before.uid(), before.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    chown(new, Some(before.uid()), Some(before.gid()))?;
+    File::open(new)?.sync_all()
 }
 
 fn write_synced(options: &mut OpenOptions, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -54,6 +54,23 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// For programs.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let (severity, exit_code) = match self.severity {
+            Severity::Fatal => ("error", Some(self.failure.exit.code())),
+            Severity::Warning => ("warning", None),
+        };
+        serde_json::json!({
+            "number": format!("SR{:02}", self.number),
+            "severity": severity,
+            "what": self.failure.what,
+            "remedy": self.failure.remedy,
+            "exit_code": exit_code,
+        })
+    }
+}
+
 /// Looks at everything; changes nothing but the lock file.
 pub(crate) fn check(
     settings: &Settings,
@@ -297,6 +314,15 @@ fn check_format(settings: &Settings) -> Option<Finding> {
                 "the data directory has format {version}, and this program knows {FORMAT_VERSION}"
             ),
             "start the strongroom that wrote it, or a newer one",
+        )),
+        Err(_) if settings.data.is_being_restored() => Some(fatal(
+            8,
+            Exit::Store,
+            format!(
+                "the restoration of {} from a backup was interrupted",
+                settings.data.root().display()
+            ),
+            "remove the directory, and run strongroom restore once more",
         )),
         Err(error) => Some(fatal(
             8,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use strongroom_audit::AuditLog;
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_policy::Authorizer;
-use strongroom_ports::AuditSink;
 
 use crate::account::{Account, Accounts, RootKey};
 use crate::failure::{Exit, Failure};
@@ -39,7 +39,7 @@ pub(crate) fn show_root_keys(identities: &Identities, keys: &[RootKey]) {
 /// The service that changes them.
 pub(crate) fn service(
     accounts: &Accounts,
-    audit: Arc<dyn AuditSink>,
+    audit: AuditLog,
     identities: Arc<Identities>,
     authorizer: Arc<dyn Authorizer>,
 ) -> IamService {

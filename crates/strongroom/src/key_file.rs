@@ -1,4 +1,7 @@
 //! The key-file seal: 32 random bytes in a file that is kept apart from the data.
+//!
+//! While the ring is rekeyed the file holds two keys, the new one first, so that it opens the ring
+//! before and after it is written.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,9 +27,13 @@ const EXPLANATION: &str = "\
 pub(crate) struct KeyFile {
     kind: SealKind,
     path: PathBuf,
-    key: SlotKey,
+    /// The newest first; never empty.
+    keys: Vec<SlotKey>,
     entropy: Arc<dyn Entropy>,
 }
+
+/// Most keys in one file.
+const KEYS_MAX: usize = 2;
 
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +59,8 @@ impl KeyFile {
     ///
     /// [`KeyFileError::Io`], of kind `AlreadyExists` too: a key file is never overwritten.
     pub(crate) fn create(path: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, KeyFileError> {
-        let key = SlotKey::random(&*entropy);
-        let digits = Zeroizing::new(hex::encode(key.expose()));
-        let text = Zeroizing::new([HEADER, "\n", EXPLANATION, &digits, "\n"].concat());
+        let keys = vec![SlotKey::random(&*entropy)];
+        let text = written(&keys);
         let made = match path.parent() {
             Some(parent) => files::make_private_dir(parent),
             None => Ok(()),
@@ -67,8 +73,79 @@ impl KeyFile {
         Ok(Self {
             kind: SealKind::KeyFile,
             path: path.to_owned(),
-            key,
+            keys,
             entropy,
+        })
+    }
+
+    /// The same file with a new key before those that it has, of which the oldest may go. On disk
+    /// nothing changes.
+    pub(crate) fn with_new_key(&self) -> Self {
+        let old = self.keys.iter().take(KEYS_MAX.saturating_sub(1));
+        let keys = std::iter::once(SlotKey::random(&*self.entropy))
+            .chain(old.filter_map(copied))
+            .collect();
+        Self {
+            kind: self.kind,
+            path: self.path.clone(),
+            keys,
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+
+    /// The same file with the one of its keys alone that opens a slot.
+    pub(crate) fn with_the_key_of(&self, protected: &[u8], slot_context: &[u8]) -> Option<Self> {
+        let mut keys = self.keys.iter();
+        let key = keys.find(|key| key.reveal(protected, slot_context).is_ok())?;
+        Some(Self {
+            kind: self.kind,
+            path: self.path.clone(),
+            keys: vec![copied(key)?],
+            entropy: Arc::clone(&self.entropy),
+        })
+    }
+
+    /// The same keys, at a place that is named otherwise.
+    pub(crate) fn at(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    /// The same keys once more.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self {
+            kind: self.kind,
+            path: self.path.clone(),
+            keys: self.keys.iter().filter_map(copied).collect(),
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+
+    /// What is in the file now.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyFile::read`].
+    pub(crate) fn reread(&self) -> Result<Self, KeyFileError> {
+        Self::read(&self.path, Arc::clone(&self.entropy))
+    }
+
+    /// The same file without the keys before the newest. On disk nothing changes.
+    pub(crate) fn with_newest_key(mut self) -> Self {
+        self.keys.truncate(1);
+        self
+    }
+
+    /// Puts the keys into the file that it was read from: a crash leaves the old ones or these.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::Io`]; the file then holds what it held.
+    pub(crate) fn write(&self) -> Result<(), KeyFileError> {
+        // A link stays one.
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        files::replace(&path, written(&self.keys).as_bytes()).map_err(|source| KeyFileError::Io {
+            path: self.path.clone(),
+            source,
         })
     }
 
@@ -87,11 +164,11 @@ impl KeyFile {
         place: &str,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, KeyFileError> {
-        let key = parse(text.as_bytes()).ok_or_else(|| KeyFileError::NotAKeyFile(place.into()))?;
+        let keys = parse(text.as_bytes()).ok_or_else(|| KeyFileError::NotAKeyFile(place.into()))?;
         Ok(Self {
             kind: SealKind::KeyFile,
             path: place.into(),
-            key,
+            keys,
             entropy,
         })
     }
@@ -116,11 +193,11 @@ impl KeyFile {
                 what: "everybody on this machine may read it".to_owned(),
             });
         }
-        let key = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.clone()))?;
+        let keys = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.clone()))?;
         Ok(Self {
             kind: SealKind::Credential,
             path,
-            key,
+            keys,
             entropy,
         })
     }
@@ -142,11 +219,11 @@ impl KeyFile {
     pub(crate) fn read(path: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, KeyFileError> {
         let (bytes, metadata) = read_bytes(path)?;
         refuse_exposed(path, &metadata)?;
-        let key = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.to_owned()))?;
+        let keys = parse(&bytes).ok_or_else(|| KeyFileError::NotAKeyFile(path.to_owned()))?;
         Ok(Self {
             kind: SealKind::KeyFile,
             path: path.to_owned(),
-            key,
+            keys,
             entropy,
         })
     }
@@ -196,16 +273,23 @@ impl Seal for KeyFile {
     }
 
     fn protect(&self, key: &UnsealKey, slot_context: &[u8]) -> Result<Vec<u8>, SealError> {
-        Ok(self.key.protect(key, slot_context, &*self.entropy))
+        let newest = self
+            .keys
+            .first()
+            .ok_or_else(|| SealError::Unavailable(self.describe()))?;
+        Ok(newest.protect(key, slot_context, &*self.entropy))
     }
 
     fn reveal(&self, protected: &[u8], slot_context: &[u8]) -> Result<UnsealKey, SealError> {
-        self.key
-            .reveal(protected, slot_context)
-            .map_err(|error| match error {
-                SlotError::WrongKey => SealError::WrongSeal(self.describe()),
-                SlotError::Damaged | _ => SealError::Damaged(self.describe()),
-            })
+        let mut error = SealError::WrongSeal(self.describe());
+        for key in &self.keys {
+            match key.reveal(protected, slot_context) {
+                Ok(key) => return Ok(key),
+                Err(SlotError::WrongKey) => {}
+                Err(SlotError::Damaged | _) => error = SealError::Damaged(self.describe()),
+            }
+        }
+        Err(error)
     }
 }
 
@@ -276,19 +360,36 @@ fn refuse_exposed(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileErr
     Ok(())
 }
 
-fn parse(bytes: &[u8]) -> Option<SlotKey> {
+fn copied(key: &SlotKey) -> Option<SlotKey> {
+    SlotKey::parse(key.expose()).ok()
+}
+
+/// The text of a file with these keys.
+fn written(keys: &[SlotKey]) -> Zeroizing<String> {
+    let lines = keys.iter().map(|key| {
+        let digits = Zeroizing::new(hex::encode(key.expose()));
+        Zeroizing::new([&digits, "\n"].concat())
+    });
+    let start = Zeroizing::new([HEADER, "\n", EXPLANATION].concat());
+    lines.fold(start, |text, line| {
+        Zeroizing::new([&**text, &**line].concat())
+    })
+}
+
+/// Its keys, at least one.
+fn parse(bytes: &[u8]) -> Option<Vec<SlotKey>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let rest = text.strip_prefix(HEADER)?.strip_prefix('\n')?;
-    let mut lines = rest
+    let lines = rest
         .lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let digits = lines.next()?.trim();
-    if lines.next().is_some() {
-        return None;
-    }
-    let mut key = Zeroizing::new([0_u8; 32]);
-    hex::decode_to_slice(digits, key.as_mut_slice()).ok()?;
-    SlotKey::parse(key.as_slice()).ok()
+    let key = |line: &str| {
+        let mut key = Zeroizing::new([0_u8; 32]);
+        hex::decode_to_slice(line.trim(), key.as_mut_slice()).ok()?;
+        SlotKey::parse(key.as_slice()).ok()
+    };
+    let keys: Vec<SlotKey> = lines.map(key).collect::<Option<_>>()?;
+    (1..=KEYS_MAX).contains(&keys.len()).then_some(keys)
 }
 
 #[cfg(test)]
@@ -316,6 +417,34 @@ mod tests {
             read.reveal(&protected, b"c").unwrap().expose(),
             unseal_key.expose()
         );
+    }
+
+    #[test]
+    fn a_file_with_a_new_key_opens_what_the_old_one_protected_until_that_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.key");
+        let old = KeyFile::create(&path, entropy()).unwrap();
+        let unseal_key = UnsealKey::random(&SystemEntropy);
+        let before = old.protect(&unseal_key, b"c").unwrap();
+        let both = old.with_new_key();
+        let after = both.protect(&unseal_key, b"c").unwrap();
+        assert!(matches!(
+            old.reveal(&after, b"c"),
+            Err(SealError::WrongSeal(_))
+        ));
+        both.write().unwrap();
+        let read = KeyFile::read(&path, entropy()).unwrap();
+        assert!(read.reveal(&before, b"c").is_ok() && read.reveal(&after, b"c").is_ok());
+        // Broken off and begun again: the key that may have come to count is not lost.
+        let again = read.with_new_key();
+        assert!(again.reveal(&after, b"c").is_ok());
+        both.with_newest_key().write().unwrap();
+        let read = KeyFile::read(&path, entropy()).unwrap();
+        assert!(read.reveal(&after, b"c").is_ok());
+        assert!(matches!(
+            read.reveal(&before, b"c"),
+            Err(SealError::WrongSeal(_))
+        ));
     }
 
     #[test]

@@ -12,17 +12,20 @@ mod account;
 mod adapters;
 mod admin;
 mod audit;
+mod backup;
 mod cli;
 mod commands;
 mod config;
 mod credentials;
 mod data_dir;
+mod escrow;
 mod explain;
 mod failure;
 mod files;
 mod findings;
 mod hardening;
 mod identities;
+mod impact;
 mod inspect;
 mod issuers;
 mod key_file;
@@ -46,7 +49,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{AccountAction, Cli, Command, CredentialsAction, SealAction};
+use crate::cli::{AccountAction, Cli, Command, CredentialsAction, KmsAction, SealAction};
 use crate::config::Settings;
 use crate::failure::Failure;
 
@@ -69,14 +72,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let settings = |layer| Settings::decide(layer, &environment);
     let done = match command {
         Command::Serve(layer) => serve::run(&settings(*layer)?, &environment),
-        Command::Check(layer) => commands::check(&settings(*layer)?, &environment),
+        Command::Check(args) => commands::check(&settings(args.layer)?, args.json, &environment),
         Command::Env(args) => commands::env(&settings(args.store.layer())?, args.tls, &environment),
         Command::Credentials(args) => match args.action {
             CredentialsAction::Rotate(args) => {
                 let settings = settings(args.store.layer())?;
                 match args.account {
-                    Some(id) => tenants::rotate(&settings, &id, &environment),
-                    None => commands::rotate_credentials(&settings, &environment),
+                    Some(id) => tenants::rotate(&settings, &id, args.json, &environment),
+                    None => commands::rotate_credentials(&settings, args.json, &environment),
                 }
             }
         },
@@ -105,8 +108,26 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             SealAction::Add(args) => {
                 seals::commands::add(&settings(args.layer())?, &args, &environment)
             }
+            SealAction::Remove(args) if args.rekey => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &[args.number],
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
+            }
             SealAction::Remove(args) => {
                 seals::commands::remove(&settings(args.store.layer())?, &args, &environment)
+            }
+            SealAction::Rekey(args) => {
+                let wanted = seals::rekey::Rekeying {
+                    drop: &args.drop,
+                    passphrase_fd: args.passphrase_fd,
+                    credential_file: args.credential_file.as_deref(),
+                    json: args.json,
+                };
+                seals::rekey::rekey(&settings(args.store.layer())?, &wanted, &environment)
             }
             SealAction::Test(args) => {
                 seals::commands::test(&settings(args.store.layer())?, args.json, &environment)
@@ -116,12 +137,20 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             }
         },
         Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
+        Command::Backup(args) => backup::run(&args, &environment),
+        Command::Restore(args) => backup::restore(&args, &environment),
+        Command::Escrow(args) => escrow::run(&args.action, &environment),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Inspect(args) => inspect::run(&settings(args.store.layer())?, &args, &environment),
         Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
+        Command::Kms(args) => match args.action {
+            KmsAction::Impact(args) => {
+                impact::run(&settings(args.store.layer())?, &args, &environment)
+            }
+        },
         Command::Explain(args) => {
             return explain::explain(&settings(args.report.layer())?, &args);
         }

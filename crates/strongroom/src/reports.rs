@@ -62,8 +62,17 @@ impl<'a> Reports<'a> {
         rows: &'a SealedRows,
         entropy: &'a Arc<dyn Entropy>,
     ) -> Self {
+        Self::in_directory(settings.data.reports(), rows, entropy)
+    }
+
+    /// The same, in another directory.
+    pub(crate) fn in_directory(
+        directory: PathBuf,
+        rows: &'a SealedRows,
+        entropy: &'a Arc<dyn Entropy>,
+    ) -> Self {
         Self {
-            directory: settings.data.reports(),
+            directory,
             rows,
             entropy,
         }
@@ -102,6 +111,15 @@ impl<'a> Reports<'a> {
             )
         })?;
         Ok(path)
+    }
+
+    /// Makes the store's signing key, if there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`].
+    pub(crate) fn make_key(&self) -> Result<(), Failure> {
+        self.key().map(|_| ())
     }
 
     /// The store's signing key; the first report makes it.

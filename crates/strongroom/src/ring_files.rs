@@ -1,6 +1,6 @@
 //! The key ring on disk: two copies, written one after the other, each proven before it counts.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use strongroom_ports::{Entropy, SealError};
 use crate::files;
 
 /// The copies' names. `ring.a` is written first.
-const COPIES: [&str; 2] = ["ring.a", "ring.b"];
+pub(crate) const COPIES: [&str; 2] = ["ring.a", "ring.b"];
 
 /// The directory that holds the copies.
 #[derive(Clone, Debug)]
@@ -23,7 +23,9 @@ pub(crate) struct Copy {
     /// `ring.a` or `ring.b`.
     pub(crate) name: &'static str,
     /// Its bytes, if the file could be read.
-    bytes: Option<Vec<u8>>,
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// Of which ring and generation it is, if it is whole.
+    of: Option<([u8; 16], u64)>,
     /// The ring, or what is wrong with it.
     pub(crate) ring: Result<Keyring<Sealed>, CopyFault>,
 }
@@ -63,8 +65,13 @@ pub(crate) enum RingFileError {
     #[error(transparent)]
     Seal(#[from] SealError),
     /// The operating system's error.
-    #[error("the key ring cannot be written: {0}")]
-    Io(#[from] io::Error),
+    #[error("the key ring cannot be written: {}: {source}", .path.display())]
+    Io {
+        /// Which file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl RingFiles {
@@ -212,11 +219,14 @@ impl RingFiles {
         unseal_key: &UnsealKey,
         entropy: &dyn Entropy,
     ) -> Result<(), RingFileError> {
-        files::make_private_dir(&self.dir)?;
+        files::make_private_dir(&self.dir).map_err(|source| RingFileError::Io {
+            path: self.dir.clone(),
+            source,
+        })?;
         let bytes = ring.encode(unseal_key, entropy);
         for name in COPIES {
             let path = self.dir.join(name);
-            files::replace(&path, &bytes)?;
+            replace(&path, &bytes)?;
             prove(&path, &bytes, unseal_key)?;
         }
         Ok(())
@@ -237,40 +247,62 @@ impl RingFiles {
                 Copy {
                     name,
                     bytes: Some(bytes),
+                    of: ring
+                        .as_ref()
+                        .ok()
+                        .map(|ring| (ring.ring_id(), ring.generation())),
                     ring,
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Copy {
                 name,
                 bytes: None,
+                of: None,
                 ring: Err(CopyFault::Missing),
             },
             Err(error) => Copy {
                 name,
                 bytes: None,
+                of: None,
                 ring: Err(CopyFault::Damaged(error.to_string())),
             },
         }
     }
 
-    /// Gives every copy the bytes of the good one.
+    /// Gives every copy the bytes of the good one. What is another store's ring is kept beside it:
+    /// it may be all that its people have left.
     fn repair(&self, copies: &[Copy; 2], good: usize) -> Result<Vec<&'static str>, RingFileError> {
-        let Some(bytes) = copies.get(good).and_then(|copy| copy.bytes.as_deref()) else {
+        let Some((bytes, own)) = copies
+            .get(good)
+            .and_then(|copy| Some((copy.bytes.as_deref()?, copy.of?.0)))
+        else {
             return Ok(Vec::new());
         };
         let mut repaired = Vec::new();
         for copy in copies {
-            if copy.bytes.as_deref() != Some(bytes) {
-                files::replace(&self.dir.join(copy.name), bytes)?;
-                repaired.push(copy.name);
+            if copy.bytes.as_deref() == Some(bytes) {
+                continue;
             }
+            let path = self.dir.join(copy.name);
+            if let Some((id, generation)) = copy.of.filter(|(id, _)| *id != own) {
+                let name = format!("{}.of-{}-{generation}", copy.name, hex::encode(id));
+                let aside = self.dir.join(name);
+                fs::rename(&path, &aside).map_err(|source| RingFileError::Io {
+                    path: aside.clone(),
+                    source,
+                })?;
+                tracing::error!(copy = copy.name, kept = %aside.display(), "the copy is another store's key ring");
+            }
+            replace(&path, bytes)?;
+            repaired.push(copy.name);
         }
         Ok(repaired)
     }
 }
 
 impl Copy {
-    fn generation(&self) -> Option<u64> {
+    /// Of the ring, if it is whole.
+    pub(crate) fn generation(&self) -> Option<u64> {
         self.ring.as_ref().ok().map(Keyring::generation)
     }
 
@@ -293,8 +325,18 @@ impl CopyFault {
     }
 }
 
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), RingFileError> {
+    files::replace(path, bytes).map_err(|source| RingFileError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 fn prove(path: &Path, written: &[u8], unseal_key: &UnsealKey) -> Result<(), RingFileError> {
-    let read = files::read(path)?;
+    let read = files::read(path).map_err(|source| RingFileError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let opens = Keyring::<Sealed>::parse(&read).and_then(|ring| ring.unseal(unseal_key));
     if read != written || opens.is_err() {
         return Err(RingFileError::Damaged(format!(
@@ -307,8 +349,6 @@ fn prove(path: &Path, written: &[u8], unseal_key: &UnsealKey) -> Result<(), Ring
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use strongroom_types::Timestamp;
 
     use super::*;

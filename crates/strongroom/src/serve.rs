@@ -1,13 +1,17 @@
 //! `serve`: puts everything together, and takes it apart again in order.
 
+mod access_logs;
 mod audit_trail;
 mod background;
+mod backups;
 mod collector;
+mod deeds;
 mod due_work;
 mod edge;
 mod explaining;
 mod first_start;
 mod house;
+mod impact;
 mod key_uses;
 mod reencryption;
 mod root_key;
@@ -20,13 +24,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use strongroom_api::Recorder;
+use strongroom_api::cloudtrail::{S3Delivery, S3DeliveryPorts};
+use strongroom_api::s3::ServiceS3;
 use strongroom_api::server::{
     ManagementRoutes, MetricsAudience, Server, ServerError, ServerOptions, Shutdown,
     ShutdownSwitch, TlsFiles, TlsReloader,
 };
 use strongroom_audit::AuditLog;
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
-use strongroom_audit::trails::{SigningKeys, Trails};
+use strongroom_audit::trails::{DataEvents, DataLevel, SigningKeys, Trails};
 use strongroom_iam::IamService;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::{Denials, PolicyAuthorizer};
@@ -35,13 +42,15 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
+use self::access_logs::AccessLogs;
+pub(crate) use self::backups::Backups;
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{Listen, Settings};
+use crate::config::{DataEventLevel, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -63,12 +72,17 @@ const WORKERS_GRACE: Duration = Duration::from_secs(5);
 /// The parts of a server, before it listens.
 struct Parts {
     audit: AuditLog,
+    recorder: Arc<Recorder>,
     root_key: Arc<RootKey>,
+    backups: Arc<Backups>,
     meta: Arc<DurableMeta>,
     s3: Arc<S3>,
     kms: Arc<KeyService>,
     iam: Arc<IamService>,
     cloudtrail: Arc<CloudTrail>,
+    signer: Arc<SigningKeys>,
+    delivery: Arc<S3Delivery>,
+    access_logs: Arc<AccessLogs>,
     authorizer: Arc<PolicyAuthorizer>,
     accounts: Accounts,
     account: Account,
@@ -86,6 +100,9 @@ struct Parts {
 pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(), Failure> {
     let log = logging::start(settings)?;
     hardening::install_panic_hook();
+    if strongroom_audit::IN_MEMORY {
+        tracing::error!("this program was built for a benchmark: it keeps no audit trail");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let findings = findings::check(settings, &*clock, &entropy, environment);
@@ -145,8 +162,19 @@ pub(crate) fn run(settings: &Settings, environment: Environment<'_>) -> Result<(
 
 /// What waits for a commit, and so is done here only, where no task runs any more.
 fn end(parts: &Parts) {
+    if let Some(summary) = parts.recorder.summary(true)
+        && let Err(error) = parts.audit.append(&[summary]).wait()
+    {
+        tracing::warn!(%error, "the last denials of strangers are not recorded");
+    }
+    if let Err(error) = parts.access_logs.write() {
+        tracing::warn!(%error, "the last lines of access logs are lost");
+    }
     if let Err(error) = parts.kms.note_time() {
         tracing::warn!(%error, "the time of the end is not written");
+    }
+    if let Err(error) = parts.kms.save_last_uses() {
+        tracing::warn!(%error, "when KMS keys were last used is forgotten in part");
     }
     if let Err(error) = parts.iam.identities().save_uses() {
         tracing::warn!(%error, "when access keys were last used is forgotten in part");
@@ -203,7 +231,7 @@ fn assemble(
         Arc::new(PolicyAuthorizer::new(identities.clone()).telling(Arc::clone(&denials)));
     let iam = identities::service(
         &accounts,
-        Arc::new(audit.clone()),
+        audit.clone(),
         identities.clone(),
         authorizer.clone(),
     );
@@ -242,30 +270,64 @@ fn assemble(
         bucket_key_ttl: settings.bucket_key_ttl,
     };
     let s3 = Arc::new(S3::new(ports, options));
+    let ports = (&clock, &entropy);
+    let backups = Arc::new(Backups::new(settings, &rows, &meta, &kms, ports));
+    let data_events = DataEvents::new(match settings.audit_data_events {
+        DataEventLevel::Denied => DataLevel::Denied,
+        DataEventLevel::Write => DataLevel::Write,
+        DataEventLevel::All => DataLevel::All,
+    });
+    let signer = Arc::new(SigningKeys::new(rows.clone()));
+    let delivery = Arc::new(S3Delivery::new(S3DeliveryPorts {
+        s3: ServiceS3 {
+            s3: s3.clone(),
+            region: account.region.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        },
+        keys: kms.clone(),
+    }));
     let cloudtrail = Arc::new(CloudTrail::new(CloudTrailPorts {
-        trails: Trails::new(audit.clone()),
-        signer: Arc::new(SigningKeys::new(rows.clone())),
+        trails: Trails::new(audit.clone()).telling(data_events.clone()),
+        signer: signer.clone(),
+        target: delivery.clone(),
         authorizer: authorizer.clone(),
     }));
+    let access_logs = Arc::new(AccessLogs {
+        log: Arc::default(),
+        s3: s3.clone(),
+        rows: rows.clone(),
+        region: account.region.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        every: settings.access_log_interval,
+    });
     let root_key = Arc::new(RootKey {
         settings: settings.clone(),
         rows,
         s3: s3.clone(),
         kms: kms.clone(),
         accounts: accounts.clone(),
-        unseal_key,
+        unseal_key: Mutex::new(unseal_key),
+        backups: backups.clone(),
+        audit: audit.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
     });
     Ok(Parts {
+        recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),
         audit,
         root_key,
+        backups,
         meta,
         s3,
         kms,
         iam,
         cloudtrail,
+        signer,
+        delivery,
+        access_logs,
         authorizer,
         accounts,
         account,
@@ -274,6 +336,19 @@ fn assemble(
         clock,
         entropy,
     })
+}
+
+/// The store of a data directory that no server uses, for a backup. The caller holds its lock.
+///
+/// # Errors
+///
+/// Whatever is wrong with the store.
+pub(crate) fn backups_off_line(
+    settings: &Settings,
+    ring: OpenedRing,
+) -> Result<Arc<Backups>, Failure> {
+    let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+    Ok(assemble(settings, ring, clock, entropy)?.backups)
 }
 
 /// `start` is the open store, or why there is none yet.

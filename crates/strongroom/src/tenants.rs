@@ -95,12 +95,20 @@ pub(crate) fn disable(
 pub(crate) fn rotate(
     settings: &Settings,
     id: &AccountId,
+    json: bool,
     environment: Environment<'_>,
 ) -> Result<(), Failure> {
     let request = Request::RotateAccountCredentials { id: id.to_string() };
     let Answer::AccountRotated { root } = perform(settings, &request, environment)? else {
         return Err(unexpected());
     };
+    if json {
+        let document = serde_json::json!({
+            "AccessKeyId": root.access_key_id,
+            "SecretAccessKey": root.secret_access_key.as_str(),
+        });
+        return output::say(&Zeroizing::new(document.to_string()));
+    }
     output::say(&format!(
         "The root user of account {id} has a new access key; its old ones are refused."
     ))?;
@@ -138,6 +146,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         Request::Env
         | Request::RotateCredentials
         | Request::Seal { .. }
+        | Request::Backup { .. }
         | Request::RootKeyStatus
         | Request::RotateRootKey
         | Request::Rewrap
@@ -148,6 +157,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Explain { .. }
         | Request::Readers { .. }
         | Request::Assumers { .. }
+        | Request::Impact { .. }
         | Request::Verify { .. }
         | Request::Inspect { .. }
         | Request::AuditIsThere
@@ -178,7 +188,7 @@ fn perform(
 pub(crate) fn off_line(accounts: &Accounts, account: &Account) -> Result<IamService, Failure> {
     let identities = identities::open(accounts, account)?;
     let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
-    let audit = Arc::new(accounts.audit_log(account));
+    let audit = accounts.audit_log(account);
     Ok(identities::service(accounts, audit, identities, authorizer))
 }
 

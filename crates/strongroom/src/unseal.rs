@@ -241,7 +241,7 @@ pub(crate) fn ring_failure(error: RingFileError) -> Failure {
             Failure::new(Exit::Ring, error.to_string(), "start the newer strongroom")
         }
         RingFileError::Seal(error) => seal_failure(&error),
-        RingFileError::Io(_) => Failure::new(
+        RingFileError::Io { .. } => Failure::new(
             Exit::Environment,
             error.to_string(),
             "check space and permissions of the data directory",

@@ -39,7 +39,9 @@ pub use ids::{AttemptUid, BlobId, BucketUid, VersionUid};
 pub use metadata::{ObjectMetadata, StorageClass};
 pub use names::{BucketName, BucketNameError, ObjectKey, ObjectKeyError, UploadId};
 pub use range::{ByteRange, RangeSpec};
-pub use request::{Principal, RequestContext, RequestId, TlsVersion, Transport};
+pub use request::{
+    Principal, RequestContext, RequestId, Sent, ServiceSource, TlsVersion, Transport,
+};
 pub use session::{Session, SessionKind};
 pub use sse::{BlockedEncryption, BucketEncryption, SseAlgorithm};
 pub use tags::{Tag, TagError, TagSet};

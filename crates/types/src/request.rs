@@ -46,12 +46,37 @@ pub enum Principal {
     Service {
         /// Its name, such as `cloudtrail.amazonaws.com`.
         name: Arc<str>,
+        /// What it acts for.
+        source: Option<Arc<ServiceSource>>,
     },
     /// Nobody signed.
     Anonymous,
 }
 
+/// What a service acts for: a trail whose files it delivers, a bucket whose accesses it logs. Policies
+/// ask for it as `aws:SourceArn` and `aws:SourceAccount`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ServiceSource {
+    /// The account that has it.
+    pub account: AccountId,
+    /// Its ARN.
+    pub arn: String,
+}
+
 impl Principal {
+    /// The account in which it acts: whose keys it means by names without an account. Of a service it
+    /// is that of what it acts for, which gives it no right of that account.
+    pub fn acts_in(&self) -> Option<AccountId> {
+        match self {
+            Self::Service { source, .. } => source.as_ref().map(|source| source.account),
+            Self::Root { .. }
+            | Self::User { .. }
+            | Self::RoleSession { .. }
+            | Self::Federated { .. }
+            | Self::Anonymous => self.account(),
+        }
+    }
+
     /// The account to which the principal belongs.
     pub fn account(&self) -> Option<AccountId> {
         match self {
@@ -83,7 +108,7 @@ impl Principal {
             Self::Federated { account, name } => {
                 format!("arn:aws:sts::{account}:federated-user/{name}")
             }
-            Self::Service { name } => name.to_string(),
+            Self::Service { name, .. } => name.to_string(),
             Self::Anonymous => "anonymous".to_owned(),
         }
     }
@@ -211,6 +236,19 @@ pub struct RequestContext {
     pub transport: Transport,
     /// The `User-Agent` header, cut to 512 bytes.
     pub user_agent: Option<Arc<str>>,
+    /// What its record says beside all that, where somebody records it.
+    pub sent: Option<Arc<Sent>>,
+}
+
+/// What the record of a call says of the request, and no decision depends on. It holds no secret.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Sent {
+    /// The negotiated cipher suite, of TLS that this server ends.
+    pub cipher_suite: Option<&'static str>,
+    /// The `Host` header, cut to 256 bytes.
+    pub host: Option<Arc<str>>,
+    /// What was asked for: a JSON object, under the names of CloudTrail's records.
+    pub parameters: Option<Arc<str>>,
 }
 
 impl RequestContext {

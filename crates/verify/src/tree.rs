@@ -128,7 +128,7 @@ fn meaning(parts: &[&str], is_directory: bool) -> Name {
             .is_some_and(|it| it.len() >= digits && it.bytes().all(|digit| digit.is_ascii_digit()))
     };
     match parts {
-        ["FORMAT" | "lock" | "endpoint" | "admin.sock"] => Name::Plain,
+        ["FORMAT" | "lock" | "lineage" | "endpoint" | "admin.sock"] => Name::Plain,
         ["ring", "ring.a" | "ring.b"] | ["meta", "index.srx"] => Name::Sealed,
         ["meta", "journal", name] if is_number(name, ".srj", 8) => Name::Sealed,
         ["meta", "snapshot", name] if is_number(name, ".srs", 20) => Name::Sealed,
@@ -150,7 +150,7 @@ fn meaning(parts: &[&str], is_directory: bool) -> Name {
         {
             Name::Unfinished
         }
-        ["FORMAT.tmp" | "endpoint.tmp"]
+        ["FORMAT.tmp" | "lineage.tmp" | "endpoint.tmp"]
         | ["meta", "snapshot", "new.tmp"]
         | ["meta", "index.srx.new"]
         | ["ring", "ring.a.tmp" | "ring.b.tmp"]

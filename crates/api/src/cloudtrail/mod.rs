@@ -7,8 +7,12 @@
 //!
 //! Source: AWS CloudTrail API Reference (2013-11-01).
 
+mod delivery;
 mod error;
 mod handle_events;
+mod handle_selectors;
+mod handle_tags;
+mod handle_trails;
 mod operations;
 mod shapes;
 
@@ -22,7 +26,9 @@ use strongroom_audit::service::CloudTrail;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::Region;
 
+pub use self::delivery::{S3Delivery, S3DeliveryPorts, S3Sink};
 use crate::json::{JsonEdge, JsonEdgeOptions};
+use crate::recording::Recorder;
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::Verifier;
@@ -38,13 +44,16 @@ impl CloudTrailApi {
         region: Region,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let options = JsonEdgeOptions {
             region,
             // No key material is in any request or answer, and records hide what is secret.
             danger_keys_over_plain_http: true,
         };
-        Self(JsonEdge::new(service, verifier, options, clock, entropy))
+        Self(JsonEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
     }
 
     /// Answers one request, whatever is wrong with it.

@@ -42,6 +42,7 @@ fn service_errors() -> Vec<S3Error> {
         E::BucketAlreadyExists(_) => E::BucketAlreadyExists(bucket.clone()),
         E::BucketNotEmpty(_) => E::BucketNotEmpty(bucket),
         E::TooManyBuckets => E::TooManyBuckets,
+        E::LogTarget(_) => E::LogTarget(strongroom_s3::TargetRefusal::NoBucket),
         E::UnexpectedBucketOwner(_) =>
             E::UnexpectedBucketOwner(AccountId::parse("111122223333").unwrap()),
         E::IllegalLocationConstraint => E::IllegalLocationConstraint,

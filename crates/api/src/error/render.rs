@@ -33,6 +33,14 @@ pub(crate) struct ErrorPlace {
     pub(crate) host_id: String,
 }
 
+impl ErrorPlace {
+    /// The key of the object; none where there is no object.
+    pub(crate) fn key(&self) -> Option<&str> {
+        let path = self.resource_arn.strip_prefix("arn:aws:s3:::")?;
+        path.strip_prefix(&self.bucket)?.strip_prefix('/')
+    }
+}
+
 /// The response to a failed request. The caller adds the headers that every response has.
 pub(crate) fn error_response(failure: &Failure, place: &ErrorPlace) -> Response<ResponseBody> {
     let answer = failure.answer(place);

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use strongroom_ports::KeyError;
-use strongroom_s3::{AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error};
+use strongroom_s3::{
+    AclRefusal, BodyError, GranteePlace, ReEncryptionRefusal, S3Error, TargetRefusal,
+};
 use strongroom_sse::SseError;
 use strongroom_types::limits::{PART_MIN_BYTES, SINGLE_PUT_MAX_BYTES, USER_METADATA_MAX_BYTES};
 use strongroom_types::{ChecksumAlgorithm, TagError};
@@ -299,6 +301,20 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
         S3Error::Sse(error) => sse(error, place),
         S3Error::Kms(error) => kms(error),
         S3Error::ReEncryption(refusal) => re_encryption(*refusal),
+        S3Error::LogTarget(refusal) => row(
+            400,
+            "InvalidTargetBucketForLogging",
+            match refusal {
+                TargetRefusal::NoBucket => "The target bucket for logging does not exist",
+                TargetRefusal::OtherOwner => {
+                    "The owner for the bucket to be logged and the target bucket must be the same."
+                }
+                TargetRefusal::NotAllowed => {
+                    "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
+                }
+            },
+        )
+        .with("TargetBucket", &place.bucket),
         S3Error::Acl(refusal) => acl(refusal, place),
         S3Error::AccessDenied(denied) => row(403, "AccessDenied", denied.message.clone()),
         S3Error::MalformedPolicy(text) => row(400, "MalformedPolicy", *text),

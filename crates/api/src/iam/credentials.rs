@@ -153,12 +153,11 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
+    use strongroom_audit::{AuditLog, Home};
     use strongroom_crypto::Keyring;
     use strongroom_iam::{IamService, IamServicePorts, PrimaryAccount};
     use strongroom_policy::RootOnly;
-    use strongroom_ports::{
-        AuditEvent, AuditSink, Clock, CommitSequence, Committed, Entropy, PendingCommit,
-    };
+    use strongroom_ports::{Clock, Entropy};
     use strongroom_rows::{Custody, SealedRows};
     use strongroom_store::MemoryMeta;
     use strongroom_types::{AccountId, CanonicalId, Region, RequestContext, RequestId, Transport};
@@ -190,16 +189,6 @@ mod tests {
         }
     }
 
-    struct NoTrail;
-
-    impl AuditSink for NoTrail {
-        fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
-            PendingCommit::ready(Ok(Committed {
-                sequence: CommitSequence(0),
-            }))
-        }
-    }
-
     struct Nobody;
 
     impl CredentialSource for Nobody {
@@ -221,10 +210,14 @@ mod tests {
             canonical_id: CanonicalId::parse(&"a1".repeat(32)).unwrap(),
         };
         let identities = Identities::open(rows.clone(), &primary, START).unwrap();
+        let home = Home {
+            account: account(),
+            region: Region::parse("us-east-1").unwrap(),
+        };
         let ports = IamServicePorts {
-            rows,
+            rows: rows.clone(),
             authorizer: Arc::new(RootOnly::default()),
-            audit: Arc::new(NoTrail),
+            audit: AuditLog::new(rows.clone(), Arc::new(Still), home),
             clock: Arc::new(Still),
             entropy,
         };
@@ -248,6 +241,7 @@ mod tests {
             source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             transport: Transport::Plain,
             user_agent: None,
+            sent: None,
         }
     }
 

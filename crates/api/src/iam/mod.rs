@@ -26,6 +26,7 @@ use strongroom_types::Region;
 pub use credentials::IamCredentials;
 
 use crate::query::{Operation, QueryEdge, QueryEdgeOptions, QueryService};
+use crate::recording::Recorder;
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Service, Verifier};
@@ -68,13 +69,16 @@ impl IamApi {
         options: IamApiOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let options = QueryEdgeOptions {
             region: options.region,
             danger_keys_over_plain_http: options.danger_keys_over_plain_http,
         };
         let service = Arc::new(Iam(service));
-        Self(QueryEdge::new(service, verifier, options, clock, entropy))
+        Self(QueryEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
     }
 
     /// Answers one request, whatever is wrong with it.

@@ -8,9 +8,10 @@ use strongroom_types::RequestContext;
 
 use super::{Iam, answers, oidc_providers};
 use crate::query::{ErrorAnswer, Operation, Outcome, Params, answer, date, encoded, void};
+use crate::recording::Recorded;
 
 macro_rules! operations {
-    ($($name:ident $(gives $secret:ident)? => $run:expr;)*) => {
+    ($($name:ident $(gives $secret:ident)? $(, in $transaction:ident)? => $run:expr;)*) => {
         /// All of them.
         pub(super) const OPERATIONS: &[Operation<Iam>] = &[$(
             Operation {
@@ -18,11 +19,14 @@ macro_rules! operations {
                 action: concat!("iam:", stringify!($name)),
                 response: concat!(stringify!($name), "Response"),
                 result: concat!(stringify!($name), "Result"),
+                recorded: operations!(@recorded $($transaction)?),
                 gives_secret: operations!(@secret $($secret)?),
                 run: |iam, caller, params| $run(iam, caller, params),
             },
         )*];
     };
+    (@recorded) => { Recorded::AtEdge };
+    (@recorded transaction) => { Recorded::InTransaction };
     (@secret) => { false };
     (@secret secret) => { true };
 }
@@ -30,27 +34,27 @@ macro_rules! operations {
 pub(super) type Caller = RequestContext;
 
 operations! {
-    AddClientIDToOpenIDConnectProvider => oidc_providers::add_client_id;
-    AddUserToGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    AddClientIDToOpenIDConnectProvider, in transaction => oidc_providers::add_client_id;
+    AddUserToGroup, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.add_user_to_group(caller, p.required("GroupName")?, p.required("UserName")?)?)
     };
-    AttachGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, group);
-    AttachRolePolicy => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, role);
-    AttachUserPolicy => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, user);
-    CreateAccessKey gives secret => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    AttachGroupPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, group);
+    AttachRolePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, role);
+    AttachUserPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| attach(iam, caller, p, user);
+    CreateAccessKey gives secret, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let created = iam.0.create_access_key(caller, p.optional("UserName"))?;
         answer(move |xml| xml.nested("AccessKey", |xml| {
             answers::access_key(xml, &created.key);
             xml.element("SecretAccessKey", created.secret.expose());
         }))
     };
-    CreateGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    CreateGroup, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let group = iam.0.create_group(caller, p.required("GroupName")?, p.optional("Path"))?;
         answer(move |xml| xml.nested("Group", |xml| answers::group(xml, &group)))
     };
-    CreateOpenIDConnectProvider => oidc_providers::create;
-    CreatePolicy => create_policy;
-    CreatePolicyVersion => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    CreateOpenIDConnectProvider, in transaction => oidc_providers::create;
+    CreatePolicy, in transaction => create_policy;
+    CreatePolicyVersion, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let version = iam.0.create_policy_version(
             caller,
             p.required("PolicyArn")?,
@@ -59,8 +63,8 @@ operations! {
         )?;
         answer(move |xml| xml.nested("PolicyVersion", |xml| answers::version(xml, &version)))
     };
-    CreateRole => create_role;
-    CreateUser => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    CreateRole, in transaction => create_role;
+    CreateUser, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let user = iam.0.create_user(
             caller,
             p.required("UserName")?,
@@ -70,37 +74,37 @@ operations! {
         )?;
         answer(move |xml| xml.nested("User", |xml| answers::whole_user(xml, &user)))
     };
-    DeleteAccessKey => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteAccessKey, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_access_key(caller, p.optional("UserName"), p.required("AccessKeyId")?)?)
     };
-    DeleteGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteGroup, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_group(caller, p.required("GroupName")?)?)
     };
-    DeleteGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, group);
-    DeleteOpenIDConnectProvider => oidc_providers::delete;
-    DeletePolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteGroupPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, group);
+    DeleteOpenIDConnectProvider, in transaction => oidc_providers::delete;
+    DeletePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_policy(caller, p.required("PolicyArn")?)?)
     };
-    DeletePolicyVersion => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeletePolicyVersion, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_policy_version(caller, p.required("PolicyArn")?, p.required("VersionId")?)?)
     };
-    DeleteRole => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteRole, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_role(caller, p.required("RoleName")?)?)
     };
-    DeleteRolePermissionsBoundary => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteRolePermissionsBoundary, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.set_boundary(caller, &role(p)?, None)?)
     };
-    DeleteRolePolicy => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, role);
-    DeleteUser => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteRolePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, role);
+    DeleteUser, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.delete_user(caller, p.required("UserName")?)?)
     };
-    DeleteUserPermissionsBoundary => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    DeleteUserPermissionsBoundary, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         void(iam.0.set_boundary(caller, &user(p)?, None)?)
     };
-    DeleteUserPolicy => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, user);
-    DetachGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, group);
-    DetachRolePolicy => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, role);
-    DetachUserPolicy => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, user);
+    DeleteUserPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| delete_inline(iam, caller, p, user);
+    DetachGroupPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, group);
+    DetachRolePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, role);
+    DetachUserPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| detach(iam, caller, p, user);
     GetAccessKeyLastUsed => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let shown = iam.0.get_access_key_last_used(caller, p.required("AccessKeyId")?)?;
         answer(move |xml| {
@@ -220,23 +224,23 @@ operations! {
         let users = iam.0.list_users(caller, p.optional("PathPrefix"), &page(p)?)?;
         answer(move |xml| answers::list(xml, "Users", users, |xml, it| answers::user(xml, &it)))
     };
-    PutGroupPolicy => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, group);
-    PutRolePermissionsBoundary => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    PutGroupPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, group);
+    PutRolePermissionsBoundary, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let boundary = p.required("PermissionsBoundary")?;
         void(iam.0.set_boundary(caller, &role(p)?, Some(boundary))?)
     };
-    PutRolePolicy => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, role);
-    PutUserPermissionsBoundary => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    PutRolePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, role);
+    PutUserPermissionsBoundary, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let boundary = p.required("PermissionsBoundary")?;
         void(iam.0.set_boundary(caller, &user(p)?, Some(boundary))?)
     };
-    PutUserPolicy => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, user);
-    RemoveClientIDFromOpenIDConnectProvider => oidc_providers::remove_client_id;
-    RemoveUserFromGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    PutUserPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| put_inline(iam, caller, p, user);
+    RemoveClientIDFromOpenIDConnectProvider, in transaction => oidc_providers::remove_client_id;
+    RemoveUserFromGroup, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (group, user) = (p.required("GroupName")?, p.required("UserName")?);
         void(iam.0.remove_user_from_group(caller, group, user)?)
     };
-    SetDefaultPolicyVersion => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    SetDefaultPolicyVersion, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (arn, id) = (p.required("PolicyArn")?, p.required("VersionId")?);
         void(iam.0.set_default_policy_version(caller, arn, id)?)
     };
@@ -244,15 +248,15 @@ operations! {
     SimulatePrincipalPolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         simulate(iam, caller, p, Some(p.required("PolicySourceArn")?))
     };
-    TagOpenIDConnectProvider => oidc_providers::tag;
-    TagPolicy => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_policy);
-    TagRole => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_role);
-    TagUser => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_user);
-    UntagOpenIDConnectProvider => oidc_providers::untag;
-    UntagPolicy => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_policy);
-    UntagRole => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_role);
-    UntagUser => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_user);
-    UpdateAccessKey => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    TagOpenIDConnectProvider, in transaction => oidc_providers::tag;
+    TagPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_policy);
+    TagRole, in transaction => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_role);
+    TagUser, in transaction => |iam: &Iam, caller: &Caller, p: &Params| tag(iam, caller, p, tagged_user);
+    UntagOpenIDConnectProvider, in transaction => oidc_providers::untag;
+    UntagPolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_policy);
+    UntagRole, in transaction => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_role);
+    UntagUser, in transaction => |iam: &Iam, caller: &Caller, p: &Params| untag(iam, caller, p, tagged_user);
+    UpdateAccessKey, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let active = match p.required("Status")? {
             "Active" => true,
             "Inactive" => false,
@@ -261,21 +265,21 @@ operations! {
         let (name, id) = (p.optional("UserName"), p.required("AccessKeyId")?);
         void(iam.0.update_access_key(caller, name, id, active)?)
     };
-    UpdateAssumeRolePolicy => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    UpdateAssumeRolePolicy, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (name, document) = (p.required("RoleName")?, p.required("PolicyDocument")?);
         void(iam.0.update_assume_role_policy(caller, name, document)?)
     };
-    UpdateGroup => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    UpdateGroup, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (name, path) = (p.optional("NewGroupName"), p.optional("NewPath"));
         void(iam.0.update_group(caller, p.required("GroupName")?, name, path)?)
     };
-    UpdateOpenIDConnectProviderThumbprint => oidc_providers::set_thumbprints;
-    UpdateRole => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    UpdateOpenIDConnectProviderThumbprint, in transaction => oidc_providers::set_thumbprints;
+    UpdateRole, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (name, seconds) = (p.required("RoleName")?, p.number("MaxSessionDuration")?);
         iam.0.update_role(caller, name, p.optional("Description"), seconds)?;
         answer(|_| {})
     };
-    UpdateUser => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
+    UpdateUser, in transaction => |iam: &Iam, caller: &Caller, p: &Params| -> Outcome {
         let (name, path) = (p.optional("NewUserName"), p.optional("NewPath"));
         void(iam.0.update_user(caller, p.required("UserName")?, name, path)?)
     };

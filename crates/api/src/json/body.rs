@@ -9,6 +9,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::ProtocolError;
 use crate::limits::JSON_DOCUMENT_MAX_BYTES;
+use crate::recording::hidden_texts_of_document;
 use crate::s3::AnyBody;
 
 /// Room for most requests, in bytes.
@@ -58,6 +59,12 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
+}
+
+/// The texts of secrets in a body, as far as it can be read.
+pub(crate) fn hidden_texts(bytes: &[u8]) -> Vec<Zeroizing<String>> {
+    let document = Document::parse(bytes);
+    document.map_or_else(|_| Vec::new(), |it| hidden_texts_of_document(it.value()))
 }
 
 /// A parsed document whose texts are wiped on drop: plaintexts travel as texts.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
+use strongroom_audit::Params;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Region, RequestContext, RequestId};
+use zeroize::Zeroizing;
 
 use super::body;
 use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake;
+use crate::recording::{Ended, Facts, Recorded, Recorder, hidden_texts, json_parameters, without};
 use crate::s3::{AnyBody, ResponseBody, set_header};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
@@ -33,6 +36,21 @@ pub(crate) trait JsonService: Send + Sync + 'static {
     /// The answer to an operation that panicked.
     fn broken() -> ErrorAnswer;
 
+    /// The answer in the place of one that could not be recorded.
+    fn unrecorded() -> ErrorAnswer {
+        ProtocolError::Internal.answer()
+    }
+
+    /// What a call is about, by its input alone: for the records of those that fail.
+    fn named(_context: &RequestContext, _input: &Input) -> Facts {
+        Facts::default()
+    }
+
+    /// `requestParameters`: what was sent, without secrets.
+    fn parameters(_operation: &'static str, input: &Input) -> Params {
+        json_parameters(input)
+    }
+
     /// The answer to an operation of the slow lane that is full.
     fn throttled() -> ErrorAnswer;
 }
@@ -45,6 +63,8 @@ pub(crate) struct Operation<S: ?Sized> {
     pub(crate) action: &'static str,
     /// The members of its input.
     pub(crate) members: &'static [Member],
+    /// Who records its successes.
+    pub(crate) recorded: Recorded,
     /// What it does, and where.
     pub(crate) run: Run<S>,
 }
@@ -86,6 +106,7 @@ pub(crate) struct JsonEdge<S> {
     options: JsonEdgeOptions,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    recorder: Arc<Recorder>,
     slow: SlowLane,
 }
 
@@ -97,6 +118,7 @@ impl<S: JsonService> JsonEdge<S> {
         options: JsonEdgeOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         Self {
             service,
@@ -104,6 +126,7 @@ impl<S: JsonService> JsonEdge<S> {
             options,
             clock,
             entropy,
+            recorder,
             slow: SlowLane::of_this_machine(),
         }
     }
@@ -125,20 +148,68 @@ impl<S: JsonService> JsonEdge<S> {
     ) -> Response<ResponseBody> {
         let started = self.clock.monotonic();
         let request_id = RequestId::random(&*self.entropy);
-        let (labels, outcome) = match self.receive(&parts, body, &connection, request_id).await {
-            Err(error) => (("Unknown", ""), Err(Failure::from(error))),
-            Ok(call) => {
-                let labels = (call.operation.name, call.operation.action);
-                (labels, self.run(call).await)
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(&parts, &connection, request_id, received, region);
+        let received = self.receive(&parts, body, &mut context).await;
+        let parameters = match &received {
+            Ok((operation, input)) => Some(S::parameters(operation.name, input)),
+            Err(_) => None,
+        };
+        intake::note_sent(&mut context, &parts, &connection, parameters.as_ref());
+        let context = Arc::new(context);
+        let (operation, named, secrets, outcome) = match received {
+            Err(refused) => {
+                let Refused {
+                    operation,
+                    secrets,
+                    error,
+                } = refused;
+                let outcome = Err(Failure::from(error));
+                (operation, Facts::default(), secrets, outcome)
+            }
+            Ok((operation, input)) => {
+                let (named, secrets) = (S::named(&context, &input), hidden_texts(&input));
+                let outcome = self.run(operation, Arc::clone(&context), input).await;
+                (Some(operation), named, secrets, outcome)
             }
         };
-        let mut response = match outcome {
+        let (facts, told) = match outcome {
+            Ok(Some(mut document)) => {
+                let facts = std::mem::take(&mut document.facts);
+                // What was asked for by name, and answered, is what was named.
+                (facts.or(named), Ok(Some(document)))
+            }
+            Ok(None) => (named, Ok(None)),
+            Err(Failure::Told(answer)) => (named, Err(answer)),
+            // Nobody answers so behind the worker; if somebody did, it is an error of ours.
+            Err(Failure::NotInMemory) => (named, Err(S::broken())),
+        };
+        let is_recorded =
+            told.is_ok() && operation.is_some_and(|it| it.recorded == Recorded::InTransaction);
+        let error = told.as_ref().err().map(|answer| {
+            let message = answer.message.as_deref().unwrap_or_default();
+            (answer.name, without(message.into(), &secrets))
+        });
+        let ended = Ended {
+            context: &context,
+            service: S::SERVICE,
+            operation: operation.map_or(UNKNOWN, |it| it.name),
+            error,
+            facts,
+            parameters: None,
+            is_data: false,
+        };
+        let told = if is_recorded || self.recorder.record(ended).await.is_ok() {
+            told
+        } else {
+            Err(S::unrecorded())
+        };
+        let mut response = match told {
             Ok(Some(document)) => Response::new(ResponseBody::whole(document.finish())),
             Ok(None) => Response::new(ResponseBody::empty()),
-            Err(Failure::Told(answer)) => answer.response(),
-            // Nobody answers so behind the worker; if somebody did, it is an error of ours.
-            Err(Failure::NotInMemory) => S::broken().response(),
+            Err(answer) => answer.response(),
         };
+        let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let request_id = request_id.to_uuid();
         let headers = response.headers_mut();
         headers.insert(
@@ -153,44 +224,53 @@ impl<S: JsonService> JsonEdge<S> {
     }
 
     /// Bounds, authenticates, finds the operation and reads its input, in this order: who may not
-    /// ask learns nothing of what could be asked.
+    /// ask learns nothing of what could be asked. Who signed is written into `context`.
     async fn receive(
         &self,
         parts: &Parts,
         body: AnyBody,
-        connection: &ConnectionInfo,
-        request_id: RequestId,
-    ) -> Result<Call<S>, ProtocolError> {
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(parts, connection, request_id, received, region);
+        context: &mut RequestContext,
+    ) -> Result<(&'static Operation<S>, Input), Refused<S>> {
+        let operation = operation::<S>(parts);
+        let refused = |error| Refused {
+            operation,
+            secrets: Vec::new(),
+            error,
+        };
         if !context.is_confidential() && !self.options.danger_keys_over_plain_http {
-            return Err(ProtocolError::PlainHttp);
+            return Err(refused(ProtocolError::PlainHttp));
         }
         // A stranger who does not even claim to sign is not read from.
-        if parse_authorization(parts)?.is_none() {
-            return Err(AuthError::MissingAuthenticationToken.into());
+        let claim = parse_authorization(parts).map_err(|error| refused(error.into()))?;
+        if claim.is_none() {
+            return Err(refused(AuthError::MissingAuthenticationToken.into()));
         }
-        let body = body::read(&parts.headers, body).await?;
+        let body = body::read(&parts.headers, body).await.map_err(refused)?;
         let hash = body::sha256(&body);
         let verified = self
             .verifier
-            .verify_with_body_hash(parts, S::SERVICE, &hash)?;
-        intake::sign_in(&mut context, verified.credential.as_deref());
-        let operation = operation::<S>(parts).ok_or(ProtocolError::UnknownOperation)?;
-        let input = read_document(operation.members, &body)?;
-        Ok(Call {
-            operation,
-            context,
-            input,
-        })
+            .verify_with_body_hash(parts, S::SERVICE, &hash)
+            .map_err(|error| refused(error.into()))?;
+        intake::sign_in(context, verified.credential.as_deref());
+        let operation = operation.ok_or_else(|| refused(ProtocolError::UnknownOperation))?;
+        let input = read_document(operation.members, &body).map_err(|error| Refused {
+            secrets: body::hidden_texts(&body),
+            ..refused(error)
+        })?;
+        Ok((operation, input))
     }
 
-    async fn run(&self, call: Call<S>) -> Outcome {
+    async fn run(
+        &self,
+        operation: &'static Operation<S>,
+        context: Arc<RequestContext>,
+        input: Input,
+    ) -> Outcome {
         let mut place = None;
-        let work = match call.operation.run {
+        let work = match operation.run {
             Run::Worker(work) => work,
             Run::Slow(work, is_slow) => {
-                if is_slow(&call.input) {
+                if is_slow(&input) {
                     let Some(taken) = self.slow.place().await else {
                         return Err(S::throttled().into());
                     };
@@ -200,7 +280,7 @@ impl<S: JsonService> JsonEdge<S> {
             }
             Run::MemoryFirst(work) => {
                 if let Some(resident) = self.service.resident() {
-                    match work(resident, &call.context, &call.input) {
+                    match work(resident, &context, &input) {
                         Err(Failure::NotInMemory) => {}
                         outcome => return outcome,
                     }
@@ -212,7 +292,7 @@ impl<S: JsonService> JsonEdge<S> {
         let on_worker = move || {
             // Held until the work is done, also where nobody waits for it any more.
             let _place = place;
-            work(&service, &call.context, &call.input)
+            work(&service, &context, &input)
         };
         match tokio::task::spawn_blocking(on_worker).await {
             Ok(outcome) => outcome,
@@ -224,13 +304,17 @@ impl<S: JsonService> JsonEdge<S> {
     }
 }
 
-/// An authenticated request whose input keeps to its shape.
-struct Call<S: ?Sized + 'static> {
-    operation: &'static Operation<S>,
-    context: RequestContext,
-    input: Input,
+/// A request that did not become a call.
+struct Refused<S: ?Sized + 'static> {
+    /// What it asked for, as far as anybody can tell.
+    operation: Option<&'static Operation<S>>,
+    /// What its error must not carry into a record.
+    secrets: Vec<Zeroizing<String>>,
+    error: ProtocolError,
 }
 
+/// The name of an operation that nobody knows.
+const UNKNOWN: &str = "Unknown";
 const TARGET: &str = "x-amz-target";
 
 /// The operation that a signed head asks for. The target is signed, as every `x-amz-` header is.

@@ -25,7 +25,7 @@ pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome
 pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
 #[cfg(test)]
 pub(crate) use read::read_input;
-pub(crate) use read::{Input, read_document};
+pub(crate) use read::{Datum, Input, read_document};
 #[cfg(test)]
 pub(crate) use shape::described;
 pub(crate) use shape::{Choice, Length, Member, Pattern, Shape, choice};

@@ -329,6 +329,11 @@ fn choice_text(names: &[&str]) -> String {
 
 /// What handlers take out of a request. Asking for another type than the shape's is our mistake.
 impl Input {
+    /// All members that were sent.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&'static str, &Datum)> {
+        self.0.iter().map(|(name, datum)| (*name, datum))
+    }
+
     fn find(&self, name: &str) -> Option<&Datum> {
         let (_, datum) = self.0.iter().find(|(member, _)| *member == name)?;
         Some(datum)

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use strongroom_types::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::recording::Facts;
+
 /// Room for most answers, in bytes.
 const FIRST_BYTES: usize = 1024;
 
@@ -14,6 +16,8 @@ const FIRST_BYTES: usize = 1024;
 pub(crate) struct Writer {
     out: Zeroizing<Vec<u8>>,
     has_members: bool,
+    /// What only the call's record tells.
+    pub(crate) facts: Facts,
 }
 
 impl Writer {
@@ -24,6 +28,7 @@ impl Writer {
         Self {
             out,
             has_members: false,
+            facts: Facts::default(),
         }
     }
 

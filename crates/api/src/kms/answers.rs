@@ -8,6 +8,7 @@ use strongroom_types::kms::{
 
 use super::error::unsupported;
 use crate::json::{Failure, Input, Outcome, ProtocolError, Writer};
+use crate::recording::lower_camel;
 
 /// An encryption context; an absent one is empty.
 pub(super) fn context(input: &Input, name: &str) -> Result<EncryptionContext, Failure> {
@@ -52,11 +53,17 @@ pub(super) fn refuse_recipient(input: &Input) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The ARN of the key that was used.
+pub(super) fn key(out: &mut Writer, name: &'static str, arn: &KeyArn) {
+    out.facts.key(arn);
+    out.text(name, &arn.to_string());
+}
+
 /// The answer that only names the key.
 #[expect(clippy::unnecessary_wraps, reason = "it is what handlers end with")]
 pub(super) fn key_id(arn: &KeyArn) -> Outcome {
     let mut out = Writer::new();
-    out.text("KeyId", &arn.to_string());
+    key(&mut out, "KeyId", arn);
     Ok(Some(out))
 }
 
@@ -65,6 +72,14 @@ pub(super) fn material(out: &mut Writer, name: &'static str, id: Option<KeyMater
     if let Some(id) = id {
         out.text(name, &id.to_string());
     }
+}
+
+/// As [`material`], of the material that was used.
+pub(super) fn used_material(out: &mut Writer, name: &'static str, id: Option<KeyMaterialId>) {
+    if let Some(id) = id {
+        out.facts.tell(&lower_camel(name), &id);
+    }
+    material(out, name, id);
 }
 
 /// One page of a listing.
@@ -90,6 +105,7 @@ pub(super) fn end_of_page(out: &mut Writer, next_marker: Option<&str>) {
 #[expect(clippy::unnecessary_wraps, reason = "it is what handlers end with")]
 pub(super) fn key_metadata(key: &KeyMetadata) -> Outcome {
     let mut out = Writer::new();
+    out.facts.key(&key.arn);
     out.object("KeyMetadata", |out| write_metadata(out, key));
     Ok(Some(out))
 }

@@ -7,7 +7,7 @@ use strongroom_kms::{
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyAgreementAlgorithm, MacAlgorithm, MessageType, SigningAlgorithm};
 
-use super::answers::refuse_recipient;
+use super::answers::{key, refuse_recipient};
 use crate::json::{Input, Outcome, Writer};
 
 /// Sign.
@@ -25,7 +25,7 @@ pub(super) fn sign(kms: &KeyService, caller: &RequestContext, input: &Input) -> 
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.blob("Signature", &output.signature);
     out.text("SigningAlgorithm", output.signing_algorithm.name());
     Ok(Some(out))
@@ -47,7 +47,7 @@ pub(super) fn verify(kms: &KeyService, caller: &RequestContext, input: &Input) -
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.boolean("SignatureValid", output.signature_valid);
     out.text("SigningAlgorithm", output.signing_algorithm.name());
     Ok(Some(out))
@@ -63,7 +63,7 @@ pub(super) fn get_public_key(kms: &KeyService, caller: &RequestContext, input: &
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.blob("PublicKey", &output.public_key);
     out.text("CustomerMasterKeySpec", output.key_spec.name());
     out.text("KeySpec", output.key_spec.name());
@@ -99,7 +99,7 @@ pub(super) fn generate_mac(kms: &KeyService, caller: &RequestContext, input: &In
     let mut out = Writer::new();
     out.blob("Mac", &output.mac);
     out.text("MacAlgorithm", output.mac_algorithm.name());
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     Ok(Some(out))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn verify_mac(kms: &KeyService, caller: &RequestContext, input: &Inpu
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.boolean("MacValid", output.mac_valid);
     out.text("MacAlgorithm", output.mac_algorithm.name());
     Ok(Some(out))
@@ -142,7 +142,7 @@ pub(super) fn derive_shared_secret(
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.blob("SharedSecret", &output.shared_secret);
     out.text(
         "KeyAgreementAlgorithm",

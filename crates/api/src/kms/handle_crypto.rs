@@ -8,7 +8,7 @@ use strongroom_kms::{
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{DataKeyPairSpec, DataKeySpec, EncryptionAlgorithm};
 
-use super::answers::{context, material, refuse_recipient};
+use super::answers::{context, key, refuse_recipient, used_material};
 use super::error::unsupported;
 use crate::json::{Input, Outcome, Writer};
 
@@ -28,7 +28,7 @@ pub(super) fn encrypt(kms: &KeyService, caller: &RequestContext, input: &Input) 
     )?;
     let mut out = Writer::new();
     out.blob("CiphertextBlob", &output.ciphertext_blob);
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.text("EncryptionAlgorithm", output.encryption_algorithm.name());
     Ok(Some(out))
 }
@@ -50,10 +50,10 @@ pub(super) fn decrypt(kms: &KeyService, caller: &RequestContext, input: &Input) 
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.blob("Plaintext", &output.plaintext);
     out.text("EncryptionAlgorithm", output.encryption_algorithm.name());
-    material(&mut out, "KeyMaterialId", output.key_material_id);
+    used_material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
 
@@ -77,8 +77,8 @@ pub(super) fn re_encrypt(kms: &KeyService, caller: &RequestContext, input: &Inpu
     )?;
     let mut out = Writer::new();
     out.blob("CiphertextBlob", &output.ciphertext_blob);
-    out.text("SourceKeyId", &output.source_key_id.to_string());
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "SourceKeyId", &output.source_key_id);
+    key(&mut out, "KeyId", &output.key_id);
     out.text(
         "SourceEncryptionAlgorithm",
         output.source_encryption_algorithm.name(),
@@ -87,12 +87,12 @@ pub(super) fn re_encrypt(kms: &KeyService, caller: &RequestContext, input: &Inpu
         "DestinationEncryptionAlgorithm",
         output.destination_encryption_algorithm.name(),
     );
-    material(
+    used_material(
         &mut out,
         "SourceKeyMaterialId",
         output.source_key_material_id,
     );
-    material(
+    used_material(
         &mut out,
         "DestinationKeyMaterialId",
         output.destination_key_material_id,
@@ -121,8 +121,8 @@ pub(super) fn generate_data_key(
     let mut out = Writer::new();
     out.blob("CiphertextBlob", &output.ciphertext_blob);
     out.blob("Plaintext", &output.plaintext);
-    out.text("KeyId", &output.key_id.to_string());
-    material(&mut out, "KeyMaterialId", output.key_material_id);
+    key(&mut out, "KeyId", &output.key_id);
+    used_material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
 
@@ -145,8 +145,8 @@ pub(super) fn generate_data_key_without_plaintext(
     )?;
     let mut out = Writer::new();
     out.blob("CiphertextBlob", &output.ciphertext_blob);
-    out.text("KeyId", &output.key_id.to_string());
-    material(&mut out, "KeyMaterialId", output.key_material_id);
+    key(&mut out, "KeyId", &output.key_id);
+    used_material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
 
@@ -174,9 +174,9 @@ pub(super) fn generate_data_key_pair(
     );
     out.blob("PrivateKeyPlaintext", &output.private_key_plaintext);
     out.blob("PublicKey", &output.public_key);
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.text("KeyPairSpec", output.key_pair_spec.name());
-    material(&mut out, "KeyMaterialId", output.key_material_id);
+    used_material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
 
@@ -202,9 +202,9 @@ pub(super) fn generate_data_key_pair_without_plaintext(
         &output.private_key_ciphertext_blob,
     );
     out.blob("PublicKey", &output.public_key);
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.text("KeyPairSpec", output.key_pair_spec.name());
-    material(&mut out, "KeyMaterialId", output.key_material_id);
+    used_material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
 

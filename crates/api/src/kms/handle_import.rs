@@ -6,7 +6,7 @@ use strongroom_kms::{
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{ExpirationModel, ImportType, WrappingAlgorithm, WrappingKeySpec};
 
-use super::answers::material;
+use super::answers::{key, material};
 use crate::json::{Input, Outcome, Writer};
 
 /// GetParametersForImport.
@@ -25,7 +25,7 @@ pub(super) fn get_parameters_for_import(
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.blob("ImportToken", &output.import_token);
     out.blob("PublicKey", &output.public_key);
     out.time("ParametersValidTo", output.parameters_valid_to);
@@ -52,7 +52,7 @@ pub(super) fn import_key_material(
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }
@@ -71,7 +71,7 @@ pub(super) fn delete_imported_key_material(
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     material(&mut out, "KeyMaterialId", output.key_material_id);
     Ok(Some(out))
 }

@@ -8,7 +8,7 @@ use strongroom_kms::{
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{KeyOrigin, KeySpec, KeyUsage};
 
-use super::answers::{key_id, key_metadata, page, tags};
+use super::answers::{key, key_id, key_metadata, page, tags};
 use super::error::unsupported;
 use crate::json::{Input, Outcome, Writer};
 
@@ -113,7 +113,7 @@ pub(super) fn schedule_key_deletion(
         },
     )?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     out.time("DeletionDate", output.deletion_date);
     out.text("KeyState", output.key_state.name());
     out.number("PendingWindowInDays", output.pending_window_in_days);
@@ -140,7 +140,7 @@ pub(super) fn get_key_last_usage(
     let named = input.required_text("KeyId")?;
     let output = kms.get_key_last_usage(caller, GetKeyLastUsageInput { key_id: named })?;
     let mut out = Writer::new();
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     if let Some(usage) = &output.key_last_usage {
         out.object("KeyLastUsage", |out| {
             out.text("Operation", &usage.operation);

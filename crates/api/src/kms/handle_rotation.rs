@@ -7,7 +7,7 @@ use strongroom_kms::{
 use strongroom_types::RequestContext;
 use strongroom_types::kms::{ExpirationModel, RotationType};
 
-use super::answers::{key_id, page};
+use super::answers::{key, key_id, page};
 use crate::json::{Input, Outcome, Writer};
 
 /// EnableKeyRotation.
@@ -48,7 +48,7 @@ pub(super) fn get_key_rotation_status(
         kms.get_key_rotation_status(caller, GetKeyRotationStatusInput { key_id: named })?;
     let mut out = Writer::new();
     out.boolean("KeyRotationEnabled", output.key_rotation_enabled);
-    out.text("KeyId", &output.key_id.to_string());
+    key(&mut out, "KeyId", &output.key_id);
     if let Some(days) = output.rotation_period_in_days {
         out.number("RotationPeriodInDays", days);
     }

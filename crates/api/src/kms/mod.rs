@@ -20,6 +20,7 @@ mod handle_keys;
 mod handle_policies;
 mod handle_rotation;
 mod operations;
+mod records;
 mod shapes;
 
 use std::error::Error;
@@ -33,6 +34,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_types::Region;
 
 use crate::json::{JsonEdge, JsonEdgeOptions};
+use crate::recording::Recorder;
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::Verifier;
@@ -57,12 +59,15 @@ impl KmsApi {
         options: KmsApiOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let options = JsonEdgeOptions {
             region: options.region,
             danger_keys_over_plain_http: options.danger_keys_over_plain_http,
         };
-        Self(JsonEdge::new(service, verifier, options, clock, entropy))
+        Self(JsonEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -89,4 +94,11 @@ impl KmsApi {
 #[cfg(test)]
 pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
     operations::all().map(|it| (it.name, it.action))
+}
+
+/// The members of an operation's input.
+#[cfg(test)]
+pub(crate) fn members(name: &str) -> &'static [crate::json::Member] {
+    let found = operations::all().find(|it| it.name == name);
+    found.map_or(&[], |it| it.members)
 }

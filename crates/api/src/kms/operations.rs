@@ -8,7 +8,9 @@ use super::{
     handle_policies, handle_rotation, shapes,
 };
 use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
+use crate::recording::{Facts, Recorded};
 use crate::sigv4::Service;
+use strongroom_audit::Params;
 
 impl JsonService for KeyService {
     const SERVICE: Service = Service::Kms;
@@ -29,6 +31,18 @@ impl JsonService for KeyService {
     fn throttled() -> ErrorAnswer {
         super::error::answer(&KmsError::Contention)
     }
+
+    fn unrecorded() -> ErrorAnswer {
+        super::error::answer(&KmsError::Damaged)
+    }
+
+    fn named(context: &RequestContext, input: &Input) -> Facts {
+        super::records::named(context, input)
+    }
+
+    fn parameters(operation: &'static str, input: &Input) -> Params {
+        super::records::parameters(operation, input)
+    }
 }
 
 /// Every operation that AWS has.
@@ -36,19 +50,23 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation<KeyService>> {
     SUPPORTED.iter().chain(UNSUPPORTED)
 }
 
-/// Rows: the name, the IAM action where it has another name, `worker`, `slow` or `memory` first, members, handler.
+/// Rows: the name, the IAM action where it has another name, `worker`, `slow` or `memory` first, members, handler,
+/// and `in transaction` where the service records its successes.
 macro_rules! operations {
-    ($($name:ident $(($action:literal))? $place:ident $members:ident $module:ident::$handler:ident;)+) => {
+    ($($name:ident $(($action:literal))? $place:ident $members:ident $module:ident::$handler:ident $(, in $transaction:ident)?;)+) => {
         /// All operations that are supported.
         const SUPPORTED: &[Operation<KeyService>] = &[$(
             Operation {
                 name: stringify!($name),
                 action: operations!(@action $name $($action)?),
                 members: shapes::$members,
+                recorded: operations!(@recorded $($transaction)?),
                 run: operations!(@$place $module::$handler),
             },
         )+];
     };
+    (@recorded) => { Recorded::AtEdge };
+    (@recorded transaction) => { Recorded::InTransaction };
     (@action $name:ident) => { concat!("kms:", stringify!($name)) };
     (@action $name:ident $action:literal) => { concat!("kms:", $action) };
     (@worker $handler:path) => { Run::Worker($handler) };
@@ -57,24 +75,24 @@ macro_rules! operations {
 }
 
 operations! {
-    CreateKey slow CREATE_KEY handle_keys::create_key;
+    CreateKey slow CREATE_KEY handle_keys::create_key, in transaction;
     DescribeKey worker DESCRIBE_KEY handle_keys::describe_key;
     ListKeys worker LIST_KEYS handle_keys::list_keys;
-    EnableKey worker ENABLE_KEY handle_keys::enable_key;
-    DisableKey worker DISABLE_KEY handle_keys::disable_key;
-    UpdateKeyDescription worker UPDATE_KEY_DESCRIPTION handle_keys::update_key_description;
-    ScheduleKeyDeletion worker SCHEDULE_KEY_DELETION handle_keys::schedule_key_deletion;
-    CancelKeyDeletion worker CANCEL_KEY_DELETION handle_keys::cancel_key_deletion;
+    EnableKey worker ENABLE_KEY handle_keys::enable_key, in transaction;
+    DisableKey worker DISABLE_KEY handle_keys::disable_key, in transaction;
+    UpdateKeyDescription worker UPDATE_KEY_DESCRIPTION handle_keys::update_key_description, in transaction;
+    ScheduleKeyDeletion worker SCHEDULE_KEY_DELETION handle_keys::schedule_key_deletion, in transaction;
+    CancelKeyDeletion worker CANCEL_KEY_DELETION handle_keys::cancel_key_deletion, in transaction;
     GetKeyLastUsage worker GET_KEY_LAST_USAGE handle_keys::get_key_last_usage;
-    CreateAlias worker CREATE_ALIAS handle_aliases::create_alias;
-    UpdateAlias worker UPDATE_ALIAS handle_aliases::update_alias;
-    DeleteAlias worker DELETE_ALIAS handle_aliases::delete_alias;
+    CreateAlias worker CREATE_ALIAS handle_aliases::create_alias, in transaction;
+    UpdateAlias worker UPDATE_ALIAS handle_aliases::update_alias, in transaction;
+    DeleteAlias worker DELETE_ALIAS handle_aliases::delete_alias, in transaction;
     ListAliases worker LIST_ALIASES handle_aliases::list_aliases;
-    PutKeyPolicy worker PUT_KEY_POLICY handle_policies::put_key_policy;
+    PutKeyPolicy worker PUT_KEY_POLICY handle_policies::put_key_policy, in transaction;
     GetKeyPolicy worker GET_KEY_POLICY handle_policies::get_key_policy;
     ListKeyPolicies worker LIST_KEY_POLICIES handle_policies::list_key_policies;
-    TagResource worker TAG_RESOURCE handle_policies::tag_resource;
-    UntagResource worker UNTAG_RESOURCE handle_policies::untag_resource;
+    TagResource worker TAG_RESOURCE handle_policies::tag_resource, in transaction;
+    UntagResource worker UNTAG_RESOURCE handle_policies::untag_resource, in transaction;
     ListResourceTags worker LIST_RESOURCE_TAGS handle_policies::list_resource_tags;
     Encrypt memory ENCRYPT handle_crypto::encrypt;
     Decrypt memory DECRYPT handle_crypto::decrypt;
@@ -90,19 +108,19 @@ operations! {
     GenerateMac worker GENERATE_MAC handle_asymmetric::generate_mac;
     VerifyMac worker VERIFY_MAC handle_asymmetric::verify_mac;
     DeriveSharedSecret worker DERIVE_SHARED_SECRET handle_asymmetric::derive_shared_secret;
-    EnableKeyRotation worker ENABLE_KEY_ROTATION handle_rotation::enable_key_rotation;
-    DisableKeyRotation worker DISABLE_KEY_ROTATION handle_rotation::disable_key_rotation;
+    EnableKeyRotation worker ENABLE_KEY_ROTATION handle_rotation::enable_key_rotation, in transaction;
+    DisableKeyRotation worker DISABLE_KEY_ROTATION handle_rotation::disable_key_rotation, in transaction;
     GetKeyRotationStatus worker GET_KEY_ROTATION_STATUS handle_rotation::get_key_rotation_status;
-    RotateKeyOnDemand worker ROTATE_KEY_ON_DEMAND handle_rotation::rotate_key_on_demand;
+    RotateKeyOnDemand worker ROTATE_KEY_ON_DEMAND handle_rotation::rotate_key_on_demand, in transaction;
     ListKeyRotations worker LIST_KEY_ROTATIONS handle_rotation::list_key_rotations;
     GetParametersForImport slow GET_PARAMETERS_FOR_IMPORT handle_import::get_parameters_for_import;
-    ImportKeyMaterial worker IMPORT_KEY_MATERIAL handle_import::import_key_material;
-    DeleteImportedKeyMaterial worker DELETE_IMPORTED_KEY_MATERIAL handle_import::delete_imported_key_material;
-    CreateGrant worker CREATE_GRANT handle_grants::create_grant;
+    ImportKeyMaterial worker IMPORT_KEY_MATERIAL handle_import::import_key_material, in transaction;
+    DeleteImportedKeyMaterial worker DELETE_IMPORTED_KEY_MATERIAL handle_import::delete_imported_key_material, in transaction;
+    CreateGrant worker CREATE_GRANT handle_grants::create_grant, in transaction;
     ListGrants worker LIST_GRANTS handle_grants::list_grants;
     ListRetirableGrants worker LIST_RETIRABLE_GRANTS handle_grants::list_retirable_grants;
-    RetireGrant worker RETIRE_GRANT handle_grants::retire_grant;
-    RevokeGrant worker REVOKE_GRANT handle_grants::revoke_grant;
+    RetireGrant worker RETIRE_GRANT handle_grants::retire_grant, in transaction;
+    RevokeGrant worker REVOKE_GRANT handle_grants::revoke_grant, in transaction;
 }
 
 /// Whether an input asks for an RSA key pair: of a key, as data or to wrap with.
@@ -128,6 +146,7 @@ macro_rules! unsupported {
                 name: stringify!($name),
                 action: concat!("kms:", stringify!($name)),
                 members: &[],
+                recorded: Recorded::AtEdge,
                 run: Run::Worker(refuse),
             },
         )+];

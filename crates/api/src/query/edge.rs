@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{ErrorAnswer, Params};
 use crate::intake;
 use crate::json::{ProtocolError, read_body, sha256};
+use crate::recording::{Ended, Facts, Recorded, Recorder, query_parameters, without};
 use crate::s3::{AnyBody, ResponseBody, set_header};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
@@ -53,6 +54,8 @@ pub(crate) struct Operation<S: ?Sized> {
     pub(crate) response: &'static str,
     /// The element of what it gives.
     pub(crate) result: &'static str,
+    /// Who records its successes.
+    pub(crate) recorded: Recorded,
     /// Whether its answer carries a secret.
     pub(crate) gives_secret: bool,
     /// What it does. It may block.
@@ -99,6 +102,7 @@ pub(crate) struct QueryEdge<S> {
     options: QueryEdgeOptions,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    recorder: Arc<Recorder>,
     /// Workers that are left to who does not sign.
     strangers: Arc<Semaphore>,
 }
@@ -115,6 +119,7 @@ impl<S: QueryService> QueryEdge<S> {
         options: QueryEdgeOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         Self {
             service,
@@ -122,6 +127,7 @@ impl<S: QueryService> QueryEdge<S> {
             options,
             clock,
             entropy,
+            recorder,
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
@@ -136,15 +142,41 @@ impl<S: QueryService> QueryEdge<S> {
         let started = self.clock.monotonic();
         let id = RequestId::random(&*self.entropy);
         let request_id = id.to_uuid();
-        let (labels, outcome) = match self.receive(&parts, body, &connection, id).await {
-            Err(error) => (("Unknown", ""), Err(error)),
-            Ok(call) => {
-                let operation = call.operation;
-                let outcome = self.run(call).await;
-                let outcome = outcome.map(|body| write(operation, body, &request_id));
-                ((operation.name, operation.action), outcome)
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(&parts, &connection, id, received, region);
+        let mut seen = Seen::default();
+        let received = self.receive(&parts, body, &mut context, &mut seen).await;
+        let Seen { operation, params } = seen;
+        let shown = (operation.is_some()).then(|| query_parameters(params.pairs_as_sent()));
+        intake::note_sent(&mut context, &parts, &connection, shown.as_ref());
+        let context = Arc::new(context);
+        let secrets = params.secrets();
+        let outcome = match received {
+            Err(error) => Err(error),
+            Ok(operation) => {
+                let outcome = self.run(operation, Arc::clone(&context), params).await;
+                outcome.map(|body| write(operation, body, &request_id))
             }
         };
+        let is_recorded =
+            outcome.is_ok() && operation.is_some_and(|it| it.recorded == Recorded::InTransaction);
+        let error = outcome.as_ref().err();
+        let error = error.map(|it| (it.code, without((&*it.message).into(), &secrets)));
+        let ended = Ended {
+            context: &context,
+            service: S::SERVICE,
+            operation: operation.map_or(UNKNOWN, |it| it.name),
+            error,
+            facts: Facts::default(),
+            parameters: None,
+            is_data: false,
+        };
+        let outcome = if is_recorded || self.recorder.record(ended).await.is_ok() {
+            outcome
+        } else {
+            Err(S::broken())
+        };
+        let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let mut response =
             outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
         let headers = response.headers_mut();
@@ -157,16 +189,14 @@ impl<S: QueryService> QueryEdge<S> {
     }
 
     /// Bounds, authenticates and finds the operation, in this order: who may not ask learns nothing
-    /// of what could be asked.
+    /// of what could be asked. Who signed is written into `context`, and what is asked for into `seen`.
     async fn receive(
         &self,
         parts: &Parts,
         body: AnyBody,
-        connection: &ConnectionInfo,
-        request_id: RequestId,
-    ) -> Result<Call<S>, ErrorAnswer> {
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(parts, connection, request_id, received, region);
+        context: &mut RequestContext,
+        seen: &mut Seen<S>,
+    ) -> Result<&'static Operation<S>, ErrorAnswer> {
         let claims_to_sign = parse_authorization(parts)
             .map_err(ProtocolError::from)?
             .is_some();
@@ -182,7 +212,7 @@ impl<S: QueryService> QueryEdge<S> {
                 .verifier
                 .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
                 .map_err(ProtocolError::from)?;
-            intake::sign_in(&mut context, verified.credential.as_deref());
+            intake::sign_in(context, verified.credential.as_deref());
         }
         let text = if parts.method == Method::POST {
             std::str::from_utf8(&body).map_err(|_| ProtocolError::Serialization(None))?
@@ -191,10 +221,11 @@ impl<S: QueryService> QueryEdge<S> {
         } else {
             return Err(ProtocolError::UnknownOperation.into());
         };
-        let params = match Params::parse(text) {
+        seen.params = match Params::parse(text) {
             Err(_) if !claims_to_sign => return Err(unsigned().into()),
             parsed => parsed?,
         };
+        let params = &seen.params;
         let name = params.optional("Action");
         if !claims_to_sign && !name.is_some_and(|name| S::FOR_STRANGERS.contains(&name)) {
             return Err(unsigned().into());
@@ -216,19 +247,21 @@ impl<S: QueryService> QueryEdge<S> {
                     format!("Could not find operation {name} for version {version}"),
                 )
             })?;
+        seen.operation = Some(operation);
         let may_travel = context.is_confidential() || self.options.danger_keys_over_plain_http;
         if operation.gives_secret && !may_travel {
             return Err(ProtocolError::PlainHttp.into());
         }
-        Ok(Call {
-            operation,
-            context,
-            params,
-        })
+        Ok(operation)
     }
 
-    async fn run(&self, call: Call<S>) -> Outcome {
-        let place = if matches!(call.context.principal, Principal::Anonymous) {
+    async fn run(
+        &self,
+        operation: &'static Operation<S>,
+        context: Arc<RequestContext>,
+        params: Params,
+    ) -> Outcome {
+        let place = if matches!(context.principal, Principal::Anonymous) {
             Some(stranger_place(&self.strangers)?)
         } else {
             None
@@ -237,7 +270,7 @@ impl<S: QueryService> QueryEdge<S> {
         let on_worker = move || {
             // Until it is done, even if nobody waits for the answer any more.
             let _place = place;
-            (call.operation.run)(&service, &call.context, &call.params)
+            (operation.run)(&service, &context, &params)
         };
         match tokio::task::spawn_blocking(on_worker).await {
             Ok(outcome) => outcome,
@@ -266,12 +299,23 @@ fn is_long(headers: &HeaderMap) -> bool {
     announced.is_none_or(|len: u64| len > STRANGERS_BODY_MAX_BYTES)
 }
 
-/// A request that is authenticated, or needs not to be.
-struct Call<S: ?Sized + 'static> {
-    operation: &'static Operation<S>,
-    context: RequestContext,
+/// What a request asks for, as far as anybody can tell.
+struct Seen<S: ?Sized + 'static> {
+    operation: Option<&'static Operation<S>>,
     params: Params,
 }
+
+impl<S: ?Sized> Default for Seen<S> {
+    fn default() -> Self {
+        Self {
+            operation: None,
+            params: Params::default(),
+        }
+    }
+}
+
+/// The name of an operation that nobody knows.
+const UNKNOWN: &str = "Unknown";
 
 fn write<S: QueryService>(
     operation: &Operation<S>,

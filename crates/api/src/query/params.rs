@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_audit::is_hidden;
+use zeroize::Zeroizing;
+
 use super::ErrorAnswer;
 use crate::sigv4::uri::Query;
 
@@ -45,6 +48,19 @@ impl Params {
             }
         }
         Ok(Self(params))
+    }
+
+    /// All of them, as sent.
+    pub(crate) fn pairs_as_sent(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.0.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The values of those that are secrets by their names.
+    pub(crate) fn secrets(&self) -> Vec<Zeroizing<String>> {
+        let pairs = self.0.iter();
+        let secrets = pairs.filter(|(name, _)| is_hidden(name));
+        secrets.map(|(_, value)| value.clone().into()).collect()
     }
 
     /// A parameter that may be absent.

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use md5::{Digest as _, Md5};
+use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::actions::{GetObject, GetObjectTagging, PutObjectTagging};
 use strongroom_policy::{
@@ -20,10 +21,11 @@ use strongroom_policy::{
     PolicyAuthorizer, PrincipalDirectory, PrincipalPolicies, Unreadable,
 };
 use strongroom_ports::{
-    AuditEvent, AuditSink, Clock, CommitSequence, Committed, DecryptedDataKey, Entropy,
-    GeneratedDataKey, KeyAuthority, KeyError, KeyLease, KeyReference, KeyUse, PendingCommit,
+    Clock, DecryptedDataKey, Entropy, GeneratedDataKey, KeyAuthority, KeyError, KeyLease,
+    KeyReference, KeyUse,
 };
 use strongroom_ports::{MetaStore as _, Scan, Table, Transaction};
+use strongroom_rows::SealedRows;
 use strongroom_s3::{Custody, GetObjectInput, S3, S3Error, S3Options, S3Ports};
 use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::kms::{EncryptionContext, KeyArn};
@@ -34,7 +36,8 @@ use strongroom_types::{
 
 use super::route::{ROUTES, Route, Selector};
 use super::{AnyBody, S3Api, S3ApiOptions};
-use crate::error::{ErrorPlace, error_response};
+use crate::Recorder;
+use crate::error::ErrorPlace;
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, Payload, SigningSecret, Verified, Verifier};
 
@@ -64,16 +67,6 @@ impl Entropy for Counting {
             let bytes = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
             chunk.copy_from_slice(&bytes[..chunk.len()]);
         }
-    }
-}
-
-struct NoAudit;
-
-impl AuditSink for NoAudit {
-    fn record(&self, _: Vec<AuditEvent>) -> PendingCommit {
-        PendingCommit::ready(Ok(Committed {
-            sequence: CommitSequence(0),
-        }))
     }
 }
 
@@ -272,14 +265,27 @@ impl World {
             asked: Mutex::default(),
         });
         let region = Region::parse("us-east-1").unwrap();
+        let custody = Arc::new(Custody::new(Arc::new(ring)));
+        let log = AuditLog::new(
+            SealedRows {
+                meta: meta.clone(),
+                custody: custody.clone(),
+                entropy: entropy.clone(),
+            },
+            Arc::new(Fixed),
+            Home {
+                account: AccountId::parse("111122223333").unwrap(),
+                region: region.clone(),
+            },
+        );
         let ports = S3Ports {
             meta: meta.clone(),
             blobs: Arc::new(MemoryBlobs::new()),
-            custody: Arc::new(Custody::new(Arc::new(ring))),
+            custody,
             keys: Arc::new(NoKeys),
             authorizer: authorizer.clone(),
             principals: users.clone(),
-            audit: Arc::new(NoAudit),
+            audit: Arc::new(log.clone()),
             clock: Arc::new(Fixed),
             entropy: entropy.clone(),
         };
@@ -298,6 +304,7 @@ impl World {
             S3ApiOptions::new(region),
             Arc::new(Fixed),
             entropy,
+            Arc::new(Recorder::new(log)),
         );
         Self {
             api,
@@ -376,22 +383,15 @@ impl World {
             peer: address,
             local: address,
             transport: Transport::Plain,
+            cipher_suite: None,
         };
-        let mut place = ErrorPlace::default();
         let id = RequestId::random(&Counting(AtomicU64::new(9)));
-        let found = self.api.find_operation(
-            (parts, AnyBody::new(body)),
-            verified,
-            connection,
-            id,
-            &mut place,
-        );
-        let outcome = match found {
-            Ok((route, call)) => (route.handler)(call).await,
-            Err(failure) => Err(failure),
-        };
-        let response = outcome.unwrap_or_else(|failure| error_response(&failure, &place));
-        let (parts, body) = response.into_parts();
+        let request = (parts, AnyBody::new(body));
+        let place = ErrorPlace::default();
+        let answered = self
+            .api
+            .answer_verified(request, verified, connection, id, place);
+        let (parts, body) = answered.await.response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
         Told {
@@ -1110,6 +1110,7 @@ async fn what_was_let_in_by_tags_is_not_done_to_an_object_with_others() {
         source_ip: Ipv4Addr::LOCALHOST.into(),
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     });
     let bucket = BucketName::parse("abc").unwrap();
     let key = ObjectKey::parse("k").unwrap();

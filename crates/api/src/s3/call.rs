@@ -16,6 +16,7 @@ use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
 use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
+use crate::recording::Learned;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     pub(crate) body: AnyBody,
     /// What the body must turn out to be.
     pub(crate) payload: Payload,
+    /// What its record tells that the head does not say.
+    pub(crate) learned: Option<Arc<Learned>>,
     /// What errors say of the request.
     pub(crate) place: ErrorPlace,
 }
@@ -76,6 +79,7 @@ impl Call {
             arrival: self.arrival(),
             bucket: self.bucket()?,
             expected_owner: self.expected_owner()?,
+            learned: self.learned.clone(),
         })
     }
 
@@ -88,6 +92,7 @@ impl Call {
             arrival: self.arrival(),
             bucket,
             expected_owner,
+            learned: self.learned.clone(),
         };
         Ok((door, key))
     }
@@ -114,7 +119,7 @@ impl Call {
         let body = std::mem::take(&mut self.body);
         match decoded_body(body, &self.payload, &self.parts.headers) {
             Ok(incoming) => {
-                super::documents::read(
+                let document = super::documents::read(
                     incoming.source,
                     Declared {
                         digests,
@@ -123,7 +128,13 @@ impl Call {
                         max_bytes,
                     },
                 )
-                .await
+                .await;
+                let shown = self.learned.as_ref().filter(|it| it.shows_document);
+                if let (Some(learned), Some(bytes)) = (shown, document.peek()) {
+                    // It is read once.
+                    let _ = learned.document.set(bytes.to_vec());
+                }
+                document
             }
             Err(error) => Document::failed(error.into()),
         }
@@ -162,19 +173,38 @@ pub(crate) struct Door {
     pub(crate) bucket: BucketName,
     /// Whose it must be.
     pub(crate) expected_owner: Option<AccountId>,
+    /// What the request's record tells of the bucket.
+    pub(crate) learned: Option<Arc<Learned>>,
 }
 
 impl Door {
+    /// Notes whose the bucket is.
+    fn learn<A: Action>(&self, entered: Result<Entry<A>, S3Error>) -> Result<Entry<A>, S3Error> {
+        if let (Some(learned), Ok(entry)) = (&self.learned, &entered)
+            && let Some(bucket) = entry.bucket()
+        {
+            // It is entered again for each of many objects.
+            let _ = learned.owner.set(bucket.owner);
+        }
+        entered
+    }
+
     /// Lets the request in to the bucket.
     pub(crate) fn enter_bucket<A: Action>(&self) -> Result<Entry<A>, S3Error> {
-        self.s3
-            .enter_bucket(self.arrival.clone(), &self.bucket, self.expected_owner)
+        let arrival = self.arrival.clone();
+        self.learn(
+            self.s3
+                .enter_bucket(arrival, &self.bucket, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an object.
     pub(crate) fn enter_object<A: Action>(&self, key: &ObjectKey) -> Result<Entry<A>, S3Error> {
-        self.s3
-            .enter_object(self.arrival.clone(), &self.bucket, key, self.expected_owner)
+        let arrival = self.arrival.clone();
+        self.learn(
+            self.s3
+                .enter_object(arrival, &self.bucket, key, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an object, or to a version of it, if it names one. One that is named
@@ -186,8 +216,10 @@ impl Door {
     ) -> Result<Entry<A>, S3Error> {
         let version = version.as_ref().map_or(Some(VersionId::Null), |it| *it);
         let arrival = self.arrival.clone();
-        self.s3
-            .enter_version(arrival, &self.bucket, key, version, self.expected_owner)
+        self.learn(
+            self.s3
+                .enter_version(arrival, &self.bucket, key, version, self.expected_owner),
+        )
     }
 
     /// Lets the request in to an upload. One that is named wrongly is told to those only who may.
@@ -200,8 +232,10 @@ impl Door {
             return self.enter_object(key);
         };
         let arrival = self.arrival.clone();
-        self.s3
-            .enter_upload(arrival, &self.bucket, key, *upload, self.expected_owner)
+        self.learn(
+            self.s3
+                .enter_upload(arrival, &self.bucket, key, *upload, self.expected_owner),
+        )
     }
 }
 

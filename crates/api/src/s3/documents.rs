@@ -33,6 +33,11 @@ impl Document {
         Self(Err(failure))
     }
 
+    /// The bytes, for the record.
+    pub(crate) fn peek(&self) -> Option<&[u8]> {
+        self.0.as_deref().ok()
+    }
+
     /// The bytes.
     pub(crate) fn bytes(self) -> Result<Vec<u8>, Failure> {
         self.0

@@ -41,6 +41,7 @@ pub fn headers(headers: &HeaderMap) -> usize {
             let circumstances = strongroom_sse::Circumstances {
                 confidential,
                 signed: true,
+                by_service: false,
                 object_arn: "arn:aws:s3:::b/k",
                 bucket_arn: "arn:aws:s3:::b",
             };

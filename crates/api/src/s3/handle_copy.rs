@@ -103,6 +103,7 @@ fn source(call: &Call, door: &Door) -> Result<(CopySource, Door), Failure> {
     let mut source_door = Door {
         bucket: source.bucket.clone(),
         expected_owner: call.expected_source_owner()?,
+        learned: None,
         ..door.clone()
     };
     if let Some(version) = source.version {

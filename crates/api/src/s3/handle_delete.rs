@@ -12,6 +12,7 @@ use super::parse_xml::{DeleteEntry, DeleteRequest};
 use super::route::Reply;
 use super::{parse_headers, parse_query, parse_xml, reply};
 use crate::error::{ErrorPlace, Failure, RequestError};
+use crate::recording::{DeletedEntry, Learned};
 use crate::xml::{S3_NAMESPACE, XmlWriter};
 
 /// DeleteObject.
@@ -56,11 +57,11 @@ fn delete_object_input(call: &Call) -> Result<DeleteObjectInput, Failure> {
 pub(crate) async fn delete_objects(mut call: Call) -> Reply {
     let document = call.read_document(DigestRule::Required).await;
     let door = call.bucket_door()?;
-    let place = call.place.clone();
+    let (place, learned) = (call.place.clone(), call.learned.clone());
     let answer = blocking(move || {
         enter_bucket(&door)?;
         let request = parse_xml::delete(&document.bytes()?)?;
-        delete_all(&door, request, &place)
+        delete_all(&door, request, &place, learned.as_deref())
     })
     .await?;
     Ok(reply::document(answer))
@@ -79,6 +80,7 @@ fn delete_all(
     door: &Door,
     request: DeleteRequest,
     place: &ErrorPlace,
+    learned: Option<&Learned>,
 ) -> Result<bytes::Bytes, Failure> {
     let mut told = Vec::with_capacity(request.entries.len());
     let mut asked = Vec::new();
@@ -126,6 +128,7 @@ fn delete_all(
     }
     let mut outcomes = door.s3.delete_objects(asked).into_iter();
     let mut xml = XmlWriter::new("DeleteResult", Some(S3_NAMESPACE));
+    let mut entries = Vec::with_capacity(told.len());
     for (key, version, failure) in told {
         let outcome = match failure {
             Some(failure) => Err(failure),
@@ -134,6 +137,14 @@ fn delete_all(
                 None => Err(S3Error::Unavailable.into()),
             },
         };
+        let error = outcome.as_ref().err().map(|failure| {
+            let answer = failure.answer(place);
+            (answer.code, answer.message.into_owned())
+        });
+        entries.push(DeletedEntry {
+            key: key.clone(),
+            error,
+        });
         match outcome {
             Ok(output) if !request.is_quiet => {
                 write_deleted(&mut xml, &key, version.as_deref(), &output);
@@ -149,6 +160,10 @@ fn delete_all(
                 });
             }
         }
+    }
+    if let Some(learned) = learned {
+        // A request has one list.
+        let _ = learned.deleted.set(entries);
     }
     Ok(xml.finish())
 }

@@ -43,12 +43,19 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     let verified = call.verifier.verify_post(&bucket, &form.fields)?;
     let context = Arc::make_mut(&mut call.context);
     intake::sign_in(context, verified.credential.as_deref());
+    if let Some(learned) = &call.learned {
+        // A form is read once.
+        let _ = learned.signer.set(Arc::clone(&call.context));
+    }
     let key = form.fields.get("key").ok_or_else(|| {
         let message = "Bucket POST must contain a field named 'key'.  If it is specified, please \
                        check the order of the fields.";
         parse_headers::argument(message, "key", Some(""))
     })?;
     call.address.key = Some(key.to_owned());
+    if let Some(learned) = &call.learned {
+        let _ = learned.key.set(key.to_owned());
+    }
     let key = parse_key(key)?;
     let headers = headers(&form);
     let input = input(&form, &headers);

@@ -10,6 +10,7 @@ mod as_sent;
 #[cfg(test)]
 mod authorization_tests;
 mod body;
+mod by_service;
 mod call;
 mod documents;
 #[cfg(feature = "fuzzing")]
@@ -22,6 +23,7 @@ mod handle_bucket_policy;
 mod handle_copy;
 mod handle_delete;
 mod handle_list;
+mod handle_logging;
 mod handle_multipart;
 mod handle_object;
 mod handle_object_config;
@@ -53,21 +55,26 @@ use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
 
 pub use body::ResponseBody;
+pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 
+pub(crate) use as_sent::AuthType;
 pub(crate) use body::AnyBody;
 pub(crate) use reply::set as set_header;
+pub(crate) use route::Route;
 
 use address::Address;
-use as_sent::{AsSent, AuthType};
+use as_sent::AsSent;
 use call::Call;
 use route::{Level, Reply, Seen};
 
+use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake;
+use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
-use crate::sigv4::{Verified, Verifier};
+use crate::sigv4::{Service, Verified, Verifier};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -106,6 +113,8 @@ pub struct S3Api {
     options: Arc<S3ApiOptions>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    recorder: Arc<Recorder>,
+    access_log: Arc<AccessLog>,
 }
 
 /// What the log and the metrics say of a request.
@@ -123,6 +132,7 @@ impl S3Api {
         options: S3ApiOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         Self {
             s3,
@@ -130,7 +140,16 @@ impl S3Api {
             options: Arc::new(options),
             clock,
             entropy,
+            recorder,
+            access_log: Arc::default(),
         }
+    }
+
+    /// Logs the requests of the buckets that `access_log` names.
+    #[must_use]
+    pub fn logging(mut self, access_log: Arc<AccessLog>) -> Self {
+        self.access_log = access_log;
+        self
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -173,7 +192,7 @@ impl S3Api {
         request_id: RequestId,
         host_id: &str,
     ) -> Answered {
-        let mut place = ErrorPlace {
+        let place = ErrorPlace {
             resource: parts.uri.path().to_owned(),
             method: parts.method.to_string(),
             request_id: request_id.to_string(),
@@ -189,35 +208,130 @@ impl S3Api {
                 response,
             };
         }
-        match self.prepare(parts, body, connection, request_id, &mut place) {
-            Err(failure) => Answered {
-                operation: "Unknown",
-                action: "",
-                response: error_response(&failure, &place),
-            },
-            Ok((route, call)) => {
-                let outcome: Reply = (route.handler)(call).await;
-                let response = outcome.unwrap_or_else(|failure| error_response(&failure, &place));
-                Answered {
-                    operation: route.name,
-                    action: route.action,
-                    response,
-                }
+        let verified = match self.verifier.verify(&parts) {
+            Ok(verified) => verified,
+            Err(error) => {
+                let failure = error.into();
+                let refused = self.refuse(&parts, &connection, request_id, &place, &failure);
+                return Answered {
+                    operation: "Unknown",
+                    action: "",
+                    response: refused.await,
+                };
             }
+        };
+        self.answer_verified((parts, body), verified, connection, request_id, place)
+            .await
+    }
+
+    /// Finds the operation, runs it, and records the call.
+    async fn answer_verified(
+        &self,
+        request: (Parts, AnyBody),
+        verified: Verified,
+        connection: ConnectionInfo,
+        request_id: RequestId,
+        mut place: ErrorPlace,
+    ) -> Answered {
+        let began = self.clock.monotonic();
+        let found = self.find_operation(request, verified, connection, request_id, &mut place);
+        let Found {
+            route,
+            auth_type,
+            call,
+        } = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                return Answered {
+                    operation: "Unknown",
+                    action: "",
+                    response: error_response(&failure, &place),
+                };
+            }
+        };
+        let (context, learned) = (Arc::clone(&call.context), call.learned.clone());
+        let (parts, query) = (Arc::clone(&call.parts), Arc::clone(&call.query));
+        let outcome: Reply = (route.handler)(call).await;
+        let (response, failure) = match outcome {
+            Ok(response) => (response, None),
+            Err(failure) => (error_response(&failure, &place), Some(failure)),
+        };
+        let error = failure.map(|failure| {
+            let answer = failure.answer(&place);
+            (answer.code, answer.message)
+        });
+        let outcome = S3Outcome {
+            route,
+            context: &context,
+            connection: &connection,
+            parts: &parts,
+            query: &query,
+            bucket: &place.bucket,
+            key: place.key(),
+            auth_type,
+            learned: learned.as_deref(),
+            error,
+            status: response.status(),
+            answered: response.headers(),
+            length_bytes: Body::size_hint(response.body()).exact(),
+            host_id: &place.host_id,
+        };
+        if self.access_log.is_on() {
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.access_log.note(&outcome, took);
+        }
+        let response = match self.recorder.record_s3(outcome).await {
+            Ok(()) => response,
+            Err(Unrecorded) => withheld(&place),
+        };
+        Answered {
+            operation: route.name,
+            action: route.action,
+            response,
         }
     }
 
-    /// Authenticates, and finds the operation.
-    fn prepare(
+    /// The answer to a request that nobody is known to have signed, and its record.
+    async fn refuse(
         &self,
-        parts: Parts,
-        body: AnyBody,
-        connection: ConnectionInfo,
+        parts: &Parts,
+        connection: &ConnectionInfo,
         request_id: RequestId,
-        place: &mut ErrorPlace,
-    ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
-        let verified = self.verifier.verify(&parts)?;
-        self.find_operation((parts, body), verified, connection, request_id, place)
+        place: &ErrorPlace,
+        failure: &crate::error::Failure,
+    ) -> Response<ResponseBody> {
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(parts, connection, request_id, received, region);
+        intake::note_sent(&mut context, parts, connection, None);
+        let route = self.asked_for(parts);
+        let answer = failure.answer(place);
+        let recorded = self.recorder.record(Ended {
+            context: &context,
+            service: Service::S3,
+            operation: route.map_or("Unknown", |route| route.event_name()),
+            error: Some((answer.code, answer.message)),
+            facts: Facts::default(),
+            parameters: None,
+            is_data: route.is_some_and(route::Route::is_data),
+        });
+        match recorded.await {
+            Ok(()) => error_response(failure, place),
+            Err(Unrecorded) => withheld(place),
+        }
+    }
+
+    /// The operation that a head asks for, as far as anybody can tell.
+    fn asked_for(&self, parts: &Parts) -> Option<&'static Route> {
+        let query = Query::parse(parts.uri.query().unwrap_or_default()).ok()?;
+        let host = crate::sigv4::host(parts).ok()?.unwrap_or_default();
+        let address = Address::parse(parts, host, &self.options.domains).ok()?;
+        let seen = Seen {
+            method: &parts.method,
+            level: level(&address),
+            query: &query,
+            headers: &parts.headers,
+        };
+        route::select(&seen).ok()
     }
 
     fn find_operation(
@@ -227,7 +341,7 @@ impl S3Api {
         connection: ConnectionInfo,
         request_id: RequestId,
         place: &mut ErrorPlace,
-    ) -> Result<(&'static route::Route, Call), crate::error::Failure> {
+    ) -> Result<Found, crate::error::Failure> {
         let query = Query::parse(parts.uri.query().unwrap_or_default())
             .map_err(|_| crate::error::RequestError::InvalidUri)?;
         if verified.is_presigned {
@@ -235,11 +349,7 @@ impl S3Api {
         }
         let host = crate::sigv4::host(&parts)?.unwrap_or_default().to_owned();
         let address = Address::parse(&parts, &host, &self.options.domains)?;
-        let level = match (&address.bucket, &address.key) {
-            (None, _) => Level::Service,
-            (Some(_), None) => Level::Bucket,
-            (Some(_), Some(_)) => Level::Object,
-        };
+        let level = level(&address);
         let seen = Seen {
             method: &parts.method,
             level,
@@ -276,7 +386,16 @@ impl S3Api {
             region: self.options.region.clone(),
             account: context.principal.account(),
         };
+        // Of calls on objects the record needs no more than the head, or there is none.
+        let learns = !route.is_data()
+            || matches!(route.name, "PostObject" | "DeleteObjects")
+            || self.recorder.wants_data();
+        let learned = Learned {
+            shows_document: !route.is_data(),
+            ..Learned::default()
+        };
         let call = Call {
+            learned: learns.then(|| Arc::new(learned)),
             conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),
@@ -289,7 +408,11 @@ impl S3Api {
             payload: verified.payload,
             place: place.clone(),
         };
-        Ok((route, call))
+        Ok(Found {
+            route,
+            auth_type,
+            call,
+        })
     }
 
     /// A random text: S3's second id, which support asks for and which tells nothing.
@@ -310,6 +433,26 @@ impl crate::server::Handler for S3Api {
     ) -> Response<ResponseBody> {
         Self::handle(self, request, connection).await
     }
+}
+
+/// An operation, and the request for it.
+struct Found {
+    route: &'static Route,
+    auth_type: AuthType,
+    call: Call,
+}
+
+fn level(address: &Address) -> Level {
+    match (&address.bucket, &address.key) {
+        (None, _) => Level::Service,
+        (Some(_), None) => Level::Bucket,
+        (Some(_), Some(_)) => Level::Object,
+    }
+}
+
+/// The answer in the place of one that could not be recorded.
+fn withheld(place: &ErrorPlace) -> Response<ResponseBody> {
+    error_response(&strongroom_s3::S3Error::Damaged.into(), place)
 }
 
 fn header_text(parts: &Parts, name: &str) -> Option<String> {

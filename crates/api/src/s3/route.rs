@@ -11,8 +11,9 @@ use super::call::Call;
 use super::unconfigured::Answer;
 use super::{
     ResponseBody, handle_acl, handle_attributes, handle_bucket, handle_bucket_config,
-    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_multipart, handle_object,
-    handle_object_config, handle_post, handle_tagging, unconfigured,
+    handle_bucket_policy, handle_copy, handle_delete, handle_list, handle_logging,
+    handle_multipart, handle_object, handle_object_config, handle_post, handle_tagging,
+    unconfigured,
 };
 use crate::error::{Failure, RequestError};
 
@@ -65,6 +66,41 @@ pub(crate) struct Route {
     pub(crate) action: &'static str,
     /// Who answers.
     pub(crate) handler: fn(Call) -> ReplyFuture,
+}
+
+impl Route {
+    /// Whether its calls are data events: those on objects, and listings of them.
+    pub(crate) fn is_data(&self) -> bool {
+        const LISTINGS: [&str; 6] = [
+            "ListObjects",
+            "ListObjectsV2",
+            "ListObjectVersions",
+            "ListMultipartUploads",
+            "DeleteObjects",
+            "PostObject",
+        ];
+        self.level == Level::Object || LISTINGS.contains(&self.name)
+    }
+
+    /// Its name in records, which is older than its name in the API for some (S3 User Guide, "Amazon
+    /// S3 CloudTrail events").
+    pub(crate) fn event_name(&self) -> &'static str {
+        match self.name {
+            "ListObjectsV2" => "ListObjects",
+            "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
+            "PutPublicAccessBlock" => "PutBucketPublicAccessBlock",
+            "DeletePublicAccessBlock" => "DeleteBucketPublicAccessBlock",
+            "GetBucketLifecycleConfiguration" => "GetBucketLifecycle",
+            "GetBucketNotificationConfiguration" => "GetBucketNotification",
+            "GetObjectLockConfiguration" => "GetBucketObjectLockConfiguration",
+            name => name,
+        }
+    }
+
+    /// Whether a parameter of the query names a part of a bucket or an object.
+    pub(crate) fn is_subresource(name: &str) -> bool {
+        SUBRESOURCES.contains(&name)
+    }
 }
 
 macro_rules! routes {
@@ -121,7 +157,8 @@ pub(crate) const ROUTES: &[Route] = routes! {
     GET    Bucket Query("lifecycle"), "GetBucketLifecycleConfiguration", GetLifecycleConfiguration => unset Answer::Missing(crate::error::Unconfigured::Lifecycle);
     GET    Bucket Query("replication"), "GetBucketReplication", GetReplicationConfiguration => unset Answer::Missing(crate::error::Unconfigured::Replication);
     GET    Bucket Query("object-lock"), "GetObjectLockConfiguration", GetBucketObjectLockConfiguration => unset Answer::Missing(crate::error::Unconfigured::ObjectLock);
-    GET    Bucket Query("logging"), "GetBucketLogging", GetBucketLogging => unset Answer::Empty("BucketLoggingStatus");
+    GET    Bucket Query("logging"), "GetBucketLogging", GetBucketLogging => run handle_logging::get_bucket_logging;
+    PUT    Bucket Query("logging"), "PutBucketLogging", PutBucketLogging => run handle_logging::put_bucket_logging;
     GET    Bucket Query("accelerate"), "GetBucketAccelerateConfiguration", GetAccelerateConfiguration => unset Answer::Empty("AccelerateConfiguration");
     GET    Bucket Query("notification"), "GetBucketNotificationConfiguration", GetBucketNotification => unset Answer::Empty("NotificationConfiguration");
     GET    Bucket Query("requestPayment"), "GetBucketRequestPayment", GetBucketRequestPayment => unset Answer::RequestPayment;

@@ -95,6 +95,7 @@ mod tests {
             peer: peer.parse().unwrap(),
             local: "127.0.0.1:9000".parse().unwrap(),
             transport: Transport::Plain,
+            cipher_suite: None,
         };
         routes
             .answer(&Method::GET, path, &connection)

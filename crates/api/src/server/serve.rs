@@ -48,6 +48,8 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Plain, or TLS of which version.
     pub transport: Transport,
+    /// The cipher suite of TLS that ends here, by IANA's name.
+    pub cipher_suite: Option<&'static str>,
 }
 
 /// What answers requests. Closures of the same shape are handlers.
@@ -313,6 +315,7 @@ async fn connect<H: Handler>(
             peer,
             local,
             transport: Transport::Plain,
+            cipher_suite: None,
         };
         let Some(tls) = shared.tls.as_ref().filter(|_| is_tls) else {
             serve(GuardedIo::new(stream), false, connection, &shared).await;
@@ -332,6 +335,9 @@ async fn connect<H: Handler>(
             Some(rustls::ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         });
+        connection.cipher_suite = session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str());
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         serve(GuardedIo::new(stream), is_http2, connection, &shared).await;
     };

@@ -21,6 +21,7 @@ use crate::query::{
     ErrorAnswer, Operation, Outcome, Params, QueryEdge, QueryEdgeOptions, QueryService, answer,
     date,
 };
+use crate::recording::{Recorded, Recorder};
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Service, Verifier};
@@ -56,13 +57,16 @@ impl StsApi {
         options: IamApiOptions,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let options = QueryEdgeOptions {
             region: options.region,
             danger_keys_over_plain_http: options.danger_keys_over_plain_http,
         };
         let service = Arc::new(Sts(service));
-        Self(QueryEdge::new(service, verifier, options, clock, entropy))
+        Self(QueryEdge::new(
+            service, verifier, options, clock, entropy, recorder,
+        ))
     }
 
     /// Answers one request, whatever is wrong with it.
@@ -81,13 +85,14 @@ impl StsApi {
 }
 
 macro_rules! operations {
-    ($($name:ident $secret:literal $run:ident;)*) => {
+    ($($name:ident $secret:literal $recorded:ident $run:ident;)*) => {
         const OPERATIONS: &[Operation<Sts>] = &[$(
             Operation {
                 name: stringify!($name),
                 action: concat!("sts:", stringify!($name)),
                 response: concat!(stringify!($name), "Response"),
                 result: concat!(stringify!($name), "Result"),
+                recorded: Recorded::$recorded,
                 gives_secret: $secret,
                 run: $run,
             },
@@ -96,13 +101,13 @@ macro_rules! operations {
 }
 
 operations! {
-    AssumeRole true assume_role;
-    AssumeRoleWithWebIdentity true assume_role_with_web_identity;
-    DecodeAuthorizationMessage false decode_authorization_message;
-    GetAccessKeyInfo false get_access_key_info;
-    GetCallerIdentity false get_caller_identity;
-    GetFederationToken true get_federation_token;
-    GetSessionToken true get_session_token;
+    AssumeRole true InTransaction assume_role;
+    AssumeRoleWithWebIdentity true InTransaction assume_role_with_web_identity;
+    DecodeAuthorizationMessage false AtEdge decode_authorization_message;
+    GetAccessKeyInfo false AtEdge get_access_key_info;
+    GetCallerIdentity false AtEdge get_caller_identity;
+    GetFederationToken true InTransaction get_federation_token;
+    GetSessionToken true InTransaction get_session_token;
 }
 
 type Caller = RequestContext;

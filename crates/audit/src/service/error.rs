@@ -2,6 +2,7 @@
 
 use strongroom_policy::Denied;
 
+use super::TargetProblem;
 use crate::TrailError;
 use crate::lookup::LookupError;
 use crate::trails::{TrailProblem, TrailsError};
@@ -31,6 +32,30 @@ pub enum CloudTrailError {
     /// `InvalidTokenException`: of other lists.
     #[error("The NextToken is invalid.")]
     Token,
+    /// `CloudTrailARNInvalidException`.
+    #[error("Invalid trail ARN: {0}")]
+    Arn(String),
+    /// `ResourceNotFoundException`: what is to be tagged is not there.
+    #[error("Unknown resource: {0}")]
+    ResourceNotFound(String),
+    /// `ResourceTypeNotSupportedException`.
+    #[error("This server has no resources of that type: {0}")]
+    ResourceType(String),
+    /// `InvalidParameterCombinationException`.
+    #[error("{0}")]
+    ParameterCombination(&'static str),
+    /// `UnsupportedOperationException`.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// `OrganizationsNotInUseException`.
+    #[error("This server has no organizations.")]
+    OrganizationsNotInUse,
+    /// `InsightNotEnabledException`.
+    #[error("Insights are not enabled for the trail {0}.")]
+    InsightNotEnabled(String),
+    /// Nothing would be delivered there.
+    #[error(transparent)]
+    Target(#[from] TargetProblem),
     /// `ThrottlingException`: others were faster, again and again.
     #[error("Rate exceeded")]
     Contention,

@@ -251,6 +251,7 @@ fn every_kind_of_caller_and_call_gives_a_record_of_the_documented_shape() {
         },
         Principal::Service {
             name: "cloudtrail.amazonaws.com".into(),
+            source: None,
         },
         Principal::Anonymous,
     ];
@@ -369,6 +370,7 @@ fn what_is_too_long_is_left_out_and_says_so() {
     let world = World::new();
     let context = RequestContext {
         user_agent: Some("\u{e9}".repeat(1000).into()),
+        sent: None,
         ..world.alice()
     };
     let long = "x".repeat(DOCUMENT_MAX_BYTES);

@@ -216,7 +216,7 @@ impl Trail {
 
     /// `arn:aws:cloudtrail:REGION:ACCOUNT:trail/NAME`.
     pub fn arn(&self) -> String {
-        format!("{}{}", arn_prefix(&self.account, &self.region), self.name)
+        trail_arn(&self.account, &self.region, &self.name)
     }
 
     /// Makes the changes of an UpdateTrail, or of a CreateTrail on what [`Trail::new`] gave.
@@ -287,13 +287,32 @@ impl Trail {
     }
 
     /// `prefix/AWSLogs/ACCOUNT/` or without prefix: under which all is delivered.
-    pub(crate) fn root(&self) -> String {
+    pub fn root(&self) -> String {
         let account = &self.account;
         match &self.prefix {
             Some(prefix) => format!("{prefix}/AWSLogs/{account}/"),
             None => format!("AWSLogs/{account}/"),
         }
     }
+}
+
+/// The ARN of a trail of that name.
+pub(crate) fn trail_arn(account: &str, region: &str, name: &str) -> String {
+    format!("{}{name}", arn_prefix(account, region))
+}
+
+/// Whether it is the ARN of a trail, of whatever account and region.
+pub(crate) fn is_trail_arn(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':').skip(2);
+    let (service, region) = (parts.next(), parts.next());
+    let (account, resource) = (parts.next(), parts.next());
+    service == Some("cloudtrail")
+        && region.is_some_and(|it| !it.is_empty())
+        && account.is_some_and(|it| AccountId::parse(it).is_ok())
+        && resource.is_some_and(|it| {
+            it.strip_prefix("trail/")
+                .is_some_and(|name| !name.is_empty())
+        })
 }
 
 fn arn_prefix(account: &str, region: &str) -> String {

@@ -20,8 +20,11 @@ mod selectors;
 mod signing;
 mod state;
 mod store;
+mod under_key;
+mod wanted;
 
 pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
+pub(crate) use config::{is_trail_arn, trail_arn};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
 pub use digest::{DIGEST_ALGORITHM, signing_text};
 pub use selectors::{
@@ -30,6 +33,8 @@ pub use selectors::{
 pub use signing::{DigestSigner, PublicKey, SigningKeys, fingerprint, pkcs1_of_spki};
 pub use state::{Delivered, Pending, Previous, TrailState, Window};
 pub use store::{Trails, TrailsError};
+pub use under_key::trails_under_key;
+pub use wanted::{DataEvents, DataLevel};
 
 #[cfg(test)]
 mod tests;

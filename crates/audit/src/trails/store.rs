@@ -7,17 +7,17 @@ use strongroom_rows::{SealedRows, until_undisturbed};
 use strongroom_types::{AccountId, Timestamp};
 
 use crate::TrailError;
-use crate::event::Event;
+use crate::event::{Event, EventBuilder, Home};
 use crate::ledger::Ledger;
 use crate::limits::TRAILS_MAX;
 use crate::log::AuditLog;
 use crate::records::Lane;
 use crate::trails::state::{Pending, TrailState, Window};
-use crate::trails::{Trail, TrailName, TrailProblem};
+use crate::trails::{DataEvents, Trail, TrailName, TrailProblem};
 
 /// Trails read at a time; an account has five, and those that are just being deleted.
 const PAGE_ROWS: usize = 1000;
-const TRAIL: u8 = b'T';
+pub(crate) const TRAIL: u8 = b'T';
 const STATE: u8 = b'S';
 const ACCOUNT: u8 = b'A';
 
@@ -35,6 +35,7 @@ pub struct Trails {
     pub(crate) rows: SealedRows,
     pub(crate) ledger: Ledger,
     log: AuditLog,
+    data_events: DataEvents,
 }
 
 /// A trail that was read, with what a change of it must find unchanged.
@@ -43,6 +44,12 @@ pub(crate) struct Stored {
     pub id: TrailId,
     pub trail: Trail,
     pub version: RowVersion,
+}
+
+/// Key of the progress of the trail whose row has that key.
+pub(crate) fn state_key_of(trail_key: &[u8]) -> Vec<u8> {
+    let id = trail_key.get(1..).unwrap_or_default();
+    [&[STATE], id].concat()
 }
 
 /// A trail's identity: its name can be used again, this cannot. `account(12) || random(16)`.
@@ -99,7 +106,44 @@ impl Trails {
             rows: log.rows().clone(),
             ledger,
             log,
+            data_events: DataEvents::default(),
         }
+    }
+
+    /// These trails, whose wishes for data events are told to `data_events`, now and whenever they
+    /// change. Blocks.
+    #[must_use]
+    pub fn telling(mut self, data_events: DataEvents) -> Self {
+        self.data_events = data_events;
+        self.tell();
+        self
+    }
+
+    /// Tells what data events trails want.
+    fn tell(&self) {
+        match self.all() {
+            Ok(stored) => {
+                let wishes = stored.into_iter().filter_map(|Stored { trail, .. }| {
+                    let wants = trail.logging && trail.selectors.wants_data();
+                    wants.then_some((trail.account, trail.selectors))
+                });
+                self.data_events.set(wishes.collect());
+            }
+            Err(error) => {
+                tracing::error!(%error, "trails cannot be read: all data events are recorded");
+                self.data_events.lose();
+            }
+        }
+    }
+
+    /// Whose store this is.
+    pub(crate) fn home(&self) -> &Home {
+        self.log.home()
+    }
+
+    /// The event of a call that ends now.
+    pub(crate) fn finish(&self, event: EventBuilder<'_>) -> Event {
+        self.log.finish(event)
     }
 
     /// The wall clock.
@@ -420,6 +464,7 @@ impl Trails {
             .commit(transaction)
             .wait()
             .map_err(TrailError::from)?;
+        self.tell();
         Ok(())
     }
 }

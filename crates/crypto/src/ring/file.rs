@@ -39,6 +39,12 @@ pub(super) struct SealedBody {
 }
 
 impl SealedBody {
+    pub(super) fn is_of(&self, ring_id: &[u8; 16], unseal_key: &UnsealKey) -> bool {
+        let keys = derive_keys(unseal_key, &self.salt, ring_id, self.generation);
+        let [expected, _] = &*keys;
+        bool::from(expected.ct_eq(&self.check_value))
+    }
+
     pub(super) fn open(
         self,
         ring_id: &[u8; 16],

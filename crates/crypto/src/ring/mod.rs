@@ -125,6 +125,11 @@ impl Keyring<Sealed> {
         file::parse(bytes)
     }
 
+    /// Whether the ring was written under `unseal_key`: by its check value alone, nothing is opened.
+    pub fn is_of(&self, unseal_key: &UnsealKey) -> bool {
+        self.state.body.is_of(&self.ring_id, unseal_key)
+    }
+
     /// Opens the keys. The sealed ring is consumed; parse again to try another key.
     ///
     /// # Errors
@@ -197,6 +202,21 @@ impl Keyring<Unsealed> {
             None => self.slots.push(slot),
         }
         Ok(())
+    }
+
+    /// Puts a seal's slot in the place of the one that is there: the same seal, made anew.
+    ///
+    /// # Errors
+    ///
+    /// The slot, when there is none at `slot_index`.
+    pub fn replace_slot(&mut self, slot_index: usize, slot: RingSlot) -> Result<(), RingSlot> {
+        match self.slots.get_mut(slot_index) {
+            Some(there) if !there.is_vacant() => {
+                *there = slot;
+                Ok(())
+            }
+            Some(_) | None => Err(slot),
+        }
     }
 
     /// Takes a seal's slot out. Its place stays, vacant, since every other seal binds its own index.
@@ -335,12 +355,19 @@ mod tests {
         assert_eq!(ring.vacate_slot(1), None, "it is gone");
         assert_eq!(ring.vacate_slot(3), None, "there is none");
         let bytes = ring.encode(&key, &Zeros);
+        let sealed = Keyring::<Sealed>::parse(&bytes).unwrap();
+        assert!(sealed.is_of(&key) && !sealed.is_of(&UnsealKey::parse(&[1; 32]).unwrap()));
         let mut ring = Keyring::<Sealed>::parse(&bytes)
             .unwrap()
             .unseal(&key)
             .unwrap();
         assert_eq!(ring.slots()[2], slot(3));
         assert_eq!(ring.free_slot(), 1);
+        assert!(
+            ring.replace_slot(1, slot(9)).is_err(),
+            "a vacant place has no seal"
+        );
+        ring.replace_slot(2, slot(3)).unwrap();
         assert!(ring.put_slot(3, slot(4)).is_err(), "a gap would be left");
         ring.put_slot(1, slot(4)).unwrap();
         let kinds: Vec<u8> = ring.slots().iter().map(|slot| slot.kind_code).collect();

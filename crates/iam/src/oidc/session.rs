@@ -6,14 +6,15 @@ use strongroom_policy::Conditions;
 use strongroom_types::{Principal, RequestContext, Session, SessionKind};
 
 use super::token::{Claims, Unverified};
+use crate::elements;
 use crate::limits::{ROLE_SESSION_SECONDS, SESSION_SECONDS_MIN};
 use crate::names::role_of;
 use crate::roles::trust_for_decision;
 use crate::service::Asked;
-use crate::sts::{check_policies, check_seconds, check_session_name, check_session_tags};
+use crate::sts::{Made, check_policies, check_seconds, check_session_name, check_session_tags};
 use crate::tags::{same_key, with_request_tags, with_resource_tags};
 use crate::token::Token;
-use crate::{AssumedRole, IamError, IamService, SessionInput, ids};
+use crate::{AssumedRole, IamError, IamService, SessionInput, TemporaryCredentials, ids};
 
 /// Input of AssumeRoleWithWebIdentity.
 #[derive(Clone, Default)]
@@ -155,6 +156,22 @@ impl IamService {
             ..session.clone()
         };
         let packed_percent = check_policies(account, &limits)?;
+        let assumed_role_id = format!("{}:{session_name}", role.id);
+        let arn = format!(
+            "arn:aws:sts::{owner}:assumed-role/{}/{session_name}",
+            role.name
+        );
+        let audience = claims.audiences.first().cloned().unwrap_or_default();
+        let elements = |made: &TemporaryCredentials| {
+            let user = elements::assumed_role_user(&assumed_role_id, &arn);
+            let elements = elements::credentials(made)
+                .text("subjectFromWebIdentityToken", &claims.subject)
+                .object("assumedRoleUser", &user)
+                .text("provider", &token.issuer)
+                .text("audience", &audience)
+                .optional("sourceIdentity", claims.source_identity.as_deref());
+            elements::packed(elements, packed_percent)
+        };
         let credentials = self.issue(
             asked,
             Token {
@@ -174,21 +191,22 @@ impl IamService {
                 issuing_key: None,
             },
             seconds,
+            &Made {
+                elements: &elements,
+                role: Some((role_arn, owner)),
+            },
         )?;
         Ok(WebIdentitySession {
             assumed: AssumedRole {
                 credentials,
-                assumed_role_id: format!("{}:{session_name}", role.id),
-                arn: format!(
-                    "arn:aws:sts::{owner}:assumed-role/{}/{session_name}",
-                    role.name
-                ),
+                assumed_role_id,
+                arn,
                 packed_percent,
                 source_identity: claims.source_identity,
             },
             subject: claims.subject,
             provider: token.issuer,
-            audience: claims.audiences.into_iter().next().unwrap_or_default(),
+            audience,
         })
     }
 

@@ -497,7 +497,7 @@ fn asked_for_grant<'a>(
     if let Some(constraints) = &input.constraints {
         let pairs = |params: Params, name, context: &Option<EncryptionContext>| match context {
             Some(context) => {
-                let pairs = context.pairs().into_iter();
+                let pairs = context.pairs().iter();
                 let shown = pairs.fold(Params::new(), |shown, (key, value)| shown.text(key, value));
                 params.object(name, &shown)
             }

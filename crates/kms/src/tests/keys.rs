@@ -274,6 +274,7 @@ fn who_has_no_account_is_denied() {
         Principal::Anonymous,
         Principal::Service {
             name: "logs.amazonaws.com".into(),
+            source: None,
         },
     ] {
         let caller = RequestContext {

@@ -237,6 +237,7 @@ pub(crate) fn context() -> Arc<RequestContext> {
         source_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     })
 }
 

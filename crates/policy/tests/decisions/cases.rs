@@ -12,7 +12,7 @@ use strongroom_policy::{
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
 use strongroom_types::{
     AccessKeyId, AccountId, Acl, CanonicalId, Entropy, Grantee, Principal, Region, RequestContext,
-    RequestId, Timestamp, TlsVersion, Transport,
+    RequestId, ServiceSource, Timestamp, TlsVersion, Transport,
 };
 
 pub(crate) const OWNER: &str = "111122223333";
@@ -89,7 +89,22 @@ pub(crate) fn federated(id: &str, name: &str) -> Principal {
 }
 
 pub(crate) fn service(name: &str) -> Principal {
-    Principal::Service { name: name.into() }
+    Principal::Service {
+        name: name.into(),
+        source: None,
+    }
+}
+
+/// A service that acts for something of an account.
+pub(crate) fn service_for(name: &str, id: &str, arn: &str) -> Principal {
+    let source = ServiceSource {
+        account: account(id),
+        arn: arn.to_owned(),
+    };
+    Principal::Service {
+        name: name.into(),
+        source: Some(source.into()),
+    }
 }
 
 /// A policy of these statements.
@@ -290,6 +305,7 @@ impl Case {
             source_ip: self.source_ip.parse().unwrap(),
             transport: self.tls.map_or(Transport::Plain, Transport::Tls),
             user_agent: self.user_agent.as_deref().map(Into::into),
+            sent: None,
         }
     }
 
@@ -316,7 +332,10 @@ impl Case {
             Principal::Federated { account, name } => json!({
                 "kind": "federated", "account": account.as_str(), "name": **name,
             }),
-            Principal::Service { name } => json!({"kind": "service", "name": **name}),
+            Principal::Service { name, source } => json!({
+                "kind": "service", "name": **name,
+                "source": source.as_ref().map(|it| json!({"account": it.account.as_str(), "arn": it.arn})),
+            }),
             Principal::Anonymous => json!({"kind": "anonymous"}),
         };
         let attributes = &self.attributes;

@@ -28,6 +28,7 @@ use strongroom_ports::{
     AuditEvent, AuditSink, BlobStore as _, Clock, CommitSequence, Committed, Entropy,
     MetaStore as _, PendingCommit, Row, Scan, Table, Transaction,
 };
+use strongroom_rows::SealedRows;
 use strongroom_s3::{
     BodyError, BodySource, CreateBucketInput, Custody, Entry, GetObjectInput, GetObjectOutput,
     ObjectBody, PutObjectInput, PutObjectOutput, ReadError, S3, S3Error, S3Options, S3Ports,
@@ -54,6 +55,8 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) audit: Arc<TestAudit>,
     pub(crate) keys: Arc<TestKeys>,
+    /// The rows of the service, for what works on them without it.
+    pub(crate) sealed: SealedRows,
     pub(crate) runtime: Runtime,
 }
 
@@ -123,10 +126,15 @@ impl Fixture {
         let test_keys = Arc::new(TestKeys::new());
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy(AtomicU64::new(1)));
         let (ring, _) = Keyring::<Unsealed>::create(clock.now(), &*entropy);
+        let sealed = SealedRows {
+            meta: Arc::clone(&meta) as _,
+            custody: Arc::new(Custody::new(Arc::new(ring))),
+            entropy: Arc::clone(&entropy),
+        };
         let ports = S3Ports {
             meta: Arc::clone(&meta) as _,
             blobs: Arc::clone(&blobs) as _,
-            custody: Arc::new(Custody::new(Arc::new(ring))),
+            custody: Arc::clone(&sealed.custody),
             keys: Arc::clone(&test_keys) as _,
             authorizer,
             principals,
@@ -154,6 +162,7 @@ impl Fixture {
             clock,
             audit,
             keys: test_keys,
+            sealed,
             runtime,
         };
         let entry = fixture
@@ -324,6 +333,7 @@ pub(crate) fn context_from(source_ip: IpAddr) -> Arc<RequestContext> {
         source_ip,
         transport: Transport::Plain,
         user_agent: None,
+        sent: None,
     })
 }
 

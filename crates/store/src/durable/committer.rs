@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Shared, StopOnPanic};
 use crate::batch;
 use crate::frame::{FRAME_HEADER_LEN_BYTES, FrameSealer, to_u64};
-use crate::journal::{AppendError, Journal};
+use crate::journal::{AppendError, Journal, Segment};
 use crate::memtable::Memtable;
 use crate::view::{Indexed, View};
 
@@ -43,6 +43,8 @@ pub(crate) enum Job {
     },
     /// Freezes the memtable, if none is frozen; answers whether all that was committed is frozen.
     Freeze(SyncSender<bool>),
+    /// Answers what is durable by now: the last commit, and the journal files with their ends.
+    Mark(SyncSender<(u64, Vec<Segment>)>),
 }
 
 /// How much space there is, the most first.
@@ -150,11 +152,12 @@ impl Committer {
         let view = self.shared.view();
         FrameSealer::begin(&mut self.buffer);
         batch::begin(&mut self.buffer, self.last_sequence + 1);
-        let mut freezes = Vec::new();
+        let (mut freezes, mut marks) = (Vec::new(), Vec::new());
         let stopped = self.shared.stopped();
         for job in jobs.drain(..) {
             match job {
                 Job::Freeze(reply) => freezes.push(reply),
+                Job::Mark(reply) => marks.push(reply),
                 Job::Commit {
                     transaction,
                     prepared,
@@ -172,6 +175,10 @@ impl Committer {
             }
         }
         self.finish(&view, group);
+        for reply in marks {
+            // Who asked may have gone.
+            let _ = reply.send((self.last_sequence, self.journal.segments().to_vec()));
+        }
         if stopped.is_none() {
             self.freeze_if_full();
         }
@@ -375,7 +382,7 @@ impl Job {
                     Write::Delete { key, .. } => key.len(),
                 })
                 .sum(),
-            Self::Freeze(_) => 0,
+            Self::Freeze(_) | Self::Mark(_) => 0,
         }
     }
 }
@@ -411,7 +418,7 @@ fn holds(
 }
 
 /// Bytes of frames that a list of journal files holds.
-pub(crate) fn journal_bytes(segments: &[crate::journal::Segment]) -> u64 {
+pub(crate) fn journal_bytes(segments: &[Segment]) -> u64 {
     segments
         .iter()
         .map(|segment| segment.used_bytes)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -104,6 +105,7 @@ pub(super) fn open(
         }),
         signal: Mutex::new(signal),
         changed: Condvar::new(),
+        holds: AtomicUsize::new(0),
     });
     start(shared, journal, last_sequence)
 }

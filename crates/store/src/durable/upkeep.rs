@@ -199,6 +199,7 @@ impl Shared {
                 self.entropy.as_ref(),
                 &self.view().index,
                 position,
+                self.is_held(),
             );
             match written {
                 Ok(len) => upkeep.snapshot = Some((position, len)),
@@ -220,6 +221,9 @@ impl Shared {
 
     /// Deletes the journal files that index and snapshot replace. The last file always stays.
     fn delete_covered(&self, upkeep: &Upkeep) -> Result<(), StoreError> {
+        if self.is_held() {
+            return Ok(());
+        }
         let covered = upkeep.snapshot.map_or(0, |(sequence, _)| sequence);
         let segments = self.signal.lock().segments.clone();
         for pair in segments.windows(2) {

@@ -122,7 +122,9 @@ fn look(
             None => check.position < last_commit,
         };
         if !is_right {
-            check.tell(format!("a row of table {table} in the index is not the journal's"));
+            check.tell(format!(
+                "a row of table {table} in the index is not the journal's"
+            ));
         }
     }
     for table in (0..=u8::MAX).map(Table) {

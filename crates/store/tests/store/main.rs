@@ -10,5 +10,6 @@
 mod common;
 mod conformance;
 mod crash;
+mod mark;
 mod model;
 mod recovery;

@@ -77,7 +77,7 @@ fn who(record: Record<'_>) -> String {
     }
 }
 
-fn service<'a>(record: Record<'a>) -> &'a str {
+fn service(record: Record<'_>) -> &str {
     let source = record.text("/eventSource");
     let domains = [".amazonaws.com", ".local"];
     let name = domains.iter().find_map(|it| source.strip_suffix(it));

@@ -102,7 +102,9 @@ impl Trail<'_> {
     fn settle(&self) -> Result<Vec<LaneBounds>, Failure> {
         match (self.answers)(AuditRequest::Settle)? {
             AuditAnswer::Settled { lanes } => Ok(lanes),
-            _ => Err(unexpected()),
+            AuditAnswer::Read(_) | AuditAnswer::Verifying { .. } | AuditAnswer::Verified(_) => {
+                Err(unexpected())
+            }
         }
     }
 
@@ -122,17 +124,19 @@ impl Trail<'_> {
         };
         match (self.answers)(request)? {
             AuditAnswer::Read(page) => Ok(page),
-            _ => Err(unexpected()),
+            AuditAnswer::Settled { .. }
+            | AuditAnswer::Verifying { .. }
+            | AuditAnswer::Verified(_) => Err(unexpected()),
         }
     }
 }
 
 /// Prints an event; `false` when nobody reads any more.
-fn print(lines: &mut Lines, event: &EventShown, json: bool) -> Result<bool, Failure> {
+fn print(out: &mut Lines, event: &EventShown, json: bool) -> Result<bool, Failure> {
     if json {
-        return lines.put(&event.record);
+        return out.put(&event.record);
     }
-    lines.put(&line::line(&event.record))
+    out.put(&line::line(&event.record))
 }
 
 fn tail(trail: &Trail<'_>, args: &TailArgs) -> Result<(), Failure> {
@@ -145,13 +149,13 @@ fn tail(trail: &Trail<'_>, args: &TailArgs) -> Result<(), Failure> {
     }
     bar.end();
     newest.sort_by_key(|event| event.millis);
-    let mut lines = Lines::new();
+    let mut out = Lines::new();
     for event in newest.iter().skip(newest.len().saturating_sub(args.lines)) {
-        if !print(&mut lines, event, args.json)? {
+        if !print(&mut out, event, args.json)? {
             return Ok(());
         }
     }
-    if !lines.flush()? || args.no_follow || !trail.is_live {
+    if !out.flush()? || args.no_follow || !trail.is_live {
         return Ok(());
     }
     let mut places: Vec<(String, u64)> = lanes.into_iter().map(|it| (it.lane, it.next)).collect();
@@ -166,11 +170,11 @@ fn tail(trail: &Trail<'_>, args: &TailArgs) -> Result<(), Failure> {
         }
         new.sort_by_key(|event| event.millis);
         for event in &new {
-            if !print(&mut lines, event, args.json)? {
+            if !print(&mut out, event, args.json)? {
                 return Ok(());
             }
         }
-        if !lines.flush()? {
+        if !out.flush()? {
             return Ok(());
         }
         if is_end {
@@ -248,14 +252,14 @@ fn search(trail: &Trail<'_>, args: &SearchArgs, filter: &FilterAsked) -> Result<
         })
         .collect();
     let mut bar = Bar::new("audit search");
-    let mut lines = Lines::new();
+    let mut out = Lines::new();
     let (mut found, mut done) = (0_u64, 0_u64);
     while args.limit.is_none_or(|limit| found < limit) {
         for stream in &mut streams {
             stream.fill(trail, filter, |batches| {
                 done += batches;
                 // What was found is shown before the next piece is waited for.
-                lines.flush()?;
+                out.flush()?;
                 bar.show(&format!("{found} found"), done, total);
                 Ok(())
             })?;
@@ -269,12 +273,12 @@ fn search(trail: &Trail<'_>, args: &SearchArgs, filter: &FilterAsked) -> Result<
         };
         bar.end();
         found += 1;
-        if !print(&mut lines, &event, args.json)? {
+        if !print(&mut out, &event, args.json)? {
             return Ok(());
         }
     }
     bar.end();
-    lines.flush().map(|_| ())
+    out.flush().map(|_| ())
 }
 
 /// An anchor of one of the lanes.
@@ -417,7 +421,7 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, content).unwrap();
             let found = anchors(&[path.display().to_string()]).unwrap();
-            assert_eq!(found, [anchor.clone()]);
+            assert_eq!(found, std::slice::from_ref(&anchor));
         }
         let empty = dir.path().join("empty");
         std::fs::write(&empty, "none").unwrap();

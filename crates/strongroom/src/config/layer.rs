@@ -6,7 +6,7 @@ use clap::Args;
 use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, IssuerKeysFile, Listen, LogFormat, LogLevel};
+use super::value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -43,6 +43,9 @@ pub(crate) struct Layer {
     /// File with the PIN of that HSM's token, readable by this user only
     #[arg(long, value_name = "FILE")]
     pub(crate) pkcs11_pin_file: Option<PathBuf>,
+    /// The TPM 2.0 that holds a seal: a device, or a software TPM's socket [default: /dev/tpmrm0]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// Start with a key ring older than the newest that the store has seen: seals that were removed
     /// are back
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -92,6 +95,17 @@ pub(crate) struct Layer {
     /// [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_bucket_key_ttl)]
     pub(crate) bucket_key_ttl: Option<u64>,
+    /// How long lines of S3's access logs are collected before they are delivered, 1 to 3600
+    /// [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_delivery_interval)]
+    pub(crate) access_log_interval: Option<u64>,
+    /// Calls on objects that are recorded beside what trails select: denied, write or all
+    /// [default: denied]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) audit_data_events: Option<DataEventLevel>,
+    /// How long trails collect events before they deliver a log file, 1 to 3600 [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_delivery_interval)]
+    pub(crate) trail_delivery_interval: Option<u64>,
     /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
     /// repeated [default: nobody's]
     #[arg(long, value_name = "CIDR")]
@@ -115,7 +129,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 35] = [
     "data",
     "listen",
     "listen-tls",
@@ -126,6 +140,7 @@ const NAMES: [&str; 31] = [
     "kms-seal-ca",
     "pkcs11-module",
     "pkcs11-pin-file",
+    "tpm-device",
     "danger-accept-older-ring",
     "tls-cert",
     "tls-key",
@@ -141,6 +156,9 @@ const NAMES: [&str; 31] = [
     "free-space-floor",
     "grace-seconds",
     "bucket-key-ttl",
+    "access-log-interval",
+    "audit-data-events",
+    "trail-delivery-interval",
     "trusted-proxy",
     "oidc-jwks",
     "oidc-ca",
@@ -164,6 +182,7 @@ impl Layer {
             kms_seal_ca: self.kms_seal_ca.or(lower.kms_seal_ca),
             pkcs11_module: self.pkcs11_module.or(lower.pkcs11_module),
             pkcs11_pin_file: self.pkcs11_pin_file.or(lower.pkcs11_pin_file),
+            tpm_device: self.tpm_device.or(lower.tpm_device),
             danger_accept_older_ring: self
                 .danger_accept_older_ring
                 .or(lower.danger_accept_older_ring),
@@ -185,6 +204,11 @@ impl Layer {
             free_space_floor: self.free_space_floor.or(lower.free_space_floor),
             grace_seconds: self.grace_seconds.or(lower.grace_seconds),
             bucket_key_ttl: self.bucket_key_ttl.or(lower.bucket_key_ttl),
+            access_log_interval: self.access_log_interval.or(lower.access_log_interval),
+            audit_data_events: self.audit_data_events.or(lower.audit_data_events),
+            trail_delivery_interval: self
+                .trail_delivery_interval
+                .or(lower.trail_delivery_interval),
             trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
@@ -260,6 +284,7 @@ impl Layer {
             "kms-seal-ca" => self.kms_seal_ca = Some(text.into()),
             "pkcs11-module" => self.pkcs11_module = Some(text.into()),
             "pkcs11-pin-file" => self.pkcs11_pin_file = Some(text.into()),
+            "tpm-device" => self.tpm_device = Some(text.into()),
             "danger-accept-older-ring" => self.danger_accept_older_ring = Some(parse_bool(text)?),
             "tls-cert" => self.tls_cert = Some(text.into()),
             "tls-key" => self.tls_key = Some(text.into()),
@@ -286,6 +311,13 @@ impl Layer {
                 );
             }
             "bucket-key-ttl" => self.bucket_key_ttl = Some(parse_bucket_key_ttl(text)?),
+            "access-log-interval" => {
+                self.access_log_interval = Some(parse_delivery_interval(text)?);
+            }
+            "audit-data-events" => self.audit_data_events = Some(text.parse()?),
+            "trail-delivery-interval" => {
+                self.trail_delivery_interval = Some(parse_delivery_interval(text)?);
+            }
             "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),
@@ -325,6 +357,13 @@ fn parse_bucket_key_ttl(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(seconds @ 0..=BUCKET_KEY_TTL_MAX_SECONDS) => Ok(seconds),
         Ok(_) | Err(_) => Err("a whole number of seconds from 0 to 3600 is expected".to_owned()),
+    }
+}
+
+fn parse_delivery_interval(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=3600) => Ok(seconds),
+        Ok(_) | Err(_) => Err("a whole number of seconds from 1 to 3600 is expected".to_owned()),
     }
 }
 
@@ -410,6 +449,7 @@ mod tests {
             "unseal-fd"
             | "grace-seconds"
             | "bucket-key-ttl"
+            | "trail-delivery-interval"
             | "root-key-rotation-days"
             | "root-key-rewrap-rate" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
@@ -464,6 +504,8 @@ mod tests {
             "grace-seconds = -1",
             "bucket-key-ttl = 3601",
             "bucket-key-ttl = -1",
+            "trail-delivery-interval = 0",
+            "trail-delivery-interval = 3601",
             "bucket-key-ttl = \"5m\"",
             "listen = \"nowhere\"",
             "danger-plain-http = \"maybe\"",

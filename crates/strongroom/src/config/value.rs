@@ -133,6 +133,18 @@ words! {
     }
 }
 
+words! {
+    /// Which data events are recorded, whatever trails want.
+    DataEventLevel {
+        /// Denials alone.
+        Denied = "denied",
+        /// Changes as well.
+        Write = "write",
+        /// All.
+        All = "all",
+    }
+}
+
 /// The keys of an OpenID Connect issuer in a file: `https://issuer.example=/etc/keys.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerKeysFile {

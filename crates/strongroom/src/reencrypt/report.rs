@@ -23,6 +23,8 @@ const REASONS_MAX: usize = 50;
 /// The report of one run.
 pub(super) struct Report {
     title: String,
+    /// What is printed as JSON in place of the summary, but for the counts.
+    json: Option<serde_json::Value>,
     file: Option<ReportFile>,
     last: Option<ReEncryptedPage>,
     /// Skipped by earlier runs of the same job, which had told why.
@@ -64,6 +66,14 @@ impl Report {
                 )),
                 args.kms_key
             ),
+            json: args.json.then(|| {
+                json!({
+                    "bucket": args.target.bucket.to_string(),
+                    "prefix": args.target.prefix,
+                    "kms_key_arn": args.kms_key.to_string(),
+                    "bucket_key_enabled": args.bucket_key,
+                })
+            }),
             file: file.transpose()?,
             last: None,
             skipped_before: 0,
@@ -117,6 +127,30 @@ impl Report {
                     .map_err(|error| unwritable(&file.path, &error))
             });
         };
+        if let Some(mut document) = self.json {
+            if let Some(file) = self.file {
+                let path = file.path.clone();
+                file.finish(last, self.skipped_before, stopped)
+                    .map_err(|error| unwritable(&path, &error))?;
+            }
+            if let Some(members) = document.as_object_mut() {
+                for (name, value) in [
+                    ("looked_at", json!(last.looked_at)),
+                    ("updated", json!(last.updated)),
+                    ("already", json!(last.already)),
+                    ("skipped", json!(last.skipped)),
+                    ("failed", json!(last.failed)),
+                    ("skipped_in_earlier_runs", json!(self.skipped_before)),
+                    ("skipped_for", json!(self.reasons)),
+                    ("done", json!(stopped.is_none())),
+                    ("stopped", json!(stopped)),
+                ] {
+                    members.insert(name.to_owned(), value);
+                }
+            }
+            output::say(&document.to_string())?;
+            return Ok(last.failed);
+        }
         let state = if stopped.is_some() {
             "not done yet"
         } else {

@@ -92,6 +92,11 @@ pub(crate) fn add(
             new_token(settings, &entropy, environment, token, key)?,
             None,
         ),
+        Wanted::Tpm(pcrs) => {
+            let means = Means::of_settings(settings, &entropy, environment);
+            let seal = means.tpm(pcrs);
+            (seal.map_err(|error| unseal::seal_failure(&error))?, None)
+        }
     };
     let index = changing(settings, &opened.unseal_key, |opened| {
         unseal::add_seal(settings, opened, &*seal, now, &entropy)
@@ -171,9 +176,9 @@ pub(crate) fn remove(
         "Every copy of the key ring from before, in backups or in other hands, still opens with",
     )?;
     output::say(
-        "it, and gives the keys that this ring goes on using. Removing a seal takes nothing",
+        "it, and gives the keys that this ring goes on using, its unseal key too. Destroy the seal",
     )?;
-    output::say("back from whoever has both: destroy the seal itself, and let old copies expire.")
+    output::say("itself, let old copies expire, and draw a new unseal key: strongroom seal rekey")
 }
 
 /// `seal test`.
@@ -288,7 +293,7 @@ pub(crate) fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
 /// Changes the ring under its lock, which is held for this alone: nobody is asked anything meanwhile,
 /// and a running server needs it to open the ring. What was opened before may be old by now, so it is
 /// opened anew.
-fn changing<T>(
+pub(super) fn changing<T>(
     settings: &Settings,
     key: &UnsealKey,
     change: impl FnOnce(&mut OpenedRing) -> Result<T, Failure>,
@@ -310,6 +315,7 @@ enum Wanted<'a> {
     Shares { threshold: u8, count: u8 },
     KeyService(KeyPlace),
     Token { token: &'a str, key: &'a str },
+    Tpm(Option<&'a str>),
 }
 
 impl<'a> Wanted<'a> {
@@ -338,6 +344,9 @@ impl<'a> Wanted<'a> {
             let place = KeyPlace::parse(key, args.kms_endpoint.as_deref());
             return place.map(Self::KeyService).map_err(|why| usage(&why));
         }
+        if args.tpm {
+            return Ok(Self::Tpm(args.tpm_pcrs.as_deref()));
+        }
         if let (Some(token), Some(key)) = (&args.pkcs11_token, &args.pkcs11_key) {
             return Ok(Self::Token { token, key });
         }
@@ -349,7 +358,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// Shares that are used as a seal and told afterwards.
-struct Lent(Arc<NewShares>);
+pub(super) struct Lent(pub(super) Arc<NewShares>);
 
 impl Seal for Lent {
     fn kind(&self) -> SealKind {
@@ -399,7 +408,7 @@ fn report_added(
     output::say("\nWrite them on paper. Whoever reads enough of them can open the data.")
 }
 
-fn new_key_file(
+pub(crate) fn new_key_file(
     settings: &Settings,
     path: &Path,
     entropy: &Arc<dyn Entropy>,
@@ -409,7 +418,7 @@ fn new_key_file(
 }
 
 /// Asks for the PIN if it is in no file.
-fn new_token(
+pub(super) fn new_token(
     settings: &Settings,
     entropy: &Arc<dyn Entropy>,
     environment: Environment<'_>,
@@ -433,7 +442,7 @@ fn new_token(
 }
 
 /// Where the server of this store listens, if one runs.
-fn running_addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
+pub(super) fn running_addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
     if ask_server(settings, SealRequest::Status)?.is_none() {
         return Ok(Vec::new());
     }
@@ -444,36 +453,42 @@ fn running_addresses(settings: &Settings) -> Result<Vec<SocketAddr>, Failure> {
         .collect())
 }
 
-fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {
-    let refused = |what: &str| {
-        Failure::new(
-            Exit::Seal,
-            what,
-            "nothing was changed; run the command again",
+pub(crate) fn new_passphrase(fd: Option<u32>) -> Result<Zeroizing<String>, Failure> {
+    match fd {
+        Some(number) => accepted_passphrase(ask::descriptor_line(number)?),
+        None => asked_passphrase("New passphrase:"),
+    }
+}
+
+/// Asks the person at the terminal for a new passphrase, twice.
+pub(super) fn asked_passphrase(question: &str) -> Result<Zeroizing<String>, Failure> {
+    let nobody = || {
+        refused_passphrase(
+            "a new passphrase is asked for at a terminal, and there is none; or give --passphrase-fd N",
         )
     };
-    let text = if let Some(number) = fd {
-        ask::descriptor_line(number)?
-    } else {
-        let nobody = || {
-            refused(
-                "a new passphrase is asked for at a terminal, and there is none; or give --passphrase-fd N",
-            )
-        };
-        let first = ask::secret("New passphrase:").ok_or_else(nobody)?;
-        if let Some(why) = weakness(&first) {
-            return Err(refused(&why));
-        }
-        let second = ask::secret("The same again:").ok_or_else(nobody)?;
-        if *first != *second {
-            return Err(refused("the two passphrases differ"));
-        }
-        first
-    };
+    let first = accepted_passphrase(ask::secret(question).ok_or_else(nobody)?)?;
+    let second = ask::secret("The same again:").ok_or_else(nobody)?;
+    if *first != *second {
+        return Err(refused_passphrase("the two passphrases differ"));
+    }
+    Ok(first)
+}
+
+/// The passphrase, if it is strong enough for a new one.
+pub(super) fn accepted_passphrase(text: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
     match weakness(&text) {
-        Some(why) => Err(refused(&why)),
+        Some(why) => Err(refused_passphrase(&why)),
         None => Ok(text),
     }
+}
+
+fn refused_passphrase(what: &str) -> Failure {
+    Failure::new(
+        Exit::Seal,
+        what,
+        "nothing was changed; run the command again",
+    )
 }
 
 /// Asks the person at the terminal for what one slot needs.
@@ -528,7 +543,7 @@ pub(super) fn ask_server(settings: &Settings, ask: SealRequest) -> Result<Option
 }
 
 /// The running server remembers how new its ring is. Without one, its next start does.
-fn tell_server(settings: &Settings) {
+pub(crate) fn tell_server(settings: &Settings) {
     if let Err(failure) = ask_server(settings, SealRequest::RingChanged) {
         output::complain(&format!(
             "strongroom: warning: the running server was not told: {failure}"
@@ -571,7 +586,7 @@ fn described(slot: &Slot<'_>) -> Value {
     })
 }
 
-fn entropy() -> Arc<dyn Entropy> {
+pub(super) fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
 }
 

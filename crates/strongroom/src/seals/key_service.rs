@@ -31,7 +31,7 @@ use crate::unseal::Environment;
 /// Pauses before the second and third try of a request that got no answer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Where systems keep the certificates that they trust.
-const SYSTEM_CERTIFICATES: [&str; 3] = [
+pub(crate) const SYSTEM_CERTIFICATES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
@@ -164,6 +164,12 @@ impl KeyServiceSeal {
             access,
             place: None,
         }
+    }
+
+    /// For the key that a slot names, to protect it anew; `None` if the slot is damaged.
+    pub(crate) fn of_slot(body: &[u8], access: Access) -> Option<Self> {
+        let (place, _, _) = parse(body)?;
+        Some(Self::at(place, access))
     }
 
     /// For a new slot under this key.

@@ -17,6 +17,8 @@ use super::shares::{self, Collected, Collector, Progress};
 use super::slots::{self, Slot};
 #[cfg(feature = "pkcs11")]
 use super::token::{self, TokenPlace, TokenSeal};
+#[cfg(feature = "tpm")]
+use super::tpm::{Pcrs, TpmSeal};
 use crate::adapters::SystemClock;
 use crate::config::Settings;
 use crate::failure::Failure;
@@ -176,6 +178,10 @@ impl<'a> Means<'a> {
                 Ok(seal) => reveal(&*seal),
                 Err(error) => Err(error),
             },
+            Some(SealKind::Tpm) => match self.tpm(None) {
+                Ok(seal) => reveal(&*seal),
+                Err(error) => Err(error),
+            },
             Some(_) | None => Err(SealError::Unavailable(
                 "the seal is of a kind that only a newer strongroom knows".to_owned(),
             )),
@@ -234,6 +240,29 @@ impl<'a> Means<'a> {
         Some(Err(SealError::Unavailable(
             "this strongroom was built without the feature pkcs11".to_owned(),
         )))
+    }
+
+    /// The machine's TPM, for a new slot with these PCRs, or for slots that exist.
+    #[cfg(feature = "tpm")]
+    pub(crate) fn tpm(&self, pcrs: Option<&str>) -> Result<Box<dyn Seal>, SealError> {
+        let pcrs = match pcrs {
+            Some(text) => Pcrs::parse(text).map_err(SealError::Unavailable)?,
+            None => Pcrs::default(),
+        };
+        let device = self.settings.tpm_device.as_deref();
+        Ok(Box::new(TpmSeal::new(
+            device,
+            pcrs,
+            Arc::clone(self.entropy),
+        )))
+    }
+
+    /// This program cannot talk to TPMs.
+    #[cfg(not(feature = "tpm"))]
+    pub(crate) fn tpm(&self, _pcrs: Option<&str>) -> Result<Box<dyn Seal>, SealError> {
+        Err(SealError::Unavailable(
+            "this strongroom was built without the feature tpm".to_owned(),
+        ))
     }
 
     /// Tries a key file's or credential's slot; `None` for other kinds.
@@ -396,7 +425,8 @@ impl<'a> Means<'a> {
         Err(failures)
     }
 
-    fn key_files(
+    /// The key files that may be a slot's, or why they cannot be used.
+    pub(super) fn key_files(
         &self,
         ring: &Keyring<Sealed>,
         slot: &Slot<'_>,
@@ -457,7 +487,12 @@ pub(crate) fn may_open_later(slot: &Slot<'_>) -> bool {
     match slot.kind {
         Some(SealKind::KeyFile | SealKind::Credential) | None => false,
         Some(
-            SealKind::Passphrase | SealKind::Shares | SealKind::KeyService | SealKind::Token | _,
+            SealKind::Passphrase
+            | SealKind::Shares
+            | SealKind::KeyService
+            | SealKind::Token
+            | SealKind::Tpm
+            | _,
         ) => true,
     }
 }

@@ -1,8 +1,8 @@
 //! Seals: the ways to keep the key ring's unseal key, and what people do with them.
 //!
 //! ```text
-//!   ask (terminal, descriptor) -> means -> slots -> key file | passphrase | shares | key_service | token
-//!   commands (seal list, add, remove, test, status), give (unseal)
+//!   ask (terminal, descriptor) -> means -> slots -> key file | passphrase | shares | key_service | token | tpm
+//!   commands (seal list, add, remove, test, status), rekey (seal rekey), give (unseal)
 //! ```
 
 pub(crate) mod ask;
@@ -12,8 +12,11 @@ pub(crate) mod key_service;
 pub(crate) mod means;
 pub(crate) mod passphrase;
 pub(crate) mod refusals;
+pub(crate) mod rekey;
 pub(crate) mod shares;
-mod signed_post;
+pub(crate) mod signed_post;
 pub(crate) mod slots;
 #[cfg(feature = "pkcs11")]
 pub(crate) mod token;
+#[cfg(feature = "tpm")]
+pub(crate) mod tpm;

@@ -283,6 +283,13 @@ pub(crate) fn is_share(text: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
+/// How many of how many shares a slot was made for; `None` if the slot is damaged.
+pub(crate) fn dealt(body: &[u8]) -> Option<(u8, u8)> {
+    let (_, rest) = body.split_first_chunk::<SET_LEN_BYTES>()?;
+    let ([threshold, count], _) = rest.split_first_chunk()?;
+    Some((*threshold, *count))
+}
+
 /// A slot's body.
 struct Body<'a> {
     set: [u8; SET_LEN_BYTES],

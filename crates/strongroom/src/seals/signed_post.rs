@@ -1,4 +1,4 @@
-//! One signed request to a key service, and its answer: SigV4, TLS and HTTP/1.1.
+//! Signed requests to a key service or to S3, and their answers: SigV4, TLS and HTTP/1.1.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ const REQUEST_MAX: Duration = Duration::from_secs(10);
 const ANSWER_MAX_BYTES: usize = 64 << 10;
 /// A service's address.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Endpoint {
-    pub(super) url: String,
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
     secure: bool,
     host: String,
     port: u16,
@@ -49,9 +49,28 @@ impl Endpoint {
     ///
     /// In words, for people.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("{url:?} is no address of a key service; https://HOST or https://HOST:PORT is")
-        };
+        let endpoint = Self::of_service(url)?;
+        let is_near = endpoint.host == "localhost"
+            || endpoint
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+        if !endpoint.secure && !is_near {
+            return Err(format!(
+                "{url} is plain HTTP: anyone on the way would read what opens the key ring; use https"
+            ));
+        }
+        Ok(endpoint)
+    }
+
+    /// An address of any service, over HTTPS or plain HTTP.
+    ///
+    /// # Errors
+    ///
+    /// In words, for people.
+    pub(crate) fn of_service(url: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{url:?} is no address of a service; https://HOST or https://HOST:PORT is");
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         let secure = match uri.scheme_str() {
@@ -64,13 +83,6 @@ impl Endpoint {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         if !is_plain || host.is_empty() {
             return Err(wrong());
-        }
-        let is_near =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !secure && !is_near {
-            return Err(format!(
-                "{url} is plain HTTP: anyone on the way would read what opens the key ring; use https"
-            ));
         }
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
@@ -88,7 +100,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// In words, for people.
-    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
         use std::net::ToSocketAddrs as _;
         let found = (self.host.as_str(), self.port).to_socket_addrs();
         found
@@ -99,7 +111,7 @@ impl Endpoint {
 
 impl Credentials {
     /// Of the named file, or else of the environment, or else of the file that AWS's tools read.
-    pub(super) fn find(named: Option<&Path>, environment: Environment<'_>) -> Result<Self, String> {
+    pub(crate) fn find(named: Option<&Path>, environment: Environment<'_>) -> Result<Self, String> {
         let profile = environment("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
         if let Some(path) = named {
             return Self::read(path, &profile);
@@ -165,10 +177,7 @@ pub(super) fn signed(
     credentials: &Credentials,
     clock: &dyn Clock,
 ) -> Request<Full<Bytes>> {
-    let now = clock.now().to_iso8601();
-    let digits: String = now.chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    let date = format!("{}Z", digits.split(['.', 'Z']).next().unwrap_or_default());
-    let day = date.get(..8).unwrap_or_default();
+    let (date, day) = date_of(clock.now());
     let scope = format!("{day}/{region}/kms/aws4_request");
     let mut headers = vec![
         ("content-type", "application/x-amz-json-1.1".to_owned()),
@@ -179,38 +188,173 @@ pub(super) fn signed(
         headers.push(("x-amz-security-token", token.to_string()));
     }
     headers.push(("x-amz-target", format!("TrentService.{operation}")));
+    let claim = claim(
+        "POST\n/\n",
+        &headers,
+        &sha256(body),
+        (&date, &scope),
+        credentials,
+    );
+    // It may hold a slot key.
+    let body = Bytes::from_owner(Zeroizing::new(body.as_bytes().to_vec()));
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = http::Method::POST;
+    put_headers(
+        &mut request,
+        headers.into_iter().chain([("authorization", claim)]),
+    );
+    request
+}
+
+/// A request to S3.
+pub(crate) struct S3Request {
+    method: http::Method,
+    /// From the root, of letters that need no escape.
+    pub(crate) path: String,
+    query: std::collections::BTreeMap<String, String>,
+    range: Option<String>,
+    body: Bytes,
+}
+
+impl S3Request {
+    /// Without a body.
+    pub(crate) fn new(method: http::Method, path: String) -> Self {
+        Self {
+            method,
+            path,
+            query: std::collections::BTreeMap::new(),
+            range: None,
+            body: Bytes::new(),
+        }
+    }
+
+    /// With a parameter.
+    pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.insert(escaped(name), escaped(value));
+        self
+    }
+
+    /// For a range of the object.
+    pub(crate) fn range(mut self, range: String) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// With a body.
+    pub(crate) fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+/// SigV4 over one request to S3, with the hash of its body.
+pub(crate) fn signed_for_s3(
+    endpoint: &Endpoint,
+    region: &str,
+    request: &S3Request,
+    credentials: &Credentials,
+    now: strongroom_types::Timestamp,
+) -> Request<Full<Bytes>> {
+    let hash = hex::encode(digest::digest(&digest::SHA256, &request.body));
+    let (date, day) = date_of(now);
+    let mut headers = vec![
+        ("host", endpoint.authority.clone()),
+        ("x-amz-content-sha256", hash.clone()),
+        ("x-amz-date", date.clone()),
+    ];
+    if let Some(token) = &credentials.token {
+        headers.push(("x-amz-security-token", token.to_string()));
+    }
+    let query: Vec<String> = request
+        .query
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let query = query.join("&");
+    let start = format!("{}\n{}\n{query}", request.method, request.path);
+    let scope = format!("{day}/{region}/s3/aws4_request");
+    let claim = claim(&start, &headers, &hash, (&date, &scope), credentials);
+    let mut signed = Request::new(Full::new(request.body.clone()));
+    *signed.method_mut() = request.method.clone();
+    let target = if query.is_empty() {
+        request.path.clone()
+    } else {
+        format!("{}?{query}", request.path)
+    };
+    // Paths and queries are of our own letters, or escaped.
+    if let Ok(uri) = target.parse() {
+        *signed.uri_mut() = uri;
+    }
+    let range = request.range.clone().map(|range| ("range", range));
+    put_headers(
+        &mut signed,
+        headers
+            .into_iter()
+            .chain(range)
+            .chain([("authorization", claim)]),
+    );
+    signed
+}
+
+/// Percent-encoding as SigV4 wants it.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// `20150830T123600Z` and `20150830`.
+fn date_of(now: strongroom_types::Timestamp) -> (String, String) {
+    let now = now.to_iso8601();
+    let digits: String = now.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let date = format!("{}Z", digits.split(['.', 'Z']).next().unwrap_or_default());
+    let day = date.get(..8).unwrap_or_default().to_owned();
+    (date, day)
+}
+
+/// The value of `Authorization`. `start` is method, path and query, each on its line.
+fn claim(
+    start: &str,
+    headers: &[(&'static str, String)],
+    body_hash: &str,
+    (date, scope): (&str, &str),
+    credentials: &Credentials,
+) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
     let mut lines = String::new();
-    for (name, value) in &headers {
-        lines.extend([
-            name,
-            ":",
-            value.as_str(),
-            "
-",
-        ]);
+    for (name, value) in headers {
+        lines.extend([name, ":", value.as_str(), "\n"]);
     }
-    let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", sha256(body));
+    let canonical = format!("{start}\n{lines}\n{names}\n{body_hash}");
     let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha256(&canonical));
     let start = Zeroizing::new(format!("AWS4{}", *credentials.secret));
     let mut key = hmac::Key::new(hmac::HMAC_SHA256, start.as_bytes());
-    for word in [day, region, "kms", "aws4_request"] {
+    for word in scope.split('/') {
         key = hmac::Key::new(
             hmac::HMAC_SHA256,
             hmac::sign(&key, word.as_bytes()).as_ref(),
         );
     }
     let signature = hex::encode(hmac::sign(&key, to_sign.as_bytes()));
-    let claim = format!(
+    format!(
         "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
         credentials.id
-    );
-    // It may hold a slot key.
-    let body = Bytes::from_owner(Zeroizing::new(body.as_bytes().to_vec()));
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = http::Method::POST;
-    for (name, value) in headers.into_iter().chain([("authorization", claim)]) {
+    )
+}
+
+fn put_headers(
+    request: &mut Request<Full<Bytes>>,
+    headers: impl Iterator<Item = (&'static str, String)>,
+) {
+    for (name, value) in headers {
         if let Ok(mut value) = http::HeaderValue::try_from(value) {
             value.set_sensitive(true);
             request
@@ -218,7 +362,6 @@ pub(super) fn signed(
                 .insert(http::HeaderName::from_static(name), value);
         }
     }
-    request
 }
 
 fn sha256(text: &str) -> String {
@@ -288,6 +431,117 @@ where
         bytes.as_mut().zeroize();
     }
     Ok((status, kept))
+}
+
+/// How long one request of a bulk transfer may take.
+const TRANSFER_MAX: Duration = Duration::from_secs(300);
+/// Largest answer of a bulk transfer, in bytes.
+const TRANSFER_MAX_BYTES: usize = 64 << 20;
+
+/// Requests one after the other, over a connection that is kept.
+pub(crate) struct Exchange {
+    runtime: tokio::runtime::Runtime,
+    certificates: Option<PathBuf>,
+    kept: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+}
+
+impl Exchange {
+    /// Trusts these certificates, PEM.
+    ///
+    /// # Errors
+    ///
+    /// In words, for people.
+    pub(crate) fn new(certificates: Option<PathBuf>) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            runtime,
+            certificates,
+            kept: None,
+        })
+    }
+
+    /// Sends a request, and waits for the answer: status, headers and body.
+    ///
+    /// # Errors
+    ///
+    /// In words, for people. The next request gets a connection of its own.
+    pub(crate) fn send(
+        &mut self,
+        endpoint: &Endpoint,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, http::HeaderMap, Vec<u8>), String> {
+        let kept = self.kept.take();
+        let certificates = self.certificates.as_deref();
+        let sent = self.runtime.block_on(async {
+            let transfer = transfer(endpoint, request, certificates, kept);
+            tokio::time::timeout(TRANSFER_MAX, transfer).await
+        });
+        let (answer, kept) =
+            sent.map_err(|_| format!("no answer within {} seconds", TRANSFER_MAX.as_secs()))??;
+        self.kept = Some(kept);
+        Ok(answer)
+    }
+}
+
+type Transferred = (
+    (u16, http::HeaderMap, Vec<u8>),
+    hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+);
+
+async fn transfer(
+    endpoint: &Endpoint,
+    request: Request<Full<Bytes>>,
+    certificates: Option<&Path>,
+    kept: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+) -> Result<Transferred, String> {
+    let told = |error: &dyn std::error::Error| error.to_string();
+    let mut kept = kept;
+    let still_open = match &mut kept {
+        Some(sender) => sender.ready().await.is_ok(),
+        None => false,
+    };
+    let mut sender = match kept.filter(|_| still_open) {
+        Some(sender) => sender,
+        None => {
+            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+                .await
+                .map_err(|error| told(&error))?;
+            stream.set_nodelay(true).map_err(|error| told(&error))?;
+            if endpoint.secure {
+                let config = trust(certificates)?;
+                let name =
+                    ServerName::try_from(endpoint.host.clone()).map_err(|error| told(&error))?;
+                let connector = tokio_rustls::TlsConnector::from(config);
+                let stream = connector.connect(name, stream).await;
+                handshake(stream.map_err(|error| told(&error))?).await?
+            } else {
+                handshake(stream).await?
+            }
+        }
+    };
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| told(&error))?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = Limited::new(response.into_body(), TRANSFER_MAX_BYTES);
+    let collected = body.collect().await.map_err(|error| error.to_string())?;
+    Ok(((status, headers, collected.to_bytes().to_vec()), sender))
+}
+
+async fn handshake<S>(
+    stream: S,
+) -> Result<hyper::client::conn::http1::SendRequest<Full<Bytes>>, String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = made.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn trust(certificates: Option<&Path>) -> Result<Arc<ClientConfig>, String> {

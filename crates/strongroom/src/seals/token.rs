@@ -353,6 +353,11 @@ fn refuse_exportable(session: &Session, label: &str, key: ObjectHandle) -> Resul
     )))
 }
 
+/// Which key of which token a slot names; `None` if the slot is damaged.
+pub(crate) fn place_of(body: &[u8]) -> Option<TokenPlace> {
+    parse(body).map(|parsed| parsed.place)
+}
+
 struct Parsed<'a> {
     place: TokenPlace,
     mechanism: u8,

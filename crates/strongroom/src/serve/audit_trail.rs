@@ -1,9 +1,14 @@
-//! The background thread that keeps the audit trail: moves what was recorded into the chained ledger,
-//! and removes what is older than 90 days.
+//! The background threads of the audit trail: one sums up the denials of strangers, moves what was
+//! recorded into the chained ledger and removes what is older than 90 days, the other delivers what trails ask for. A bucket that answers
+//! slowly holds no record up.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_api::Recorder;
+use strongroom_api::cloudtrail::S3Delivery;
+use strongroom_audit::trails::{Delivery, DigestSigner, Stepped, Trails};
 use strongroom_audit::{AuditLog, Lane, Ledger, TrailError};
 use strongroom_types::Timestamp;
 
@@ -19,13 +24,19 @@ const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(log: &AuditLog, stuck: Stuck) -> io::Result<Background> {
-    let log = log.clone();
+pub(super) fn start(
+    log: &AuditLog,
+    recorder: &Arc<Recorder>,
+    stuck: Stuck,
+) -> io::Result<Background> {
+    let (log, recorder) = (log.clone(), Arc::clone(recorder));
     let ledger = Ledger::new(log.rows().clone(), log.home().clone());
+    let trails = Trails::new(log.clone());
     let mut swept: Option<Timestamp> = None;
     Background::start("audit-trail", stuck, move || {
         let now = log.now();
-        match keep(&ledger, now, &mut swept) {
+        let summed_up = sum_up(&log, &recorder);
+        match summed_up.and_then(|()| keep(&ledger, &trails, now, &mut swept)) {
             Ok(true) => Duration::ZERO,
             Ok(false) => ROUND_EVERY,
             Err(error) => {
@@ -37,9 +48,47 @@ pub(super) fn start(log: &AuditLog, stuck: Stuck) -> io::Result<Background> {
     })
 }
 
+/// Records what strangers were denied in the last minute, once a minute.
+fn sum_up(log: &AuditLog, recorder: &Recorder) -> Result<(), TrailError> {
+    if let Some(summary) = recorder.summary(false) {
+        log.append(&[summary]).wait()?;
+    }
+    Ok(())
+}
+
+/// Starts the thread that delivers.
+///
+/// # Errors
+///
+/// The operating system's, when it gives no thread.
+pub(super) fn deliver(
+    log: &AuditLog,
+    signer: Arc<dyn DigestSigner>,
+    to: &S3Delivery,
+    every: Duration,
+    stuck: Stuck,
+) -> io::Result<Background> {
+    let log = log.clone();
+    let interval_millis = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+    let delivery = Delivery::new(Trails::new(log.clone()), signer, Arc::new(to.sink()?))
+        .every(interval_millis);
+    Background::start("trail-delivery", stuck, move || {
+        match delivery.step(log.now()) {
+            Ok(Stepped::Worked) => Duration::ZERO,
+            Ok(Stepped::Idle) => ROUND_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "trails cannot be delivered; tried again");
+                metrics::counter!("strongroom_trail_delivery_failures_total").increment(1);
+                ROUND_EVERY
+            }
+        }
+    })
+}
+
 /// One round; whether there is more to do at once.
 fn keep(
     ledger: &Ledger,
+    trails: &Trails,
     now: Timestamp,
     swept: &mut Option<Timestamp>,
 ) -> Result<bool, TrailError> {
@@ -58,7 +107,7 @@ fn keep(
     if is_due && !more {
         let mut all_done = true;
         for lane in [Lane::Management, Lane::Data] {
-            all_done &= !ledger.sweep(lane, now, None)?.more;
+            all_done &= !ledger.sweep(lane, now, trails.keep_from(lane)?)?.more;
         }
         if all_done {
             *swept = Some(now);

@@ -8,6 +8,7 @@ use strongroom_s3::S3;
 use strongroom_store::DurableMeta;
 
 use super::background::{Background, Stuck};
+use super::backups::Backups;
 
 /// How long the collector rests between rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -21,7 +22,12 @@ const STEP_ROWS_MAX: usize = 256;
 /// # Errors
 ///
 /// The operating system's, when it gives no thread.
-pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>, stuck: Stuck) -> io::Result<Background> {
+pub(super) fn start(
+    s3: Arc<S3>,
+    meta: Arc<DurableMeta>,
+    backups: Arc<Backups>,
+    stuck: Stuck,
+) -> io::Result<Background> {
     let mut meta = Some(meta);
     let mut next_sweep = Instant::now();
     Background::start("collector", stuck, move || {
@@ -31,6 +37,10 @@ pub(super) fn start(s3: Arc<S3>, meta: Arc<DurableMeta>, stuck: Stuck) -> io::Re
         {
             tracing::warn!(%error, "no checkpoint at the start");
         }
+        // What a backup is being taken of stays until it is done.
+        let Some(_no_backup) = backups.keep_out() else {
+            return ROUND_EVERY;
+        };
         if collect(&s3) {
             return Duration::ZERO;
         }

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_kms::{DueWork, KeyService};
+use strongroom_kms::{DueWork, KeyService, NearEndings};
+use strongroom_types::Timestamp;
 
 use super::background::{Background, Stuck};
 
@@ -25,8 +26,31 @@ pub(super) fn start(kms: Arc<KeyService>, stuck: Stuck) -> io::Result<Background
                 metrics::counter!("strongroom_kms_due_work_failures_total").increment(1);
             }
         }
+        report_endings(&kms.near_endings());
         ROUND_EVERY
     })
+}
+
+/// How many keys end soon. Gauges of a fixed number: a label for each key would grow for ever.
+pub(super) fn report_endings(near: &NearEndings) {
+    let within = ["1d", "7d", "30d"];
+    let figures = within.iter().zip(near.deletions).zip(near.expiries);
+    for ((within, deletions), expiries) in figures {
+        metrics::gauge!("strongroom_kms_keys_pending_deletion", "within" => *within)
+            .set(gauge(deletions));
+        metrics::gauge!("strongroom_kms_keys_with_expiring_material", "within" => *within)
+            .set(gauge(expiries));
+    }
+    let seconds = |at: Option<Timestamp>| gauge(at.map_or(0, Timestamp::as_seconds));
+    metrics::gauge!("strongroom_kms_next_key_deletion_timestamp_seconds")
+        .set(seconds(near.next_deletion));
+    metrics::gauge!("strongroom_kms_next_material_expiry_timestamp_seconds")
+        .set(seconds(near.next_expiry));
+}
+
+/// Seconds and counts stay far below what is exact.
+fn gauge(value: u64) -> f64 {
+    f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
 fn report(work: DueWork) {

@@ -19,6 +19,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let identities = Arc::clone(parts.iam.identities());
     let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
     let verifier = || Verifier::new(region.clone(), parts.clock.clone(), credentials.clone());
+    let recorder = || Arc::clone(&parts.recorder);
     let (clock, entropy) = (&parts.clock, &parts.entropy);
     let mut options = S3ApiOptions::new(region.clone());
     if !settings.domains.is_empty() {
@@ -30,7 +31,9 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
-    );
+        recorder(),
+    )
+    .logging(Arc::clone(&parts.access_logs.log));
     let options = KmsApiOptions {
         region: region.clone(),
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
@@ -41,6 +44,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let options = IamApiOptions {
         region: region.clone(),
@@ -52,6 +56,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let sts = StsApi::new(
         parts.iam.clone(),
@@ -59,6 +64,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options,
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let explainer = Explainer::new(
         parts.denials.clone(),
@@ -71,6 +77,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         region.clone(),
         clock.clone(),
         entropy.clone(),
+        recorder(),
     );
     let front = Front::new(s3, kms, iam, sts, cloudtrail)
         .behind(TrustedProxies::new(settings.trusted_proxies.clone()))

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,18 +17,21 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use strongroom_api::Gate;
 use strongroom_api::server::{ShutdownSwitch, TlsReloader};
+use strongroom_audit::{AuditLog, Params};
 use strongroom_explain::{Explainer, ExplainerPorts};
 use strongroom_ports::{Clock, Entropy, SealError, SealKind};
+use strongroom_types::Timestamp;
 use tokio::runtime::Handle;
 
 use super::background::{Background, Stuck};
+use super::deeds::{self, Deed};
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::running::Running;
 use super::verifying::Verifying;
 use super::{
-    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, key_uses,
-    shown,
+    Parts, admin_failure, assemble, audit_trail, collector, due_work, edge, first_start, impact,
+    key_uses, shown,
 };
 use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, VerifyRequest};
 use crate::audit::AuditReading;
@@ -88,6 +91,24 @@ pub(super) struct House {
     /// The server ends.
     closing: AtomicBool,
     verifying: Verifying,
+    /// When the process started.
+    since: Timestamp,
+    /// Attempts of people to open it that failed.
+    refused: AtomicU64,
+}
+
+/// How a server opens that nobody opened.
+const AUTOMATIC: &str = "automatic seal";
+
+/// What somebody brought to open it, as records call it.
+fn gift_name(gift: &Gift) -> &'static str {
+    match gift {
+        Gift::Passphrase { .. } => "passphrase",
+        Gift::Share { .. } => "shares",
+        Gift::KeyFile { .. } => "key file",
+        Gift::Pin { .. } => "token",
+        Gift::Automatic => AUTOMATIC,
+    }
 }
 
 impl House {
@@ -101,8 +122,10 @@ impl House {
     ) -> Self {
         Self {
             settings: settings.clone(),
-            clock,
+            since: clock.now(),
+            refused: AtomicU64::new(0),
             gate: Arc::new(Gate::shut(Arc::clone(&entropy))),
+            clock,
             entropy,
             stuck: Stuck::default(),
             metrics,
@@ -206,6 +229,8 @@ impl House {
                 entropy: parts.entropy.clone(),
             },
             root_key: parts.root_key.clone(),
+            backups: parts.backups.clone(),
+            kms: parts.kms.clone(),
             explaining: Explaining(Explainer::new(ExplainerPorts {
                 identities: parts.iam.identities().clone(),
                 authorizer: parts.authorizer.clone(),
@@ -221,10 +246,28 @@ impl House {
             tls: tls.clone(),
         };
         let threads = [
-            collector::start(parts.s3.clone(), parts.meta.clone(), self.stuck.clone()),
-            audit_trail::start(&parts.audit, self.stuck.clone()),
+            collector::start(
+                parts.s3.clone(),
+                parts.meta.clone(),
+                parts.backups.clone(),
+                self.stuck.clone(),
+            ),
+            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            parts.access_logs.start(self.stuck.clone()),
+            audit_trail::deliver(
+                &parts.audit,
+                parts.signer.clone(),
+                &parts.delivery,
+                self.settings.trail_delivery_interval,
+                self.stuck.clone(),
+            ),
             due_work::start(parts.kms.clone(), self.stuck.clone()),
             parts.root_key.start(self.stuck.clone()),
+            impact::start(
+                parts.accounts.sealed_rows(),
+                parts.kms.clone(),
+                self.stuck.clone(),
+            ),
             key_uses::start(parts.iam.identities().clone(), self.stuck.clone()),
         ];
         for thread in threads {
@@ -333,7 +376,8 @@ impl House {
             | Exit::Denied
             | Exit::Depends
             | Exit::Damage
-            | Exit::Foreign => true,
+            | Exit::Foreign
+            | Exit::InUse => true,
         }
     }
 
@@ -364,11 +408,22 @@ impl House {
                 .any(|slot| slot.kind.is_some_and(SealKind::is_automatic))
     }
 
+    /// Opens the store. Attempts that fail are counted, and told by the record of the opening: before
+    /// it there is no trail that is open.
     fn unseal(&self, gift: Gift) -> Result<Answer, Failure> {
         let _alone = self.opening.lock();
         if self.parts.get().is_some() {
             return Ok(Answer::Unsealed);
         }
+        let by = gift_name(&gift);
+        let outcome = self.unseal_by(gift, by);
+        if outcome.is_err() && by != AUTOMATIC {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn unseal_by(&self, gift: Gift, by: &'static str) -> Result<Answer, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
         let _held = files.hold().map_err(|error| admin_failure(&error))?;
         let opened = match gift {
@@ -392,12 +447,33 @@ impl House {
         let generation = opened.ring.generation();
         let parts = self.assemble(opened)?;
         tracing::warn!(generation, "unsealed");
+        self.tell_opened(&parts.audit, generation, by)?;
         self.open(parts)?;
         if let Err(failure) = self.greet() {
             // It serves all the same; whoever unsealed it has the answer.
             tracing::warn!(reason = %failure.what, "the ready line is not printed");
         }
         Ok(Answer::Unsealed)
+    }
+
+    /// Records that the store was sealed, and who opened it.
+    fn tell_opened(
+        &self,
+        audit: &AuditLog,
+        generation: u64,
+        by: &'static str,
+    ) -> Result<(), Failure> {
+        let details = Params::new()
+            .text("by", by)
+            .number("ringGeneration", generation)
+            .text("sealedSince", &self.since.to_iso8601())
+            .number("refusedAttempts", self.refused.load(Ordering::Relaxed));
+        let details = if by == AUTOMATIC {
+            details
+        } else {
+            deeds::by_operator(details)
+        };
+        deeds::record(audit, "Unseal", &details, None)
     }
 
     fn open_by(&self, brought: Brought, kinds: &[SealKind]) -> Result<OpenedRing, Failure> {
@@ -486,6 +562,13 @@ impl House {
                 }
                 Ok(Answer::Done)
             }
+            // A sealed server has no unseal key yet.
+            SealRequest::Rekeyed { unseal_key } => {
+                if let Some(parts) = self.parts.get() {
+                    parts.root_key.rekeyed(unseal_key.expose())?;
+                }
+                Ok(Answer::Done)
+            }
         }
     }
 }
@@ -499,19 +582,24 @@ pub(super) struct Door {
 impl AdminActions for Door {
     fn answer(&self, request: Request) -> Result<Answer, Failure> {
         let _inside = self.runtime.enter();
-        if let Request::Seal { ask } = request {
-            return self.house.seals(ask);
-        }
-        if let Request::Verify { ask } = request {
-            return self.house.verify(ask);
-        }
-        match self.house.running.get() {
-            Some(running) => running.answer(request),
-            None => Err(Failure::new(
+        let deed = Deed::of(&request);
+        let outcome = if let Request::Seal { ask } = request {
+            self.house.seals(ask)
+        } else if let Request::Verify { ask } = request {
+            self.house.verify(ask)
+        } else if let Some(running) = self.house.running.get() {
+            running.answer(request)
+        } else {
+            Err(Failure::new(
                 Exit::Seal,
                 "it is sealed",
                 "open it: strongroom unseal",
-            )),
+            ))
+        };
+        // A sealed server has no trail that is open.
+        match (deed, self.house.parts()) {
+            (Some(deed), Some(parts)) => deed.recorded(&parts.audit, outcome),
+            (Some(_), None) | (None, _) => outcome,
         }
     }
 }

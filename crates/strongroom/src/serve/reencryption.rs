@@ -105,6 +105,7 @@ impl ReEncryption {
             source_ip: Ipv4Addr::LOCALHOST.into(),
             transport: Transport::Plain,
             user_agent: Some("strongroom reencrypt".into()),
+            sent: None,
         };
         let entered = self.s3.enter_bucket(Arc::new(context), &name, None);
         entered.map_err(|error| explained(&error))

@@ -12,24 +12,28 @@
 //! far the work is. A body is never touched.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use strongroom_audit::{AuditLog, Event, EventBuilder, OWN_SOURCE, Params};
 use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
 use strongroom_kms::KeyService;
-use strongroom_ports::{Clock, Entropy, Table, Transaction};
+use strongroom_ports::{Clock, Entropy, SealError, Table, Transaction};
 use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
+use zeroize::Zeroizing;
 
 use super::background::{Background, Stuck};
+use super::backups::Backups;
+use super::deeds;
 use crate::account::Accounts;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::reports::Reports;
-use crate::ring_files::RingFiles;
+use crate::ring_files::{RingFileError, RingFiles};
 use crate::unseal::ring_failure;
 
 /// Row of the work in [`Table::SETTINGS`].
@@ -117,7 +121,10 @@ pub(super) struct RootKey {
     pub(super) s3: Arc<S3>,
     pub(super) kms: Arc<KeyService>,
     pub(super) accounts: Accounts,
-    pub(super) unseal_key: UnsealKey,
+    /// Of the ring on disk.
+    pub(super) unseal_key: Mutex<UnsealKey>,
+    pub(super) backups: Arc<Backups>,
+    pub(super) audit: AuditLog,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held while the ring or the row of the work changes.
@@ -268,6 +275,35 @@ impl RootKey {
         self.save(&work, stored)
     }
 
+    /// Takes the unseal key under which another process has written the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Ring`] when the ring on disk does not open with it, or is not this store's newest.
+    pub(super) fn rekeyed(&self, unseal_key: &str) -> Result<(), Failure> {
+        let senseless = || Failure::new(Exit::Usage, "this is no unseal key", "");
+        let mut bytes = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(unseal_key, bytes.as_mut_slice()).map_err(|_| senseless())?;
+        let unseal_key = UnsealKey::parse(bytes.as_slice()).map_err(|_| senseless())?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = RingFiles::new(self.settings.data.ring());
+        let held = files.hold().map_err(|error| unlocked(&error))?;
+        let ring = open_with(&files, &unseal_key)?;
+        self.check_continues(&ring)?;
+        *self.unseal_key() = unseal_key;
+        drop(held);
+        tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
+        self.custody().replace_ring(ring);
+        self.accounts.note_ring_version()
+    }
+
+    /// The key that opens the ring, kept from changing while it is used.
+    pub(super) fn unseal_key(&self) -> MutexGuard<'_, UnsealKey> {
+        self.unseal_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn custody(&self) -> &Arc<Custody> {
         &self.rows.custody
     }
@@ -313,6 +349,14 @@ impl RootKey {
                 failed = work.failed,
                 "all keys are wrapped under the active version of the root key"
             );
+            let details = Params::new()
+                .number("version", active.into())
+                .number("lookedAt", work.looked_at)
+                .number("rewrapped", work.matched)
+                .number("failed", work.failed);
+            let done = self.told("KeysRewrapped", &details);
+            self.save_telling(&work, stored, Some(&done))?;
+            return Ok(self.rest(page.looked_at));
         }
         self.save(&work, stored)?;
         Ok(self.rest(page.looked_at))
@@ -325,6 +369,10 @@ impl RootKey {
         mut work: WorkRow,
         stored: Option<strongroom_ports::RowVersion>,
     ) -> Result<Duration, Failure> {
+        // A backup that is being taken has rows of before, and will have the ring of its end.
+        let Some(_no_backup) = self.backups.keep_out() else {
+            return Ok(AFTER_FAILURE);
+        };
         work.retiring = None;
         let referring = work.matched.saturating_add(work.failed);
         if referring > 0 {
@@ -337,7 +385,11 @@ impl RootKey {
             again.refused = Some(format!(
                 "{referring} wrapped keys still need version {version}, or are damaged; they are being wrapped anew"
             ));
-            self.save(&again, stored)?;
+            let details = Params::new()
+                .number("version", version.into())
+                .number("stillNeededBy", referring);
+            let refused = self.told("RootKeyNotRetired", &details);
+            self.save_telling(&again, stored, Some(&refused))?;
             return Ok(Duration::ZERO);
         }
         let ring = self.custody().ring();
@@ -371,7 +423,12 @@ impl RootKey {
         work.refused = None;
         // The counts shown are those of the wrapping anew, which came to its end.
         work.matched = 0;
-        self.save(&work, stored)?;
+        let details = Params::new()
+            .number("version", version.into())
+            .number("wrappedKeysLookedAt", work.looked_at)
+            .text("report", &path.display().to_string());
+        let retired = self.told("RootKeyRetired", &details);
+        self.save_telling(&work, stored, Some(&retired))?;
         Ok(IDLE)
     }
 
@@ -445,6 +502,10 @@ impl RootKey {
         }
         let version = self.add_version()?;
         tracing::warn!(version, days, "the root key is rotated by its schedule");
+        let details = Params::new()
+            .number("version", version.into())
+            .number("rotationPeriodInDays", days);
+        deeds::record(&self.audit, "RotateRootKey", &details, None)?;
         Ok(())
     }
 
@@ -463,26 +524,14 @@ impl RootKey {
         change: impl FnOnce(&mut Keyring<Unsealed>) -> Result<(), RingError>,
     ) -> Result<u32, Failure> {
         let files = RingFiles::new(self.settings.data.ring());
-        let held = files.hold().map_err(|error| {
-            Failure::new(
-                Exit::Environment,
-                format!("the key ring cannot be locked: {error}"),
-                "check the data directory's permissions",
-            )
-        })?;
+        let held = files.hold().map_err(|error| unlocked(&error))?;
+        let unseal_key = self.unseal_key();
         // As it is on disk: a seal may have been added since the start.
-        let unseal_key = || UnsealKey::parse(self.unseal_key.expose());
-        let opened = files
-            .open(&|_| {
-                unseal_key()
-                    .map_err(|error| strongroom_ports::SealError::Damaged(error.to_string()))
-            })
-            .map_err(ring_failure)?;
-        let mut ring = opened.ring;
+        let mut ring = open_with(&files, &unseal_key)?;
         self.check_continues(&ring)?;
         change(&mut ring).map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
         files
-            .write(&ring, &self.unseal_key, &*self.entropy)
+            .write(&ring, &unseal_key, &*self.entropy)
             .map_err(ring_failure)?;
         drop(held);
         let version = ring.active_version();
@@ -540,10 +589,27 @@ impl RootKey {
         Ok((row, Some(stored.version)))
     }
 
+    /// The event of a step that the server takes by itself.
+    fn told(&self, name: &str, details: &Params) -> Event {
+        let event = EventBuilder::by_service(self.audit.home().account, OWN_SOURCE, name)
+            .service_details(details);
+        self.audit.finish(event)
+    }
+
     fn save(
         &self,
         work: &WorkRow,
         stored: Option<strongroom_ports::RowVersion>,
+    ) -> Result<(), Failure> {
+        self.save_telling(work, stored, None)
+    }
+
+    /// Saves, and records what is done with it, together.
+    fn save_telling(
+        &self,
+        work: &WorkRow,
+        stored: Option<strongroom_ports::RowVersion>,
+        event: Option<&Event>,
     ) -> Result<(), Failure> {
         let sealed = self
             .custody()
@@ -551,6 +617,10 @@ impl RootKey {
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, WORK_KEY.to_vec(), stored)
             .put(Table::SETTINGS, WORK_KEY.to_vec(), sealed);
+        let transaction = match event {
+            Some(event) => self.audit.add(transaction, event),
+            None => transaction,
+        };
         let committed = self.rows.meta.commit(transaction).wait();
         committed
             .map(|_| ())
@@ -570,6 +640,37 @@ struct RetirementReport {
     wrapped_keys_looked_at: u64,
     wrapped_keys_that_need_it: u64,
     program: &'static str,
+}
+
+/// Opens the ring on disk with the unseal key that is known.
+fn open_with(files: &RingFiles, unseal_key: &UnsealKey) -> Result<Keyring<Unsealed>, Failure> {
+    let opened = files.open(&|ring| {
+        if ring.is_of(unseal_key) {
+            return UnsealKey::parse(unseal_key.expose())
+                .map_err(|error| SealError::Damaged(error.to_string()));
+        }
+        Err(SealError::WrongSeal(
+            "the ring was rekeyed, and this server has not been given the new unseal key"
+                .to_owned(),
+        ))
+    });
+    match opened {
+        Ok(opened) => Ok(opened.ring),
+        Err(RingFileError::Seal(error)) => Err(Failure::new(
+            Exit::Ring,
+            error.to_string(),
+            "restart the server: its seals open the ring that is on disk now",
+        )),
+        Err(error) => Err(ring_failure(error)),
+    }
+}
+
+fn unlocked(error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Environment,
+        format!("the key ring cannot be locked: {error}"),
+        "check the data directory's permissions",
+    )
 }
 
 fn iso(millis: u64) -> String {

@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use strongroom_api::server::TlsReloader;
 use strongroom_iam::IamService;
+use strongroom_kms::KeyService;
 
+use super::backups::Backups;
 use super::explaining::Explaining;
 use super::reencryption::ReEncryption;
 use super::root_key::RootKey;
 use crate::account::{Account, Accounts};
-use crate::admin::{AdminActions, Answer, Request};
+use crate::admin::{AdminActions, Answer, BackupBegun, BackupRequest, Request};
 use crate::audit::AuditReading;
 use crate::commands::env_answer;
 use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
+use crate::impact::{ImpactAsk, ImpactSource};
 use crate::{identities, inspect, tenants};
 
 /// The server, as the admin channel sees it.
@@ -27,6 +30,8 @@ pub(super) struct Running {
     pub(super) iam: Arc<IamService>,
     pub(super) reencryption: ReEncryption,
     pub(super) root_key: Arc<RootKey>,
+    pub(super) backups: Arc<Backups>,
+    pub(super) kms: Arc<KeyService>,
     pub(super) explaining: Explaining,
     pub(super) audit: AuditReading,
     pub(super) http: Option<SocketAddr>,
@@ -72,6 +77,7 @@ impl AdminActions for Running {
             | Request::ListAccounts
             | Request::DisableAccount { .. }
             | Request::RotateAccountCredentials { .. } => tenants::answer(&self.iam, &request),
+            Request::Backup { ask } => self.backup(ask),
             Request::RootKeyStatus => Ok(Answer::RootKey(self.root_key.status()?)),
             Request::RotateRootKey => Ok(Answer::RootKeyRotated {
                 version: self.root_key.rotate()?,
@@ -94,6 +100,7 @@ impl AdminActions for Running {
             } => self
                 .reencryption
                 .page(&bucket, prefix, &key, bucket_key, limit),
+            Request::Impact { ask } => self.impact(&ask),
             Request::Explain {
                 action,
                 principal,
@@ -135,6 +142,17 @@ impl Running {
         )))
     }
 
+    fn impact(&self, ask: &ImpactAsk) -> Result<Answer, Failure> {
+        let source = ImpactSource {
+            rows: &self.accounts.sealed_rows(),
+            home: (self.account.id, &self.account.region),
+            now: self.accounts.clock.now(),
+            kms: Some(&self.kms),
+        };
+        let found = source.answer(ask)?;
+        Ok(Answer::Impact { found })
+    }
+
     fn rotate(&self) -> Result<Answer, Failure> {
         // Durable first: a key that was answered and then lost would lock its owner out.
         let new = self.accounts.rotate_root_key()?;
@@ -150,6 +168,35 @@ impl Running {
         Ok(Answer::Rotated {
             access_key_id: new.id.to_string(),
         })
+    }
+
+    fn backup(&self, ask: BackupRequest) -> Result<Answer, Failure> {
+        match ask {
+            BackupRequest::Begin { holder } => {
+                let (hold, begun) = self.backups.begin(holder)?;
+                let extents = begun.extents.into_iter();
+                Ok(Answer::BackupBegun(BackupBegun {
+                    hold,
+                    mark: begun.mark,
+                    marked: begun.marked,
+                    ring_id: begun.ring_id,
+                    extents: extents.map(|it| (it.path, it.len_bytes)).collect(),
+                }))
+            }
+            BackupRequest::GoOn { hold } => self.backups.go_on(hold).map(|()| Answer::Done),
+            BackupRequest::Shreds { hold, after } => {
+                let (ids, more) = self.backups.shreds(hold, after)?;
+                Ok(Answer::BackupShreds { ids, more })
+            }
+            BackupRequest::Sign { hold, digest } => {
+                let mac = self.backups.sign(hold, &digest)?;
+                Ok(Answer::BackupSigned { mac })
+            }
+            BackupRequest::End { hold } => {
+                self.backups.end(hold);
+                Ok(Answer::Done)
+            }
+        }
     }
 
     fn reload_tls(&self) -> Result<Answer, Failure> {

@@ -115,7 +115,7 @@ impl Store {
             ledger: Ledger::new(parts.audit.rows().clone(), parts.audit.home().clone()),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
-                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key)),
+                unseal: Box::new(move |ring| ring.unseal(&own.unseal_key())),
                 customer_keys: Vec::new(),
             },
         }

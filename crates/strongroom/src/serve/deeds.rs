@@ -1,0 +1,140 @@
+//! What the operator does, and what the server does by itself, for the trail: events of
+//! `strongroom.local`, which no AWS service has.
+//!
+//! Who may use the admin socket is the user whose server it is; the record names his uid. Accounts and
+//! root access keys are recorded in the transactions of their changes, and the key ring in that which
+//! notes its generation.
+
+use strongroom_audit::{AuditLog, EventBuilder, OWN_SOURCE, Params};
+
+use crate::admin::{Answer, Request, SealRequest, VerifyRequest};
+use crate::failure::{Exit, Failure};
+
+/// A command that changes something, or that needs a right of its own.
+pub(super) struct Deed {
+    name: &'static str,
+    details: Params,
+}
+
+impl Deed {
+    /// What a request does; nothing if it only looks, or if its change has a record of its own.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        let deed = |name, details| Some(Self { name, details });
+        if let Request::RotateRootKey = request {
+            deed("RotateRootKey", Params::new())
+        } else if let Request::Rewrap = request {
+            deed("RewrapKeys", Params::new())
+        } else if let Request::RetireRootKey { version } = request {
+            let details = Params::new().number("version", (*version).into());
+            deed("RetireRootKey", details)
+        } else if let Request::Seal {
+            ask: SealRequest::Rekeyed { .. },
+        } = request
+        {
+            deed("RekeyRing", Params::new())
+        } else if let Request::Seal {
+            ask: SealRequest::ForgetShares,
+        } = request
+        {
+            deed("ForgetShares", Params::new())
+        } else if let Request::Verify {
+            ask: VerifyRequest::Start { sealed, .. },
+        } = request
+        {
+            deed("VerifyStore", Params::new().flag("withoutKeys", *sealed))
+        } else if let Request::ReloadTls = request {
+            deed("ReloadCertificates", Params::new())
+        } else if let Request::Env = request {
+            // Whoever asks holds the root access key then.
+            deed("ShowRootAccessKey", Params::new())
+        } else if let Request::ReEncrypt {
+            bucket,
+            prefix,
+            key,
+            bucket_key,
+            limit: _,
+        } = request
+        {
+            let details = Params::new()
+                .text("bucketName", bucket)
+                .text("prefix", prefix)
+                .text("kmsKeyArn", key)
+                .flag("bucketKeyEnabled", *bucket_key);
+            deed("ReEncryptObjects", details)
+        } else {
+            None
+        }
+    }
+
+    /// Records it, with what came of it, and gives that on once the record is durable.
+    ///
+    /// # Errors
+    ///
+    /// The command's own; [`Exit::Store`] without a record, though it may have been carried out.
+    pub(super) fn recorded(
+        self,
+        audit: &AuditLog,
+        outcome: Result<Answer, Failure>,
+    ) -> Result<Answer, Failure> {
+        let Self { name, mut details } = self;
+        if let Ok(Answer::RootKeyRotated { version }) = &outcome {
+            details = details.number("version", (*version).into());
+        }
+        if let Ok(Answer::ReEncrypted(page)) = &outcome {
+            details = details
+                .number("lookedAt", page.looked_at)
+                .number("updated", page.updated)
+                .number("skipped", page.skipped)
+                .flag("done", page.done);
+        }
+        let failed = outcome.as_ref().err().map(|failure| failure.what.as_str());
+        record(audit, name, &by_operator(details), failed)?;
+        outcome
+    }
+}
+
+/// With who is at the admin socket: it lets in nobody but the server's own user.
+pub(super) fn by_operator(details: Params) -> Params {
+    details.number("operatorUid", rustix::process::geteuid().as_raw().into())
+}
+
+/// Records an event of the server's own, and waits until it is durable.
+///
+/// # Errors
+///
+/// [`Exit::Store`].
+pub(super) fn record(
+    audit: &AuditLog,
+    name: &str,
+    details: &Params,
+    failed: Option<&str>,
+) -> Result<(), Failure> {
+    let mut event =
+        EventBuilder::by_service(audit.home().account, OWN_SOURCE, name).service_details(details);
+    if let Some(why) = failed {
+        event = event.failed("Refused", why);
+    }
+    let receipt = audit.append(&[audit.finish(event)]).wait();
+    receipt.map(drop).map_err(|error| {
+        Failure::new(
+            Exit::Store,
+            format!("{name} cannot be recorded in the audit trail: {error}"),
+            "make room on the disk of the data directory, or look at the server's log",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_look_are_no_deeds_and_secrets_are_not_told() {
+        assert!(Deed::of(&Request::RootKeyStatus).is_none());
+        assert!(Deed::of(&Request::ListAccounts).is_none());
+        let deed = Deed::of(&Request::RetireRootKey { version: 3 }).unwrap();
+        assert_eq!(deed.name, "RetireRootKey");
+        let told = by_operator(deed.details).as_json();
+        assert!(told.starts_with(r#"{"version":3,"operatorUid":"#), "{told}");
+    }
+}
