@@ -199,8 +199,8 @@ fn cipher_rate(two_layers: bool) -> Result<f64> {
             })
             .collect();
         for worker in workers {
-            let outcome = worker.join();
-            outcome.map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+            let joined = worker.join();
+            joined.map_err(|_| anyhow::anyhow!("a worker panicked"))??;
         }
         Ok::<_, anyhow::Error>(())
     })?;

@@ -322,7 +322,7 @@ impl SealRequest {
 
 /// What can be asked about verifications. There is one at a time, in the background; it ends when
 /// nobody asks for it any more.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(tag = "verify", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum VerifyRequest {
     /// Begin.

@@ -1,5 +1,6 @@
 //! `inspect`: how one object is encrypted, by the running server or off line.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use strongroom_crypto::{Keyring, Unsealed};
@@ -219,12 +220,13 @@ fn stream_line(stream: &StoredStream) -> String {
     if let (Some(segments), Some(segment), Some(stored)) =
         (stream.segments, stream.segment_bytes, stream.stored_bytes)
     {
-        line.push_str(&format!(
+        let _ = write!(
+            line,
             " in {segments} segments of at most {segment}, {stored} as stored"
-        ));
+        );
     }
     if let Some(fault) = &stream.fault {
-        line.push_str(&format!(" ({fault})"));
+        let _ = write!(line, " ({fault})");
     }
     line
 }

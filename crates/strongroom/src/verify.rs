@@ -1,5 +1,6 @@
 //! `verify`: beside the running server by asking it, and off line.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -306,16 +307,14 @@ fn tell(report: &Report) -> Result<(), Failure> {
                 it.versions, it.streams, it.segments, it.segments_by_checksum, it.keys_opened
             );
             if it.without_customer_key > 0 {
-                line.push_str(&format!(
-                    ", {} without customer key",
-                    it.without_customer_key
-                ));
+                let _ = write!(line, ", {} without customer key", it.without_customer_key);
             }
             if it.under_unavailable_keys > 0 {
-                line.push_str(&format!(
+                let _ = write!(
+                    line,
                     ", {} under KMS keys that cannot be used now",
                     it.under_unavailable_keys
-                ));
+                );
             }
             output::say(&line)?;
         }
@@ -393,20 +392,20 @@ fn line_of(finding: &Finding) -> String {
     let mut line = format!("{kind}:");
     if let (Some(bucket), Some(key)) = (&finding.bucket, &finding.key) {
         // A key may hold anything; a terminal shall not obey it.
-        line.push_str(&format!(" s3://{bucket}/{}", key.escape_debug()));
+        let _ = write!(line, " s3://{bucket}/{}", key.escape_debug());
     }
     if let Some(version) = &finding.version_id {
-        line.push_str(&format!(" version {version}"));
+        let _ = write!(line, " version {version}");
     }
     if let Some(part) = finding.part {
-        line.push_str(&format!(" part {part}"));
+        let _ = write!(line, " part {part}");
     }
     if let Some(file) = &finding.file {
-        line.push_str(&format!(" {}", file.escape_debug()));
+        let _ = write!(line, " {}", file.escape_debug());
     }
     if let Some(offset) = finding.offset {
-        line.push_str(&format!(" at byte {offset}"));
+        let _ = write!(line, " at byte {offset}");
     }
-    line.push_str(&format!(": {}", finding.why));
+    let _ = write!(line, ": {}", finding.why);
     line
 }
