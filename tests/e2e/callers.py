@@ -140,6 +140,7 @@ class Account:
     sts = property(lambda self: self.callers.of(self.root, "sts"))
     kms = property(lambda self: self.callers.of(self.root, "kms"))
     s3 = property(lambda self: self.callers.of(self.root, "s3"))
+    cloudtrail = property(lambda self: self.callers.of(self.root, "cloudtrail"))
 
     def user(self, *statements, name=None):
         name = name or fresh("u-")

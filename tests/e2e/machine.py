@@ -131,16 +131,6 @@ class Unit:
     def here(self, text):
         return re.sub("|".join(map(re.escape, PLACES)), lambda place: f"{self.home}{place[0]}", text)
 
-    def verify(self):
-        """systemd reads the file, and names what it does not understand. The program is where it is here."""
-        copy = self.home / "run" / self.name
-        copy.write_text((self.home / UNITS[1:] / self.name).read_text().replace("/usr/local/bin/strongroom", binary()))
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", copy], text=True,
-                              capture_output=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        for when in self.all("OnCalendar"):
-            subprocess.run(["systemd-analyze", "calendar", when], check=True, stdout=subprocess.DEVNULL, timeout=60)
-
     def start(self):
         if self.name.endswith(".timer"):
             return 0
@@ -188,12 +178,26 @@ class Unit:
         return 0
 
 
+def verify(home):
+    """systemd reads the units, and names what it does not understand. The program is where it is here."""
+    copies = home / "run/units"
+    copies.mkdir(exist_ok=True)
+    names = sorted(path.name for path in (home / UNITS[1:]).iterdir())
+    for name in names:
+        text = (home / UNITS[1:] / name).read_text()
+        (copies / name).write_text(text.replace("/usr/local/bin/strongroom", binary()))
+        for when in Unit(home, name).all("OnCalendar"):
+            subprocess.run(["systemd-analyze", "calendar", when], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                           *(copies / name for name in names)], text=True, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
 def systemctl(home, verb, *names):
     home = pathlib.Path(home)
     now, names = "--now" in names, [name for name in names if not name.startswith("--")]
     if verb == "daemon-reload":
-        for path in sorted((home / UNITS[1:]).iterdir()):
-            Unit(home, path.name).verify()
+        verify(home)
         return 0
     units = [Unit(home, name) for name in names]
     if verb == "enable":

@@ -165,7 +165,8 @@ def test_without_room_for_its_record_no_key_is_used(make_server):
     server = make_server(start=False)
     free = shutil.disk_usage(server.home).free
     server.start()
-    clients = Clients(server.access())
+    access = server.access()
+    clients = Clients(access)
     bucket, s3, kms = new_bucket(clients.boto()), clients.boto(), clients.boto(service="kms")
     key = kms.create_key()["KeyMetadata"]["Arn"]
     s3.put_object(Bucket=bucket, Key="k", Body=b"secret", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
@@ -174,7 +175,11 @@ def test_without_room_for_its_record_no_key_is_used(make_server):
     server.stop()
     before = len(records(server))
     server.start("--free-space-floor", str(free * 20))
-    clients = Clients(server.access())
+    # Nobody is told the root access key without a record either.
+    told = subprocess.run([binary(), "env", "--data", str(server.data)], env=clean_env(server.home), capture_output=True, text=True)
+    assert told.returncode == 1 and "cannot be recorded in the audit trail" in told.stderr
+    access.http = server.endpoint["http"]
+    clients = Clients(access)
     s3, kms = clients.boto(), clients.boto(service="kms")
     refused = [lambda: kms.decrypt(CiphertextBlob=blob), lambda: kms.generate_data_key(KeyId=key, KeySpec="AES_256"),
                lambda: s3.get_object(Bucket=bucket, Key="k"), lambda: kms.describe_key(KeyId=key)]

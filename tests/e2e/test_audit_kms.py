@@ -4,15 +4,16 @@ Read by LookupEvents under the key's ARN, as an auditor would.
 """
 
 import json
+import os
 import subprocess
-import urllib.error
 import urllib.request
 import uuid
 
 import pytest
 
 from callers import fresh
-from conftest import Clients, binary, clean_env, new_bucket, refused
+from conftest import Clients, binary, clean_env, new_bucket, poll, refused
+from test_seals import PASSPHRASE, lose_key_file, run, start_sealed, with_passphrase
 
 FORWARDED = "fas.s3.amazonaws.com"
 
@@ -211,28 +212,64 @@ def test_changes_of_a_key_are_recorded_as_documented(w):
 
 
 def strongroom(server, *args):
-    done = subprocess.run([binary(), *args, "--data", str(server.data), "--key-file", str(server.key_file)],
-                          env=clean_env(server.home), capture_output=True, text=True, timeout=120)
+    done = subprocess.run([binary(), *args, "--data", str(server.data)], env=clean_env(server.home),
+                          capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def own_events(server, name):
+    """What the server recorded of itself under that name, oldest first."""
+    found = strongroom(server, "audit", "search", "--json", "--event", name, "--key-file", str(server.key_file))
+    events = [json.loads(line) for line in found.splitlines()]
+    assert all(e["eventSource"] == "strongroom.local" and e["eventType"] == "AwsServiceEvent" for e in events)
+    return [e["serviceEventDetails"] for e in events]
 
 
 def test_what_the_operator_does_is_recorded_with_his_uid(make_server):
     server = make_server()
     strongroom(server, "root-key", "rotate")
+    [rotated] = own_events(server, "RotateRootKey")
+    assert rotated == {"version": 2, "operatorUid": os.geteuid()}
+    [changed] = own_events(server, "KeyRingChanged")
+    assert changed["rootKeyVersion"] == 2 and changed["generation"] > changed["generationBefore"]
     strongroom(server, "credentials", "rotate")
-    found = [json.loads(line) for line in strongroom(server, "audit", "search", "--json").splitlines()]
-    own = {e["eventName"]: e for e in found if e["eventSource"] == "strongroom.local"}
-    rotated = own["RotateRootKey"]["serviceEventDetails"]
-    assert rotated["version"] == 2 and isinstance(rotated["operatorUid"], int)
-    assert own["KeyRingChanged"]["serviceEventDetails"]["rootKeyVersion"] == 2
-    assert "RootAccessKeyRotated" in own
-    # A seal that is added while no server runs is told by the next start.
+    assert len(own_events(server, "RootAccessKeyRotated")) == 1
+    server.env()
+    assert own_events(server, "ShowRootAccessKey")[-1] == {"operatorUid": os.geteuid()}
+    # The thread that wraps anew says when it is done.
+    assert poll(lambda: own_events(server, "KeysRewrapped"), 20)[0]["version"] == 2
+    strongroom(server, "root-key", "retire", "1")
+    assert poll(lambda: own_events(server, "RootKeyRetired"), 20)[0]["version"] == 1
+    assert own_events(server, "RetireRootKey") == [{"version": 1, "operatorUid": os.geteuid()}]
+
+
+def test_a_seal_is_recorded_at_once_or_at_the_next_start(make_server):
+    server = make_server()
+    for number, running in [(1, True), (2, False)]:
+        if not running:
+            server.stop()
+        before = len(own_events(server, "KeyRingChanged")) if running else 1
+        strongroom(server, "seal", "add", "--unseal-with", str(server.key_file), "--key-file",
+                   str(server.home / f"more{number}.key"))
+        if not running:
+            server.start()
+        changes = own_events(server, "KeyRingChanged")
+        assert len(changes) == before + 1
+        assert len(changes[-1]["seals"]) == number + 1 and changes[-1]["seals"][-1].endswith("key-file")
+        assert ("operatorUid" in changes[-1]) == running
+
+
+def test_who_opened_a_sealed_server_is_recorded_and_how_often_it_was_tried(make_server):
+    server = make_server()
     server.stop()
-    before = own["KeyRingChanged"]["serviceEventDetails"]["seals"]
-    other = server.home / "other.key"
-    strongroom(server, "seal", "add", "key-file", str(other))
-    server.start()
-    found = [json.loads(line) for line in strongroom(server, "audit", "search", "--json").splitlines()]
-    changed = [e for e in found if e["eventName"] == "KeyRingChanged"][-1]["serviceEventDetails"]
-    assert len(changed["seals"]) == len(before) + 1 and changed["generation"] > changed["generationBefore"]
+    with_passphrase(server)
+    lose_key_file(server)
+    start_sealed(server)
+    for _ in range(2):
+        run(server, "unseal", "--fd", 1000, given={1000: "another passphrase\n"}, expect=1)
+    run(server, "unseal", "--fd", 1000, given={1000: PASSPHRASE})
+    found = strongroom(server, "audit", "search", "--json", "--event", "Unseal")
+    [unsealed] = [json.loads(line)["serviceEventDetails"] for line in found.splitlines()]
+    assert unsealed["by"] == "passphrase" and unsealed["operatorUid"] == os.geteuid()
+    assert unsealed["refusedAttempts"] == 2 and unsealed["sealedSince"]

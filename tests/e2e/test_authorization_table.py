@@ -91,6 +91,7 @@ def resources(world, row, stage, args):
     known = {"provider": [f"arn:aws:iam::{account}:oidc-provider/*"], "*": ["*"], "bucket": [f"arn:aws:s3:::{bucket}"], "object": [f"arn:aws:s3:::{bucket}/*"],
              "key": [f"arn:aws:kms:*:{account}:key/*"], "alias": [f"arn:aws:kms:*:{account}:alias/*"],
              "user": [f"arn:aws:iam::{account}:user/*"], "group": [f"arn:aws:iam::{account}:group/*"],
+             "trail": [f"arn:aws:cloudtrail:*:{account}:trail/*"],
              "role": [f"arn:aws:iam::{account}:role/*"], "policy": [f"arn:aws:iam::{account}:policy/*"]}
     found = [arn for kind in row.on.split(", ") for arn in known[kind]]
     if row.name == "UpdateObjectEncryption" or row.service != "s3":

@@ -112,7 +112,8 @@ def test_no_secret_is_in_any_record(store):
         s3.get_object(Bucket=bucket, Key="c", SSECustomerAlgorithm="AES256", SSECustomerKey=wrong)
     s3.copy_object(Bucket=bucket, Key="d", CopySource=f"{bucket}/c", **SSE_C, CopySourceSSECustomerAlgorithm="AES256",
                    CopySourceSSECustomerKey=CUSTOMER_KEY)
-    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "c", "SSECustomerAlgorithm": "AES256",
+    signer = Clients(store.server.access()).boto("https", signature_version="s3v4")
+    url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "c", "SSECustomerAlgorithm": "AES256",
                                                           "SSECustomerKey": CUSTOMER_KEY})
     signature = re.search(r"X-Amz-Signature=([0-9a-f]+)", url)[1]
     # Without the key that its signature demands.

@@ -1,11 +1,12 @@
 """The commands of docs/howto, typed as they stand there."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 
-from conftest import ROOT, Clients, Server
+from conftest import ROOT, Clients, Server, poll
 from machine import Machine
 from shell import Shell
 
@@ -139,3 +140,24 @@ def test_every_page_is_run_by_a_test():
     pages = {path.name for path in (ROOT / "docs/howto").glob("*.md")}
     suite = "".join(path.read_text() for path in (ROOT / "tests/e2e").glob("test_*.py"))
     assert not {page for page in pages if f'{page}"' not in suite}
+
+
+def test_the_commands_of_read_the_audit_trail_do_what_the_page_says(make_server, tmp_path):
+    server = make_server("--trail-delivery-interval", "1")
+    shell = Shell(server, tmp_path / "work")
+    looked, made, auditor, read, proof = blocks("read-the-audit-trail.md")
+    found = shell.ok(looked)
+    assert "GenerateDataKey" in found and "Decrypt" in found
+    # The page is one shell; what it sets is asked for again here.
+    account = shell.ok("aws sts get-caller-identity --query Account --output text").strip()
+    said = shell.ok(f"ACCOUNT={account}\n{made}\n{auditor}\necho ==== $TRAIL $LOGKEY")
+    trail = re.search(r"==== (\S+) (\S+)", said)[1]
+    client = Clients(server.access()).boto(service="cloudtrail")
+    poll(lambda: "LatestDeliveryTime" in client.get_trail_status(Name="everything"), 60, 0.5)
+    said = shell.ok(f"ACCOUNT={account}\n{read}")
+    assert '"IsLogging": true' in said and json.loads(said[said.index('{"Records"'):])["Records"]
+    # Instead of waiting for an hour.
+    client.stop_logging(Name="everything")
+    poll(lambda: "LatestDigestDeliveryTime" in client.get_trail_status(Name="everything"), 60, 0.5)
+    said = shell.ok(f"TRAIL={trail}\n{proof}")
+    assert "1/1 digest files valid" in said and "INVALID" not in said

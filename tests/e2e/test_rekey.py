@@ -112,7 +112,7 @@ def test_a_running_server_takes_the_new_key_and_goes_on_to_rotate(stored, tmp_pa
     server.key_file = kept / "seal" / "root.key"
     server.spawn()
     assert server.process.wait(30) == 4
-    assert "an older copy was put in its place" in server.output.read_text() and secret not in server.log.read_text()
+    assert "older than the data" in server.output.read_text() and secret not in server.log.read_text()
 
 
 def test_a_seal_that_is_away_is_not_passed_over_but_given_up(stored):  # noqa: F811

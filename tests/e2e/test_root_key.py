@@ -42,7 +42,7 @@ def test_everything_is_wrapped_anew_and_the_old_version_goes(make_server, tmp_pa
     said = root_key(server, "rotate", "--wait").stdout
     assert "Version 2 of the root key wraps from now on." in said and "DAMAGED" not in said
     now = status(server)
-    assert now["work"] == "idle" and now["failed"] == 0 and now["rewrapped"] > 50
+    assert now["work"] == "idle" and now["failed"] == 0 and now["rewrapped"] >= 50
     # Bodies are left alone.
     assert all(p.read_bytes()[:len(body)] == body for p, body in blobs.items() if p.exists())
     said = root_key(server, "retire", "1").stdout

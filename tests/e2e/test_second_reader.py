@@ -55,7 +55,8 @@ class SmallZoo(Zoo):
             self.put("plain", f"{name}/small", b"small " * 100, **mode)
             self.put("plain", f"{name}/large", bytes(range(256)) * 1200, **mode)
             self.multipart("plain", f"{name}/large-parts", [200_000], **mode)
-            self.with_sums(f"{name}/sums", [5 << 20, 1000], **mode)
+            if name in ("AES256", "SSE-C", "aws:kms:dsse"):
+                self.with_sums(f"{name}/sums", [5 << 20, 1000], **mode)
             for turn in range(2):
                 self.put("versioned", name, bytes([turn]) * 70_000, **mode)
         for algorithm in ("CRC32", "SHA1", "SHA256"):

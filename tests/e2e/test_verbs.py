@@ -77,6 +77,9 @@ def busy(tmp_path_factory):
     server.bucket, server.arn = new_bucket(s3), kms.create_key()["KeyMetadata"]["Arn"]
     for n in range(12):
         s3.put_object(Bucket=server.bucket, Key=f"k{n}", Body=b"x")
+    # With one version of the root key there is nothing to wrap anew.
+    subprocess.run([binary(), "root-key", "rotate", "--data", server.data], env=clean_env(server.home), check=True,
+                   capture_output=True, timeout=120)
     yield server
     server.stop()
     server.assert_sane()
@@ -110,11 +113,13 @@ def long_verbs(server):
         "root-key rotate": (["--wait"], 0),
         "root-key rewrap": (["--wait"], 0.5),
         "kms impact": ([server.arn], 0.5),
+        "verify": (["--rate", "50MiB/s"], 0),
         "who-can-decrypt": ([f"{target}/k1"], 2.5),
     }
 
 
-@pytest.mark.parametrize("verb", ["reencrypt", "root-key rotate", "root-key rewrap", "kms impact", "who-can-decrypt"])
+@pytest.mark.parametrize("verb", ["reencrypt", "root-key rotate", "root-key rewrap", "kms impact", "verify",
+                                  "who-can-decrypt"])
 def test_a_person_sees_how_far_long_work_is_and_a_pipe_does_not(busy, verb):
     words, stop = long_verbs(busy)[verb]
     command = [binary(), *verb.split(), *words, "--data", busy.data]
@@ -141,3 +146,18 @@ def test_a_person_sees_how_far_long_work_is_and_a_pipe_does_not(busy, verb):
     out, errors = piped.communicate(timeout=120)
     assert piped.returncode == 0, errors
     assert b"\r" not in out + errors and b"\x1b" not in out + errors and b"[#" not in out + errors
+
+
+def test_recovery_draws_a_bar_for_a_person_and_none_for_a_pipe(make_server, tmp_path):
+    server = make_server(trace=False)
+    s3 = Clients(server.access()).boto()
+    bucket = new_bucket(s3)
+    for n in range(4):
+        s3.put_object(Bucket=bucket, Key=f"k{n}", Body=bytes(40 << 20))
+    server.stop()
+    command = [binary(), "recover", "--data", server.data, "--key-file", server.key_file, "--out"]
+    terminal = Terminal([*command, tmp_path / "seen"], env=clean_env(server.home))
+    assert terminal.end() == 0, terminal.shown
+    assert re.search(r"\r\[[#.]{20}\] +\d+ %", terminal.shown) and "\r\x1b[K" in terminal.shown, terminal.shown
+    piped = subprocess.run([*command, tmp_path / "piped"], env=clean_env(server.home), capture_output=True, timeout=120)
+    assert piped.returncode == 0 and b"\r" not in piped.stdout + piped.stderr, piped

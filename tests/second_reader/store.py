@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import pathlib
+import re
 import sys
 import uuid
 import zlib
@@ -24,15 +25,13 @@ from formats import (CRC32C, Fields, InvalidTag, Refused, be, crc, crc64, layers
                      open_shred, open_stream, parse_footer, parse_header, unwrap, verify_customer_key)
 
 ROWS, JOURNAL, PEPPER, MANIFESTS, SNAPSHOT = 1, 2, 4, 5, 6
-SETTINGS, BUCKETS, CURRENT, VERSIONS, PARTS, INLINE = 1, 3, 4, 5, 8, 9
+BUCKETS, VERSIONS, PARTS, INLINE = 3, 5, 8, 9
 KMS_KEYS, KMS_ALIASES, KMS_MATERIALS, FOOTERS = 13, 14, 16, 255
-# The kinds of records that each table has (section 16).
-KINDS = {
-    1: {0x20, 0x24, 0x50, 0x51}, 2: {0x21}, 3: {0x01}, 4: {0x02}, 5: {0x03}, 6: {0x04}, 7: {0x05}, 8: {0x06}, 10: {0x07},
-    11: {0x08, 0x0C}, 12: {0x22, 0x60}, 13: {0x14}, 14: {0x17}, 15: {0x18}, 16: {0x15, 0x16}, 17: {0x19}, 18: {0x1A, 0x1D, 0x1E},
-    19: {0x1B}, 20: {0x0B}, 21: {0x0D}, 30: {0x32}, 31: {0x33}, 32: {0x34}, 33: {0x35}, 34: {0x36}, 35: {0x37}, 36: {0x38},
-    37: {0x39}, 38: {0x3B}, 60: {0x61, 0x62}, 61: {0x63}, 62: {0x64, 0x65, 0x67}, 63: {0x66},
-}
+# Tables and kinds of records, as section 16 lists them; what is interpreted here has one kind.
+SPECIFICATION = (pathlib.Path(__file__).resolve().parents[2] / "FORMAT.md").read_text()
+TABLES = {int(number) for number in re.findall(r"^\| (\d+) \| [A-Z_]+ \|", SPECIFICATION, re.M)}
+ALL_KINDS = {int(kind, 16) for kind in re.findall(r"^\| 0x([0-9A-Fa-f]{2}) \|", SPECIFICATION, re.M)}
+KINDS = {BUCKETS: {0x01}, VERSIONS: {0x03}, PARTS: {0x06}, KMS_KEYS: {0x14}, KMS_ALIASES: {0x17}, KMS_MATERIALS: {0x15, 0x16}}
 HEADERS = ["Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
            "x-amz-website-redirect-location"]
 BROKEN = (Refused, InvalidTag, ValueError, KeyError, IndexError, AssertionError, UnicodeDecodeError)
@@ -307,7 +306,7 @@ class Store:
         stored = self.rows and self.rows.stored.get((table, key))
         if stored is None:
             return None
-        return record(open_row(stored, self.services[ROWS], table, key), KINDS[table])
+        return record(open_row(stored, self.services[ROWS], table, key), KINDS.get(table, ALL_KINDS))
 
     def records(self, table):
         return ((key, self.get(table, key)) for key, _ in self.rows.scan(table))
@@ -316,7 +315,7 @@ class Store:
         """Opens every row of every table: how many there are of each."""
         counts = {}
         for (table, key), _ in self.rows.stored.items():
-            need(table in KINDS or table == INLINE, f"table {table}")
+            need(table in TABLES, f"table {table} is not in FORMAT.md")
             if table != INLINE:
                 self.get(table, key)
             counts[table] = counts.get(table, 0) + 1
@@ -461,7 +460,15 @@ class Store:
 
     def parts(self, manifest, size, keys, bucket, key, version, kind):
         """The body of an object of parts, and its parts' checksums."""
-        stored = manifest[1] if manifest.get(1) is not None else self.blob(manifest[2])
+        if manifest.get(1) is not None:
+            stored = manifest[1]
+        else:
+            stored = self.blob(manifest[2])
+            groups = -(-manifest[0] // 64)
+            length = 56 + 10 * groups + 29 + manifest[0] * 51 + groups * 29
+            if len(stored) == length + 8:
+                need(crc64(stored[:length]) == stored[length:], "checksum of the part list")
+                stored = stored[:length]
         preamble = b"SRM1" + bucket + version + manifest[3] + be(manifest[0], 4)
         need(stored[:56] == preamble, "preamble of the manifest")
         groups = -(-manifest[0] // 64)

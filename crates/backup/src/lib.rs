@@ -41,6 +41,9 @@ pub struct Progress {
     pub all_bytes: u64,
 }
 
+/// A manifest's number, and what it says or why it cannot be read.
+pub type Listed = (u64, Result<Summary, ManifestError>);
+
 /// The manifests of a place, oldest first, as they say themselves: not verified.
 ///
 /// # Errors

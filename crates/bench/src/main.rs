@@ -22,6 +22,7 @@ mod server;
 mod sign;
 mod sse;
 mod startup;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -129,6 +130,15 @@ enum Scenario {
     },
     /// Start-up with the data that `listing` left behind, after a clean stop and after kill -9.
     Startup,
+    /// Speed of `strongroom verify` against the lower of disk and cipher.
+    Verify {
+        /// Plaintext of each mode, in MiB.
+        #[arg(long, default_value_t = 1024)]
+        mib: usize,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
     /// The bare hyper server that `cpu` compares against (started by it).
     #[command(hide = true)]
     Null,
@@ -163,6 +173,9 @@ fn main() -> Result<()> {
             rounds,
             &only,
         ),
+        Scenario::Verify { mib, rounds } => {
+            verify::run(&arguments.binary, &arguments.directory, mib, rounds)
+        }
         Scenario::Kms { seconds, rounds } => {
             kms::run(&arguments.binary, &arguments.directory, seconds, rounds)
         }

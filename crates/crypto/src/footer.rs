@@ -21,6 +21,7 @@ const END_MAGIC: &[u8; 8] = b"SRBFOOT1";
 const FIELD_WRAPPED_KEY: u8 = 1;
 const FIELD_RECORD: u8 = 2;
 const FIELD_ENCRYPTION: u8 = 3;
+const FIELD_HEADER_CHECKSUM: u8 = 0x80;
 /// Set in the type of a field that a reader may skip if it does not know it.
 const FIELD_OPTIONAL: u8 = 0x80;
 
@@ -35,6 +36,9 @@ pub struct Footer {
     /// What a key service needs to be told before the wrapped key opens, sealed by who wrote it.
     /// Opaque here.
     pub encryption: Option<Vec<u8>>,
+    /// [`keyless_checksum`](crate::keyless_checksum) of the stream's header, so that a scrub without
+    /// keys sees damage there too; absent in footers from before there was one.
+    pub header_checksum: Option<[u8; 8]>,
 }
 
 /// Writes a footer. A record beyond [`FOOTER_MAX_BYTES`] makes one that no reader accepts.
@@ -43,6 +47,7 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
         wrapped_key,
         record,
         encryption,
+        header_checksum,
     } = footer;
     let mut out = Vec::with_capacity(64 + wrapped_key.as_bytes().len() + record.len());
     out.extend_from_slice(MAGIC);
@@ -53,6 +58,10 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
     if let Some(encryption) = encryption {
         out.push(FIELD_ENCRYPTION);
         put_prefixed(&mut out, encryption);
+    }
+    if let Some(checksum) = header_checksum {
+        out.push(FIELD_HEADER_CHECKSUM);
+        put_prefixed(&mut out, checksum);
     }
     out.extend_from_slice(&be32(out.len() + FOOTER_END_LEN_BYTES));
     let checksum = crc32c(&out);
@@ -105,6 +114,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
         return Err(FormatError::BadMagic);
     }
     let (mut wrapped_key, mut record, mut encryption) = (None, None, None);
+    let mut header_checksum = None;
     while fields.remaining() > 0 {
         let kind = fields.u8()?;
         let value = fields.prefixed()?;
@@ -114,7 +124,10 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
             }
             FIELD_RECORD if record.is_none() => record = Some(value.to_vec()),
             FIELD_ENCRYPTION if encryption.is_none() => encryption = Some(value.to_vec()),
-            FIELD_OPTIONAL.. => {}
+            FIELD_HEADER_CHECKSUM if header_checksum.is_none() => {
+                header_checksum = Some(value.try_into().map_err(|_| FormatError::BadLength)?);
+            }
+            other if other >= FIELD_OPTIONAL && other != FIELD_HEADER_CHECKSUM => {}
             unknown => return Err(FormatError::UnknownField(unknown)),
         }
     }
@@ -125,6 +138,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
         wrapped_key,
         record,
         encryption,
+        header_checksum,
     };
     Ok((footer, total))
 }

@@ -86,7 +86,8 @@ pub use slot::{SlotError, SlotKey};
 pub use stream::{
     HEADER_MAX_BYTES, Layers, SEGMENT_LEN_BYTES, SEGMENT_OVERHEAD_BYTES,
     SEGMENT_OVERHEAD_MAX_BYTES, SegmentSpan, StreamLayout, StreamOpener, StreamSealer,
-    header_len_bytes, open_whole, recover_identity, seal_whole, segment_checksum_ok, stream_uids,
+    header_len_bytes, keyless_checksum, open_whole, recover_identity, seal_whole,
+    segment_checksum_ok, stream_uids,
 };
 pub use verifier::{CUSTOMER_KEY_VERIFIER_LEN_BYTES, CustomerKeyVerifier};
 pub use wrap::{KMS_BLOB_MAX_BYTES, WrapMode, WrappedKey, WrappedOuterKey};

@@ -438,6 +438,7 @@ fn footer_parses_from_the_end_of_a_file() {
         wrapped_key,
         record: b"sealed record".to_vec(),
         encryption: None,
+        header_checksum: Some([7; 8]),
     };
     let bytes = encode_footer(&footer);
     let file = [&b"header and segments"[..], &bytes].concat();
@@ -461,6 +462,8 @@ fn footer_parses_from_the_end_of_a_file() {
         Err(FormatError::UnknownField(0x7F))
     );
     assert_eq!(parse_footer(&with_field(&bytes, 0x81)).unwrap().0, footer);
+    // Once, and of eight bytes.
+    assert!(parse_footer(&with_field(&bytes, 0x80)).is_err());
     assert_eq!(
         parse_footer(&with_field(&bytes, 2)),
         Err(FormatError::UnknownField(2))

@@ -399,18 +399,19 @@ def parse_footer(tail):
     found = {}
     while fields.at < len(fields.data):
         kind, value = fields.number(1), fields.prefixed()
-        if kind in (1, 2, 3):
+        if kind in (1, 2, 3, 0x80):
             need(kind not in found, "repeated field")
             found[kind] = value
         else:
             need(kind & 0x80, "unknown field")
     need(set(found) >= {1, 2}, "missing field")
+    need(len(found.get(0x80, bytes(8))) == 8, "length of the header's checksum")
     return found, total
 
 
 def open_footer(tail):
     found, total = parse_footer(tail)
-    return found[1] + found[2] + str(total).encode()
+    return found[1] + found[2] + found.get(0x80, b"") + str(total).encode()
 
 
 def open_frame(stored, service_key, salt, index, aad):

@@ -1,10 +1,12 @@
 //! `responseElements` of changes: what they made, as CloudTrail's records show it. Secrets are never
 //! among it.
 
+use serde_json::Value;
 use strongroom_audit::Params;
-use strongroom_types::Timestamp;
+use strongroom_types::{RequestContext, Timestamp};
 
 use crate::access_keys::CreatedAccessKey;
+use crate::directory::Account;
 use crate::sts::TemporaryCredentials;
 use crate::{GroupView, OidcProviderView, PolicyVersionView, PolicyView, RoleView, Tag, UserView};
 
@@ -137,6 +139,31 @@ impl Elements for OidcProviderView {
     fn made(&self) -> Option<(&'static str, &str)> {
         Some(("AWS::IAM::OIDCProvider", &self.arn))
     }
+}
+
+/// What a request names that is there, with its ARNs.
+pub(crate) fn named(account: &Account, caller: &RequestContext) -> Vec<(&'static str, String)> {
+    let sent = caller.sent.as_ref();
+    let parameters: Option<Value> = sent
+        .and_then(|sent| sent.parameters.as_deref())
+        .and_then(|text| serde_json::from_str(text).ok());
+    let text = |name: &str| parameters.as_ref()?.get(name)?.as_str();
+    let user = || Some(account.user_arn(account.user(text("userName")?)?));
+    let group = || Some(account.group_arn(account.group(text("groupName")?)?));
+    let role = || Some(account.role_arn(account.role(text("roleName")?)?));
+    let exactly = |name| text(name).map(str::to_owned);
+    let found = [
+        ("AWS::IAM::User", user()),
+        ("AWS::IAM::Group", group()),
+        ("AWS::IAM::Role", role()),
+        ("AWS::IAM::Policy", exactly("policyArn")),
+        (
+            "AWS::IAM::OIDCProvider",
+            exactly("openIDConnectProviderArn"),
+        ),
+    ];
+    let present = |(kind, arn): (&'static str, Option<String>)| Some((kind, arn?));
+    found.into_iter().filter_map(present).collect()
 }
 
 /// A temporary credential without what makes it one.

@@ -9,7 +9,7 @@ use strongroom_rows::SealedRows;
 use strongroom_types::{AccountId, RequestContext, SessionKind, Timestamp};
 
 use crate::directory::{self, Account};
-use crate::elements::Elements;
+use crate::elements::{self, Elements};
 use crate::records::{AccountRow, Entity as _};
 use crate::{IamError, Identities, IssuerKeys, NoIssuerKeys};
 use strongroom_rows::until_undisturbed;
@@ -191,8 +191,14 @@ impl IamService {
         let find = || self.account(asked);
         let event = |outcome: &T| {
             let mut event = asked.event().response(&outcome.elements());
+            let owner = asked.caller.principal.account();
             if let Some((kind, arn)) = outcome.made() {
-                event = event.resource(kind, arn, asked.caller.principal.account());
+                event = event.resource(kind, arn, owner);
+            } else if let Ok(account) = self.account(asked) {
+                // As it was before: what is deleted has its ARN there.
+                for (kind, arn) in elements::named(&account, asked.caller) {
+                    event = event.resource(kind, &arn, owner);
+                }
             }
             self.ports.audit.finish(event)
         };

@@ -60,8 +60,8 @@ impl SealedFile {
             let (number, sequence) = (fields.u64()?, fields.u64()?);
             let salt: [u8; 32] = fields.array()?;
             let checksum = fields.u32()?;
-            if found != magic || (version, zero) != (1, 0) || crc32c(header.get(..56)?) != checksum
-            {
+            let is_sound = crc32c(header.get(..56)?) == checksum && is_zero(header.get(60..64)?);
+            if found != magic || (version, zero) != (1, 0) || !is_sound {
                 return None;
             }
             let cipher = key.map(|key| FrameCipher::new(key, &salt));

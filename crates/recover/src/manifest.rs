@@ -1,6 +1,6 @@
 //! The part list of a multipart object (`FORMAT.md`, 17).
 
-use strongroom_crypto::{ObjectIdentity, RowSealer, ServiceKey};
+use strongroom_crypto::{ObjectIdentity, RowSealer, ServiceKey, keyless_checksum};
 use strongroom_types::{AttemptUid, PartNumber};
 
 use crate::Fields;
@@ -35,6 +35,17 @@ pub fn len_max_bytes(part_count: u32) -> Option<usize> {
     Some(PREAMBLE_LEN_BYTES + head + count * ENTRY_LEN_BYTES + groups * SEAL_LEN_BYTES)
 }
 
+/// Length of the checksum behind a manifest in a blob of its own, in bytes. Those from before there was
+/// one have none.
+pub const CHECKSUM_LEN_BYTES: usize = 8;
+
+/// Whether a manifest is as it was written, by its checksum, which needs no key; `None` if it has none.
+pub fn is_sound(stored: &[u8], part_count: u32) -> Option<bool> {
+    let len = len_max_bytes(part_count)?;
+    let (list, checksum) = stored.split_at_checked(len)?;
+    (!checksum.is_empty()).then(|| checksum == keyless_checksum(list))
+}
+
 /// Opens a manifest; `None` if it is another's, or damaged.
 pub fn open(
     stored: &[u8],
@@ -43,6 +54,10 @@ pub fn open(
     object: &ObjectIdentity,
     key: &ServiceKey,
 ) -> Option<Vec<Part>> {
+    if is_sound(stored, part_count) == Some(false) {
+        return None;
+    }
+    let stored = stored.get(..len_max_bytes(part_count)?)?;
     let cipher = RowSealer::new(key);
     let (preamble, sealed) = stored.split_at_checked(PREAMBLE_LEN_BYTES)?;
     let expected = [

@@ -326,7 +326,8 @@ impl Found<'_> {
                 let file = blobs.claim(blob).ok().map(Stored::InFile);
                 file.and_then(|file| {
                     // No list is longer, whatever the file says.
-                    let len = manifest::len_max_bytes(place.part_count)?;
+                    let len = manifest::len_max_bytes(place.part_count)?
+                        .checked_add(manifest::CHECKSUM_LEN_BYTES)?;
                     let stored = file.read(0, len.checked_add(1)?).ok()?;
                     (stored.len() <= len).then_some(stored)
                 })

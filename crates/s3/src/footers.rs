@@ -22,7 +22,7 @@ use strongroom_types::{BlobId, BucketUid, ObjectKey, VersionUid};
 use crate::integrity::Damage;
 use crate::keys::Garbage;
 use crate::lookup::FoundVersion;
-use crate::recovery::encode_with_key;
+use crate::recovery::{Kept, encode_with_key};
 use crate::rows::{ContentRow, KeyRow, ObjectRow, PendingFootersRow, PlaceRow, VersionRow};
 use crate::stream_in::len_u64;
 use crate::{S3, S3Error, keys};
@@ -191,16 +191,22 @@ impl S3 {
             return Err(S3Error::Damaged);
         }
         let behind = read(&*reader, stream_len, behind_len)?;
-        let record = if let Some(footer) = whole_footer(&behind) {
-            footer.record
+        let kept = if let Some(footer) = whole_footer(&behind) {
+            Kept {
+                record: footer.record,
+                header_checksum: footer.header_checksum,
+            }
         } else {
             // The record is lost for recovery; the key must not stay for that.
             damaged("footer");
-            Vec::new()
+            Kept {
+                record: Vec::new(),
+                header_checksum: None,
+            }
         };
         let wrapped = WrappedKey::parse(&key.wrapped).map_err(|_| damaged("wrapped key"))?;
         let kms = key.kms.as_ref().map(|kms| (kms, &*self.ports.custody));
-        let footer = encode_with_key(record, &wrapped, identity, kms, &*self.ports.entropy);
+        let footer = encode_with_key(kept, &wrapped, identity, kms, &*self.ports.entropy);
         Ok(self.ports.blobs.replace_tail(id, stream_len, &footer)?)
     }
 }

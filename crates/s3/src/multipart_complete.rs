@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_crypto::{PartIdentity, RowSealer};
+use strongroom_crypto::{PartIdentity, RowSealer, keyless_checksum};
 use strongroom_policy::actions;
 use strongroom_ports::{Condition, RowVersion, Scan, Table, Transaction, Write};
 use strongroom_sse::CustomerHeaders;
@@ -312,8 +312,12 @@ impl S3 {
             return Ok(StoredManifest { row, blob: None });
         }
         let blob = self.blob_in_flight();
-        let mut writer = self.ports.blobs.create(blob.id(), len_u64(sealed.len()))?;
+        // Rows have checksums of their own in the journal.
+        let checksum = keyless_checksum(&sealed);
+        let len = len_u64(sealed.len() + checksum.len());
+        let mut writer = self.ports.blobs.create(blob.id(), len)?;
         writer.write(&sealed)?;
+        writer.write(&checksum)?;
         writer.finish()?;
         let row = ManifestRow {
             part_count,

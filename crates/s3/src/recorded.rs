@@ -51,7 +51,7 @@ impl<T> Recorded<T> {
     /// [`S3Error::Kms`] without a record; else the request's own.
     pub async fn durable(self) -> Result<T, S3Error> {
         for receipt in self.uses {
-            receipt.await.map_err(unrecorded)?;
+            receipt.await.map_err(|error| unrecorded(&error))?;
         }
         self.outcome
     }
@@ -63,7 +63,7 @@ impl<T> Recorded<T> {
     /// As [`Recorded::durable`].
     pub fn wait(self) -> Result<T, S3Error> {
         for receipt in self.uses {
-            receipt.wait().map_err(unrecorded)?;
+            receipt.wait().map_err(|error| unrecorded(&error))?;
         }
         self.outcome
     }
@@ -99,7 +99,7 @@ impl<T> fmt::Debug for Recorded<T> {
     }
 }
 
-fn unrecorded(error: CommitError) -> S3Error {
+fn unrecorded(error: &CommitError) -> S3Error {
     tracing::error!(%error, "the use of a key cannot be recorded");
     S3Error::Kms(KeyError::Unavailable)
 }

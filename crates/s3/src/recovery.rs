@@ -2,7 +2,9 @@
 //! nothing but the blob files and the key ring.
 
 use minicbor::{Decode, Encode};
-use strongroom_crypto::{Attribute, DataKey, Footer, ObjectIdentity, WrappedKey, encode_footer};
+use strongroom_crypto::{
+    Attribute, DataKey, Footer, ObjectIdentity, WrappedKey, encode_footer, keyless_checksum,
+};
 use strongroom_types::{Entropy, Timestamp};
 
 use crate::Custody;
@@ -101,6 +103,7 @@ impl RecoveryRow {
         wrapped: &WrappedKey,
         identity: &ObjectIdentity,
         kms: Option<(&KmsRow, &Custody)>,
+        header: &[u8],
         entropy: &dyn Entropy,
     ) -> Vec<u8> {
         let record = data_key.seal_attribute(
@@ -109,13 +112,25 @@ impl RecoveryRow {
             &Record::encode(self),
             entropy,
         );
-        encode_with_key(record, wrapped, identity, kms, entropy)
+        let kept = Kept {
+            record,
+            header_checksum: Some(keyless_checksum(header)),
+        };
+        encode_with_key(kept, wrapped, identity, kms, entropy)
     }
+}
+
+/// What of a footer stays when the data key is wrapped anew.
+pub(crate) struct Kept {
+    /// Sealed under the data key.
+    pub record: Vec<u8>,
+    /// Of the stream's header.
+    pub header_checksum: Option<[u8; 8]>,
 }
 
 /// The footer of a blob whose sealed record is there already.
 pub(crate) fn encode_with_key(
-    record: Vec<u8>,
+    kept: Kept,
     wrapped: &WrappedKey,
     identity: &ObjectIdentity,
     kms: Option<(&KmsRow, &Custody)>,
@@ -123,7 +138,8 @@ pub(crate) fn encode_with_key(
 ) -> Vec<u8> {
     encode_footer(&Footer {
         wrapped_key: wrapped.clone(),
-        record,
+        record: kept.record,
+        header_checksum: kept.header_checksum,
         encryption: kms.map(|(row, custody)| {
             let place = footer_place(identity);
             let plaintext = Record::encode(row);

@@ -1105,9 +1105,9 @@ fn every_use_is_recorded_once_and_an_objects_together_with_the_object() {
     let upload = create(&f, "m", sse()).unwrap();
     let etags = [part(&f, "m", upload, 1, b"only").unwrap()];
     complete(&f, "m", upload, &etags).unwrap();
-    let used = f.keys.take_operations();
-    let uses = used.iter().filter(|it| !it.starts_with("authorize"));
-    assert_eq!(alone() + in_transactions(), uses.count(), "{used:?}");
+    let asked = f.keys.take_operations();
+    let uses = asked.iter().filter(|it| !it.starts_with("authorize"));
+    assert_eq!(alone() + in_transactions(), uses.count(), "{asked:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! position:  ()              ->  last sequence 8
 //! ```
 
+pub(crate) mod check;
 mod memo;
 mod pages;
 

@@ -28,6 +28,7 @@ mod view;
 pub use blobs::{BlobOptions, FileBlobs};
 pub use durable::{DurableMeta, FileExtent, FilesHold, Mark, MetaOptions};
 pub use error::StoreError;
+pub use index::check::{IndexCheck, check_index};
 pub use keys::StoreKeys;
 pub use memory::{ConflictRule, MemoryBlobs, MemoryMeta};
 pub use shreds::{FileShreds, MemoryShreds};

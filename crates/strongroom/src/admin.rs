@@ -17,6 +17,7 @@ use rustix::process::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strongroom_explain::{AssumersPage, Explained, ReadersPage};
+use strongroom_verify::Inspection;
 use zeroize::Zeroizing;
 
 use crate::audit::{AuditAnswer, AuditRequest};
@@ -60,6 +61,15 @@ pub(crate) enum Request {
     Audit {
         /// What.
         ask: AuditRequest,
+    },
+    /// How an object is encrypted.
+    Inspect {
+        /// The bucket.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// Its version.
+        version: Option<String>,
     },
     /// Read the certificate files again.
     ReloadTls,
@@ -166,6 +176,7 @@ impl Request {
             Self::RotateCredentials => "rotate-credentials",
             Self::Seal { ask } => ask.name(),
             Self::Verify { .. } => "verify",
+            Self::Inspect { .. } => "inspect",
             Self::AuditIsThere => "audit",
             Self::Audit { ask } => ask.name(),
             Self::ReloadTls => "reload-tls",
@@ -212,6 +223,7 @@ impl Request {
             // Unsealing opens the store, which may have a journal to read.
             Self::Seal { .. }
             | Self::Backup { .. }
+            | Self::Inspect { .. }
             | Self::Audit { .. }
             | Self::RootKeyStatus
             | Self::RotateRootKey
@@ -310,7 +322,7 @@ impl SealRequest {
 
 /// What can be asked about verifications. There is one at a time, in the background; it ends when
 /// nobody asks for it any more.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(tag = "verify", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum VerifyRequest {
     /// Begin.
@@ -446,6 +458,8 @@ pub(crate) enum Answer {
     ReEncrypted(ReEncryptedPage),
     /// To [`VerifyRequest::Start`] and [`VerifyRequest::Status`].
     Verifying(VerifyState),
+    /// To [`Request::Inspect`].
+    Inspected(Box<Inspection>),
     /// To [`VerifyRequest::Report`].
     VerifyReport {
         /// A piece of JSON.
@@ -703,6 +717,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Option<Answer>, Fail
         | Answer::Counted { .. }
         | Answer::ReEncrypted(_)
         | Answer::Verifying(_)
+        | Answer::Inspected(_)
         | Answer::VerifyReport { .. }
         | Answer::Impact { .. }
         | Answer::Explained { .. }
@@ -831,6 +846,8 @@ mod tests {
                 }),
                 Request::Env
                 | Request::Verify { .. }
+                | Request::Backup { .. }
+                | Request::Inspect { .. }
                 | Request::AuditIsThere
                 | Request::Audit { .. }
                 | Request::ReloadTls

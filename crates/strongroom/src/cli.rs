@@ -71,6 +71,9 @@ pub(crate) enum Command {
     #[command(after_help = ESCROW_HELP)]
     Escrow(EscrowArgs),
     /// The audit trail: who used which key, when, for what
+    #[command(
+        after_help = "Examples:\n  strongroom audit tail\n  strongroom audit search --since 24h"
+    )]
     Audit(AuditArgs),
     /// Get every object out of a data directory, without the server
     #[command(after_help = RECOVER_HELP)]
@@ -81,6 +84,9 @@ pub(crate) enum Command {
     /// Keys of the key service
     #[command(after_help = "Example:\n  strongroom kms impact alias/photos")]
     Kms(KmsArgs),
+    /// Show how an object is encrypted: mode, keys, versions, layers, segments, context
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
     /// Say why somebody may or may not do something: which statement decides, and what is missing
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
@@ -806,6 +812,22 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
 }
 
+/// `inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The object
+    #[arg(value_name = "s3://BUCKET/KEY")]
+    pub(crate) object: ObjectTarget,
+    /// The version, if not the current one
+    #[arg(long, value_name = "ID", value_parser = checked::<Version>)]
+    pub(crate) version_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 fn parse_rate(text: &str) -> Result<u64, String> {
     let size = text.strip_suffix("/s").unwrap_or(text);
     match size.parse::<ByteSize>() {
@@ -1023,7 +1045,7 @@ Examples:
   strongroom seal rekey
   strongroom seal rekey --drop 2                     seal 2 is lost, or its owner has left
   strongroom seal rekey --passphrase-fd 3 3<new
-  strongroom seal rekey --credential-file /root/strongroom.key
+  strongroom seal rekey --credential-file /etc/strongroom/unseal.key
 
 Who kept a removed seal and an old copy of the ring knows the unseal key, and could open every later
 ring with it; after this, no later one. Every seal is made anew: key files get a new key, passphrases
@@ -1209,6 +1231,16 @@ kms:Encrypt or a data key is not known here.
 The running server is asked, and goes on working; while none runs, the store is read as it is.
 Exit codes: 0 counted   14 something depends on the key (with --fail-if-used)
             5 rows are damaged, so that not everything is known   others as always";
+const INSPECT_HELP: &str = "\
+Examples:
+  strongroom inspect s3://photos/2025/a.jpg
+  strongroom inspect s3://photos/2025/a.jpg --version-id ID --json
+
+Shows the mode, what wraps each layer's key (version of the root key, ARN, material and state of the KMS
+key), the encryption context, segments, where the body is stored, and which checksum is kept. Never a key:
+no data key is opened. The running server is asked; without one, the key ring is opened by its seals.
+
+The exit code is 1 when there is no such bucket, object or version.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:

@@ -26,6 +26,7 @@ mod findings;
 mod hardening;
 mod identities;
 mod impact;
+mod inspect;
 mod issuers;
 mod key_file;
 mod logging;
@@ -140,6 +141,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Restore(args) => backup::restore(&args, &environment),
         Command::Escrow(args) => escrow::run(&args.action, &environment),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
+        Command::Inspect(args) => inspect::run(&settings(args.store.layer())?, &args, &environment),
         Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
         Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),

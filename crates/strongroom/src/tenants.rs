@@ -159,6 +159,7 @@ pub(crate) fn answer(iam: &IamService, request: &Request) -> Result<Answer, Fail
         | Request::Assumers { .. }
         | Request::Impact { .. }
         | Request::Verify { .. }
+        | Request::Inspect { .. }
         | Request::AuditIsThere
         | Request::Audit { .. } => return Err(unexpected()),
     };

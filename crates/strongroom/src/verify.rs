@@ -1,12 +1,17 @@
 //! `verify`: beside the running server by asking it, and off line.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
+use strongroom_audit::{Home, Ledger};
 use strongroom_crypto::CustomerKey;
-use strongroom_ports::Entropy;
+use strongroom_ports::{Entropy, MetaStore};
+use strongroom_rows::{Custody as RowCustody, SealedRows};
+use strongroom_store::check_index;
+use strongroom_types::{AccountId, Region};
 use strongroom_verify::{
     Custody, Finding, Kind, Opened, Plan, Progress, Report, VerifyError, read_off_line, verify,
 };
@@ -16,6 +21,7 @@ use crate::admin::{Answer, Request, VerifyRequest, VerifyState, ask};
 use crate::cli::VerifyArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
+use crate::data_dir::DataLock;
 use crate::failure::{Exit, Failure};
 use crate::progress::Bar;
 use crate::recover::customer_key;
@@ -136,11 +142,12 @@ fn asked(settings: &Settings, what: VerifyRequest) -> Result<Answer, Failure> {
     })
 }
 
-fn off_line(
-    settings: &Settings,
-    args: &VerifyArgs,
-    environment: Environment<'_>,
-) -> Result<Report, Failure> {
+/// A data directory that nobody else uses, for as long as the lock is held.
+///
+/// # Errors
+///
+/// [`Exit::Usage`], [`Exit::Store`].
+pub(crate) fn lock(settings: &Settings) -> Result<Option<DataLock>, Failure> {
     let data = &settings.data;
     if !data.root().exists() {
         return Err(Failure::new(
@@ -149,18 +156,28 @@ fn off_line(
             "name it with --data DIR",
         ));
     }
-    let lock = match data.lock() {
-        Ok(Some(lock)) => Some(lock),
-        Ok(None) => return Err(findings::locked(settings).failure),
+    match data.lock() {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(findings::locked(settings).failure),
         // Of a medium that cannot be written, nobody else can write either.
-        Err(_) => None,
-    };
+        Err(_) => Ok(None),
+    }
+}
+
+fn off_line(
+    settings: &Settings,
+    args: &VerifyArgs,
+    environment: Environment<'_>,
+) -> Result<Report, Failure> {
+    let data = &settings.data;
+    let lock = lock(settings)?;
     let custody = if args.sealed {
         None
     } else {
         custody(settings, args, environment)?
     };
     let mut bar = Bar::new("verify");
+    let mut last_commit = 0;
     let opened = match &custody {
         None => None,
         Some(custody) => {
@@ -168,12 +185,25 @@ fn off_line(
                 bar.show("reading the journal", done, all);
             });
             let read = read.map_err(|error| unreadable(&VerifyError::Io(error)))?;
+            last_commit = read.last_commit;
             Some(Opened {
+                ledger: ledger(&read.rows, custody)?,
                 rows: read.rows,
                 losses: read.losses,
                 custody,
             })
         }
+    };
+    // Held against the journal: what the journal lost at its end, only the index knows.
+    let index = match &opened {
+        Some(opened) => check_index(
+            &data.meta(),
+            &*(opened.custody.ring)(),
+            &*opened.rows,
+            last_commit,
+        )
+        .map_err(|error| unreadable(&VerifyError::Io(error)))?,
+        None => None,
     };
     let plan = Plan {
         root: data.root().to_owned(),
@@ -192,7 +222,11 @@ fn off_line(
     });
     bar.lock().end();
     drop(lock);
-    report.map_err(|error| unreadable(&error))
+    let mut report = report.map_err(|error| unreadable(&error))?;
+    for why in index.into_iter().flat_map(|index| index.damage) {
+        report.add(Finding::damage("index", why).in_file("meta/index.srx"));
+    }
+    Ok(report)
 }
 
 /// Keys of a store that no server uses; `None` when both copies of the ring are damaged, which the
@@ -231,6 +265,21 @@ fn custody(
     }))
 }
 
+/// The audit trail, to be read.
+fn ledger(rows: &Arc<dyn MetaStore>, custody: &Custody) -> Result<Ledger, Failure> {
+    let rows = SealedRows {
+        meta: Arc::clone(rows),
+        custody: Arc::new(RowCustody::new((custody.ring)())),
+        entropy: Arc::new(SystemEntropy),
+    };
+    // Where new events would belong; there are none.
+    let home = Home {
+        account: AccountId::parse("000000000000").map_err(|_| unexpected())?,
+        region: Region::parse("us-east-1").map_err(|_| unexpected())?,
+    };
+    Ok(Ledger::new(rows, home))
+}
+
 fn unreadable(error: &VerifyError) -> Failure {
     Failure::new(
         Exit::Environment,
@@ -258,16 +307,14 @@ fn tell(report: &Report) -> Result<(), Failure> {
                 it.versions, it.streams, it.segments, it.segments_by_checksum, it.keys_opened
             );
             if it.without_customer_key > 0 {
-                line.push_str(&format!(
-                    ", {} without customer key",
-                    it.without_customer_key
-                ));
+                let _ = write!(line, ", {} without customer key", it.without_customer_key);
             }
             if it.under_unavailable_keys > 0 {
-                line.push_str(&format!(
+                let _ = write!(
+                    line,
                     ", {} under KMS keys that cannot be used now",
                     it.under_unavailable_keys
-                ));
+                );
             }
             output::say(&line)?;
         }
@@ -345,20 +392,20 @@ fn line_of(finding: &Finding) -> String {
     let mut line = format!("{kind}:");
     if let (Some(bucket), Some(key)) = (&finding.bucket, &finding.key) {
         // A key may hold anything; a terminal shall not obey it.
-        line.push_str(&format!(" s3://{bucket}/{}", key.escape_debug()));
+        let _ = write!(line, " s3://{bucket}/{}", key.escape_debug());
     }
     if let Some(version) = &finding.version_id {
-        line.push_str(&format!(" version {version}"));
+        let _ = write!(line, " version {version}");
     }
     if let Some(part) = finding.part {
-        line.push_str(&format!(" part {part}"));
+        let _ = write!(line, " part {part}");
     }
     if let Some(file) = &finding.file {
-        line.push_str(&format!(" {}", file.escape_debug()));
+        let _ = write!(line, " {}", file.escape_debug());
     }
     if let Some(offset) = finding.offset {
-        line.push_str(&format!(" at byte {offset}"));
+        let _ = write!(line, " at byte {offset}");
     }
-    line.push_str(&format!(": {}", finding.why));
+    let _ = write!(line, ": {}", finding.why);
     line
 }

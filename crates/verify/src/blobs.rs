@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use strongroom_crypto::{
     Attribute, BodyKeys, FOOTER_MAX_BYTES, Footer, Keyring, ObjectIdentity, PartIdentity, Unsealed,
-    WrapMode, WrappedKey, parse_footer,
+    WrapMode, WrappedKey, keyless_checksum, parse_footer,
 };
 use strongroom_recover::records::{self, FooterRecord, KmsEncryption};
 
@@ -49,6 +49,8 @@ pub(crate) fn path_of(id: &[u8; 16]) -> PathBuf {
 /// What a footer must say.
 pub(crate) struct Expected<'a> {
     pub(crate) object: &'a ObjectIdentity,
+    /// The stream's header, as it is stored.
+    pub(crate) header: &'a [u8],
     pub(crate) part: Option<PartIdentity>,
     pub(crate) size_bytes: u64,
     /// As the row keeps it, which is preferred.
@@ -99,10 +101,20 @@ pub(crate) fn check_tail(
         Ok(_) => return fault("footer", "there is more than its footer behind the stream"),
         Err(_) => return fault("footer", "the footer is damaged"),
     };
-    match expected.check(&footer) {
+    let mut faults = match expected.check(&footer) {
         Ok(()) => Vec::new(),
         Err(why) => fault("footer", why),
+    };
+    let sum = keyless_checksum(expected.header);
+    // With keys the header's own tag said so already.
+    if footer.header_checksum.is_some_and(|it| it != sum) && expected.keys.is_none() {
+        faults.push(Fault {
+            what: "header",
+            why: "the header of its stored stream is damaged".to_owned(),
+            offset: 0,
+        });
     }
+    faults
 }
 
 impl Expected<'_> {

@@ -116,7 +116,8 @@ impl Body<'_, '_> {
     fn part_list(&self, blob: &[u8; 16], part_count: u32) -> io::Result<Vec<u8>> {
         let file = self.walk.pace.open(&self.walk.blob_path(blob))?;
         // No list is longer, whatever the file says; a byte more shows one that is.
-        let len = manifest::len_max_bytes(part_count).unwrap_or_default();
+        let len =
+            manifest::len_max_bytes(part_count).unwrap_or_default() + manifest::CHECKSUM_LEN_BYTES;
         Source::File(Arc::new(file)).read(self.walk.pace, 0, len + 1)
     }
 
@@ -338,14 +339,18 @@ impl Body<'_, '_> {
                     tell("length", "there is something behind its stored stream", end);
                 }
             }
-            Place::Blob(_) => self.tail(&source, end, named, &at),
+            Place::Blob(_) => {
+                let header = header.get(..layout.header_len_bytes()).unwrap_or_default();
+                self.tail((&source, header, end), named, &at);
+            }
         }
     }
 
-    fn tail(&self, source: &Source, end: u64, named: Named, at: &Whereabouts) {
+    fn tail(&self, (source, header, end): (&Source, &[u8], u64), named: Named, at: &Whereabouts) {
         let ring = self.walk.keys.ring();
         let expected = Expected {
             object: self.object,
+            header,
             part: named.part,
             size_bytes: named.size_bytes,
             wrapped: self.wrapped,

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use strongroom_crypto::{HEADER_MAX_BYTES, Layers, StreamLayout, parse_footer, stream_uids};
+use strongroom_crypto::{
+    HEADER_MAX_BYTES, Layers, StreamLayout, keyless_checksum, parse_footer, stream_uids,
+};
 use strongroom_recover::manifest;
 
 use crate::blobs::stream_ends;
@@ -13,7 +15,7 @@ use crate::pool::Pool;
 use crate::report::Kind;
 use crate::stream::{Fault, Source, Stream};
 use crate::tally::{Tally, add};
-use crate::text::{hex, to_usize};
+use crate::text::{hex, to_u64, to_usize};
 use crate::walk::{Counters, mode_of};
 
 const PART_LIST_MAGIC: &[u8] = b"SRM1";
@@ -97,7 +99,17 @@ impl Keyless<'_> {
             self.findings.add(subject.clone(), finding.at(end));
         }
         let footer = source.read(self.pace, end, to_usize(len - end))?;
-        let mode = match parse_footer(&footer) {
+        let own = footer.get(..to_usize(last - end)).unwrap_or_default();
+        let parsed = parse_footer(own);
+        let own_header = header.get(..layout.header_len_bytes()).unwrap_or_default();
+        match parsed.as_ref().map(|(footer, _)| footer.header_checksum) {
+            Ok(Some(sum)) if sum != keyless_checksum(own_header) => {
+                tell("header", "the header of the stored stream is damaged", 0);
+            }
+            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => add(&self.counters.unchecked_headers, 1),
+        }
+        let mode = match parsed {
             Ok((footer, _)) => mode_of(&footer.wrapped_key),
             Err(_) if layout.layers() == Layers::Two => "aws:kms:dsse",
             Err(_) => "unknown",
@@ -156,15 +168,139 @@ impl Keyless<'_> {
         add(&self.counters.part_lists, 1);
         let preamble = source.read(self.pace, 0, 56)?;
         let count = preamble.last_chunk::<4>().map(|it| u32::from_be_bytes(*it));
-        let expected = count.and_then(manifest::len_max_bytes);
-        let len = source.len_bytes()?;
-        if preamble.len() < 56 || expected.is_none_or(|it| crate::text::to_u64(it) != len) {
-            tell(
+        let count = count.filter(|_| preamble.len() == 56);
+        let len = count.and_then(manifest::len_max_bytes);
+        let (Some(count), Some(len)) = (count, len) else {
+            tell("part-list", "the beginning of the part list is damaged", 0);
+            return Ok(());
+        };
+        let stored = source.read(self.pace, 0, len + manifest::CHECKSUM_LEN_BYTES + 1)?;
+        match manifest::is_sound(&stored, count) {
+            Some(true) => {}
+            Some(false) => tell("part-list", "the part list is damaged", 0),
+            None if stored.len() == len => add(&self.counters.unchecked_part_lists, 1),
+            None => tell(
                 "part-list",
-                "the part list is not as long as its beginning says",
-                0,
-            );
+                "the part list is cut short",
+                to_u64(stored.len()),
+            ),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+    use strongroom_crypto::{
+        Attribute, BodyKeys, DataKey, Footer, Keyring, ObjectIdentity, OuterKey, encode_footer,
+        seal_whole,
+    };
+    use strongroom_types::{BucketUid, Entropy, ObjectKey, Timestamp, VersionUid};
+
+    use super::*;
+
+    struct Steps(AtomicU8);
+
+    impl Entropy for Steps {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill_with(|| self.0.fetch_add(7, Ordering::Relaxed));
+        }
+    }
+
+    /// A blob file as the server writes it.
+    fn blob(two_layers: bool) -> Vec<u8> {
+        let entropy = Steps(AtomicU8::new(1));
+        let object = ObjectIdentity {
+            bucket: BucketUid::random(&entropy),
+            key: ObjectKey::parse("a/key").unwrap(),
+            version: VersionUid::random(&entropy),
+        };
+        let (ring, _) = Keyring::create(Timestamp::from_seconds(1), &entropy);
+        let data_key = DataKey::random(&entropy);
+        let wrapped_key = ring.wrap_data_key(&data_key, &object, &entropy);
+        let record = data_key.seal_attribute(Attribute::FooterRecord, &object, b"r", &entropy);
+        let keys = if two_layers {
+            BodyKeys::two_layers(data_key, OuterKey::random(&entropy))
+        } else {
+            BodyKeys::single(data_key)
+        };
+        let stream = seal_whole(&keys, &object, None, &entropy, &vec![9; 70_000]);
+        let layout = StreamLayout::parse(&stream).unwrap();
+        let footer = encode_footer(&Footer {
+            wrapped_key,
+            record,
+            encryption: None,
+            header_checksum: Some(keyless_checksum(&stream[..layout.header_len_bytes()])),
+        });
+        [stream, footer].concat()
+    }
+
+    fn findings(stored: &[u8]) -> Vec<(Kind, String)> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("blob");
+        std::fs::write(&path, stored).unwrap();
+        let never = AtomicBool::new(false);
+        let pace = Pace::new(None, &never, false);
+        let (tally, counters) = (Tally::default(), Counters::default());
+        let findings = Arc::new(Findings::default());
+        let keyless = Keyless {
+            pace: &pace,
+            pool: None,
+            findings: Arc::clone(&findings),
+            tally: &tally,
+            counters: &counters,
+        };
+        keyless.blob([0; 16], &path, "blob".to_owned());
+        let found = findings.take().into_iter();
+        found
+            .map(|(_, finding)| (finding.kind, finding.what))
+            .collect()
+    }
+
+    #[test]
+    fn every_byte_of_a_blob_is_under_a_checksum() {
+        for two_layers in [false, true] {
+            let good = blob(two_layers);
+            assert_eq!(findings(&good), []);
+            // All of header and footer, and samples of the segments between.
+            let footer = good.len() - 400;
+            let samples = (0..500).chain((500..footer).step_by(3001));
+            for at in samples.chain(footer..good.len()) {
+                let mut bad = good.clone();
+                bad[at] ^= 0x10;
+                assert!(!findings(&bad).is_empty(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_extension_of_a_blob_is_found() {
+        let good = blob(false);
+        for len in (0..good.len()).step_by(997) {
+            assert!(!findings(&good[..len]).is_empty(), "{len}");
+        }
+        for more in [&b"x"[..], b"SRF0", &[1; 5000]] {
+            let found = findings(&[&good, more].concat());
+            assert_eq!(found, [(Kind::Damage, "footer".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_footer_that_is_being_replaced_is_no_damage() {
+        let good = blob(false);
+        let footer_len = u32::from_be_bytes(*good[..good.len() - 12].last_chunk().unwrap());
+        let footer = good[good.len() - usize::try_from(footer_len).unwrap()..].to_vec();
+        // The states of FORMAT.md, 7.
+        for behind in [
+            footer.clone(),
+            [&[0; 30][..], &footer].concat(),
+            vec![0; 30],
+            [&[0; 30][..], &footer[..40]].concat(),
+        ] {
+            let found = findings(&[good.clone(), behind].concat());
+            assert_eq!(found, [(Kind::Leftover, "footer".to_owned())]);
+        }
     }
 }

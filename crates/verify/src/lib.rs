@@ -22,6 +22,7 @@ mod blobs;
 mod body;
 mod findings;
 mod index_pages;
+mod inspect;
 mod keyless;
 mod keys;
 mod off_line;
@@ -39,6 +40,10 @@ mod text;
 mod tree;
 mod walk;
 
+pub use inspect::{
+    Encryption, InspectAsk, InspectError, Inspection, Layer, StoredBody, StoredStream, WrappedBy,
+    inspect,
+};
 pub use keys::{CurrentRing, Custody, UnsealRing};
 pub use off_line::{OffLine, read as read_off_line};
 pub use report::{

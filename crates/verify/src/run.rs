@@ -1,5 +1,6 @@
 //! A run from beginning to end.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use strongroom_audit::{Lane, Ledger, TrailError};
 use strongroom_crypto::{Keyring, PageCipher, ServicePurpose, Unsealed};
 use strongroom_ports::{MetaStore, Table};
 use strongroom_recover::Loss;
@@ -19,7 +21,7 @@ use crate::keyless::Keyless;
 use crate::keys::{Custody, Keys};
 use crate::pace::Pace;
 use crate::pool::{Job, Pool};
-use crate::report::{Finding, Kind, Report};
+use crate::report::{AuditCounts, Finding, Kind, Report};
 use crate::rows::{Opened as Row, RowFault, Sealer};
 use crate::tally::Tally;
 use crate::walk::{Counters, Walk};
@@ -58,6 +60,8 @@ pub struct Opened<'a> {
     pub losses: Vec<Loss>,
     /// The keys.
     pub custody: &'a Custody,
+    /// The audit trail.
+    pub ledger: Ledger,
 }
 
 /// How far it is.
@@ -157,11 +161,11 @@ impl Run<'_> {
     }
 
     /// Looks until nothing is found, beside a server; off line once.
-    fn settled<T>(
+    fn settled<T, E>(
         &self,
-        mut look: impl FnMut() -> io::Result<T>,
+        mut look: impl FnMut() -> Result<T, E>,
         is_clean: impl Fn(&T) -> bool,
-    ) -> io::Result<T> {
+    ) -> Result<T, E> {
         let mut tries = 1;
         loop {
             let found = look();
@@ -179,8 +183,18 @@ impl Run<'_> {
     fn sealed_files(&mut self, ring: Option<&Keyring<Unsealed>>) -> Result<(), VerifyError> {
         let meta = self.plan.root.join("meta");
         let on_line = self.plan.on_line;
-        let look = || sealed_files::check(&meta, ring, self.pace, on_line);
-        let outcome = self.settled(look, |it| it.findings.is_empty() && it.torn.is_none())?;
+        // A frame that is being written is another one at the next look.
+        let last_torn = RefCell::new(None);
+        let look = || {
+            let outcome = sealed_files::check(&meta, ring, self.pace, on_line)?;
+            let torn = outcome.torn.clone();
+            let stays = torn.is_some() && *last_torn.borrow() == torn;
+            last_torn.replace(torn);
+            Ok::<_, io::Error>((outcome, stays))
+        };
+        let is_clean =
+            |(it, _): &(sealed_files::Outcome, bool)| it.findings.is_empty() && it.torn.is_none();
+        let (outcome, stays_torn) = self.settled(look, is_clean)?;
         let files = &mut self.report.files;
         files.journals = outcome.counts.journals;
         files.journal_frames = outcome.counts.journal_frames;
@@ -190,13 +204,10 @@ impl Run<'_> {
         for finding in outcome.findings {
             self.report.add(finding);
         }
-        // A server at work writes a frame whole within no time.
-        if let Some(torn) = outcome.torn {
-            self.report.add(if on_line {
-                torn.of_kind(Kind::Damage)
-            } else {
-                torn
-            });
+        match outcome.torn {
+            Some(torn) if !on_line => self.report.add(torn),
+            Some(torn) if stays_torn => self.report.add(torn.of_kind(Kind::Damage)),
+            Some(_) | None => {}
         }
         let losses = self.plan.opened.iter().flat_map(|it| &it.losses);
         // What was found above says it better.
@@ -220,6 +231,8 @@ impl Run<'_> {
         if cipher.is_none() {
             let unchecked = "pages of the index: they have no checksum without keys, and can be made anew from journal and snapshot";
             self.report.unchecked.push(unchecked.to_owned());
+            let tags = "the tags in the headers of journal files and snapshots, 16 bytes each";
+            self.report.unchecked.push(tags.to_owned());
         }
         Ok(())
     }
@@ -229,7 +242,7 @@ impl Run<'_> {
         let custody = self.plan.opened.as_ref().map(|it| it.custody);
         let look = || {
             let account = walk.and_then(Walk::account);
-            Ok(ring_copies::check(&directory, custody, account.as_ref()))
+            Ok::<_, io::Error>(ring_copies::check(&directory, custody, account.as_ref()))
         };
         if let Ok((sound, findings)) = self.settled(look, |(_, findings)| findings.is_empty()) {
             self.report.files.ring_copies = sound;
@@ -295,7 +308,49 @@ impl Run<'_> {
         self.ring_copies(Some(&walk));
         self.note(&walk);
         self.settle(&keys, blobs, findings.take());
+        self.audit(&opened.ledger);
         Ok(())
+    }
+
+    /// The audit trail's chain. Its own verification is safe beside a running server.
+    fn audit(&mut self, ledger: &Ledger) {
+        for lane in Lane::ALL {
+            if self.pace.is_cancelled() {
+                return;
+            }
+            let verified = self.settled(
+                || {
+                    let mut verification = ledger.verification(lane, &[])?;
+                    while !self.pace.is_cancelled() && !verification.step()? {}
+                    Ok::<_, TrailError>(verification.into_report())
+                },
+                strongroom_audit::Report::is_whole,
+            );
+            let found = match verified {
+                Ok(found) => found,
+                Err(error) => {
+                    let why = format!("audit trail, {}: {error}", lane.name());
+                    self.report.add(Finding::damage("audit", why));
+                    continue;
+                }
+            };
+            let counts = AuditCounts {
+                batches: found.batches,
+                events: found.events,
+                waiting: found.waiting,
+            };
+            self.report.audit.insert(lane.name().to_owned(), counts);
+            // Of a verification that was stopped, the end is no finding.
+            if self.pace.is_cancelled() {
+                return;
+            }
+            for finding in &found.findings {
+                let why = format!("audit trail, {}: {finding}", lane.name());
+                self.report.add(Finding::damage("audit", why));
+            }
+            self.report.damaged += found.more_findings;
+            self.report.more_findings += found.more_findings;
+        }
     }
 
     /// Blob files that no row led to.
@@ -381,6 +436,17 @@ impl Run<'_> {
         self.report.files.part_lists = read(&counters.part_lists);
         self.report.waiting.orphan_rows = read(&counters.orphan_rows);
         self.report.waiting.garbage_rows = read(&counters.garbage_rows);
+        for (count, what) in [
+            (&counters.unchecked_headers, "headers of blobs"),
+            (&counters.unchecked_part_lists, "part lists"),
+        ] {
+            let count = read(count);
+            if count > 0 {
+                self.report.unchecked.push(format!(
+                    "{count} {what}: they are of before there were checksums of them"
+                ));
+            }
+        }
     }
 
     /// Off line a finding is one. Beside a server, what it is of is looked at once more.

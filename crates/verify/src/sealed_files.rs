@@ -11,6 +11,8 @@ use crate::pace::Pace;
 use crate::report::{FileCounts, Finding, Kind};
 
 const FRAME_HEADER_LEN_BYTES: usize = 16;
+const FRAME_ALIGN_BYTES: usize = 16;
+const TAG_LEN_BYTES: usize = 16;
 
 /// What a look at all of them came to.
 #[derive(Default)]
@@ -151,6 +153,7 @@ impl Look<'_> {
         let mut frames = 0;
         let mut is_whole = true;
         let mut read_bytes = 0;
+        let own = File::open(&file.1)?;
         while let Some(frame) = sealed.next()? {
             self.pace.take(sealed.read_bytes() - read_bytes);
             read_bytes = sealed.read_bytes();
@@ -162,6 +165,10 @@ impl Look<'_> {
                     }
                     frames = index;
                     self.outcome.counts.snapshot_frames += 1;
+                    if !self.is_filled_up(&own, sealed.read_bytes(), payload.len())? {
+                        let at = sealed.read_bytes() - 16;
+                        self.add(damage("what fills a frame up is not zeros").at(at));
+                    }
                     let count = payload.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
                     match count {
                         Some(0) => {
@@ -216,6 +223,7 @@ impl Look<'_> {
         let mut next = begins;
         let mut frames = 0;
         let mut read_bytes = 0;
+        let own = File::open(&file.1)?;
         while let Some(frame) = sealed.next()? {
             self.pace.take(sealed.read_bytes() - read_bytes);
             read_bytes = sealed.read_bytes();
@@ -229,6 +237,10 @@ impl Look<'_> {
                     }
                     frames = index;
                     self.outcome.counts.journal_frames += 1;
+                    if !self.is_filled_up(&own, sealed.read_bytes(), payload.len())? {
+                        let why = "what fills a frame up is not zeros".to_owned();
+                        self.add(damage("journal", why).at(sealed.read_bytes() - 16));
+                    }
                     if self.ring.is_some() {
                         next = self.commits(&payload, next, &at);
                     }
@@ -246,6 +258,24 @@ impl Look<'_> {
         let len = fs::metadata(&file.1).map_or(0, |it| it.len());
         self.pace.take(len.saturating_sub(read_bytes));
         Ok(Some(next))
+    }
+
+    /// Whether the bytes between the end of a frame's payload and `end`, where the next one begins,
+    /// are zeros.
+    fn is_filled_up(&self, file: &File, end: u64, payload_len: usize) -> io::Result<bool> {
+        let tag = if self.ring.is_some() {
+            TAG_LEN_BYTES
+        } else {
+            0
+        };
+        let len = payload_len + tag;
+        let padding = len.next_multiple_of(FRAME_ALIGN_BYTES) - len;
+        if padding == 0 {
+            return Ok(true);
+        }
+        let from = end.saturating_sub(crate::text::to_u64(padding));
+        let bytes = read_at(file, from, padding)?;
+        Ok(bytes.iter().all(|byte| *byte == 0))
     }
 
     /// Checks the sequence of one group commit; what must come next.
@@ -305,4 +335,132 @@ fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<Numbered>> {
 fn shown(directory: &str, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     format!("meta/{directory}/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use strongroom_crypto::FrameCipher;
+    use strongroom_types::{Entropy, Timestamp};
+
+    use super::*;
+
+    struct Ones;
+
+    impl Entropy for Ones {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(1);
+        }
+    }
+
+    fn ring() -> Keyring<Unsealed> {
+        Keyring::create(Timestamp::from_seconds(1), &Ones).0
+    }
+
+    fn crc(bytes: &[u8]) -> [u8; 4] {
+        let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes);
+        u32::try_from(sum).unwrap().to_be_bytes()
+    }
+
+    /// A journal file of commits, each in a frame of its own, with room behind them.
+    fn journal(ring: &Keyring<Unsealed>, number: u64, first: u64, commits: u64) -> Vec<u8> {
+        let cipher = FrameCipher::new(ring.service_key(ServicePurpose::Journal), &[5; 32]);
+        let mut file = [&b"SRJ1"[..], &[0, 1, 0, 0]].concat();
+        file.extend(number.to_be_bytes());
+        file.extend(first.to_be_bytes());
+        file.extend([5; 32]);
+        file.extend(crc(&file));
+        file.extend([0; 4]);
+        let mut tag = Vec::new();
+        cipher.seal(0, &file, &mut tag, 0);
+        file.extend(tag);
+        let aad = [&b"SRJ1"[..], &number.to_be_bytes(), &first.to_be_bytes()].concat();
+        for index in 1..=commits {
+            let mut payload = (first + index - 1).to_be_bytes().to_vec();
+            payload.extend([0, 0, 0, 1]);
+            payload.extend([0; 90]);
+            cipher.seal(index, &aad, &mut payload, 0);
+            let mut head = u32::try_from(payload.len()).unwrap().to_be_bytes().to_vec();
+            head.extend(crc(&payload));
+            head.extend(u32::try_from(index).unwrap().to_be_bytes());
+            head.extend(crc(&head));
+            file.extend(head);
+            file.extend(payload);
+            file.resize(file.len().next_multiple_of(16), 0);
+        }
+        file
+    }
+
+    fn look(files: &[(&str, &[u8])], ring: Option<&Keyring<Unsealed>>) -> Outcome {
+        let meta = tempfile::tempdir().unwrap();
+        for directory in ["journal", "snapshot"] {
+            fs::create_dir(meta.path().join(directory)).unwrap();
+        }
+        for (name, bytes) in files {
+            fs::write(meta.path().join(name), bytes).unwrap();
+        }
+        let never = AtomicBool::new(false);
+        check(meta.path(), ring, &Pace::new(None, &never, false), false).unwrap()
+    }
+
+    fn damage(outcome: &Outcome) -> usize {
+        let all = outcome.findings.iter();
+        all.filter(|it| it.kind == Kind::Damage).count()
+    }
+
+    const FIRST: &str = "journal/00000001.srj";
+    const SECOND: &str = "journal/00000002.srj";
+
+    #[test]
+    fn every_byte_of_a_journal_is_looked_at() {
+        let ring = ring();
+        let (first, second) = (journal(&ring, 1, 1, 3), journal(&ring, 2, 4, 2));
+        let whole = look(&[(FIRST, &first), (SECOND, &second)], Some(&ring));
+        assert_eq!((damage(&whole), whole.last_commit), (0, Some(5)));
+        assert!(whole.torn.is_none());
+        for at in 0..first.len() {
+            let mut bad = first.clone();
+            bad[at] ^= 4;
+            let found = look(&[(FIRST, &bad), (SECOND, &second)], Some(&ring));
+            assert!(damage(&found) > 0, "byte {at}");
+            let keyless = look(&[(FIRST, &bad), (SECOND, &second)], None);
+            // A tag needs its key.
+            assert!(damage(&keyless) > 0 || (64..80).contains(&at), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn frames_and_files_that_are_missing_are_found() {
+        let ring = ring();
+        let (first, second) = (journal(&ring, 1, 1, 3), journal(&ring, 2, 4, 2));
+        // Cut off behind its second frame: the next file does not continue it.
+        let cut = journal(&ring, 1, 1, 2);
+        assert_eq!(
+            damage(&look(&[(FIRST, &cut), (SECOND, &second)], Some(&ring))),
+            1
+        );
+        assert_eq!(damage(&look(&[(SECOND, &second)], Some(&ring))), 1);
+        assert_eq!(damage(&look(&[(SECOND, &first)], Some(&ring))), 1);
+        assert_eq!(damage(&look(&[], None)), 1);
+    }
+
+    #[test]
+    fn a_frame_that_a_crash_cut_short_is_no_damage_and_a_damaged_header_is() {
+        let ring = ring();
+        let whole = journal(&ring, 1, 1, 3);
+        let last = whole.len() - (whole.len() - 80) / 3;
+        let mut torn = whole.clone();
+        // Padding, and what comes before it.
+        torn[whole.len() - 24..].fill(0);
+        torn.resize(whole.len() + 4096, 0);
+        let found = look(&[(FIRST, &torn)], Some(&ring));
+        assert_eq!(damage(&found), 0);
+        assert!(found.torn.is_some());
+        let mut bad = whole.clone();
+        bad[last + 2] ^= 1;
+        bad.resize(whole.len() + 4096, 0);
+        let found = look(&[(FIRST, &bad)], Some(&ring));
+        assert_eq!((damage(&found), found.torn.is_none()), (1, true));
+    }
 }

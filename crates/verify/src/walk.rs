@@ -37,6 +37,9 @@ pub(crate) const GARBAGE_FOOTERS: u8 = 4;
 pub(crate) struct Counters {
     pub(crate) materials: AtomicU64,
     pub(crate) part_lists: AtomicU64,
+    /// Of before there were checksums of them.
+    pub(crate) unchecked_headers: AtomicU64,
+    pub(crate) unchecked_part_lists: AtomicU64,
     pub(crate) orphan_rows: AtomicU64,
     pub(crate) garbage_rows: AtomicU64,
 }

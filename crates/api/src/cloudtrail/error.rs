@@ -42,11 +42,10 @@ pub(super) fn answer(error: &CloudTrailError) -> ErrorAnswer {
         E::Unsupported(_) => told("UnsupportedOperationException"),
         E::OrganizationsNotInUse => told("OrganizationsNotInUseException"),
         E::InsightNotEnabled(_) => told("InsightNotEnabledException"),
-        E::Target(TargetProblem::Unavailable) => fault("ServiceUnavailable", 503),
+        E::Target(TargetProblem::Unavailable) | E::Unavailable => fault("ServiceUnavailable", 503),
         E::Target(problem) => told(target_name(problem)),
         // Clients wait and try again, which is what helps.
         E::Contention => told("ThrottlingException"),
-        E::Unavailable => fault("ServiceUnavailable", 503),
         E::Damaged => fault("InternalFailure", 500),
     }
 }
@@ -78,5 +77,98 @@ fn problem_name(problem: &TrailProblem) -> &'static str {
         P::Exists(_) => "TrailAlreadyExistsException",
         P::Unknown(_) => "TrailNotFoundException",
         P::TooMany => "MaximumNumberOfTrailsExceededException",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One sample of every variant. A variant without a sample does not compile.
+    macro_rules! samples {
+        ($enum:ty { $($pattern:pat => $sample:expr),+ $(,)? }) => {{
+            let name = |error: &$enum| match error {
+                $($pattern => stringify!($pattern),)+
+            };
+            let samples: Vec<$enum> = vec![$($sample),+];
+            samples.into_iter().map(|it| (name(&it), it)).collect::<Vec<_>>()
+        }};
+    }
+
+    fn text() -> String {
+        "text".to_owned()
+    }
+
+    fn own() -> Vec<(&'static str, CloudTrailError)> {
+        use CloudTrailError as E;
+        samples!(CloudTrailError {
+            E::AccessDenied(_) => E::AccessDenied(text()),
+            E::Trail(_) => E::Trail(TrailProblem::Prefix),
+            E::LookupAttributes(_) => E::LookupAttributes("text"),
+            E::TimeRange => E::TimeRange,
+            E::MaxResults => E::MaxResults,
+            E::NextToken => E::NextToken,
+            E::Token => E::Token,
+            E::Arn(_) => E::Arn(text()),
+            E::ResourceNotFound(_) => E::ResourceNotFound(text()),
+            E::ResourceType(_) => E::ResourceType(text()),
+            E::ParameterCombination(_) => E::ParameterCombination("text"),
+            E::Unsupported(_) => E::Unsupported("text"),
+            E::OrganizationsNotInUse => E::OrganizationsNotInUse,
+            E::InsightNotEnabled(_) => E::InsightNotEnabled(text()),
+            E::Target(_) => E::Target(TargetProblem::Unavailable),
+            E::Contention => E::Contention,
+            E::Unavailable => E::Unavailable,
+            E::Damaged => E::Damaged,
+        })
+    }
+
+    fn problems() -> Vec<(&'static str, TrailProblem)> {
+        use TrailProblem as P;
+        samples!(TrailProblem {
+            P::Name(_) => P::Name("text"),
+            P::BucketName(_) => P::BucketName(text()),
+            P::Prefix => P::Prefix,
+            P::EventSelectors(_) => P::EventSelectors(text()),
+            P::ParameterCombination(_) => P::ParameterCombination("text"),
+            P::TooManyTags => P::TooManyTags,
+            P::Tag => P::Tag,
+            P::Exists(_) => P::Exists(text()),
+            P::Unknown(_) => P::Unknown(text()),
+            P::TooMany => P::TooMany,
+        })
+    }
+
+    fn targets() -> Vec<(&'static str, TargetProblem)> {
+        use TargetProblem as T;
+        samples!(TargetProblem {
+            T::NoBucket(_) => T::NoBucket(text()),
+            T::BucketPolicy(_) => T::BucketPolicy(text()),
+            T::KeyPolicy { .. } => T::KeyPolicy { bucket: text(), key: text() },
+            T::KeyNotFound(_) => T::KeyNotFound(text()),
+            T::KeyDisabled(_) => T::KeyDisabled(text()),
+            T::KeyId(_) => T::KeyId(text()),
+            T::Key(_) => T::Key(text()),
+            T::Unavailable => T::Unavailable,
+        })
+    }
+
+    #[test]
+    fn the_table_is_the_one_that_was_agreed() {
+        let problems = problems()
+            .into_iter()
+            .map(|(name, it)| (name, CloudTrailError::Trail(it)));
+        let targets = targets()
+            .into_iter()
+            .map(|(name, it)| (name, CloudTrailError::Target(it)));
+        let line = |(name, error): (&str, CloudTrailError)| {
+            let answer = answer(&error);
+            let message = answer.message.as_deref().map_or("(none)", |text| text);
+            format!("{name} | {} {} | {message}\n", answer.status, answer.name)
+        };
+        let all = own().into_iter().chain(problems).chain(targets);
+        let actual: String = all.map(line).collect();
+        let agreed = include_str!("../../../../testdata/cloudtrail_error_table.txt");
+        assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
     }
 }

@@ -39,41 +39,43 @@ pub(super) fn supported() -> impl Iterator<Item = &'static Operation<CloudTrail>
     SUPPORTED.iter()
 }
 
-/// Rows: the name, members, handler.
+/// Rows: the name, who records it (`reads` at the edge, `changes` in their transactions), members, handler.
 macro_rules! operations {
-    ($($name:ident $members:ident $module:ident::$handler:ident;)+) => {
+    ($($name:ident $kind:ident $members:ident $module:ident::$handler:ident;)+) => {
         /// All operations that are supported.
         const SUPPORTED: &[Operation<CloudTrail>] = &[$(
             Operation {
                 name: stringify!($name),
                 action: concat!("cloudtrail:", stringify!($name)),
                 members: shapes::$members,
-                recorded: Recorded::AtEdge,
+                recorded: operations!(@$kind),
                 run: Run::Worker($module::$handler),
             },
         )+];
     };
+    (@reads) => { Recorded::AtEdge };
+    (@changes) => { Recorded::InTransaction };
 }
 
 operations! {
-    CreateTrail CREATE_TRAIL handle_trails::create_trail;
-    UpdateTrail UPDATE_TRAIL handle_trails::update_trail;
-    DeleteTrail NAMED handle_trails::delete_trail;
-    DescribeTrails DESCRIBE_TRAILS handle_trails::describe_trails;
-    GetTrail NAMED handle_trails::get_trail;
-    ListTrails LIST_TRAILS handle_trails::list_trails;
-    GetTrailStatus NAMED handle_trails::get_trail_status;
-    StartLogging NAMED handle_trails::start_logging;
-    StopLogging NAMED handle_trails::stop_logging;
-    PutEventSelectors PUT_EVENT_SELECTORS handle_selectors::put_event_selectors;
-    GetEventSelectors GET_EVENT_SELECTORS handle_selectors::get_event_selectors;
-    GetEventConfiguration GET_EVENT_CONFIGURATION handle_selectors::get_event_configuration;
-    GetInsightSelectors GET_INSIGHT_SELECTORS handle_selectors::get_insight_selectors;
-    LookupEvents LOOKUP_EVENTS handle_events::lookup_events;
-    ListPublicKeys LIST_PUBLIC_KEYS handle_events::list_public_keys;
-    AddTags ADD_TAGS handle_tags::add_tags;
-    RemoveTags ADD_TAGS handle_tags::remove_tags;
-    ListTags LIST_TAGS handle_tags::list_tags;
+    CreateTrail changes CREATE_TRAIL handle_trails::create_trail;
+    UpdateTrail changes UPDATE_TRAIL handle_trails::update_trail;
+    DeleteTrail changes NAMED handle_trails::delete_trail;
+    DescribeTrails reads DESCRIBE_TRAILS handle_trails::describe_trails;
+    GetTrail reads NAMED handle_trails::get_trail;
+    ListTrails reads LIST_TRAILS handle_trails::list_trails;
+    GetTrailStatus reads NAMED handle_trails::get_trail_status;
+    StartLogging changes NAMED handle_trails::start_logging;
+    StopLogging changes NAMED handle_trails::stop_logging;
+    PutEventSelectors changes PUT_EVENT_SELECTORS handle_selectors::put_event_selectors;
+    GetEventSelectors reads GET_EVENT_SELECTORS handle_selectors::get_event_selectors;
+    GetEventConfiguration reads GET_EVENT_CONFIGURATION handle_selectors::get_event_configuration;
+    GetInsightSelectors reads GET_INSIGHT_SELECTORS handle_selectors::get_insight_selectors;
+    LookupEvents reads LOOKUP_EVENTS handle_events::lookup_events;
+    ListPublicKeys reads LIST_PUBLIC_KEYS handle_events::list_public_keys;
+    AddTags changes ADD_TAGS handle_tags::add_tags;
+    RemoveTags changes ADD_TAGS handle_tags::remove_tags;
+    ListTags reads LIST_TAGS handle_tags::list_tags;
 }
 
 /// Operations that AWS has and this server has not: CloudTrail Lake, organizations, insights.

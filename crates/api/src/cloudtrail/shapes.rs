@@ -212,3 +212,19 @@ const FIELD_SELECTOR: &[Member] = &[
 ];
 
 const OPERATOR: Shape = Shape::List(&Shape::Text(Length::of(1, 2048), None), AT_LEAST_ONE);
+
+#[cfg(test)]
+mod tests {
+    use super::super::operations;
+    use crate::json::described;
+
+    #[test]
+    fn the_table_is_the_one_that_is_held_against_aws() {
+        let lines = |it: &crate::json::Operation<_>| described(it.name, it.members);
+        let mut blocks: Vec<String> = operations::supported().map(lines).collect();
+        blocks.sort();
+        let actual = blocks.concat();
+        let agreed = include_str!("../../testdata/cloudtrail_shapes.txt");
+        assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
+    }
+}

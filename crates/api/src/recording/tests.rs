@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Map, Value, json};
-use strongroom_audit::service::{CloudTrail, CloudTrailPorts};
-use strongroom_audit::trails::{SigningKeys, Trails};
+use strongroom_audit::service::{CloudTrail, CloudTrailPorts, DeliveryTarget, TargetProblem};
+use strongroom_audit::trails::{SigningKeys, Trail, Trails};
 use strongroom_audit::{AuditLog, Event, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
@@ -27,7 +27,8 @@ use strongroom_rows::{Custody, SealedRows};
 use strongroom_s3::{S3, S3Options, S3Ports};
 use strongroom_store::{MemoryBlobs, MemoryMeta, MemoryShreds};
 use strongroom_types::{
-    AccessKeyId, AccountId, CanonicalId, Principal, Region, Timestamp, TlsVersion, Transport,
+    AccessKeyId, AccountId, CanonicalId, Principal, Region, RequestContext, Timestamp, TlsVersion,
+    Transport,
 };
 
 use super::Recorder;
@@ -100,6 +101,19 @@ struct RootKey(Arc<Credential>);
 impl CredentialSource for RootKey {
     fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>> {
         (id.as_str() == ROOT_KEY).then(|| self.0.clone())
+    }
+}
+
+/// No bucket takes what a trail delivers.
+struct Nowhere;
+
+impl DeliveryTarget for Nowhere {
+    fn key_arn(&self, _: &RequestContext, _: &str) -> Result<String, TargetProblem> {
+        Err(TargetProblem::Unavailable)
+    }
+
+    fn check(&self, _: &Trail) -> Result<(), TargetProblem> {
+        Err(TargetProblem::Unavailable)
     }
 }
 
@@ -221,6 +235,7 @@ impl World {
         let cloudtrail = CloudTrail::new(CloudTrailPorts {
             trails: Trails::new(log.clone()),
             signer: Arc::new(SigningKeys::new(rows.clone())),
+            target: Arc::new(Nowhere),
             authorizer,
         });
         let front = Front::new(
@@ -374,12 +389,13 @@ impl World {
         };
         let target = format!("{prefix}.{operation}");
         let headers = [("x-amz-target", target.as_str())];
+        let body = members.to_string();
         let ask = Ask {
             method: "POST",
             target: "/",
             service,
             headers: &headers,
-            body: members.to_string().as_bytes(),
+            body: body.as_bytes(),
         };
         self.send(Some(keys), ask).await
     }
@@ -680,6 +696,11 @@ async fn changes_are_recorded_once_with_what_they_made() {
         let secret = element(&told.body, "SecretAccessKey");
         assert!(secret.is_empty() || !record.to_string().contains(&secret));
     }
+    let form = "Action=UpdateUser&UserName=alice&NewPath=/x/";
+    let told = world.query(Some(&keys), "iam", form).await;
+    let record = world.record(&told, "iam.amazonaws.com");
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/staff/alice");
+    assert_eq!(record["resources"][0]["ARN"], arn.as_str());
     let told = world
         .query(Some(&keys), "sts", "Action=GetFederationToken&Name=bob")
         .await;

@@ -100,9 +100,10 @@ impl CloudTrail {
     ) -> Result<(Trail, TrailState), CloudTrailError> {
         self.ports.trails.get(account, name).map_err(|error| {
             let error = CloudTrailError::from(error);
-            match error {
-                CloudTrailError::Trail(TrailProblem::Unknown(_)) => Self::unknown(account, name),
-                error => error,
+            if matches!(error, CloudTrailError::Trail(TrailProblem::Unknown(_))) {
+                Self::unknown(account, name)
+            } else {
+                error
             }
         })
     }

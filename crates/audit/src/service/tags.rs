@@ -74,8 +74,8 @@ impl CloudTrail {
         let params = Params::new()
             .text("resourceId", arn)
             .objects("tagsList", &shown);
-        let called = action.split_once(':').map_or(action, |(_, name)| name);
-        let event = self.event(caller, called, (&params, &Params::new()), arn);
+        let operation = action.split_once(':').map_or(action, |(_, name)| name);
+        let event = self.event(caller, operation, (&params, &Params::new()), arn);
         let done = self
             .ports
             .trails
@@ -94,7 +94,7 @@ impl CloudTrail {
         caller: &RequestContext,
         arns: &[String],
         next_token: Option<&str>,
-    ) -> Result<Vec<(String, Vec<(String, String)>)>, CloudTrailError> {
+    ) -> Result<Vec<TagsOf>, CloudTrailError> {
         if arns.is_empty() || arns.len() > RESOURCES_MAX {
             self.authorize(caller, "cloudtrail:ListTags")?;
             return Err(CloudTrailError::ParameterCombination(
@@ -114,6 +114,9 @@ impl CloudTrail {
         Ok(listed)
     }
 }
+
+/// A resource's ARN, and its tags.
+pub type TagsOf = (String, Vec<(String, String)>);
 
 /// `aws:RequestTag/KEY` and `aws:TagKeys`.
 pub(super) fn tag_conditions(tags: &[(String, String)]) -> Conditions {
@@ -139,17 +142,16 @@ fn check_arn(arn: &str) -> Result<(), CloudTrailError> {
 
 /// What is a trail elsewhere, and not there, is a resource here.
 fn of_resource(error: CloudTrailError, arn: &str) -> CloudTrailError {
-    match error {
-        CloudTrailError::Trail(TrailProblem::Unknown(_)) => {
-            CloudTrailError::ResourceNotFound(arn.to_owned())
-        }
-        CloudTrailError::Arn(_)
-            if ["eventdatastore/", "channel/", "dashboard/"]
-                .iter()
-                .any(|kind| arn.contains(&format!(":{kind}"))) =>
-        {
-            CloudTrailError::ResourceType(arn.to_owned())
-        }
-        error => error,
+    let is_other_kind = || {
+        ["eventdatastore/", "channel/", "dashboard/"]
+            .iter()
+            .any(|kind| arn.contains(&format!(":{kind}")))
+    };
+    if matches!(error, CloudTrailError::Trail(TrailProblem::Unknown(_))) {
+        CloudTrailError::ResourceNotFound(arn.to_owned())
+    } else if matches!(error, CloudTrailError::Arn(_)) && is_other_kind() {
+        CloudTrailError::ResourceType(arn.to_owned())
+    } else {
+        error
     }
 }

@@ -224,8 +224,8 @@ impl CloudTrail {
             self.authorize_trail(caller, action, name_or_arn, &Conditions::default())?;
         let (trail, _) = self.find(account, &name)?;
         let params = Params::new().text("name", name_or_arn);
-        let called = action.split_once(':').map_or(action, |(_, name)| name);
-        let event = self.event(caller, called, (&params, &Params::new()), &trail.arn());
+        let operation = action.split_once(':').map_or(action, |(_, name)| name);
+        let event = self.event(caller, operation, (&params, &Params::new()), &trail.arn());
         Ok(work((account, &name, &event))?)
     }
 

@@ -125,7 +125,7 @@ impl Trails {
             Ok(stored) => {
                 let wishes = stored.into_iter().filter_map(|Stored { trail, .. }| {
                     let wants = trail.logging && trail.selectors.wants_data();
-                    wants.then(|| (trail.account, trail.selectors))
+                    wants.then_some((trail.account, trail.selectors))
                 });
                 self.data_events.set(wishes.collect());
             }

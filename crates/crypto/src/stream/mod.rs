@@ -50,6 +50,12 @@ fn nonce(index: u64, last: bool) -> [u8; NONCE_LEN_BYTES] {
     nonce
 }
 
+/// The checksum that needs no key: CRC-64/NVME, big-endian. Behind every segment, of every header, and
+/// behind part lists in blobs of their own. It detects damage, not tampering.
+pub fn keyless_checksum(bytes: &[u8]) -> [u8; CHECKSUM_LEN_BYTES] {
+    checksum(bytes)
+}
+
 /// The keyless checksum: CRC-64/NVME, big-endian.
 fn checksum(sealed: &[u8]) -> [u8; CHECKSUM_LEN_BYTES] {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, sealed).to_be_bytes()

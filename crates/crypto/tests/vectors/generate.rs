@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strongroom_crypto::{
     Attribute, CustomerKey, CustomerKeyVerifier, Footer, FrameCipher, Keyring, PageCipher,
     RowSealer, SEGMENT_OVERHEAD_BYTES, Sealed, StreamSealer, Unsealed, WrappedKey, encode_footer,
-    seal_whole,
+    keyless_checksum, seal_whole,
 };
 use strongroom_types::Timestamp;
 
@@ -191,7 +191,12 @@ fn records(keys: &[Value]) -> Vec<Value> {
         wrapped_key: WrappedKey::parse(&wrapped).unwrap(),
         record: b"sealed".to_vec(),
         encryption: None,
+        header_checksum: None,
     };
+    let with_checksum = encode_footer(&Footer {
+        header_checksum: Some(keyless_checksum(b"header")),
+        ..footer.clone()
+    });
     let footer = encode_footer(&footer);
     let contents = [&wrapped[..], b"sealed", footer.len().to_string().as_bytes()].concat();
     out.push(json!({
@@ -208,6 +213,17 @@ fn records(keys: &[Value]) -> Vec<Value> {
         }),
         service,
     ));
+    let contents = [
+        &wrapped[..],
+        b"sealed",
+        &keyless_checksum(b"header"),
+        with_checksum.len().to_string().as_bytes(),
+    ]
+    .concat();
+    out.push(json!({
+        "name": "footer with header's checksum", "kind": "footer", "plaintext": hex::encode(contents),
+        "stored": hex::encode(&with_checksum),
+    }));
     out
 }
 
@@ -427,7 +443,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Negative {
     out.bytes(verifier, "salt changed", |s| s[0] ^= 1);
     out.bytes(verifier, "truncated", |s| s.truncate(63));
 
-    let [row, checksum, of_part, _, footer, frame] = records else {
+    let [row, checksum, of_part, _, footer, frame, _] = records else {
         panic!()
     };
     out.inputs(row, "another table", json!({"table": 4}));

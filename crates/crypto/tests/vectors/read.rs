@@ -75,7 +75,15 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
         "footer" => parse_footer(&stored)
             .map(|(footer, len)| {
                 let wrapped = footer.wrapped_key.as_bytes();
-                [wrapped, &footer.record, len.to_string().as_bytes()].concat()
+                let checksum = footer.header_checksum.unwrap_or_default();
+                let checksum = footer.header_checksum.map_or(&[][..], |_| &checksum);
+                [
+                    wrapped,
+                    &footer.record,
+                    checksum,
+                    len.to_string().as_bytes(),
+                ]
+                .concat()
             })
             .map_err(text),
         "frame" => {

@@ -100,7 +100,7 @@ fn a_data_key_made_for_s3_has_the_record_of_the_documentation() {
     let world = World::new();
     let (service, key) = (world.service(), world.symmetric());
     let alice = alice(&world);
-    let (_, trail) = world.trail_of(|| generated(&service, &alice, &key));
+    let ((), trail) = world.trail_of(|| generated(&service, &alice, &key));
     let [event] = trail.as_slice() else {
         panic!("{trail:?}");
     };
@@ -115,7 +115,7 @@ fn a_data_key_decrypted_for_s3_has_the_record_of_the_documentation() {
     let alice = alice(&world);
     let blob = generated(&service, &alice, &key);
     for in_memory in [false, true] {
-        let (_, trail) = world.trail_of(|| {
+        let ((), trail) = world.trail_of(|| {
             let opened = if in_memory {
                 service.decrypt_data_key_in_memory(&alice, &blob, &s3_context())
             } else {
@@ -138,7 +138,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
     let (service, key) = (world.service(), world.symmetric());
     let alice_may = alice(&world);
     let blob = generated(&service, &alice_may, &key);
-    let bob = bob(&world);
+    let refused = bob(&world);
     let other = context(&[("aws:s3:arn", "arn:aws:s3:::bucket/other")]);
     let reference = named(&key);
     let arn = key.to_string();
@@ -168,7 +168,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
         Some(&arn),
     );
 
-    let (outcome, trail) = world.trail_of(|| service.decrypt_data_key(&bob, &blob, &other));
+    let (outcome, trail) = world.trail_of(|| service.decrypt_data_key(&refused, &blob, &other));
     assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
     one(
         "denied",
@@ -180,7 +180,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
 
     // Memory does not tell it: then bob could have waited for the record.
     let (outcome, trail) =
-        world.trail_of(|| service.decrypt_data_key_in_memory(&bob, &blob, &s3_context()));
+        world.trail_of(|| service.decrypt_data_key_in_memory(&refused, &blob, &s3_context()));
     assert!(matches!(outcome, Err(KeyError::NotInMemory)));
     assert_eq!(trail, Vec::<Value>::new());
 
@@ -190,7 +190,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
         (KeyUse::Decrypt, "Decrypt"),
     ] {
         let ask = |caller| service.authorize(caller, &reference, key_use, &s3_context());
-        let (outcome, trail) = world.trail_of(|| ask(&bob));
+        let (outcome, trail) = world.trail_of(|| ask(&refused));
         assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
         one(name, trail, name, "AccessDeniedException", Some(&arn));
         let (outcome, trail) = world.trail_of(|| ask(&alice_may));
@@ -241,7 +241,7 @@ fn without_a_record_no_key_is_used_and_no_refusal_told() {
     world.meta.revive();
 
     // A record that somebody forgets is not lost, and one that a transaction has is not doubled.
-    let (_, trail) = world.trail_of(|| {
+    let ((), trail) = world.trail_of(|| {
         drop(
             service
                 .decrypt_data_key(&alice_may, &blob, &s3_context())
@@ -249,7 +249,7 @@ fn without_a_record_no_key_is_used_and_no_refusal_told() {
         );
     });
     assert_eq!(names(&trail), ["Decrypt"]);
-    let (_, trail) = world.trail_of(|| {
+    let ((), trail) = world.trail_of(|| {
         let opened = service.decrypt_data_key(&alice_may, &blob, &s3_context());
         let mut record = opened.unwrap().record;
         assert_eq!(record.writes().len(), 1);
@@ -288,7 +288,7 @@ fn a_use_across_accounts_is_in_both_trails_and_a_refusal_in_the_callers() {
         bypass_policy_lockout_safety_check: true,
     };
     service.put_key_policy(&root(), input).unwrap();
-    let (_, trail) = world.trail_of(|| generated(&service, &other, &key));
+    let ((), trail) = world.trail_of(|| generated(&service, &other, &key));
     let [first, second] = trail.as_slice() else {
         panic!("{trail:?}");
     };
@@ -307,9 +307,9 @@ fn who_only_asks_leaves_no_record() {
     let service = world.service();
     let key = world.symmetric();
     let asking = service.with_authorizer(std::sync::Arc::clone(&service.ports.authorizer));
-    let bob = bob(&world);
+    let refused = bob(&world);
     let (outcome, trail) =
-        world.trail_of(|| asking.authorize(&bob, &named(&key), KeyUse::Decrypt, &s3_context()));
+        world.trail_of(|| asking.authorize(&refused, &named(&key), KeyUse::Decrypt, &s3_context()));
     assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
     assert_eq!(trail, Vec::<Value>::new());
 }

@@ -14,6 +14,7 @@
     reason = "tests"
 )]
 
+mod audited;
 mod observed;
 mod steps;
 mod subject;

@@ -9,7 +9,9 @@ use strongroom_types::{
     Acl, AclGrant, AclGroup, AclPermission, CanonicalId, Grantee, Principal, Timestamp, TlsVersion,
 };
 
-use crate::cases::{Case, KEY, Lists, OTHER, OWNER, federated, root, service, session, user};
+use crate::cases::{
+    Case, KEY, Lists, OTHER, OWNER, federated, root, service, service_for, session, user,
+};
 
 const CANONICAL: &str = "79a579a579a579a579a579a579a579a579a579a579a579a579a579a579a579a5";
 const OTHERS_CANONICAL: &str = "5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c";
@@ -178,6 +180,7 @@ const KEYS: &[(&str, Kind)] = &[
     ("s3:max-keys", Kind::Number),
     ("aws:PrincipalArn", Kind::Arn),
     ("aws:SourceArn", Kind::Arn),
+    ("aws:SourceAccount", Kind::Text),
     ("aws:username", Kind::Text),
     ("aws:userid", Kind::Text),
     ("aws:PrincipalType", Kind::Text),
@@ -448,11 +451,23 @@ impl Random {
             6 | 7 => session(OWNER, "app", "s1"),
             8 => session(OTHER, "app", "s1"),
             9 => federated(OWNER, "fed"),
-            10 => service(self.of(&[
-                "s3.amazonaws.com",
-                "sns.amazonaws.com",
-                "logging.s3.amazonaws.com",
-            ])),
+            10 => {
+                let name = self.of(&[
+                    "s3.amazonaws.com",
+                    "sns.amazonaws.com",
+                    "logging.s3.amazonaws.com",
+                ]);
+                if self.one_in(2) {
+                    let account = self.of(&[OWNER, OTHER]);
+                    service_for(
+                        name,
+                        account,
+                        self.of(&["arn:aws:s3:::b", "arn:aws:s3:::c"]),
+                    )
+                } else {
+                    service(name)
+                }
+            }
             _ => Principal::Anonymous,
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cases::{Case, KEY, OTHER, OWNER, federated, root, service, session, user};
+use crate::cases::{Case, KEY, OTHER, OWNER, federated, root, service, service_for, session, user};
 use strongroom_policy::{AllowedBy, Effect, Layer, Outcome, ResourceKind};
 use strongroom_types::kms::{EncryptionContext, GrantOperation};
 use strongroom_types::{Principal, Timestamp, TlsVersion};
@@ -259,6 +259,34 @@ fn callers_without_an_account_have_only_the_resource_side() {
     let service = |name| get_object(service(name)).resource_policy(&[&trail]);
     assert!(service("cloudtrail.amazonaws.com").is_allowed());
     assert!(!service("s3.amazonaws.com").is_allowed());
+}
+
+#[test]
+fn what_a_service_acts_for_is_not_what_a_request_says() {
+    let name = "cloudtrail.amazonaws.com";
+    let arn = "arn:aws:cloudtrail:us-east-1:111122223333:trail/mine";
+    let of = |key: &str, value: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Principal":{{"Service":"{name}"}},"Action":"*","Resource":"*",
+                "Condition":{{"StringEquals":{{"{key}":"{value}"}}}}}}"#
+        )
+    };
+    let by_arn = of("aws:SourceArn", arn);
+    let by_account = of("AWS:SourceAccount", OWNER);
+    for policy in [&by_arn, &by_account] {
+        let ask = |principal| get_object(principal).resource_policy(&[policy]);
+        assert!(ask(service_for(name, OWNER, arn)).is_allowed());
+        assert!(!ask(service_for(name, OTHER, "arn:other")).is_allowed());
+        assert!(!ask(service(name)).is_allowed());
+        // Nor is it brought under these names by whoever decides.
+        let mut claiming = ask(service_for(name, OTHER, "arn:other"));
+        for (key, value) in [("aws:SourceArn", arn), ("aws:SourceAccount", OWNER)] {
+            claiming
+                .conditions
+                .push((key.to_owned(), vec![value.to_owned()]));
+        }
+        assert!(!claiming.is_allowed());
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use strongroom_audit::{AuditLog, EventBuilder, OWN_SOURCE, Params};
 
-use crate::admin::{Answer, Request};
+use crate::admin::{Answer, Request, SealRequest, VerifyRequest};
 use crate::failure::{Exit, Failure};
 
 /// A command that changes something, or that needs a right of its own.
@@ -27,6 +27,21 @@ impl Deed {
         } else if let Request::RetireRootKey { version } = request {
             let details = Params::new().number("version", (*version).into());
             deed("RetireRootKey", details)
+        } else if let Request::Seal {
+            ask: SealRequest::Rekeyed { .. },
+        } = request
+        {
+            deed("RekeyRing", Params::new())
+        } else if let Request::Seal {
+            ask: SealRequest::ForgetShares,
+        } = request
+        {
+            deed("ForgetShares", Params::new())
+        } else if let Request::Verify {
+            ask: VerifyRequest::Start { sealed, .. },
+        } = request
+        {
+            deed("VerifyStore", Params::new().flag("withoutKeys", *sealed))
         } else if let Request::ReloadTls = request {
             deed("ReloadCertificates", Params::new())
         } else if let Request::Env = request {
@@ -73,7 +88,7 @@ impl Deed {
                 .flag("done", page.done);
         }
         let failed = outcome.as_ref().err().map(|failure| failure.what.as_str());
-        record(audit, name, by_operator(details), failed)?;
+        record(audit, name, &by_operator(details), failed)?;
         outcome
     }
 }
@@ -91,11 +106,11 @@ pub(super) fn by_operator(details: Params) -> Params {
 pub(super) fn record(
     audit: &AuditLog,
     name: &str,
-    details: Params,
+    details: &Params,
     failed: Option<&str>,
 ) -> Result<(), Failure> {
     let mut event =
-        EventBuilder::by_service(audit.home().account, OWN_SOURCE, name).service_details(&details);
+        EventBuilder::by_service(audit.home().account, OWN_SOURCE, name).service_details(details);
     if let Some(why) = failed {
         event = event.failed("Refused", why);
     }

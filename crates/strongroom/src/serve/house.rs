@@ -473,7 +473,7 @@ impl House {
         } else {
             deeds::by_operator(details)
         };
-        deeds::record(audit, "Unseal", details, None)
+        deeds::record(audit, "Unseal", &details, None)
     }
 
     fn open_by(&self, brought: Brought, kinds: &[SealKind]) -> Result<OpenedRing, Failure> {
@@ -582,22 +582,24 @@ pub(super) struct Door {
 impl AdminActions for Door {
     fn answer(&self, request: Request) -> Result<Answer, Failure> {
         let _inside = self.runtime.enter();
-        if let Request::Seal { ask } = request {
-            return self.house.seals(ask);
-        }
-        if let Request::Verify { ask } = request {
-            return self.house.verify(ask);
-        }
-        match (self.house.running.get(), self.house.parts()) {
-            (Some(running), Some(parts)) => match Deed::of(&request) {
-                Some(deed) => deed.recorded(&parts.audit, running.answer(request)),
-                None => running.answer(request),
-            },
-            (_, None) | (None, _) => Err(Failure::new(
+        let deed = Deed::of(&request);
+        let outcome = if let Request::Seal { ask } = request {
+            self.house.seals(ask)
+        } else if let Request::Verify { ask } = request {
+            self.house.verify(ask)
+        } else if let Some(running) = self.house.running.get() {
+            running.answer(request)
+        } else {
+            Err(Failure::new(
                 Exit::Seal,
                 "it is sealed",
                 "open it: strongroom unseal",
-            )),
+            ))
+        };
+        // A sealed server has no trail that is open.
+        match (deed, self.house.parts()) {
+            (Some(deed), Some(parts)) => deed.recorded(&parts.audit, outcome),
+            (Some(_), None) | (None, _) => outcome,
         }
     }
 }

@@ -505,7 +505,7 @@ impl RootKey {
         let details = Params::new()
             .number("version", version.into())
             .number("rotationPeriodInDays", days);
-        deeds::record(&self.audit, "RotateRootKey", details, None)?;
+        deeds::record(&self.audit, "RotateRootKey", &details, None)?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::config::Settings;
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::impact::{ImpactAsk, ImpactSource};
-use crate::{identities, tenants};
+use crate::{identities, inspect, tenants};
 
 /// The server, as the admin channel sees it.
 pub(super) struct Running {
@@ -49,6 +49,20 @@ impl AdminActions for Running {
                 "what is about seals does not come here",
                 "",
             )),
+            Request::Inspect {
+                bucket,
+                key,
+                version,
+            } => {
+                let meta = &*self.accounts.meta;
+                let ring = self.accounts.custody.ring();
+                inspect::answer(
+                    &self.settings,
+                    (meta, &ring),
+                    (&bucket, &key, version.as_deref()),
+                )
+                .map(|found| Answer::Inspected(Box::new(found)))
+            }
             Request::Verify { .. } => Err(Failure::new(
                 Exit::General,
                 "a verification does not come here",

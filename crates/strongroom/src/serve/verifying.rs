@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use strongroom_audit::Ledger;
 use strongroom_verify::{Custody, Opened, Plan, Progress, verify};
 
 use super::Parts;
@@ -42,6 +43,7 @@ struct Shared {
 struct Store {
     meta: Arc<dyn strongroom_ports::MetaStore>,
     custody: Custody,
+    ledger: Ledger,
 }
 
 impl Verifying {
@@ -110,6 +112,7 @@ impl Store {
         let rows = own.rows.custody.clone();
         Self {
             meta: parts.meta.clone(),
+            ledger: Ledger::new(parts.audit.rows().clone(), parts.audit.home().clone()),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
                 unseal: Box::new(move |ring| ring.unseal(&own.unseal_key())),
@@ -187,6 +190,7 @@ impl Shared {
                 rows: Arc::clone(&store.meta),
                 losses: Vec::new(),
                 custody: &store.custody,
+                ledger: store.ledger.clone(),
             }),
             on_line: true,
             bytes_per_second,

@@ -1,0 +1,207 @@
+"""Server access logs of S3: lines in AWS's format, delivered as objects that the target's default encrypts, without secrets."""
+
+import base64
+import hashlib
+import json
+import re
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from conftest import Clients, new_bucket, poll, refused, tool
+
+CUSTOMER_KEY = bytes(range(100, 132))
+SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": CUSTOMER_KEY}
+FIELDS = ("owner bucket time ip requester request_id operation key uri status error sent size total turnaround referer agent version "
+          "host_id signature cipher authentication host tls access_point acl").split()
+FIELD = re.compile(r'\[[^\]]*\]|"[^"]*"|\S+')
+
+
+def parsed(text):
+    """The lines of a log, each as a dictionary."""
+    lines = []
+    for line in text.splitlines():
+        fields = FIELD.findall(line)
+        assert len(fields) == len(FIELDS), line
+        lines.append(dict(zip(FIELDS, (field.strip('"[]') for field in fields))))
+    return lines
+
+
+class Logged:
+    """A bucket whose requests are logged into another."""
+
+    def __init__(self, server, prefix="", **more):
+        self.server = server
+        self.clients = Clients(server.access())
+        self.s3, self.kms = self.clients.boto("https"), self.clients.boto(service="kms")
+        self.source, self.target, self.prefix = new_bucket(self.s3), new_bucket(self.s3), prefix
+        self.account = self.clients.boto(service="sts").get_caller_identity()["Account"]
+        self.allow()
+        self.s3.put_bucket_logging(Bucket=self.source, BucketLoggingStatus={
+            "LoggingEnabled": {"TargetBucket": self.target, "TargetPrefix": prefix, **more}})
+        # A change of the configuration counts after a moment, as with AWS, where it takes longer.
+        poll(lambda: self.s3.head_bucket(Bucket=self.source) and self.objects(), 60, 0.3)
+
+    def allow(self, **condition):
+        statement = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
+                     "Resource": f"arn:aws:s3:::{self.target}/{self.prefix}*",
+                     "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{self.source}"},
+                                   "StringEquals": {"aws:SourceAccount": self.account}, **condition}}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        self.s3.put_bucket_policy(Bucket=self.target, Policy=json.dumps(policy))
+
+    def objects(self):
+        return [it["Key"] for it in self.s3.list_objects_v2(Bucket=self.target).get("Contents", [])]
+
+    def text(self):
+        return "".join(self.s3.get_object(Bucket=self.target, Key=key)["Body"].read().decode() for key in self.objects())
+
+    def line(self, answer):
+        """The one line of a call."""
+        headers = answer["ResponseMetadata"]["HTTPHeaders"]
+
+        def found():
+            return [line for line in parsed(self.text()) if line["request_id"] == headers["x-amz-request-id"]]
+
+        lines = poll(found, 60, 0.3)
+        assert len(lines) == 1, lines
+        return lines[0]
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server("--access-log-interval", "1")
+
+
+def test_lines_have_the_fields_of_s3(server):
+    logged = Logged(server, "logs/")
+    s3, bucket = logged.s3, logged.source
+    put = s3.put_object(Bucket=bucket, Key='a b/"c"', Body=b"x" * 1000)
+    get = s3.get_object(Bucket=bucket, Key='a b/"c"', Range="bytes=0-9")
+    get["Body"].read()
+    missing = refused(s3.get_object, Bucket=bucket, Key="none")
+    listed = s3.list_objects_v2(Bucket=bucket)
+    line = logged.line(put)
+    assert line["bucket"] == bucket and line["operation"] == "REST.PUT.OBJECT" and line["status"] == "200"
+    assert line["key"] == "a%20b/%22c%22" and line["error"] == "-" and line["size"] == "1000" and line["ip"] == "127.0.0.1"
+    assert line["owner"] == line["requester"] == s3.list_buckets()["Owner"]["ID"]
+    assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000", line["time"])
+    assert line["uri"].startswith("PUT /") and line["uri"].endswith(" HTTP/1.1") and "Boto3" in line["agent"]
+    assert line["signature"] == "SigV4" and line["authentication"] == "AuthHeader" and line["tls"] == "TLSv1.3"
+    assert line["cipher"].startswith("TLS") and line["host"].startswith("127.0.0.1") and line["host_id"] == put["ResponseMetadata"]["HostId"]
+    assert int(line["total"]) >= 0
+    line = logged.line(get)
+    assert (line["operation"], line["status"], line["sent"], line["size"]) == ("REST.GET.OBJECT", "206", "10", "1000")
+    line = logged.line(missing.answer)
+    assert (line["status"], line["error"]) == ("404", "NoSuchKey")
+    assert logged.line(listed)["operation"] == "REST.GET.BUCKET"
+    assert all(re.fullmatch(r"logs/\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-[0-9A-F]{16}", key) for key in logged.objects())
+
+
+def test_nothing_secret_is_in_a_log(server):
+    logged = Logged(server)
+    s3, bucket = logged.s3, logged.source
+    s3.put_object(Bucket=bucket, Key="c", Body=b"x", **SSE_C)
+    signer = logged.clients.boto("https", signature_version="s3v4")
+    url = signer.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "c", "SSECustomerAlgorithm": "AES256",
+                                                          "SSECustomerKey": CUSTOMER_KEY})
+    signature = re.search(r"X-Amz-Signature=([0-9a-f]+)", url)[1]
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context(cafile=server.access().ca))
+    url = signer.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    listing = urllib.request.urlopen(url, timeout=30, context=ssl.create_default_context(cafile=server.access().ca))
+    line = logged.line({"ResponseMetadata": {"HTTPHeaders": {k.lower(): v for k, v in listing.headers.items()}}})
+    assert line["authentication"] == "QueryString" and "X-Amz-Signature=REDACTED" in line["uri"]
+    text = logged.text()
+    digest = hashlib.md5(CUSTOMER_KEY, usedforsecurity=False).digest()
+    for secret in (signature, base64.b64encode(CUSTOMER_KEY).decode(), CUSTOMER_KEY.hex(), base64.b64encode(digest).decode(),
+                   re.search(r"X-Amz-Signature=([0-9a-f]+)", url)[1], server.access().secret):
+        assert secret not in text
+
+
+def test_log_objects_are_encrypted_as_the_target_says(server):
+    logged = Logged(server)
+    key = logged.kms.create_key()["KeyMetadata"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key["Arn"]}}
+    logged.s3.put_bucket_encryption(Bucket=logged.target, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    before = set(logged.objects())
+    waits = logged.s3.put_object(Bucket=logged.source, Key="k", Body=b"x")
+    # The key's policy does not let the logging service: nothing is delivered, and nothing is lost.
+    logged.s3.head_bucket(Bucket=logged.source)
+    statement = {"Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"},
+                 "Action": ["kms:GenerateDataKey*", "kms:Decrypt"], "Resource": "*"}
+    policy = json.loads(logged.kms.get_key_policy(KeyId=key["KeyId"], PolicyName="default")["Policy"])
+    policy["Statement"].append(statement)
+    logged.kms.put_key_policy(KeyId=key["KeyId"], PolicyName="default", Policy=json.dumps(policy))
+    assert logged.line(waits)["operation"] == "REST.PUT.OBJECT"
+    new = [logged.s3.head_object(Bucket=logged.target, Key=name) for name in set(logged.objects()) - before]
+    assert [it for it in new if it["ServerSideEncryption"] == "aws:kms" and it["SSEKMSKeyId"] == key["Arn"]]
+
+
+@pytest.mark.parametrize("source", ["EventTime", "DeliveryTime"])
+def test_partitioned_keys(server, source):
+    shape = {"PartitionedPrefix": {"PartitionDateSource": source}}
+    logged = Logged(server, "p/", TargetObjectKeyFormat=shape)
+    place = f"p/{logged.account}/us-east-1/{logged.source}/"
+    time = "00-00-00" if source == "EventTime" else r"\d\d-\d\d-\d\d"
+    for key in logged.objects():
+        assert re.fullmatch(place + r"(\d{4})/(\d\d)/(\d\d)/\1-\2-\3-" + time + r"-[0-9A-F]{16}", key), key
+    status = logged.s3.get_bucket_logging(Bucket=logged.source)["LoggingEnabled"]
+    assert status == {"TargetBucket": logged.target, "TargetPrefix": "p/", "TargetObjectKeyFormat": shape}
+
+
+def test_lines_survive_a_crash_and_a_target_that_refuses(server):
+    logged = Logged(server)
+    # Nobody may put: lines wait as rows.
+    logged.s3.delete_bucket_policy(Bucket=logged.target)
+    put = logged.s3.put_object(Bucket=logged.source, Key="k", Body=b"x")
+    access = server.access()
+
+    def failures():
+        with urllib.request.urlopen(f"{access.http}/_strongroom/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        return sum(float(it) for it in re.findall(r"^strongroom_access_log_failures_total (\S+)", text, re.M))
+
+    poll(lambda: failures() >= 2, 60)
+    server.kill()
+    server.start()
+    logged.clients = Clients(server.access())
+    logged.s3 = logged.clients.boto("https")
+    logged.allow()
+    assert logged.line(put)["key"] == "k"
+
+
+def test_targets_are_checked(server):
+    s3 = Clients(server.access()).boto()
+    source, target = new_bucket(s3), new_bucket(s3)
+
+    def put(bucket, **more):
+        return dict(Bucket=source, BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "x", **more}})
+
+    for bucket in ("no-such-bucket-anywhere", target):
+        assert refused(s3.put_bucket_logging, **put(bucket)).code == "InvalidTargetBucketForLogging"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=source)
+    grants = [{"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}, "Permission": "READ"}]
+    assert refused(s3.put_bucket_logging, **put(target, TargetGrants=grants)).code == "NotImplemented"
+    assert refused(s3.put_bucket_logging, Bucket="no-such-bucket-anywhere", BucketLoggingStatus={}).code == "NoSuchBucket"
+
+
+def test_the_aws_cli(server, tmp_path):
+    logged = Logged(server, "cli/")
+    env = logged.clients.env(tmp_path)
+
+    def aws(*args):
+        done = subprocess.run([tool("aws"), *args], env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    shown = json.loads(aws("s3api", "get-bucket-logging", "--bucket", logged.source))
+    assert shown["LoggingEnabled"] == {"TargetBucket": logged.target, "TargetPrefix": "cli/"}
+    status = {"LoggingEnabled": {"TargetBucket": logged.target, "TargetPrefix": "cli/other/"}}
+    aws("s3api", "put-bucket-logging", "--bucket", logged.source, "--bucket-logging-status", json.dumps(status))
+    assert "cli/other/" in aws("s3api", "get-bucket-logging", "--bucket", logged.source)
+    aws("s3api", "put-bucket-logging", "--bucket", logged.source, "--bucket-logging-status", "{}")
+    assert aws("s3api", "get-bucket-logging", "--bucket", logged.source).strip() in ("", "{}")
