@@ -58,9 +58,6 @@ pub fn list(place: &dyn Place) -> Result<Vec<Listed>, PlaceError> {
     Ok(found)
 }
 
-/// A backup's number, and what its manifest says.
-pub type Listed = (u64, Result<Summary, ManifestError>);
-
 /// What lies in a place, with lengths in bytes.
 type Objects = BTreeMap<String, u64>;
 
