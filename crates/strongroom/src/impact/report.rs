@@ -333,7 +333,7 @@ fn in_units(bytes: u64) -> String {
     if shift == 0 {
         return String::new();
     }
-    let tenths = u128::from(bytes) * 10 >> shift;
+    let tenths = (u128::from(bytes) * 10) >> shift;
     format!("  ({}.{} {unit})", tenths / 10, tenths % 10)
 }
 
