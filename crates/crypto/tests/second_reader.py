@@ -509,7 +509,9 @@ def main():
     opened = refused = 0
     failures = []
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.json")):
-        for case in json.loads(path.read_text()):
+        cases = json.loads(path.read_text())
+        # Escrow's one vector has a form, and a reader, of its own.
+        for case in cases if isinstance(cases, list) else []:
             try:
                 got = read(case)
             except (Refused, InvalidTag, ValueError) as error:
