@@ -448,6 +448,11 @@ impl World {
     }
 }
 
+/// A world; identities are opened where one may block.
+async fn world() -> World {
+    tokio::task::spawn_blocking(World::new).await.unwrap()
+}
+
 fn iam_options() -> IamApiOptions {
     IamApiOptions {
         region: region(),
@@ -586,7 +591,7 @@ fn fill(shape: &Shape) -> Value {
 
 #[tokio::test]
 async fn every_denied_or_failed_call_of_kms_has_one_record_without_bytes_and_grant_tokens() {
-    let world = World::new();
+    let world = world().await;
     let nobody = world.nobody().await;
     for keys in [&nobody, &root()] {
         for (name, _) in crate::kms::actions() {
@@ -627,7 +632,7 @@ async fn every_denied_or_failed_call_of_kms_has_one_record_without_bytes_and_gra
 
 #[tokio::test]
 async fn every_denied_call_of_iam_sts_and_cloudtrail_has_one_record() {
-    let world = World::new();
+    let world = world().await;
     let nobody = world.nobody().await;
     for (service, operations) in [
         ("iam", crate::iam::actions().collect::<Vec<_>>()),
@@ -659,7 +664,7 @@ async fn every_denied_call_of_iam_sts_and_cloudtrail_has_one_record() {
 
 #[tokio::test]
 async fn changes_are_recorded_once_with_what_they_made() {
-    let world = World::new();
+    let world = world().await;
     let keys = root();
     for (form, elements) in [
         (
@@ -729,7 +734,7 @@ fn holds(whole: &Value, part: &Value) -> bool {
 
 #[tokio::test]
 async fn uses_of_keys_have_their_key_algorithm_context_and_material() {
-    let world = World::new();
+    let world = world().await;
     let keys = root();
     let key = |told: &Told| -> String {
         let made: Value = serde_json::from_str(&told.body).unwrap();
@@ -798,7 +803,7 @@ async fn uses_of_keys_have_their_key_algorithm_context_and_material() {
 
 #[tokio::test]
 async fn bucket_operations_and_every_denial_of_s3_have_one_record() {
-    let world = World::new();
+    let world = world().await;
     let (keys, nobody) = (root(), world.nobody().await);
     let made = world.s3(Some(&keys), "PUT", "/abc", b"").await;
     assert_eq!(made.status, 200, "{}", made.body);
@@ -878,7 +883,7 @@ async fn bucket_operations_and_every_denial_of_s3_have_one_record() {
 
 #[tokio::test]
 async fn sse_c_keys_tokens_and_signatures_are_in_no_record() {
-    let world = World::new();
+    let world = world().await;
     let nobody = world.nobody().await;
     world.s3(Some(&root()), "PUT", "/abc", b"").await;
     let customer = BASE64.encode([7; 32]);
@@ -929,7 +934,7 @@ async fn sse_c_keys_tokens_and_signatures_are_in_no_record() {
 
 #[tokio::test]
 async fn strangers_cause_a_bounded_number_of_records_and_all_are_counted() {
-    let world = World::new();
+    let world = world().await;
     let stranger = Keys {
         id: "AKIAZZZZZZZZZZZZZZZZ".to_owned(),
         secret: "wrong".to_owned(),
@@ -970,7 +975,7 @@ async fn strangers_cause_a_bounded_number_of_records_and_all_are_counted() {
 
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_answered() {
-    let world = World::new();
+    let world = world().await;
     let keys = root();
     let made = world.kms(&keys, "CreateKey", &json!({})).await;
     let made: Value = serde_json::from_str(&made.body).unwrap();
