@@ -64,10 +64,12 @@ impl S3Delivery {
     }
 
     fn check_bucket(&self, trail: &Trail, by: &ByService) -> Result<(), TargetProblem> {
-        let refused = |error: S3Error| match error {
-            S3Error::NoSuchBucket(_) => TargetProblem::NoBucket(trail.bucket.clone()),
-            S3Error::AccessDenied(_) => TargetProblem::BucketPolicy(trail.bucket.clone()),
-            error => {
+        let refused = |error: S3Error| {
+            if matches!(error, S3Error::NoSuchBucket(_)) {
+                TargetProblem::NoBucket(trail.bucket.clone())
+            } else if matches!(error, S3Error::AccessDenied(_)) {
+                TargetProblem::BucketPolicy(trail.bucket.clone())
+            } else {
                 tracing::warn!(%error, "a trail's bucket cannot be asked");
                 TargetProblem::Unavailable
             }
@@ -113,12 +115,15 @@ impl S3Delivery {
             .ports
             .keys
             .generate_data_key(&caller, &reference, &context);
-        let used = used.map_err(|error| match error {
-            KeyError::AccessDenied(_) => TargetProblem::KeyPolicy {
-                bucket: trail.bucket.clone(),
-                key: key.to_owned(),
-            },
-            error => of_key(error, key),
+        let used = used.map_err(|error| {
+            if matches!(error, KeyError::AccessDenied(_)) {
+                TargetProblem::KeyPolicy {
+                    bucket: trail.bucket.clone(),
+                    key: key.to_owned(),
+                }
+            } else {
+                of_key(error, key)
+            }
         })?;
         // The data key is for nothing, its use is recorded all the same.
         let recorded = used.record.submit().wait();
@@ -236,7 +241,12 @@ fn of_key(error: KeyError, key: &str) -> TargetProblem {
         KeyError::Disabled(_) => TargetProblem::KeyDisabled(key.to_owned()),
         KeyError::InvalidKeyUsage(_) => TargetProblem::KeyId(key.to_owned()),
         KeyError::InvalidState(text) | KeyError::AccessDenied(text) => TargetProblem::Key(text),
-        error => {
+        error @ (KeyError::InvalidCiphertext
+        | KeyError::Throttled
+        | KeyError::Unavailable
+        | KeyError::Damaged
+        | KeyError::NotInMemory
+        | _) => {
             tracing::warn!(%error, "a trail's key cannot be asked");
             TargetProblem::Unavailable
         }

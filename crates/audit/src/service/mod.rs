@@ -19,6 +19,7 @@ use strongroom_types::{AccountId, RequestContext};
 
 pub use self::error::CloudTrailError;
 pub use self::lookup::{ListPublicKeysInput, LookupEventsInput};
+pub use self::tags::TagsOf;
 pub use self::target::{DeliveryTarget, TargetProblem};
 pub use self::trails::{CreateTrailInput, Elsewhere, UpdateTrailInput};
 use crate::event::{Event, EventBuilder};

@@ -100,7 +100,7 @@ fn a_data_key_made_for_s3_has_the_record_of_the_documentation() {
     let world = World::new();
     let (service, key) = (world.service(), world.symmetric());
     let alice = alice(&world);
-    let ((), trail) = world.trail_of(|| generated(&service, &alice, &key));
+    let (_, trail) = world.trail_of(|| generated(&service, &alice, &key));
     let [event] = trail.as_slice() else {
         panic!("{trail:?}");
     };
@@ -288,7 +288,7 @@ fn a_use_across_accounts_is_in_both_trails_and_a_refusal_in_the_callers() {
         bypass_policy_lockout_safety_check: true,
     };
     service.put_key_policy(&root(), input).unwrap();
-    let ((), trail) = world.trail_of(|| generated(&service, &other, &key));
+    let (_, trail) = world.trail_of(|| generated(&service, &other, &key));
     let [first, second] = trail.as_slice() else {
         panic!("{trail:?}");
     };
