@@ -97,7 +97,9 @@ pub(crate) fn hidden_texts_of_document(document: &Value) -> Vec<Zeroizing<String
                 // Errors show lists of texts as one.
                 let joined: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
                 texts.push(joined.join(", ").into());
-                items.iter().for_each(|item| all(item, texts));
+                for item in items {
+                    all(item, texts);
+                }
             }
             Value::Object(members) => members.values().for_each(|value| all(value, texts)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

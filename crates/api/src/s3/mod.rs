@@ -312,7 +312,7 @@ impl S3Api {
             error: Some((answer.code, answer.message)),
             facts: Facts::default(),
             parameters: None,
-            is_data: route.is_some_and(|route| route.is_data()),
+            is_data: route.is_some_and(Route::is_data),
         });
         match recorded.await {
             Ok(()) => error_response(failure, place),
