@@ -102,6 +102,7 @@ class Machine:
         """Runs a block that goes on until Ctrl-C, which comes when it has printed `text`."""
         out, script = self.home / "foreground.txt", self.home / "foreground.sh"
         script.write_text(self.here(block))
+        out.touch()
         self.run(f"set -m; ( source {script} ) > {out} 2>&1 & foreground=$!; set +m")
         deadline = time.monotonic() + 60
         while text not in out.read_text():
