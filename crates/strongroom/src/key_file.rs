@@ -505,7 +505,8 @@ mod tests {
             digits.clone(),
             format!("{HEADER}\n"),
             format!("{HEADER}\n{}\n", "ab".repeat(31)),
-            format!("{HEADER}\n{digits}\n{digits}\n"),
+            // Two are in it while the ring is rekeyed, and never more.
+            format!("{HEADER}\n{digits}\n{digits}\n{digits}\n"),
             format!("{HEADER}2\n{digits}\n"),
         ] {
             fs::write(&path, &text).unwrap();

@@ -450,10 +450,12 @@ mod tests {
             | "grace-seconds"
             | "bucket-key-ttl"
             | "trail-delivery-interval"
+            | "access-log-interval"
             | "root-key-rotation-days"
             | "root-key-rewrap-rate" => "5",
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
+            "audit-data-events" => "write",
             "log-format" => "json",
             "free-space-floor" => "1MiB",
             _ => "x",
