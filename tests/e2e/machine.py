@@ -24,7 +24,7 @@ from conftest import ROOT, binary, clean_env, tool
 
 UNITS = "/etc/systemd/system"
 PLACES = ("/etc/strongroom", "/etc/credstore.encrypted", UNITS, "/var/lib/strongroom", "/run/strongroom-first",
-          "/media/usb", "/usr/local/bin", "/srv/backup")
+          "/media/usb", "/mnt/backup", "/usr/local/bin", "/srv/backup", "/srv/new")
 STUBS = {
     "useradd": "exit 0",
     "chown": "exit 0",
