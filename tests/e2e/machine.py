@@ -54,7 +54,7 @@ class Machine:
     def __init__(self, home):
         self.home = pathlib.Path(home)
         self.https, self.http = free_port(), free_port()
-        for place in (*PLACES, "/run", "/bin", "/work"):
+        for place in (*PLACES, "/run", "/bin", "/checkout"):
             (self.home / place[1:]).mkdir(parents=True, exist_ok=True)
         for place in ("/run/strongroom-first", "/var/lib/strongroom"):
             (self.home / place[1:]).rmdir()
@@ -64,7 +64,7 @@ class Machine:
             stub.write_text(f"#!/bin/bash\n{script}\n")
             stub.chmod(0o755)
         # `target/release/strongroom` and `packaging/` of the sources.
-        work = self.home / "work"
+        work = self.home / "checkout"
         (work / "target/release").mkdir(parents=True)
         (work / "target/release/strongroom").symlink_to(binary())
         (work / "packaging").symlink_to(ROOT / "packaging")

@@ -98,7 +98,7 @@ def test_the_commands_of_the_first_deployment_and_of_rotation_do_what_the_pages_
         assert {"key-file", "credential"} <= set(kinds)
         assert not (tmp_path / "run/strongroom-first").exists()
         machine.run(certificate)
-        authority.sign("work/s3.csr", "etc/strongroom/tls/cert.pem")
+        authority.sign("checkout/s3.csr", "etc/strongroom/tls/cert.pem")
         # The medium with the other seal has left the machine.
         (tmp_path / "media/usb/strongroom.key").rename(tmp_path / "away.key")
         machine.run(service)
@@ -118,11 +118,11 @@ def test_the_commands_of_the_first_deployment_and_of_rotation_do_what_the_pages_
         table, *rotation = blocks("rotate-keys.md")
         machine.run(table)
         # For the last section: the pair that replaces the other one.
-        request = tmp_path / "work/new.csr"
+        request = tmp_path / "checkout/new.csr"
         authority.openssl("req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "
                           f"etc/strongroom/tls/new-key.pem -out {request} -subj /CN=localhost/O=renewed "
                           "-addext subjectAltName=DNS:localhost")
-        authority.sign("work/new.csr", "etc/strongroom/tls/new-cert.pem")
+        authority.sign("checkout/new.csr", "etc/strongroom/tls/new-cert.pem")
         # The deployment has a key and a bucket of the names that this page gives its own.
         rotation = [block.replace("photos", "albums") for block in rotation]
         said = [machine.run(block) for block in rotation]
