@@ -96,7 +96,11 @@ class Server:
                     os.set_blocking(out.fileno(), True)
                     subprocess.Popen(["cat"], stdin=out, stdout=open(self.output, "ab"))
                     return self
-        code = self.process.poll()
+        try:
+            # One that said why it ends is about to.
+            code = self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = None
         self.kill()
         raise AssertionError(f"no ready line; exit {code}; stdout {text!r}; stderr {self.output.read_text()[-3000:]}")
 
