@@ -23,7 +23,7 @@ from shell import Shell
 
 INTERVAL = "300"
 BUCKET = "logs"
-NAME = "trail"
+NAME = "t"
 
 
 def library():

@@ -44,7 +44,7 @@ pub enum TrailProblem {
     TooMany,
 }
 
-/// A trail's name: 3 to 128 letters, digits, `.`, `_`, `-`; begins and ends with a letter or digit, no
+/// A trail's name: 1 to 128 letters (AWS takes 3 at least), digits, `.`, `_`, `-`; begins and ends with a letter or digit, no
 /// two of the others side by side, no IPv4 address (CreateTrail API).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TrailName(String);
@@ -57,9 +57,9 @@ impl TrailName {
     /// [`TrailProblem::Name`].
     pub fn parse(text: &str) -> Result<Self, TrailProblem> {
         let bytes = text.as_bytes();
-        if !(3..=128).contains(&bytes.len()) {
+        if !(1..=128).contains(&bytes.len()) {
             return Err(TrailProblem::Name(
-                "Trail name must have a length from 3 to 128 characters.",
+                "Trail name must have a length from 1 to 128 characters.",
             ));
         }
         let mark = |byte: &u8| matches!(byte, b'.' | b'_' | b'-');
@@ -327,13 +327,12 @@ mod tests {
     #[test]
     fn names_are_cloudtrails() {
         let long = "a".repeat(128);
-        for good in ["abc", "my-trail_1.x", long.as_str(), "1.2.3"] {
+        for good in ["t", "abc", "my-trail_1.x", long.as_str(), "1.2.3"] {
             assert!(TrailName::parse(good).is_ok(), "{good}");
         }
         let long = "a".repeat(129);
         for bad in [
             "",
-            "ab",
             long.as_str(),
             "a b c",
             "-abc",
