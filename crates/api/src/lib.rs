@@ -31,6 +31,7 @@ pub mod s3;
 pub mod server;
 pub mod sigv4;
 pub mod sts;
+mod worker;
 pub mod xml;
 
 pub use access_log::{AccessLine, AccessLog};

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Response};
 use strongroom_audit::Params;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Region, RequestContext, RequestId};
@@ -15,9 +14,10 @@ use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake;
 use crate::recording::{Ended, Facts, Recorded, Recorder, hidden_texts, json_parameters, without};
-use crate::s3::{AnyBody, ResponseBody, set_header};
+use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::worker::on_worker;
 
 /// A service that speaks JSON.
 pub(crate) trait JsonService: Send + Sync + 'static {
@@ -204,23 +204,22 @@ impl<S: JsonService> JsonEdge<S> {
         } else {
             Err(S::unrecorded())
         };
-        let mut response = match told {
+        let response = match told {
             Ok(Some(document)) => Response::new(ResponseBody::whole(document.finish())),
             Ok(None) => Response::new(ResponseBody::empty()),
             Err(answer) => answer.response(),
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let request_id = request_id.to_uuid();
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-amz-json-1.1"),
-        );
-        set_header(headers, "x-amzn-requestid", &request_id);
-        set_header(headers, "server", "Strongroom");
         let took = self.clock.monotonic().saturating_sub(started);
-        intake::record(labels, &parts.method, &response, &request_id, took);
-        response
+        intake::finish(
+            response,
+            CONTENT_TYPE,
+            labels,
+            &parts.method,
+            &request_id,
+            took,
+        )
     }
 
     /// Bounds, authenticates, finds the operation and reads its input, in this order: who may not
@@ -289,18 +288,12 @@ impl<S: JsonService> JsonEdge<S> {
             }
         };
         let service = Arc::clone(&self.service);
-        let on_worker = move || {
+        let outcome = on_worker(move || {
             // Held until the work is done, also where nobody waits for it any more.
             let _place = place;
             work(&service, &context, &input)
-        };
-        match tokio::task::spawn_blocking(on_worker).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(panicked = error.is_panic(), "an operation did not finish");
-                Err(S::broken().into())
-            }
-        }
+        });
+        outcome.await.unwrap_or_else(|| Err(S::broken().into()))
     }
 }
 
@@ -316,6 +309,8 @@ struct Refused<S: ?Sized + 'static> {
 /// The name of an operation that nobody knows.
 const UNKNOWN: &str = "Unknown";
 const TARGET: &str = "x-amz-target";
+/// Of requests and answers.
+pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 /// The operation that a signed head asks for. The target is signed, as every `x-amz-` header is.
 fn operation<S: JsonService>(parts: &Parts) -> Option<&'static Operation<S>> {

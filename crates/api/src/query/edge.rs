@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Response};
 use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Principal, Region, RequestContext, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,9 +13,10 @@ use super::{ErrorAnswer, Params};
 use crate::intake;
 use crate::json::{ProtocolError, read_body, sha256};
 use crate::recording::{Ended, Facts, Recorded, Recorder, query_parameters, without};
-use crate::s3::{AnyBody, ResponseBody, set_header};
+use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::worker::on_worker;
 use crate::xml::XmlWriter;
 
 /// A service that speaks Query.
@@ -177,15 +178,16 @@ impl<S: QueryService> QueryEdge<S> {
             Err(S::broken())
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
-        let mut response =
-            outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
-        set_header(headers, "x-amzn-requestid", &request_id);
-        set_header(headers, "server", "Strongroom");
+        let response = outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
         let took = self.clock.monotonic().saturating_sub(started);
-        intake::record(labels, &parts.method, &response, &request_id, took);
-        response
+        intake::finish(
+            response,
+            "text/xml",
+            labels,
+            &parts.method,
+            &request_id,
+            took,
+        )
     }
 
     /// Bounds, authenticates and finds the operation, in this order: who may not ask learns nothing
@@ -267,18 +269,12 @@ impl<S: QueryService> QueryEdge<S> {
             None
         };
         let service = Arc::clone(&self.service);
-        let on_worker = move || {
+        let outcome = on_worker(move || {
             // Until it is done, even if nobody waits for the answer any more.
             let _place = place;
             (operation.run)(&service, &context, &params)
-        };
-        match tokio::task::spawn_blocking(on_worker).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(panicked = error.is_panic(), "an operation did not finish");
-                Err(S::broken())
-            }
-        }
+        });
+        outcome.await.unwrap_or_else(|| Err(S::broken()))
     }
 }
 
