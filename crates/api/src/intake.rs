@@ -1,5 +1,5 @@
-//! What every protocol does with a request beside its own part: the context in which the request is
-//! decided, the end of its answer, its line in the log, and its metrics.
+//! What every protocol stands on, and does with a request beside its own part: the context in which
+//! the request is decided, the end of its answer, its line in the log, and its metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,34 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use http_body::Body;
 use strongroom_audit::Params;
+use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Principal, Region, RequestContext, RequestId, Sent, Timestamp};
 
+use crate::recording::Recorder;
 use crate::s3::{ResponseBody, set_header};
 use crate::server::ConnectionInfo;
-use crate::sigv4::Credential;
+use crate::sigv4::{Credential, Verifier};
+
+/// What a protocol stands on beside its service.
+pub struct EdgePorts {
+    /// Who signed.
+    pub verifier: Verifier,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The records of calls.
+    pub recorder: Arc<Recorder>,
+}
+
+/// What an operator may choose of a protocol that is not S3's.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// This server's region.
+    pub region: Region,
+    /// Takes and gives key material and secrets over plain HTTP from and to other hosts.
+    pub danger_keys_over_plain_http: bool,
+}
 
 /// The context of a request that arrived over `connection`; nobody has signed it yet.
 pub(crate) fn context(

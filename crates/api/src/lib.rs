@@ -39,4 +39,5 @@ pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
 pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;
 pub use gate::Gate;
+pub use intake::{EdgeOptions, EdgePorts};
 pub use recording::Recorder;

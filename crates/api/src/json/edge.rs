@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
 use strongroom_audit::Params;
-use strongroom_ports::{Clock, Entropy};
-use strongroom_types::{Region, RequestContext, RequestId};
+use strongroom_types::{RequestContext, RequestId};
 use zeroize::Zeroizing;
 
 use super::body;
 use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
-use crate::intake;
-use crate::recording::{Ended, Facts, Recorded, Recorder, hidden_texts, json_parameters, without};
+use crate::intake::{self, EdgeOptions, EdgePorts};
+use crate::recording::{Ended, Facts, Recorded, hidden_texts, json_parameters, without};
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::sigv4::{AuthError, Service, parse_authorization};
 use crate::worker::on_worker;
 
 /// A service that speaks JSON.
@@ -90,43 +89,21 @@ pub(crate) enum Run<S: ?Sized> {
 /// Whether an input asks for what computes for seconds.
 pub(crate) type IsSlow = fn(&Input) -> bool;
 
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub(crate) struct JsonEdgeOptions {
-    /// This server's region.
-    pub(crate) region: Region,
-    /// Takes requests over plain HTTP from other hosts.
-    pub(crate) danger_keys_over_plain_http: bool,
-}
-
 /// The protocol in front of a service.
 pub(crate) struct JsonEdge<S> {
     service: Arc<S>,
-    verifier: Verifier,
-    options: JsonEdgeOptions,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    recorder: Arc<Recorder>,
+    ports: EdgePorts,
+    options: EdgeOptions,
     slow: SlowLane,
 }
 
 impl<S: JsonService> JsonEdge<S> {
     /// Puts the protocol in front of a service.
-    pub(crate) fn new(
-        service: Arc<S>,
-        verifier: Verifier,
-        options: JsonEdgeOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(service: Arc<S>, ports: EdgePorts, options: EdgeOptions) -> Self {
         Self {
             service,
-            verifier,
+            ports,
             options,
-            clock,
-            entropy,
-            recorder,
             slow: SlowLane::of_this_machine(),
         }
     }
@@ -142,13 +119,13 @@ impl<S: JsonService> JsonEdge<S> {
     /// Answers one request, whatever is wrong with it.
     pub(crate) async fn handle(
         &self,
-        parts: Parts,
-        body: AnyBody,
+        request: Request<AnyBody>,
         connection: ConnectionInfo,
     ) -> Response<ResponseBody> {
-        let started = self.clock.monotonic();
-        let request_id = RequestId::random(&*self.entropy);
-        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let (parts, body) = request.into_parts();
+        let started = self.ports.clock.monotonic();
+        let request_id = RequestId::random(&*self.ports.entropy);
+        let (received, region) = (self.ports.clock.now(), self.options.region.clone());
         let mut context = intake::context(&parts, &connection, request_id, received, region);
         let received = self.receive(&parts, body, &mut context).await;
         let parameters = match &received {
@@ -199,7 +176,7 @@ impl<S: JsonService> JsonEdge<S> {
             parameters: None,
             is_data: false,
         };
-        let told = if is_recorded || self.recorder.record(ended).await.is_ok() {
+        let told = if is_recorded || self.ports.recorder.record(ended).await.is_ok() {
             told
         } else {
             Err(S::unrecorded())
@@ -211,7 +188,7 @@ impl<S: JsonService> JsonEdge<S> {
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let request_id = request_id.to_uuid();
-        let took = self.clock.monotonic().saturating_sub(started);
+        let took = self.ports.clock.monotonic().saturating_sub(started);
         intake::finish(
             response,
             CONTENT_TYPE,
@@ -247,6 +224,7 @@ impl<S: JsonService> JsonEdge<S> {
         let body = body::read(&parts.headers, body).await.map_err(refused)?;
         let hash = body::sha256(&body);
         let verified = self
+            .ports
             .verifier
             .verify_with_body_hash(parts, S::SERVICE, &hash)
             .map_err(|error| refused(error.into()))?;

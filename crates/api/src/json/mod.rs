@@ -21,9 +21,7 @@ mod slow;
 mod write;
 
 pub(crate) use body::{read as read_body, sha256};
-pub(crate) use edge::{
-    CONTENT_TYPE, JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run,
-};
+pub(crate) use edge::{CONTENT_TYPE, JsonEdge, JsonService, Operation, Outcome, Run};
 pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
 #[cfg(test)]
 pub(crate) use read::read_input;

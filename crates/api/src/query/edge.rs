@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response};
-use strongroom_ports::{Clock, Entropy};
-use strongroom_types::{Principal, Region, RequestContext, RequestId};
+use http::{HeaderMap, Method, Request, Response};
+use strongroom_types::{Principal, RequestContext, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ErrorAnswer, Params};
-use crate::intake;
+use crate::intake::{self, EdgeOptions, EdgePorts};
 use crate::json::{ProtocolError, read_body, sha256};
-use crate::recording::{Ended, Facts, Recorded, Recorder, query_parameters, without};
+use crate::recording::{Ended, Facts, Recorded, query_parameters, without};
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::sigv4::{AuthError, Service, parse_authorization};
 use crate::worker::on_worker;
 use crate::xml::XmlWriter;
 
@@ -87,23 +86,11 @@ pub(crate) fn void((): ()) -> Outcome {
     Ok(None)
 }
 
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub(crate) struct QueryEdgeOptions {
-    /// This server's region.
-    pub(crate) region: Region,
-    /// Gives secrets over plain HTTP to other hosts.
-    pub(crate) danger_keys_over_plain_http: bool,
-}
-
 /// The protocol in front of a service.
 pub(crate) struct QueryEdge<S> {
     service: Arc<S>,
-    verifier: Verifier,
-    options: QueryEdgeOptions,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    recorder: Arc<Recorder>,
+    ports: EdgePorts,
+    options: EdgeOptions,
     /// Workers that are left to who does not sign.
     strangers: Arc<Semaphore>,
 }
@@ -114,21 +101,11 @@ const STRANGERS_MAX: usize = 64;
 
 impl<S: QueryService> QueryEdge<S> {
     /// Puts the protocol in front of a service.
-    pub(crate) fn new(
-        service: Arc<S>,
-        verifier: Verifier,
-        options: QueryEdgeOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(service: Arc<S>, ports: EdgePorts, options: EdgeOptions) -> Self {
         Self {
             service,
-            verifier,
+            ports,
             options,
-            clock,
-            entropy,
-            recorder,
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
@@ -136,14 +113,14 @@ impl<S: QueryService> QueryEdge<S> {
     /// Answers one request, whatever is wrong with it.
     pub(crate) async fn handle(
         &self,
-        parts: Parts,
-        body: AnyBody,
+        request: Request<AnyBody>,
         connection: ConnectionInfo,
     ) -> Response<ResponseBody> {
-        let started = self.clock.monotonic();
-        let id = RequestId::random(&*self.entropy);
+        let (parts, body) = request.into_parts();
+        let started = self.ports.clock.monotonic();
+        let id = RequestId::random(&*self.ports.entropy);
         let request_id = id.to_uuid();
-        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let (received, region) = (self.ports.clock.now(), self.options.region.clone());
         let mut context = intake::context(&parts, &connection, id, received, region);
         let mut seen = Seen::default();
         let received = self.receive(&parts, body, &mut context, &mut seen).await;
@@ -172,14 +149,14 @@ impl<S: QueryService> QueryEdge<S> {
             parameters: None,
             is_data: false,
         };
-        let outcome = if is_recorded || self.recorder.record(ended).await.is_ok() {
+        let outcome = if is_recorded || self.ports.recorder.record(ended).await.is_ok() {
             outcome
         } else {
             Err(S::broken())
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let response = outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
-        let took = self.clock.monotonic().saturating_sub(started);
+        let took = self.ports.clock.monotonic().saturating_sub(started);
         intake::finish(
             response,
             "text/xml",
@@ -211,6 +188,7 @@ impl<S: QueryService> QueryEdge<S> {
         let body = read_body(&parts.headers, body).await?;
         if claims_to_sign {
             let verified = self
+                .ports
                 .verifier
                 .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
                 .map_err(ProtocolError::from)?;
