@@ -28,6 +28,8 @@ pub mod limits;
 mod query;
 mod recording;
 pub mod s3;
+#[cfg(test)]
+mod samples;
 pub mod server;
 pub mod sigv4;
 pub mod sts;

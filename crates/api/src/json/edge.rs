@@ -68,6 +68,22 @@ pub(crate) struct Operation<S: ?Sized> {
     pub(crate) run: Run<S>,
 }
 
+/// Rows of operations that AWS has and this server has not: `unsupported!["kms:", refuse; ReplicateKey]`.
+macro_rules! unsupported {
+    [$prefix:literal, $refuse:path; $($name:ident)+] => {
+        &[$(
+            $crate::json::Operation {
+                name: stringify!($name),
+                action: concat!($prefix, stringify!($name)),
+                members: &[],
+                recorded: $crate::recording::Recorded::AtEdge,
+                run: $crate::json::Run::Worker($refuse),
+            },
+        )+]
+    };
+}
+pub(crate) use unsupported;
+
 /// What an operation gives: a document, nothing (an empty body), or a failure.
 pub(crate) type Outcome = Result<Option<Writer>, Failure>;
 
