@@ -18,7 +18,7 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
     let region = parts.account.region.clone();
     let identities = Arc::clone(parts.iam.identities());
     let credentials = Arc::new(IamCredentials::new(parts.credentials.clone(), identities));
-    let ports = || EdgePorts {
+    let edge_ports = || EdgePorts {
         verifier: Verifier::new(region.clone(), parts.clock.clone(), credentials.clone()),
         clock: parts.clock.clone(),
         entropy: parts.entropy.clone(),
@@ -29,15 +29,15 @@ pub(super) fn handler(settings: &Settings, parts: &Parts) -> Arc<Front> {
         options.domains.clone_from(&settings.domains);
     }
     let access_log = Arc::clone(&parts.access_logs.log);
-    let s3 = S3Api::new(parts.s3.clone(), ports(), options).logging(access_log);
+    let s3 = S3Api::new(parts.s3.clone(), edge_ports(), options).logging(access_log);
     let options = EdgeOptions {
         region: region.clone(),
         danger_keys_over_plain_http: settings.danger_keys_over_plain_http,
     };
-    let kms = KmsApi::new(parts.kms.clone(), ports(), options.clone());
-    let iam = IamApi::new(parts.iam.clone(), ports(), options.clone());
-    let sts = StsApi::new(parts.iam.clone(), ports(), options);
-    let cloudtrail = CloudTrailApi::new(parts.cloudtrail.clone(), ports(), region.clone());
+    let kms = KmsApi::new(parts.kms.clone(), edge_ports(), options.clone());
+    let iam = IamApi::new(parts.iam.clone(), edge_ports(), options.clone());
+    let sts = StsApi::new(parts.iam.clone(), edge_ports(), options);
+    let cloudtrail = CloudTrailApi::new(parts.cloudtrail.clone(), edge_ports(), region.clone());
     let explainer = Explainer::new(
         parts.denials.clone(),
         Arc::clone(parts.iam.identities()),
