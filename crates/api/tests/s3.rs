@@ -10,7 +10,7 @@
 )]
 
 #[expect(dead_code, reason = "shared with the tests of the service")]
-#[path = "../../s3/tests/support/keys.rs"]
+#[path = "../../s3/tests/service/support/keys.rs"]
 mod keys;
 
 use std::net::{Ipv4Addr, SocketAddr};
