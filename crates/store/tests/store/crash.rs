@@ -313,7 +313,7 @@ fn commits_go_on_once_there_is_space_again() {
 #[test]
 fn below_the_floor_only_deletions_are_taken() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 1 << 20,
         ..MANUAL
     };
@@ -339,7 +339,7 @@ fn below_the_floor_only_deletions_are_taken() {
 #[test]
 fn below_the_floor_what_takes_away_may_use_half_of_it() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 64 << 20,
         ..MANUAL
     };
@@ -364,7 +364,7 @@ fn below_the_floor_what_takes_away_may_use_half_of_it() {
 #[test]
 fn below_the_floor_records_of_the_trail_may_use_a_quarter_of_it() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 64 << 20,
         ..MANUAL
     };
