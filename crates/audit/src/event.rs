@@ -52,6 +52,16 @@ impl EventId {
         Self(bytes)
     }
 
+    /// The lowest bytes that an id of that time can begin with; no event has it.
+    pub(crate) fn first_of(time: Timestamp) -> Self {
+        let [_, _, time @ ..] = time.as_millis().to_be_bytes();
+        let mut bytes = [0; 16];
+        for (byte, from) in bytes.iter_mut().zip(time) {
+            *byte = from;
+        }
+        Self(bytes)
+    }
+
     /// Takes an id from storage.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

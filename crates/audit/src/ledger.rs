@@ -137,17 +137,9 @@ impl Ledger {
         now: Timestamp,
         all: bool,
     ) -> Result<(Vec<Waiting>, bool), TrailError> {
-        let mut ranges = vec![(vec![SPOOL, lane.code()], vec![SPOOL, lane.code() + 1])];
-        if lane == Lane::Management {
-            // What the first version of the trail has left.
-            ranges.insert(0, (Vec::new(), vec![SPOOL]));
-        }
-        let now = now.as_millis();
-        // An event from the future is one from before the clock was set back: it is settled.
-        let settled = |time: u64| all || time + SETTLE_MILLIS <= now || time > now + SETTLE_MILLIS;
         let mut waiting = Vec::new();
         let mut more = false;
-        for (start, end) in ranges {
+        for (start, end) in settled(lane, now, all) {
             let page = self.rows.meta.scan(&Scan {
                 table: Table::AUDIT,
                 start: start.into(),
@@ -157,9 +149,7 @@ impl Ledger {
             })?;
             more |= page.more;
             for row in page.rows {
-                if let Some(spooled) = self.open_spooled(&row)
-                    && settled(spooled.event.time_millis)
-                {
+                if let Some(spooled) = self.open_spooled(&row) {
                     let key = row.key;
                     waiting.push(Waiting { key, spooled });
                 }
@@ -297,6 +287,42 @@ impl Ledger {
             .open(Table::AUDIT_LEDGER.0, &row.key, &row.value);
         <BatchRow as Record>::decode(&opened.ok()?)
     }
+}
+
+/// From a key, and up to another.
+type KeyRange = (Vec<u8>, Vec<u8>);
+
+/// The ranges of the spool whose events may go. Keys begin with the time, so that what must wait is
+/// not even looked at.
+fn settled(lane: Lane, now: Timestamp, all: bool) -> Vec<KeyRange> {
+    let in_lane = |millis| spool_key(lane, EventId::first_of(Timestamp::from_millis(millis)));
+    let lane_range = (vec![SPOOL, lane.code()], vec![SPOOL, lane.code() + 1]);
+    let mut ranges = settled_of(lane_range, in_lane, now, all);
+    if lane == Lane::Management {
+        // What the first version of the trail has left.
+        let of_first_version = |millis: u64| millis.to_be_bytes().to_vec();
+        let range = (Vec::new(), vec![SPOOL]);
+        ranges.splice(0..0, settled_of(range, of_first_version, now, all));
+    }
+    ranges
+}
+
+/// Of a range of keys, of which `from` makes the first one of a time.
+fn settled_of(
+    (start, end): KeyRange,
+    from: impl Fn(u64) -> Vec<u8>,
+    now: Timestamp,
+    all: bool,
+) -> Vec<KeyRange> {
+    if all {
+        return vec![(start, end)];
+    }
+    let now = now.as_millis();
+    vec![
+        (start, from((now + 1).saturating_sub(SETTLE_MILLIS))),
+        // An event from the future is one from before the clock was set back.
+        (from(now + SETTLE_MILLIS + 1), end),
+    ]
 }
 
 /// The first of `waiting` that go into one batch, and how many they are.

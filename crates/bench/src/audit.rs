@@ -25,6 +25,10 @@ const KEYS: usize = 100;
 const LOOKUPS: usize = 20;
 const LOOKUP_EVERY: Duration = Duration::from_millis(600);
 
+/// A server that took less than a twentieth of a processor for so long has settled.
+const SETTLE_STEP: Duration = Duration::from_millis(400);
+const SETTLE_MAX: Duration = Duration::from_secs(20);
+
 /// What is to be measured.
 pub(crate) struct Plan {
     pub(crate) seconds: u64,
@@ -113,6 +117,19 @@ impl Subject {
         Ok(())
     }
 
+    /// Waits until the server has done what it left for later: it belongs to no other window.
+    fn settle(&self) -> Result<()> {
+        let end = Instant::now() + SETTLE_MAX;
+        loop {
+            let before = self.server.cpu()?;
+            std::thread::sleep(SETTLE_STEP);
+            if self.server.cpu()?.saturating_sub(before) < SETTLE_STEP / 20 || Instant::now() > end
+            {
+                return Ok(());
+            }
+        }
+    }
+
     /// What calls cost, of all clients together.
     fn pace(&self, clients: usize, window: Duration, run: &str, is_put: bool) -> Result<Pace> {
         let start = Instant::now();
@@ -188,6 +205,8 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
                 let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
                 for at in order {
                     let subject = if at == 0 { &disk } else { &memory };
+                    disk.settle()?;
+                    memory.settle()?;
                     let pace = subject.pace(clients, window, &run, is_put)?;
                     *paces.get_mut(at).context("two servers")? = pace;
                 }
