@@ -20,7 +20,7 @@ use strongroom_ports::{Clock as _, Entropy, Seal, SealError};
 use zeroize::Zeroizing;
 
 use crate::adapters::{SystemClock, SystemEntropy};
-use crate::cli::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
+use crate::cli::escrow::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::ring_files::{COPIES, OpenedRing, RingFileError, RingFiles};

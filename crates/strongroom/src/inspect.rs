@@ -12,7 +12,7 @@ use strongroom_verify::{
 
 use crate::adapters::SystemEntropy;
 use crate::admin::{Answer, Request, ask};
-use crate::cli::InspectArgs;
+use crate::cli::inspect::InspectArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

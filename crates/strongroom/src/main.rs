@@ -49,7 +49,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{AccountAction, Cli, Command, CredentialsAction, KmsAction, SealAction};
+use crate::cli::account::{AccountAction, CredentialsAction};
+use crate::cli::kms::KmsAction;
+use crate::cli::seal::SealAction;
+use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::failure::Failure;
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::Timestamp;
 
 use super::protocol::FilterAsked;
-use crate::cli::StoreArgs;
+use crate::cli::store::StoreArgs;
 use crate::config::Layer;
 
 /// `audit`.
