@@ -1,6 +1,7 @@
 //! The command line: every verb, with what it takes and what its help says.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod escrow;
 pub(crate) mod explain;
@@ -18,6 +19,7 @@ pub(crate) mod verify;
 use clap::{Parser, Subcommand};
 
 use self::account::{AccountArgs, CredentialsArgs};
+use self::audit::AuditArgs;
 use self::backup::{BackupArgs, RestoreArgs};
 use self::escrow::EscrowArgs;
 use self::explain::{ExplainArgs, WhoCanDecryptArgs};
@@ -30,7 +32,6 @@ use self::seal::SealArgs;
 use self::serve::{CheckArgs, EnvArgs};
 use self::unseal::UnsealArgs;
 use self::verify::VerifyArgs;
-use crate::audit::AuditArgs;
 use crate::config::Layer;
 
 /// The whole command line.
