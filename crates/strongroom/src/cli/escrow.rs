@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::store::StoreArgs;
-use crate::config::Layer;
+use super::store::{DataArgs, StoreArgs};
 
 /// `escrow`.
 #[derive(Args, Debug)]
@@ -81,26 +80,11 @@ pub(crate) struct EscrowOpenArgs {
     /// Take the new passphrase from the first line at this file descriptor
     #[arg(long, value_name = "N", requires = "new_passphrase")]
     pub(crate) passphrase_fd: Option<u32>,
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Answer with JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl EscrowOpenArgs {
-    /// As a layer of settings.
-    pub(crate) fn layer(&self) -> Layer {
-        Layer {
-            data: self.data.clone(),
-            config: self.config.clone(),
-            ..Layer::default()
-        }
-    }
 }
 
 pub(super) const HELP: &str = "\

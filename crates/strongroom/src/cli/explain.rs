@@ -1,11 +1,9 @@
 //! `explain` and `who-can-decrypt`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use strongroom_explain::{PrincipalAsk, ResourceAsk};
 
-use crate::config::Layer;
+use super::store::DataArgs;
 use crate::explain::{ObjectTarget, Version, checked, key_and_value};
 
 /// `explain`.
@@ -52,23 +50,8 @@ pub(crate) struct ReportArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-}
-
-impl ReportArgs {
-    /// As a layer of settings.
-    pub(crate) fn layer(&self) -> Layer {
-        Layer {
-            data: self.data.clone(),
-            config: self.config.clone(),
-            ..Layer::default()
-        }
-    }
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 pub(super) const HELP: &str = "\

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use strongroom_types::kms::KeyArn;
 
-use crate::config::Layer;
+use super::store::DataArgs;
 use crate::reencrypt::{Target, parse_key};
 
 /// `reencrypt`.
@@ -20,12 +20,8 @@ pub(crate) struct ReencryptArgs {
     /// Use an S3 Bucket Key, which asks the key service less often
     #[arg(long)]
     pub(crate) bucket_key: bool,
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Write counts and every skipped version here, as JSON
     #[arg(long, value_name = "FILE.json")]
     pub(crate) report: Option<PathBuf>,
@@ -35,17 +31,6 @@ pub(crate) struct ReencryptArgs {
     /// Print the counts at the end as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl ReencryptArgs {
-    /// As a layer of settings.
-    pub(crate) fn layer(&self) -> Layer {
-        Layer {
-            data: self.data.clone(),
-            config: self.config.clone(),
-            ..Layer::default()
-        }
-    }
 }
 
 pub(super) const HELP: &str = "\

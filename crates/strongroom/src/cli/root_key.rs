@@ -1,9 +1,8 @@
 //! `root-key`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
+use super::store::DataArgs;
 use crate::config::Layer;
 
 /// `root-key`.
@@ -16,12 +15,7 @@ pub(crate) struct RootKeyArgs {
 impl RootKeyArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
-        let store = self.store();
-        Layer {
-            data: store.data.clone(),
-            config: store.config.clone(),
-            ..Layer::default()
-        }
+        self.store().data.layer()
     }
 
     /// Which store, and how to print.
@@ -54,12 +48,8 @@ pub(crate) enum RootKeyAction {
 /// `root-key status`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RootKeyStore {
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::store::StoreArgs;
+use super::store::{DataArgs, StoreArgs};
 use crate::config::Layer;
 
 /// `seal`.
@@ -53,12 +53,8 @@ pub(crate) struct SealArgsOfStore {
     "key_file", "passphrase", "credential", "shares", "kms_key", "pkcs11_key", "tpm",
 ]))]
 pub(crate) struct SealAddArgs {
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// The new key file; made if it does not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -125,14 +121,12 @@ impl SealAddArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
         Layer {
-            data: self.data.clone(),
-            config: self.config.clone(),
             key_file: self.unseal_with.clone(),
             unseal_fd: self.unseal_fd,
             pkcs11_module: self.pkcs11_module.clone(),
             pkcs11_pin_file: self.pkcs11_pin_file.clone(),
             tpm_device: self.tpm_device.clone(),
-            ..Layer::default()
+            ..self.data.layer()
         }
     }
 }

@@ -6,15 +6,33 @@ use clap::Args;
 
 use crate::config::Layer;
 
-/// What every command that reads a store takes.
+/// Which store.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct StoreArgs {
+pub(crate) struct DataArgs {
     /// Where everything is kept [default: ./strongroom-data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Configuration file, as for serve
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// As a layer of settings.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer {
+            data: self.data.clone(),
+            config: self.config.clone(),
+            ..Layer::default()
+        }
+    }
+}
+
+/// Which store, and what opens its key ring.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Key file that opens the key ring, if no server runs
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -26,18 +44,10 @@ pub(crate) struct StoreArgs {
 impl StoreArgs {
     /// As a layer of settings.
     pub(crate) fn layer(&self) -> Layer {
-        let Self {
-            data,
-            config,
-            key_file,
-            unseal_fd,
-        } = self.clone();
         Layer {
-            data,
-            config,
-            key_file,
-            unseal_fd,
-            ..Layer::default()
+            key_file: self.key_file.clone(),
+            unseal_fd: self.unseal_fd,
+            ..self.data.layer()
         }
     }
 }

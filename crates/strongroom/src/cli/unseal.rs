@@ -4,18 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::Layer;
+use super::store::DataArgs;
 
 /// `unseal`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct UnsealArgs {
-    /// Where everything is kept [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Configuration file, as for serve
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Give the server this key file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["fd", "pin", "retry", "forget"])]
     pub(crate) key_file: Option<PathBuf>,
@@ -34,17 +30,6 @@ pub(crate) struct UnsealArgs {
     /// Answer with JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-impl UnsealArgs {
-    /// As a layer of settings.
-    pub(crate) fn layer(&self) -> Layer {
-        Layer {
-            data: self.data.clone(),
-            config: self.config.clone(),
-            ..Layer::default()
-        }
-    }
 }
 
 pub(super) const HELP: &str = "\
