@@ -12,7 +12,7 @@
 //! far the work is. A body is never touched.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
 use zeroize::Zeroizing;
 
-use super::background::{Background, Stuck};
+use super::background::{Background, Stuck, Waker};
 use super::backups::Backups;
 use super::deeds;
 use crate::account::Accounts;
@@ -40,8 +40,9 @@ use crate::unseal::ring_failure;
 const WORK_KEY: &[u8] = b"root-key-work";
 /// Rows of a page. Other work waits for no more than that.
 const PAGE: usize = 200;
-/// How long the thread rests when there is nothing to do: a rotation is noticed within that.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long the thread rests when there is nothing to do. Whoever makes work wakes it; what comes of
+/// itself is a rotation by schedule, and that is counted in days.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long it rests after a failure of the stores.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -129,6 +130,8 @@ pub(super) struct RootKey {
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held while the ring or the row of the work changes.
     pub(super) turn: Mutex<()>,
+    /// Of the thread, once it runs.
+    pub(super) waker: OnceLock<Waker>,
 }
 
 /// The key service's materials come first, then the places of S3.
@@ -142,14 +145,23 @@ impl RootKey {
     /// The operating system's, when it gives no thread.
     pub(super) fn start(self: &Arc<Self>, stuck: Stuck) -> io::Result<Background> {
         let own = Arc::clone(self);
-        Background::start("root-key", stuck, move || match own.round() {
+        let thread = Background::start("root-key", stuck, move || match own.round() {
             Ok(rest) => rest,
             Err(failure) => {
                 tracing::error!(what = %failure.what, "work on the root key is interrupted");
                 metrics::counter!("strongroom_root_key_failures_total").increment(1);
                 AFTER_FAILURE
             }
-        })
+        })?;
+        let _ = self.waker.set(thread.waker());
+        Ok(thread)
+    }
+
+    /// Tells the thread that there is work. One that does not run yet begins by looking.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
     }
 
     /// How things stand.
@@ -253,7 +265,9 @@ impl RootKey {
             total: self.count_all()?,
             ..WorkRow::default()
         };
-        self.save(&work, stored)
+        self.save(&work, stored)?;
+        self.wake();
+        Ok(())
     }
 
     /// Begins the wrapping anew once more, also if it had come to its end.
@@ -272,7 +286,9 @@ impl RootKey {
             ));
         }
         let work = self.begin(self.custody().ring().active_version())?;
-        self.save(&work, stored)
+        self.save(&work, stored)?;
+        self.wake();
+        Ok(())
     }
 
     /// Takes the unseal key under which another process has written the ring.
@@ -293,8 +309,7 @@ impl RootKey {
         *self.unseal_key() = unseal_key;
         drop(held);
         tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
-        self.custody().replace_ring(ring);
-        self.accounts.note_ring_version()
+        self.replace_ring(ring)
     }
 
     /// The key that opens the ring, kept from changing while it is used.
@@ -535,10 +550,16 @@ impl RootKey {
             .map_err(ring_failure)?;
         drop(held);
         let version = ring.active_version();
-        self.custody().replace_ring(ring);
-        // From now on an older ring over this data is refused at the start.
-        self.accounts.note_ring_version()?;
+        self.replace_ring(ring)?;
         Ok(version)
+    }
+
+    /// Uses the ring that is on disk.
+    fn replace_ring(&self, ring: Keyring<Unsealed>) -> Result<(), Failure> {
+        self.custody().replace_ring(ring);
+        self.wake();
+        // From now on an older ring over this data is refused at the start.
+        self.accounts.note_ring_version()
     }
 
     /// Refuses a ring on disk that lacks something of the one in use: writing over it would destroy
