@@ -1,9 +1,11 @@
 //! What the owner's commands ask of the running server.
 
 use serde::{Deserialize, Serialize};
+use strongroom_types::{BucketName, ObjectKey, VersionId};
 use zeroize::Zeroizing;
 
 use crate::audit::AuditRequest;
+use crate::failure::{Exit, Failure};
 use crate::impact::ImpactAsk;
 
 /// Most versions that one request re-encrypts.
@@ -339,4 +341,29 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(REDACTED)")
     }
+}
+
+/// The object that a request names: its bucket, key and version.
+///
+/// # Errors
+///
+/// [`malformed`].
+pub(crate) fn object_named(
+    (bucket, key, version): (&str, &str, Option<&str>),
+) -> Result<(BucketName, ObjectKey, Option<VersionId>), Failure> {
+    let version = version.map(VersionId::parse).transpose();
+    Ok((
+        BucketName::parse(bucket).map_err(|_| malformed())?,
+        ObjectKey::parse(key).map_err(|_| malformed())?,
+        version.map_err(|_| malformed())?,
+    ))
+}
+
+/// A request that no command of this version sends.
+pub(crate) fn malformed() -> Failure {
+    Failure::new(
+        Exit::General,
+        "the request is malformed",
+        "is the command of the server's version?",
+    )
 }
