@@ -11,6 +11,7 @@ use strongroom_s3::{DependentCounts, Dependents, DependentsPage, DependentsPlace
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{AccountId, Region, Timestamp};
 
+use crate::admin::malformed;
 use crate::failure::{Exit, Failure};
 
 /// Rows of a page.
@@ -335,14 +336,6 @@ fn shown(arn: String, standing: Option<KeyStanding>, trails: Vec<String>) -> Key
 
 fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
     hex::decode(text).map_err(|_| malformed())
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }
 
 fn unreadable(error: &RowError) -> Failure {
