@@ -3,11 +3,11 @@
 //!
 //! Who may use the admin socket is the user whose server it is; the record names his uid. Accounts and
 //! root access keys are recorded in the transactions of their changes, and the key ring in that which
-//! notes its generation.
+//! notes its generation. What commands do by themselves they note ([`crate::notes`]).
 
 use strongroom_audit::{AuditLog, EventBuilder, OWN_SOURCE, Params};
 
-use crate::admin::{Answer, Request, SealRequest, VerifyRequest};
+use crate::admin::{Answer, BackupRequest, Request, SealRequest, VerifyRequest};
 use crate::failure::{Exit, Failure};
 
 /// A command that changes something, or that needs a right of its own.
@@ -28,11 +28,6 @@ impl Deed {
             let details = Params::new().number("version", (*version).into());
             deed("RetireRootKey", details)
         } else if let Request::Seal {
-            ask: SealRequest::Rekeyed { .. },
-        } = request
-        {
-            deed("RekeyRing", Params::new())
-        } else if let Request::Seal {
             ask: SealRequest::ForgetShares,
         } = request
         {
@@ -42,6 +37,17 @@ impl Deed {
         } = request
         {
             deed("VerifyStore", Params::new().flag("withoutKeys", *sealed))
+        } else if let Request::Backup {
+            ask: BackupRequest::Begin { .. },
+        } = request
+        {
+            deed("BackupStore", Params::new())
+        } else if let Request::Backup {
+            ask: BackupRequest::Sign { digest, .. },
+        } = request
+        {
+            let details = Params::new().text("manifestSha256", &hex::encode(digest));
+            deed("SignBackup", details)
         } else if let Request::ReloadTls = request {
             deed("ReloadCertificates", Params::new())
         } else if let Request::Env = request {
@@ -80,6 +86,9 @@ impl Deed {
         if let Ok(Answer::RootKeyRotated { version }) = &outcome {
             details = details.number("version", (*version).into());
         }
+        if let Ok(Answer::BackupBegun(begun)) = &outcome {
+            details = details.number("mark", begun.mark);
+        }
         if let Ok(Answer::ReEncrypted(page)) = &outcome {
             details = details
                 .number("lookedAt", page.looked_at)
@@ -94,7 +103,7 @@ impl Deed {
 }
 
 /// With who is at the admin socket: it lets in nobody but the server's own user.
-pub(super) fn by_operator(details: Params) -> Params {
+pub(crate) fn by_operator(details: Params) -> Params {
     details.number("operatorUid", rustix::process::geteuid().as_raw().into())
 }
 
@@ -103,7 +112,7 @@ pub(super) fn by_operator(details: Params) -> Params {
 /// # Errors
 ///
 /// [`Exit::Store`].
-pub(super) fn record(
+pub(crate) fn record(
     audit: &AuditLog,
     name: &str,
     details: &Params,
