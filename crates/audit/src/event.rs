@@ -392,6 +392,11 @@ impl<'a> EventBuilder<'a> {
 
     /// The event, of a call that ended `now`.
     pub fn finish(self, now: Timestamp, home: &Home, entropy: &dyn Entropy) -> Event {
+        self.finish_as(now, EventId::new(now, entropy), home)
+    }
+
+    /// As [`EventBuilder::finish`], of an event whose id was drawn when it happened.
+    pub fn finish_as(self, now: Timestamp, id: EventId, home: &Home) -> Event {
         let Self {
             caller,
             mut draft,
@@ -442,7 +447,7 @@ impl<'a> EventBuilder<'a> {
             draft.account = account.to_string();
         }
         draft.additional = (!additional.is_empty()).then(|| additional.as_json());
-        draft.write(now, EventId::new(now, entropy))
+        draft.write(now, id)
     }
 }
 

@@ -30,6 +30,7 @@ mod inspect;
 mod issuers;
 mod key_file;
 mod logging;
+mod notes;
 mod output;
 mod progress;
 mod recover;

@@ -44,6 +44,7 @@ use tokio::runtime::Handle;
 
 use self::access_logs::AccessLogs;
 pub(crate) use self::backups::Backups;
+pub(crate) use self::deeds::{by_operator, record};
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
