@@ -34,9 +34,10 @@ use strongroom_types::{
 use super::Recorder;
 use crate::Front;
 use crate::cloudtrail::CloudTrailApi;
-use crate::iam::{IamApi, IamApiOptions, IamCredentials};
+use crate::iam::{IamApi, IamCredentials};
+use crate::intake::{EdgeOptions, EdgePorts};
 use crate::json::{Length, Member, Shape};
-use crate::kms::{KmsApi, KmsApiOptions};
+use crate::kms::KmsApi;
 use crate::s3::{ResponseBody, S3Api, S3ApiOptions};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
@@ -230,8 +231,17 @@ impl World {
             session_token: None,
         }));
         let credentials = Arc::new(IamCredentials::new(Arc::new(root_key), identities));
-        let verifier = || Verifier::new(region(), clock.clone(), credentials.clone());
         let recorder = Arc::new(Recorder::new(log.clone()));
+        let ports = || EdgePorts {
+            verifier: Verifier::new(region(), clock.clone(), credentials.clone()),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            recorder: recorder.clone(),
+        };
+        let options = || EdgeOptions {
+            region: region(),
+            danger_keys_over_plain_http: false,
+        };
         let cloudtrail = CloudTrail::new(CloudTrailPorts {
             trails: Trails::new(log.clone()),
             signer: Arc::new(SigningKeys::new(rows.clone())),
@@ -239,49 +249,11 @@ impl World {
             authorizer,
         });
         let front = Front::new(
-            S3Api::new(
-                s3,
-                verifier(),
-                S3ApiOptions::new(region()),
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            KmsApi::new(
-                kms,
-                verifier(),
-                KmsApiOptions {
-                    region: region(),
-                    danger_keys_over_plain_http: false,
-                },
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            IamApi::new(
-                iam.clone(),
-                verifier(),
-                iam_options(),
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            StsApi::new(
-                iam,
-                verifier(),
-                iam_options(),
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            CloudTrailApi::new(
-                Arc::new(cloudtrail),
-                verifier(),
-                region(),
-                clock.clone(),
-                entropy,
-                recorder.clone(),
-            ),
+            S3Api::new(s3, ports(), S3ApiOptions::new(region())),
+            KmsApi::new(kms, ports(), options()),
+            IamApi::new(iam.clone(), ports(), options()),
+            StsApi::new(iam, ports(), options()),
+            CloudTrailApi::new(Arc::new(cloudtrail), ports(), region()),
         );
         Self {
             front,
@@ -451,13 +423,6 @@ impl World {
 /// A world; identities are opened where one may block.
 async fn world() -> World {
     tokio::task::spawn_blocking(World::new).await.unwrap()
-}
-
-fn iam_options() -> IamApiOptions {
-    IamApiOptions {
-        region: region(),
-        danger_keys_over_plain_http: false,
-    }
 }
 
 struct Ask<'a> {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
-use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret};
+use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_api::{EdgePorts, Recorder};
 use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_ports::{Clock, Entropy, MetaStore};
@@ -52,10 +53,10 @@ impl Entropy for Counting {
 }
 
 /// Knows the root user's access key, and no other.
-pub(crate) struct RootKey(Arc<Credential>);
+struct RootKey(Arc<Credential>);
 
 impl RootKey {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(Arc::new(Credential {
             access_key_id: AccessKeyId::parse(KEY_ID).unwrap(),
             secret: SigningSecret::new(SECRET),
@@ -69,6 +70,16 @@ impl RootKey {
 impl CredentialSource for RootKey {
     fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>> {
         (id.as_str() == KEY_ID).then(|| self.0.clone())
+    }
+}
+
+/// What every edge stands on, where only the root user signs in.
+pub(crate) fn edge_ports(region: &Region, entropy: Arc<dyn Entropy>, log: AuditLog) -> EdgePorts {
+    EdgePorts {
+        verifier: Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(RootKey::new())),
+        clock: Arc::new(Fixed),
+        entropy,
+        recorder: Arc::new(Recorder::new(log)),
     }
 }
 

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
-use strongroom_api::Recorder;
-use strongroom_api::kms::{KmsApi, KmsApiOptions};
+use strongroom_api::EdgeOptions;
+use strongroom_api::kms::KmsApi;
 use strongroom_api::limits::JSON_DOCUMENT_MAX_BYTES;
 use strongroom_api::server::ConnectionInfo;
-use strongroom_api::sigv4::Verifier;
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
 use strongroom_ports::Entropy;
@@ -19,7 +18,7 @@ use strongroom_store::{MemoryMeta, MemoryShreds};
 use strongroom_types::{Region, TlsVersion, Transport};
 
 use crate::fixture::{
-    Counting, Fixed, KEY_ID, RootKey, SECRET, hex_sha256, log_in, rows_of, signature_of,
+    Counting, Fixed, KEY_ID, SECRET, edge_ports, hex_sha256, log_in, rows_of, signature_of,
 };
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -43,21 +42,13 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         danger_trust_clock: false,
         region: region.clone(),
     };
-    let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(RootKey::new()));
-    let options_of_api = KmsApiOptions {
+    let service = Arc::new(KeyService::new(ports, options));
+    let ports = edge_ports(&region, entropy, log);
+    let options = EdgeOptions {
         region,
         danger_keys_over_plain_http,
     };
-    let service = Arc::new(KeyService::new(ports, options));
-    let recorder = Arc::new(Recorder::new(log));
-    KmsApi::new(
-        service,
-        verifier,
-        options_of_api,
-        Arc::new(Fixed),
-        entropy,
-        recorder,
-    )
+    KmsApi::new(service, ports, options)
 }
 
 /// A request as a client makes it, open to changes before it is signed and after.

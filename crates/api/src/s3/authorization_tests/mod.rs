@@ -37,8 +37,9 @@ use strongroom_types::{
     Transport,
 };
 
-use crate::Recorder;
 use crate::error::ErrorPlace;
+use crate::intake::EdgePorts;
+use crate::recording::Recorder;
 use crate::s3::{AnyBody, S3Api, S3ApiOptions};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, Payload, SigningSecret, Verified, Verifier};
@@ -299,14 +300,13 @@ impl World {
         };
         let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(FormKey));
         let s3 = Arc::new(S3::new(ports, options));
-        let api = S3Api::new(
-            s3.clone(),
+        let ports = EdgePorts {
             verifier,
-            S3ApiOptions::new(region),
-            Arc::new(Fixed),
+            clock: Arc::new(Fixed),
             entropy,
-            Arc::new(Recorder::new(log)),
-        );
+            recorder: Arc::new(Recorder::new(log)),
+        };
+        let api = S3Api::new(s3.clone(), ports, S3ApiOptions::new(region));
         Self {
             api,
             s3,

@@ -15,10 +15,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use md5::{Digest as _, Md5};
-use strongroom_api::Recorder;
 use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
 use strongroom_api::server::ConnectionInfo;
-use strongroom_api::sigv4::Verifier;
 use strongroom_policy::{NoPrincipals, RootOnly};
 use strongroom_ports::Entropy;
 use strongroom_s3::{S3, S3Ports};
@@ -26,7 +24,7 @@ use strongroom_store::{MemoryBlobs, MemoryMeta};
 use strongroom_types::{Region, Transport};
 
 use crate::fixture::{
-    Counting, Fixed, KEY_ID, NOW, RootKey, SECRET, hex_sha256, log_in, rows_of, s3_options,
+    Counting, Fixed, KEY_ID, NOW, SECRET, edge_ports, hex_sha256, log_in, rows_of, s3_options,
     signature_of,
 };
 use crate::keys::TestKeys;
@@ -78,16 +76,9 @@ fn server_in(region: &str) -> Server {
         entropy: entropy.clone(),
     };
     let options = s3_options(&region);
-    let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(RootKey::new()));
     let s3 = Arc::new(S3::new(ports, options));
-    Server(S3Api::new(
-        s3,
-        verifier,
-        S3ApiOptions::new(region),
-        Arc::new(Fixed),
-        entropy,
-        Arc::new(Recorder::new(log)),
-    ))
+    let ports = edge_ports(&region, entropy, log);
+    Server(S3Api::new(s3, ports, S3ApiOptions::new(region)))
 }
 
 fn content_md5(body: &[u8]) -> String {
