@@ -12,7 +12,7 @@ use super::{BUCKET, HOUR, Setting};
 use crate::fixture::{ACCOUNT, START, World};
 use crate::limits::SIGNING_KEY_MILLIS;
 use crate::trails::log_file::sha256;
-use crate::trails::{SigningKeys, UpdateTrail, fingerprint, signing_text};
+use crate::trails::{DigestSigner as _, SigningKeys, UpdateTrail, fingerprint, signing_text};
 
 #[test]
 fn signing_keys_change_each_year_and_stay_known() {
