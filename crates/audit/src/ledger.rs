@@ -6,7 +6,7 @@ use strongroom_rows::{Record, SealedRows, until_undisturbed};
 use strongroom_types::{RequestId, Timestamp};
 
 use crate::TrailError;
-use crate::chain::{self, Entries, Unpacked};
+use crate::chain::{self, Entries, Packer, Unpacked};
 use crate::completion::complete_stored;
 use crate::event::{Event, EventId, Home};
 use crate::index;
@@ -71,14 +71,18 @@ impl Ledger {
     fn try_step(&self, lane: Lane, now: Timestamp, all: bool) -> Result<Moved, TrailError> {
         let (head, version) = self.head(lane)?;
         let (waiting, mut more) = self.waiting(lane, now, all)?;
+        if waiting.is_empty() {
+            return Ok(Moved { count: 0, more });
+        }
         let mut new = head;
         let mut transaction =
             Transaction::new().expect(Table::AUDIT_LEDGER, head_key(lane), version);
         let mut bytes = 0;
         let mut moved = 0;
+        let mut packer = Packer::new();
         let mut rest = waiting.as_slice();
         while !rest.is_empty() && bytes < STEP_MAX_BYTES {
-            let taken = self.batch(lane, rest, &mut new);
+            let taken = self.batch(lane, rest, &mut new, &mut packer);
             let (events, behind) = rest.split_at_checked(taken.count).unwrap_or((rest, &[]));
             for (table, key, value) in taken.rows {
                 bytes += key.len() + value.len();
@@ -94,22 +98,26 @@ impl Ledger {
             rest = behind;
         }
         more |= !rest.is_empty();
-        if moved > 0 {
-            let key = head_key(lane);
-            let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &new);
-            let transaction = transaction.put(Table::AUDIT_LEDGER, key, value);
-            self.rows.meta.commit(transaction).wait()?;
-        }
+        let key = head_key(lane);
+        let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &new);
+        let transaction = transaction.put(Table::AUDIT_LEDGER, key, value);
+        self.rows.meta.commit(transaction).wait()?;
         Ok(Moved { count: moved, more })
     }
 
     /// Makes one batch of the first of `waiting`, and moves the head behind it.
-    fn batch(&self, lane: Lane, waiting: &[Waiting], head: &mut HeadRow) -> Taken {
+    fn batch(
+        &self,
+        lane: Lane,
+        waiting: &[Waiting],
+        head: &mut HeadRow,
+        packer: &mut Packer,
+    ) -> Taken {
         let number = head.next;
         let mut max_events = BATCH_MAX_EVENTS;
         let (count, batch, hash) = loop {
             let (count, entries) = first_entries(waiting, max_events);
-            let (batch, hash) = entries.into_batch(lane, number, head.hash);
+            let (batch, hash) = entries.into_batch(lane, number, head.hash, packer);
             // Records that are not alike do not shrink.
             if count <= 1 || batch.entries.len() <= BATCH_PACKED_MAX_BYTES {
                 break (count, batch, hash);
