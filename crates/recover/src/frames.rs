@@ -235,8 +235,19 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let there = file.metadata()?.len().saturating_sub(offset);
     let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
     let mut bytes = vec![0; len];
+    let filled = fill_at(file, offset, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Fills `out` from `offset` on, as far as the file goes; the number of bytes.
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn fill_at(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + to_u64(filled)) {
             Ok(0) => break,
             Ok(count) => filled += count,
@@ -244,8 +255,7 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
+    Ok(filled)
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {
