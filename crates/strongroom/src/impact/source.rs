@@ -182,9 +182,10 @@ impl ImpactSource<'_> {
                 ImpactAnswer::Counted { count, next }
             }
             ImpactAsk::Page { arn, from } => {
-                let arn = KeyArn::parse(arn).ok_or_else(malformed)?;
+                let arn = KeyArn::parse(arn).ok_or_else(Failure::malformed)?;
                 let from = from.as_deref().map(unhex).transpose()?;
-                let place = from.map(|it| DependentsPlace::parse(&it).ok_or_else(malformed));
+                let place =
+                    from.map(|it| DependentsPlace::parse(&it).ok_or_else(Failure::malformed));
                 ImpactAnswer::Page(Box::new(self.page(arn, place.transpose()?)?))
             }
         })
@@ -285,15 +286,7 @@ fn shown(arn: String, standing: Option<KeyStanding>, trails: Vec<String>) -> Key
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
-    hex::decode(text).map_err(|_| malformed())
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
+    hex::decode(text).map_err(|_| Failure::malformed())
 }
 
 fn unreadable(error: &RowError) -> Failure {

@@ -27,8 +27,8 @@ impl Explaining {
     ) -> Result<Answer, Failure> {
         let ask = ExplainAsk {
             action,
-            principal: principal.parse().map_err(|_| malformed())?,
-            resource: resource.parse().map_err(|_| malformed())?,
+            principal: principal.parse().map_err(|_| Failure::malformed())?,
+            resource: resource.parse().map_err(|_| Failure::malformed())?,
             context,
             via,
         };
@@ -49,12 +49,12 @@ impl Explaining {
         from: Option<&str>,
     ) -> Result<Answer, Failure> {
         let ask = ObjectAsk {
-            bucket: BucketName::parse(bucket).map_err(|_| malformed())?,
-            key: ObjectKey::parse(key).map_err(|_| malformed())?,
+            bucket: BucketName::parse(bucket).map_err(|_| Failure::malformed())?,
+            key: ObjectKey::parse(key).map_err(|_| Failure::malformed())?,
             version: version
                 .map(VersionId::parse)
                 .transpose()
-                .map_err(|_| malformed())?,
+                .map_err(|_| Failure::malformed())?,
         };
         let page = self.0.readers(&ask, from, PAGE);
         Ok(Answer::Readers(Box::new(
@@ -84,12 +84,4 @@ fn failure(error: &ExplainError) -> Failure {
         ExplainError::Unavailable(_) | _ => "look at the server's log",
     };
     Failure::new(Exit::General, error.to_string(), remedy)
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }

@@ -37,7 +37,7 @@ impl ReEncryption {
     ) -> Result<Answer, Failure> {
         let from = match from.map(hex::decode) {
             Some(Ok(from)) => Some(Bytes::from(from)),
-            Some(Err(_)) => return Err(malformed()),
+            Some(Err(_)) => return Err(Failure::malformed()),
             None => None,
         };
         let entry = self.enter(bucket)?;
@@ -64,7 +64,7 @@ impl ReEncryption {
     ) -> Result<Answer, Failure> {
         let job = ReEncryptionJob {
             prefix,
-            key: KeyArn::parse(key).ok_or_else(malformed)?,
+            key: KeyArn::parse(key).ok_or_else(Failure::malformed)?,
             bucket_key,
         };
         let entry = self.enter(bucket)?;
@@ -90,7 +90,7 @@ impl ReEncryption {
     }
 
     fn enter(&self, bucket: &str) -> Result<Entry<ListBucketVersions>, Failure> {
-        let name = BucketName::parse(bucket).map_err(|_| malformed())?;
+        let name = BucketName::parse(bucket).map_err(|_| Failure::malformed())?;
         let context = RequestContext {
             request_id: RequestId::random(&*self.entropy),
             received: self.clock.now(),
@@ -150,14 +150,6 @@ fn explained(error: &S3Error) -> Failure {
         other => (other.to_string(), "look at the server's log"),
     };
     Failure::new(Exit::General, what, remedy)
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }
 
 #[cfg(test)]
