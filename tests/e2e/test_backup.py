@@ -338,7 +338,8 @@ def test_whatever_is_damaged_missing_swapped_or_old_is_found_by_restore_and_dril
         # What was begun is no store.
         served = run(server, "serve", "--data", target, "--listen", "127.0.0.1:0", "--listen-tls", "off", code=5)
         assert "interrupted" in served.stderr, (name, served.stderr)
-        drill(server, place, code=5)
+        report = drill(server, place, "--report", tmp_path / "reports" / name, code=5)
+        assert failed_report(tmp_path / "reports" / name) == report and f"strongroom: error: {report['failure']}" in done.stderr, name
     # The one before is whole where only the newer one's own files are damaged.
     run(server, "restore", "--from", tmp_path / "flipped manifest", "--data", tmp_path / "before", "--number", "1")
     # A new backup does not build on what is damaged.
@@ -346,6 +347,52 @@ def test_whatever_is_damaged_missing_swapped_or_old_is_found_by_restore_and_dril
     assert taken["copied_blobs"] == 1 and drill(server, tmp_path / "no blob")["passed"]
     taken = backup(server, tmp_path / "old manifest")
     assert taken["number"] == 3 and taken["manifests_ignored"] == [2] and drill(server, tmp_path / "old manifest")["passed"]
+
+
+def failed_report(directory):
+    """The one report of a failed drill in a directory, after a look at its signature."""
+    (signed,) = directory.glob("backup-drill-failed-*.json")
+    subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", directory / "report-key.pem", "-in", signed,
+                    "-sigfile", f"{signed}.sig"], check=True, capture_output=True)
+    report = json.loads(signed.read_text())
+    assert report["what"] == "strongroom backup drill" and not report["passed"] and report["began"] <= report["ended"]
+    return report
+
+
+def test_a_drill_that_fails_early_leaves_a_signed_report_of_what_failed(make_server, tmp_path):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.create_bucket(Bucket="data")
+    s3.put_object(Bucket="data", Key="k", Body=os.urandom(100_000))
+    place = tmp_path / "place"
+    backup(server, place)
+    shutil.copytree(place, tmp_path / "good")
+    (blob,) = (place / "blobs").glob("*/*")
+    flip(blob)
+    # Beside the running server: among its reports.
+    said = drill(server, place, "--number", 1, code=5)
+    report = failed_report(server.data / "reports")
+    assert report == said and report["backup"] == 1 and report["place"] == str(place) and blob.name in report["failure"], report
+    own_key = (server.data / "reports/report-key.pem").read_bytes()
+    # On a machine without the store, the backup itself has the key; and it is the same key.
+    elsewhere = ["--data", tmp_path / "no store", "--report", tmp_path / "elsewhere"]
+    run(server, "backup", "drill", "--from", place, *elsewhere, code=5)
+    assert failed_report(tmp_path / "elsewhere")["failure"] == report["failure"]
+    assert (tmp_path / "elsewhere/report-key.pem").read_bytes() == own_key
+    # Where nothing of the backup opens, the store in the data directory signs, whether it runs or not.
+    (ring,) = (place / "runs").glob("*/ring")
+    flip(ring)
+    said = drill(server, place, "--report", tmp_path / "ring", code=5)
+    assert failed_report(tmp_path / "ring") == said and "ring" in said["failure"] and "backup" not in said
+    server.stop()
+    said = drill(server, tmp_path / "not there", "--report", tmp_path / "no place", code=2)
+    assert failed_report(tmp_path / "no place") == said and "not there" in said["failure"]
+    for name in ("ring", "no place"):
+        assert (tmp_path / name / "report-key.pem").read_bytes() == own_key
+    # Where there is neither, that is said.
+    done = run(server, "backup", "drill", "--from", place, "--data", tmp_path / "no store", "--report", tmp_path / "nothing", code=5)
+    assert "leaves no signed report" in done.stderr and not (tmp_path / "nothing").exists()
+    assert drill(server, tmp_path / "good")["passed"]
 
 
 def test_what_opens_the_store_is_not_in_the_backup(make_server, tmp_path):

@@ -143,7 +143,11 @@ pub fn restore(
         lineage,
         ring: ring_bytes,
     };
-    for (path, file) in &files {
+    let is_meta = |path: &str| path.starts_with("meta/");
+    let meta = files.iter().filter(|(path, _)| is_meta(path));
+    let others = files.iter().filter(|(path, _)| !is_meta(path));
+    // First what says what the others are: whoever wants to know why they do not come back can read it.
+    for (path, file) in meta.chain(others) {
         let shred = path
             .strip_prefix("shreds/")
             .and_then(|path| path.split_once('/'));

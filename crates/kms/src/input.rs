@@ -62,7 +62,8 @@ pub struct CreateGrantInput {
     pub dry_run: bool,
 }
 
-/// Input of `CreateKey`.
+/// Input of `CreateKey`; by default, nothing is chosen.
+#[derive(Default)]
 pub struct CreateKeyInput {
     /// The key policy, a JSON document.
     pub policy: Option<String>,

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
 use strongroom_crypto::{FrameCipher, ServiceKey};
 
 use crate::{Fields, to_u64};
@@ -184,6 +186,10 @@ impl SealedFile {
     fn is_zero_to_the_end(&self) -> io::Result<bool> {
         let mut at = self.offset;
         loop {
+            let Some(data) = next_data(&self.file, at) else {
+                return Ok(true);
+            };
+            at = data;
             let piece = read_at(&self.file, at, LOOK_LEN_BYTES)?;
             if piece.is_empty() {
                 return Ok(true);
@@ -219,8 +225,18 @@ impl SealedFile {
     }
 }
 
-/// A journal has tens of megabytes of zeros behind its last frame: looked at block by block, which
-/// takes a fraction of what a look that may end at each byte takes.
+/// Where the next bytes are that were ever written. A journal has tens of megabytes of room behind its
+/// last frame, which file systems know to be zeros without reading them. One that does not say has
+/// them everywhere.
+fn next_data(file: &File, at: u64) -> Option<u64> {
+    match seek(file, SeekFrom::Data(at)) {
+        Ok(data) => Some(data.max(at)),
+        Err(Errno::NXIO) => None,
+        Err(_) => Some(at),
+    }
+}
+
+/// Block by block, which takes a fraction of what a look that may end at each byte takes.
 fn is_zero(bytes: &[u8]) -> bool {
     let mut blocks = bytes.chunks(ZERO_BLOCK_LEN_BYTES);
     blocks.all(|block| block.iter().fold(0, |seen, byte| seen | byte) == 0)
@@ -235,8 +251,19 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let there = file.metadata()?.len().saturating_sub(offset);
     let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
     let mut bytes = vec![0; len];
+    let filled = fill_at(file, offset, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Fills `out` from `offset` on, as far as the file goes; the number of bytes.
+///
+/// # Errors
+///
+/// The operating system's.
+pub fn fill_at(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + to_u64(filled)) {
             Ok(0) => break,
             Ok(count) => filled += count,
@@ -244,8 +271,7 @@ pub fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(bytes)
+    Ok(filled)
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

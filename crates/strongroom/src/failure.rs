@@ -75,6 +75,15 @@ impl Failure {
             remedy: remedy.into(),
         }
     }
+
+    /// A request over the admin socket that cannot be understood.
+    pub(crate) fn malformed() -> Self {
+        Self::new(
+            Exit::General,
+            "the request is malformed",
+            "is the command of the server's version?",
+        )
+    }
 }
 
 impl fmt::Display for Failure {

@@ -10,7 +10,7 @@
 //! The private key is a sealed row of the store. So a report proves that it was made by a server that
 //! had this store open, and that nobody changed it since.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -18,11 +18,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use minicbor::{Decode, Encode};
 use serde::Serialize;
 use strongroom_asymmetric::PrivateKey;
+use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_ports::{Entropy, Table, Transaction};
-use strongroom_rows::{Record, SealedRows};
+use strongroom_rows::{Custody, Record, SealedRows};
 use strongroom_types::kms::{KeySpec, MessageType, SigningAlgorithm};
+use strongroom_verify::read_off_line;
 use zeroize::Zeroize as _;
 
+use crate::adapters::SystemEntropy;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::files;
@@ -146,6 +149,28 @@ impl<'a> Reports<'a> {
         committed.map_err(|error| failed(&error.to_string()))?;
         Ok(key)
     }
+}
+
+/// Writes a report that is signed with the key of a store which is not open: its ring, and whatever
+/// snapshot and journal there are in `meta`, are enough. Nothing is written there.
+///
+/// # Errors
+///
+/// As [`Reports::write`]; [`Exit::Store`], too, where no such key is found.
+pub(crate) fn write_off_line(
+    (meta, ring): (&Path, Keyring<Unsealed>),
+    directory: PathBuf,
+    name: &str,
+    report: &impl Serialize,
+) -> Result<PathBuf, Failure> {
+    let read = read_off_line(meta, &ring, &mut |_, _| {});
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let rows = SealedRows {
+        meta: read.map_err(|error| failed(&error.to_string()))?.rows,
+        custody: Arc::new(Custody::new(Arc::new(ring))),
+        entropy: Arc::clone(&entropy),
+    };
+    Reports::in_directory(directory, &rows, &entropy).write(name, report)
 }
 
 /// A SubjectPublicKeyInfo as PEM (RFC 7468).

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
+use strongroom_recover::frames::fill_at;
 
 use crate::text::to_u64;
 
@@ -88,16 +88,7 @@ impl<'a> Pace<'a> {
     /// Fills `out` from `offset`, as far as the file goes; the number of bytes.
     pub(crate) fn read(&self, file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         self.take(to_u64(out.len()));
-        let mut filled = 0;
-        while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, offset + to_u64(filled)) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        fill_at(file, offset, out)
     }
 
     /// Tells the system that a range is read now, so that the disk works while what came from it is

@@ -26,16 +26,7 @@ use crate::{
 
 /// CreateKey with nothing chosen.
 pub(crate) fn defaults() -> CreateKeyInput {
-    CreateKeyInput {
-        policy: None,
-        description: None,
-        key_usage: None,
-        key_spec: None,
-        origin: None,
-        bypass_policy_lockout_safety_check: false,
-        tags: Vec::new(),
-        multi_region: false,
-    }
+    CreateKeyInput::default()
 }
 
 fn created(service: &KeyService) -> KeyArn {

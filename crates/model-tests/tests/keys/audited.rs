@@ -120,24 +120,11 @@ impl History<'_> {
                 let input = RotateKeyOnDemandInput { key_id };
                 kms.rotate_key_on_demand(&caller, input).is_ok()
             }
-            Call::Create => kms.create_key(&caller, new_key()).is_ok(),
+            Call::Create => kms.create_key(&caller, CreateKeyInput::default()).is_ok(),
         };
         if done {
             self.answered.insert(id, call);
         }
-    }
-}
-
-fn new_key() -> CreateKeyInput {
-    CreateKeyInput {
-        policy: None,
-        description: None,
-        key_usage: None,
-        key_spec: None,
-        origin: None,
-        bypass_policy_lockout_safety_check: false,
-        tags: Vec::new(),
-        multi_region: false,
     }
 }
 
@@ -203,7 +190,10 @@ fn every_answered_use_of_a_key_has_one_record_through_any_fault() {
     let mut uses = 0;
     for case in 0..cases {
         let mut world = World::new(case);
-        let made = world.services().kms.create_key(&context(), new_key());
+        let made = world
+            .services()
+            .kms
+            .create_key(&context(), CreateKeyInput::default());
         let key = made.unwrap().key_metadata.arn.to_string();
         let mut history = History {
             world: &world,

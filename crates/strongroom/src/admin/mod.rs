@@ -23,7 +23,7 @@ pub(crate) use self::answer::{
 pub(crate) use self::client::ask;
 pub(crate) use self::request::{
     BackupRequest, Gift, RE_ENCRYPTION_PAGE_MAX, Request, SealRequest, Secret, VerifyRequest,
-    malformed, object_named,
+    object_named,
 };
 pub(crate) use self::server::{AdminActions, AdminSocket};
 

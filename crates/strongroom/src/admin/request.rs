@@ -5,7 +5,7 @@ use strongroom_types::{BucketName, ObjectKey, VersionId};
 use zeroize::Zeroizing;
 
 use crate::audit::AuditRequest;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::impact::ImpactAsk;
 
 /// Most versions that one request re-encrypts.
@@ -347,23 +347,14 @@ impl std::fmt::Debug for Secret {
 ///
 /// # Errors
 ///
-/// [`malformed`].
+/// [`Failure::malformed`].
 pub(crate) fn object_named(
     (bucket, key, version): (&str, &str, Option<&str>),
 ) -> Result<(BucketName, ObjectKey, Option<VersionId>), Failure> {
     let version = version.map(VersionId::parse).transpose();
     Ok((
-        BucketName::parse(bucket).map_err(|_| malformed())?,
-        ObjectKey::parse(key).map_err(|_| malformed())?,
-        version.map_err(|_| malformed())?,
+        BucketName::parse(bucket).map_err(|_| Failure::malformed())?,
+        ObjectKey::parse(key).map_err(|_| Failure::malformed())?,
+        version.map_err(|_| Failure::malformed())?,
     ))
-}
-
-/// A request that no command of this version sends.
-pub(crate) fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }

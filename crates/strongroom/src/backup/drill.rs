@@ -5,15 +5,17 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_audit::Params;
+use strongroom_backup::{Place, Restored};
 use strongroom_crypto::{CustomerKey, Keyring, Unsealed};
-use strongroom_ports::Clock as _;
+use strongroom_ports::{Clock as _, Entropy};
 use strongroom_recover::{Counts, Loss, Plan, Progress, Report, prove};
 
 use super::restoring::{Opener, restore_to, wanted, warnings};
-use crate::adapters::SystemClock;
+use crate::adapters::{SystemClock, SystemEntropy};
 use crate::cli::backup::DrillArgs;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
@@ -22,8 +24,9 @@ use crate::notes::Note;
 use crate::output;
 use crate::progress::Bar;
 use crate::recover::customer_key;
+use crate::reports::write_off_line;
 use crate::serve::backups_off_line;
-use crate::unseal::Environment;
+use crate::unseal::{self, Environment};
 
 /// Losses that are printed; all are in the report.
 const LOSSES_SHOWN: usize = 20;
@@ -55,102 +58,244 @@ struct DrillReport {
     program: &'static str,
 }
 
+/// The same of a drill that came to no end.
+#[derive(Serialize)]
+struct FailedReport<'a> {
+    what: &'static str,
+    passed: bool,
+    /// Why.
+    failure: &'a str,
+    place: String,
+    /// The backup that was asked for; without it, the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<u64>,
+    began: &'a str,
+    ended: String,
+    program: &'static str,
+}
+
+const WHAT: &str = "strongroom backup drill";
+const PROGRAM: &str = concat!("strongroom ", env!("CARGO_PKG_VERSION"));
+
 /// Drills.
 ///
 /// # Errors
 ///
 /// [`Exit::Store`] if anything did not come back; as `restore` otherwise.
 pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), Failure> {
-    let settings = Settings::decide(args.store.layer(), environment)?;
-    let place = args.from.open(&args.place, environment)?;
-    let customer_keys: Vec<CustomerKey> = args
-        .sse_c_key
-        .iter()
-        .map(|path| customer_key(path))
-        .collect::<Result<_, _>>()?;
-    let clock = SystemClock::new();
-    let began = clock.now().to_iso8601();
-    let scratch = Scratch::make(args.scratch.as_deref())?;
-    let restored_settings = Settings {
-        data: DataDir::new(scratch.0.join("data")),
-        ..settings.clone()
+    let drill = Drill {
+        settings: Settings::decide(args.store.layer(), environment)?,
+        args,
+        environment,
+        customer_keys: args
+            .sse_c_key
+            .iter()
+            .map(|path| customer_key(path))
+            .collect::<Result<_, _>>()?,
+        clock: SystemClock::new(),
+        began: SystemClock::new().now().to_iso8601(),
+        scratch: Scratch::make(args.scratch.as_deref())?,
     };
-    let (restored, opened) = restore_to(
-        &restored_settings,
-        &*place,
-        wanted(args.number),
-        Opener::Seal(environment),
-    )?;
-    let ring = opened
-        .ring
-        .duplicate()
-        .map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
-    let details = Params::new()
-        .text("from", &place.describe())
-        .number("backup", restored.summary.number)
-        .text("marked", &restored.summary.marked);
-    let note = Note::begin(&settings.data, &ring, "DrillBackup", details);
-    // As a server would: what keeps one from starting is found here.
-    let store = backups_off_line(&restored_settings, opened)?;
-    let report = read_everything(&restored_settings, &ring, &customer_keys, &scratch.0)?;
-    let passed =
-        report.losses.is_empty() && !report.without_rows && restored.summary.unreadable.is_empty();
-    let drilled = DrillReport {
-        what: "strongroom backup drill",
-        passed,
-        place: place.describe(),
-        backup: restored.summary.number,
-        ring_id: restored.summary.ring_id.clone(),
-        mark: restored.summary.mark,
-        marked: restored.summary.marked.clone(),
-        began,
-        ended: clock.now().to_iso8601(),
-        restored_files: restored.files,
-        restored_bytes: restored.summary.bytes,
-        versions: report.versions,
-        plaintext_bytes: report.bytes,
-        buckets: report.buckets,
-        kms_keys: report.kms_keys,
-        without_customer_key: report.without_customer_key,
-        warnings: warnings(&restored),
-        losses: report.losses,
-        program: concat!("strongroom ", env!("CARGO_PKG_VERSION")),
-    };
-    let directory = match &args.report {
-        Some(directory) => Some(directory.clone()),
-        None => settings
-            .data
-            .root()
-            .is_dir()
-            .then(|| settings.data.reports()),
-    };
-    let signed = match directory {
-        Some(directory) => {
-            let digits = drilled.began.split(['.', 'Z']).next().unwrap_or_default();
-            let when: String = digits
-                .chars()
-                .filter(|it| !matches!(it, '-' | ':'))
-                .collect();
-            let name = format!("backup-{}-drilled-{when}Z", drilled.backup);
-            Some(store.write_report(directory, &name, &drilled)?)
-        }
-        None => None,
-    };
-    store.close();
-    drop(store);
-    drop(scratch);
-    let losses = u64::try_from(drilled.losses.len()).unwrap_or(u64::MAX);
-    let found = Params::new().flag("passed", passed);
-    note.end(found.number("losses", losses), None);
-    tell(&drilled, signed.as_deref(), args.json)?;
-    if passed {
-        return Ok(());
+    let (mut ring, mut note) = (None, None);
+    let outcome = drill.whole(&mut ring, &mut note);
+    if let Some(note) = note {
+        let found = outcome.as_ref().map(|(drilled, _)| {
+            let losses = u64::try_from(drilled.losses.len()).unwrap_or(u64::MAX);
+            let found = Params::new().flag("passed", drilled.passed);
+            found.number("losses", losses)
+        });
+        note.end(found.unwrap_or_default(), outcome.as_ref().err());
     }
-    Err(Failure::new(
-        Exit::Store,
-        format!("backup {} does not bring everything back", drilled.backup),
-        "the report names what is lost; take a new backup into a fresh place while the store is there",
-    ))
+    match outcome {
+        Ok((drilled, signed)) => {
+            drop(drill);
+            tell(&drilled, signed.as_deref(), args.json)?;
+            if drilled.passed {
+                return Ok(());
+            }
+            Err(Failure::new(
+                Exit::Store,
+                format!("backup {} does not bring everything back", drilled.backup),
+                "the report names what is lost; take a new backup into a fresh place while the store is there",
+            ))
+        }
+        Err(failure) => {
+            drill.tell_failed(&failure, ring)?;
+            Err(failure)
+        }
+    }
+}
+
+struct Drill<'a> {
+    settings: Settings,
+    args: &'a DrillArgs,
+    environment: Environment<'a>,
+    customer_keys: Vec<CustomerKey>,
+    clock: SystemClock,
+    /// ISO 8601.
+    began: String,
+    scratch: Scratch,
+}
+
+impl Drill<'_> {
+    /// The settings of the store that comes out of the backup.
+    fn restored_settings(&self) -> Settings {
+        Settings {
+            data: DataDir::new(self.scratch.0.join("data")),
+            ..self.settings.clone()
+        }
+    }
+
+    /// Restores, opens and reads everything. `ring` is the backup's, as soon as it is open, and `note`
+    /// what the trail is told, as soon as something came back.
+    fn whole(
+        &self,
+        ring: &mut Option<Keyring<Unsealed>>,
+        note: &mut Option<Note>,
+    ) -> Result<(DrillReport, Option<PathBuf>), Failure> {
+        let place = self.args.from.open(&self.args.place, self.environment)?;
+        let settings = self.restored_settings();
+        let mut opened = None;
+        let restored = restore_to(
+            &settings,
+            &*place,
+            wanted(self.args.number),
+            Opener::Seal(self.environment),
+            &mut opened,
+        );
+        if let Some(opened) = &opened {
+            let own = opened.ring.duplicate();
+            *ring = Some(own.map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?);
+        }
+        let restored = restored?;
+        let (Some(opened), Some(ring)) = (opened, ring) else {
+            return Err(Failure::new(Exit::Ring, "the key ring was not opened", ""));
+        };
+        let details = Params::new()
+            .text("from", &place.describe())
+            .number("backup", restored.summary.number)
+            .text("marked", &restored.summary.marked);
+        *note = Some(Note::begin(
+            &self.settings.data,
+            ring,
+            "DrillBackup",
+            details,
+        ));
+        // As a server would: what keeps one from starting is found here.
+        let store = backups_off_line(&settings, opened)?;
+        let read = read_everything(&settings, ring, &self.customer_keys, &self.scratch.0);
+        let told = read.and_then(|read| {
+            let drilled = self.report(&*place, &restored, read);
+            let signed = match self.reports() {
+                Some(directory) => {
+                    let name = self.report_name(&format!("backup-{}-drilled", drilled.backup));
+                    Some(store.write_report(directory, &name, &drilled)?)
+                }
+                None => None,
+            };
+            Ok((drilled, signed))
+        });
+        store.close();
+        told
+    }
+
+    fn report(&self, place: &dyn Place, restored: &Restored, read: Report) -> DrillReport {
+        let passed =
+            read.losses.is_empty() && !read.without_rows && restored.summary.unreadable.is_empty();
+        DrillReport {
+            what: WHAT,
+            passed,
+            place: place.describe(),
+            backup: restored.summary.number,
+            ring_id: restored.summary.ring_id.clone(),
+            mark: restored.summary.mark,
+            marked: restored.summary.marked.clone(),
+            began: self.began.clone(),
+            ended: self.clock.now().to_iso8601(),
+            restored_files: restored.files,
+            restored_bytes: restored.summary.bytes,
+            versions: read.versions,
+            plaintext_bytes: read.bytes,
+            buckets: read.buckets,
+            kms_keys: read.kms_keys,
+            without_customer_key: read.without_customer_key,
+            warnings: warnings(restored),
+            losses: read.losses,
+            program: PROGRAM,
+        }
+    }
+
+    /// Where reports go, if anywhere.
+    fn reports(&self) -> Option<PathBuf> {
+        let data = &self.settings.data;
+        let own = || data.root().is_dir().then(|| data.reports());
+        self.args.report.clone().or_else(own)
+    }
+
+    fn report_name(&self, what: &str) -> String {
+        let digits = self.began.split(['.', 'Z']).next().unwrap_or_default();
+        let when: String = digits
+            .chars()
+            .filter(|it| !matches!(it, '-' | ':'))
+            .collect();
+        format!("{what}-{when}Z")
+    }
+
+    /// Reports what kept everything from coming back.
+    fn tell_failed(
+        &self,
+        failure: &Failure,
+        ring: Option<Keyring<Unsealed>>,
+    ) -> Result<(), Failure> {
+        let report = FailedReport {
+            what: WHAT,
+            passed: false,
+            failure: &failure.what,
+            place: self.args.from.to_string(),
+            backup: self.args.number,
+            began: &self.began,
+            ended: self.clock.now().to_iso8601(),
+            program: PROGRAM,
+        };
+        if self.args.json {
+            output::say(&serde_json::to_string_pretty(&report).unwrap_or_default())?;
+        }
+        let Some(directory) = self.reports() else {
+            return Ok(());
+        };
+        match self.sign_failed(&directory, ring, &report) {
+            Ok(_) if self.args.json => Ok(()),
+            Ok(path) => output::say(&format!("The signed report is {}.", path.display())),
+            Err(unsigned) => {
+                output::complain(&format!(
+                    "strongroom: warning: this drill leaves no signed report: {}",
+                    unsigned.what
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// By the store that was to come back, as far as it did; else by the one in the data directory.
+    /// Both as they lie there: a server may be running.
+    fn sign_failed(
+        &self,
+        directory: &Path,
+        ring: Option<Keyring<Unsealed>>,
+        report: &FailedReport<'_>,
+    ) -> Result<PathBuf, Failure> {
+        let name = self.report_name("backup-drill-failed");
+        let sign =
+            |meta: &Path, ring| write_off_line((meta, ring), directory.to_owned(), &name, report);
+        if let Some(ring) = ring
+            && let Ok(path) = sign(&self.restored_settings().data.meta(), ring)
+        {
+            return Ok(path);
+        }
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let own = unseal::unseal_as_it_is(&self.settings, &entropy, self.environment)?;
+        sign(&self.settings.data.meta(), own.ring)
+    }
 }
 
 fn read_everything(

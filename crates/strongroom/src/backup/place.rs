@@ -1,5 +1,6 @@
 //! Where backups lie, as people name it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -45,6 +46,15 @@ impl FromStr for PlaceName {
             bucket: bucket.to_owned(),
             prefix: prefix.trim_matches('/').to_owned(),
         })
+    }
+}
+
+impl fmt::Display for PlaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Bucket { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 //!
 //! A directory that was left half way has no ring, and no server starts from it.
 
-use std::cell::RefCell;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &RestoreArgs, environment: Environment<'_>) -> Result<()
         Some(escrowed) => Opener::Escrow(escrowed),
         None => Opener::Seal(environment),
     };
-    let (restored, _) = restore_to(&settings, &*place, wanted(args.number), opener)?;
+    let restored = restore_to(&settings, &*place, wanted(args.number), opener, &mut None)?;
     let warnings = warnings(&restored);
     if args.json {
         let told = json!({
@@ -132,13 +131,15 @@ pub(super) fn warnings(restored: &Restored) -> Vec<String> {
     warnings
 }
 
-/// Restores to the data directory of `settings`, which must be empty. The ring comes back open.
+/// Restores to the data directory of `settings`, which must be empty. `unsealed` is the backup's
+/// ring, as soon as it is open: also where nothing comes back.
 pub(super) fn restore_to(
     settings: &Settings,
     place: &dyn Place,
     wanted: Wanted,
     opener: Opener<'_>,
-) -> Result<(Restored, OpenedRing), Failure> {
+    unsealed: &mut Option<OpenedRing>,
+) -> Result<Restored, Failure> {
     let data = &settings.data;
     let root = data.root();
     let failed = |error: io::Error| {
@@ -169,14 +170,13 @@ pub(super) fn restore_to(
         .create(&aside)
         .map_err(failed)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let unsealed: RefCell<Option<OpenedRing>> = RefCell::new(None);
     let mut open = |bytes: &[u8]| {
         for name in COPIES {
             files::replace(&aside.join(name), bytes)?;
         }
         let ring = opener.open(settings, &RingFiles::new(aside.clone()), &entropy)?;
         let key = ManifestKey::of(&ring.ring);
-        unsealed.replace(Some(ring));
+        *unsealed = Some(ring);
         Ok(key)
     };
     let mut bar = Bar::new("restore");
@@ -185,9 +185,6 @@ pub(super) fn restore_to(
     });
     bar.end();
     let restored = restored.map_err(restore_failure)?;
-    let unsealed = unsealed
-        .into_inner()
-        .ok_or_else(|| Failure::new(Exit::Ring, "the key ring was not opened", ""))?;
     // From here on it goes its own way.
     let lineage = Lineage {
         own: fresh_lineage(),
@@ -205,9 +202,11 @@ pub(super) fn restore_to(
         .number("backup", restored.summary.number)
         .text("marked", &restored.summary.marked)
         .text("openedBy", by);
-    Note::begin(data, &unsealed.ring, "RestoreStore", details).end(Params::new(), None);
+    if let Some(unsealed) = unsealed {
+        Note::begin(data, &unsealed.ring, "RestoreStore", details).end(Params::new(), None);
+    }
     data.end_restoration().map_err(failed)?;
-    Ok((restored, unsealed))
+    Ok(restored)
 }
 
 fn restore_failure(error: RestoreError) -> Failure {

@@ -11,7 +11,6 @@ use strongroom_s3::{DependentCounts, Dependents, DependentsPage, DependentsPlace
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{AccountId, Region, Timestamp};
 
-use crate::admin::malformed;
 use crate::failure::{Exit, Failure};
 
 /// Rows of a page.
@@ -183,9 +182,10 @@ impl ImpactSource<'_> {
                 ImpactAnswer::Counted { count, next }
             }
             ImpactAsk::Page { arn, from } => {
-                let arn = KeyArn::parse(arn).ok_or_else(malformed)?;
+                let arn = KeyArn::parse(arn).ok_or_else(Failure::malformed)?;
                 let from = from.as_deref().map(unhex).transpose()?;
-                let place = from.map(|it| DependentsPlace::parse(&it).ok_or_else(malformed));
+                let place =
+                    from.map(|it| DependentsPlace::parse(&it).ok_or_else(Failure::malformed));
                 ImpactAnswer::Page(Box::new(self.page(arn, place.transpose()?)?))
             }
         })
@@ -286,7 +286,7 @@ fn shown(arn: String, standing: Option<KeyStanding>, trails: Vec<String>) -> Key
 }
 
 fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
-    hex::decode(text).map_err(|_| malformed())
+    hex::decode(text).map_err(|_| Failure::malformed())
 }
 
 fn unreadable(error: &RowError) -> Failure {

@@ -2,7 +2,7 @@
 
 use strongroom_explain::{ExplainAsk, ExplainError, Explainer, ObjectAsk};
 
-use crate::admin::{Answer, malformed, object_named};
+use crate::admin::{Answer, object_named};
 use crate::failure::{Exit, Failure};
 
 /// Principals of one page: other commands wait for its end.
@@ -26,8 +26,8 @@ impl Explaining {
     ) -> Result<Answer, Failure> {
         let ask = ExplainAsk {
             action,
-            principal: principal.parse().map_err(|_| malformed())?,
-            resource: resource.parse().map_err(|_| malformed())?,
+            principal: principal.parse().map_err(|_| Failure::malformed())?,
+            resource: resource.parse().map_err(|_| Failure::malformed())?,
             context,
             via,
         };

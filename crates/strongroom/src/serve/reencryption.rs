@@ -12,7 +12,7 @@ use strongroom_types::kms::KeyArn;
 use strongroom_types::{BucketName, Principal, RequestContext, RequestId, Transport};
 
 use crate::account::Account;
-use crate::admin::{Answer, RE_ENCRYPTION_PAGE_MAX, ReEncryptedPage, Skipped, malformed};
+use crate::admin::{Answer, RE_ENCRYPTION_PAGE_MAX, ReEncryptedPage, Skipped};
 use crate::failure::{Exit, Failure};
 
 /// The server's side of `strongroom reencrypt`.
@@ -37,7 +37,7 @@ impl ReEncryption {
     ) -> Result<Answer, Failure> {
         let from = match from.map(hex::decode) {
             Some(Ok(from)) => Some(Bytes::from(from)),
-            Some(Err(_)) => return Err(malformed()),
+            Some(Err(_)) => return Err(Failure::malformed()),
             None => None,
         };
         let entry = self.enter(bucket)?;
@@ -64,7 +64,7 @@ impl ReEncryption {
     ) -> Result<Answer, Failure> {
         let job = ReEncryptionJob {
             prefix,
-            key: KeyArn::parse(key).ok_or_else(malformed)?,
+            key: KeyArn::parse(key).ok_or_else(Failure::malformed)?,
             bucket_key,
         };
         let entry = self.enter(bucket)?;
@@ -90,7 +90,7 @@ impl ReEncryption {
     }
 
     fn enter(&self, bucket: &str) -> Result<Entry<ListBucketVersions>, Failure> {
-        let name = BucketName::parse(bucket).map_err(|_| malformed())?;
+        let name = BucketName::parse(bucket).map_err(|_| Failure::malformed())?;
         let context = RequestContext {
             request_id: RequestId::random(&*self.entropy),
             received: self.clock.now(),
