@@ -1,5 +1,8 @@
 //! Every call of every table leaves exactly one record, without a secret in it, or no answer.
 
+mod s3;
+mod s3_changes;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +16,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Map, Value, json};
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts, DeliveryTarget, TargetProblem};
-use strongroom_audit::trails::{SigningKeys, Trail, Trails};
+use strongroom_audit::trails::{DataEvents, SigningKeys, Trail, Trails};
 use strongroom_audit::{AuditLog, Event, Home, is_hidden};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
@@ -37,7 +40,7 @@ use crate::cloudtrail::CloudTrailApi;
 use crate::iam::{IamApi, IamApiOptions, IamCredentials};
 use crate::json::{Length, Member, Shape};
 use crate::kms::{KmsApi, KmsApiOptions};
-use crate::s3::{ResponseBody, S3Api, S3ApiOptions};
+use crate::s3::{KeepAlive, ResponseBody, S3Api, S3ApiOptions};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
 use crate::sts::StsApi;
@@ -75,7 +78,7 @@ impl Entropy for Counting {
 
 /// A store that takes no commits any more when it is told so.
 struct Breakable {
-    inner: MemoryMeta,
+    inner: Arc<dyn MetaStore>,
     is_broken: AtomicBool,
 }
 
@@ -117,8 +120,32 @@ impl DeliveryTarget for Nowhere {
     }
 }
 
+/// What a world stands on.
+struct Ground {
+    meta: Arc<dyn MetaStore>,
+    ring: Arc<Keyring<Unsealed>>,
+    entropy: Arc<dyn Entropy>,
+    keep_alive: KeepAlive,
+    data_events: DataEvents,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
+        let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
+        Self {
+            meta: Arc::new(MemoryMeta::new()),
+            ring: Arc::new(ring),
+            entropy,
+            keep_alive: KeepAlive::default(),
+            data_events: DataEvents::default(),
+        }
+    }
+}
+
 struct World {
     front: Front,
+    iam: Arc<IamService>,
     recorder: Arc<Recorder>,
     meta: Arc<Breakable>,
     rows: SealedRows,
@@ -156,12 +183,22 @@ fn root() -> Keys {
 
 impl World {
     fn new() -> Self {
-        let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
+        Self::on(Ground::new()).unwrap()
+    }
+
+    /// A server on that; none if its disk does not let it start.
+    fn on(ground: Ground) -> Option<Self> {
+        let Ground {
+            meta,
+            ring,
+            entropy,
+            keep_alive,
+            data_events,
+        } = ground;
         let clock = Arc::new(TestClock(AtomicU64::new(NOW.as_millis())));
-        let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
-        let custody = Arc::new(Custody::new(Arc::new(ring)));
+        let custody = Arc::new(Custody::new(ring));
         let meta = Arc::new(Breakable {
-            inner: MemoryMeta::new(),
+            inner: meta,
             is_broken: AtomicBool::new(false),
         });
         let rows = SealedRows {
@@ -179,7 +216,7 @@ impl World {
             id: account(),
             canonical_id: canonical_id.clone(),
         };
-        let identities = Arc::new(Identities::open(rows.clone(), &primary, NOW).unwrap());
+        let identities = Arc::new(Identities::open(rows.clone(), &primary, NOW).ok()?);
         let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
         let iam_ports = IamServicePorts {
             rows: rows.clone(),
@@ -231,7 +268,7 @@ impl World {
         }));
         let credentials = Arc::new(IamCredentials::new(Arc::new(root_key), identities));
         let verifier = || Verifier::new(region(), clock.clone(), credentials.clone());
-        let recorder = Arc::new(Recorder::new(log.clone()));
+        let recorder = Arc::new(Recorder::new(log.clone()).wanting(data_events));
         let cloudtrail = CloudTrail::new(CloudTrailPorts {
             trails: Trails::new(log.clone()),
             signer: Arc::new(SigningKeys::new(rows.clone())),
@@ -242,7 +279,10 @@ impl World {
             S3Api::new(
                 s3,
                 verifier(),
-                S3ApiOptions::new(region()),
+                S3ApiOptions {
+                    keep_alive,
+                    ..S3ApiOptions::new(region())
+                },
                 clock.clone(),
                 entropy.clone(),
                 recorder.clone(),
@@ -267,7 +307,7 @@ impl World {
                 recorder.clone(),
             ),
             StsApi::new(
-                iam,
+                iam.clone(),
                 verifier(),
                 iam_options(),
                 clock.clone(),
@@ -283,14 +323,15 @@ impl World {
                 recorder.clone(),
             ),
         );
-        Self {
+        Some(Self {
             front,
+            iam,
             recorder,
             meta,
             rows,
             clock,
             log,
-        }
+        })
     }
 
     /// All events that are in the spool.
@@ -329,6 +370,37 @@ impl World {
     }
 
     async fn send(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Told {
+        let (parts, body) = self.answer(keys, ask).await.into_parts();
+        let header = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
+        let body = body.collect().await.ok().unwrap().to_bytes();
+        Told {
+            status: parts.status.as_u16(),
+            request_id: header("x-amzn-requestid")
+                .or_else(|| header("x-amz-request-id"))
+                .unwrap(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    /// A call of S3 whose caller goes away as soon as he sees a status.
+    async fn drop_answer(
+        &self,
+        keys: &Keys,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+    ) {
+        let ask = Ask {
+            method,
+            target,
+            service: "s3",
+            headers,
+            body: b"",
+        };
+        let response = self.answer(Some(keys), ask).await;
+        assert_eq!(response.status(), 200);
+    }
+
+    async fn answer(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Response<ResponseBody> {
         let Ask {
             method,
             target,
@@ -369,17 +441,7 @@ impl World {
             transport: Transport::Tls(TlsVersion::V1_3),
             cipher_suite: Some("TLS13_AES_128_GCM_SHA256"),
         };
-        let response: Response<ResponseBody> = self.front.handle(request, connection).await;
-        let (parts, body) = response.into_parts();
-        let header = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
-        let body = body.collect().await.ok().unwrap().to_bytes();
-        Told {
-            status: parts.status.as_u16(),
-            request_id: header("x-amzn-requestid")
-                .or_else(|| header("x-amz-request-id"))
-                .unwrap(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-        }
+        self.front.handle(request, connection).await
     }
 
     async fn json(&self, keys: &Keys, service: &str, operation: &str, members: &Value) -> Told {
@@ -422,6 +484,36 @@ impl World {
         self.send(keys, ask).await
     }
 
+    /// A call of S3 with headers.
+    async fn s3_with(
+        &self,
+        keys: Option<&Keys>,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Told {
+        let ask = Ask {
+            method,
+            target,
+            service: "s3",
+            headers,
+            body,
+        };
+        self.send(keys, ask).await
+    }
+
+    /// The root user of another account, and that account's number.
+    async fn other_account(&self) -> (Keys, String) {
+        let iam = Arc::clone(&self.iam);
+        let made = tokio::task::spawn_blocking(move || iam.create_account("other"));
+        let made = made.await.unwrap().unwrap();
+        let keys = Keys {
+            id: made.root.id.to_string(),
+            secret: made.root.secret.expose().to_owned(),
+        };
+        (keys, made.account.id.to_string())
+    }
+
     async fn s3(&self, keys: Option<&Keys>, method: &str, target: &str, body: &[u8]) -> Told {
         let ask = Ask {
             method,
@@ -451,6 +543,11 @@ impl World {
 /// A world; identities are opened where one may block.
 async fn world() -> World {
     tokio::task::spawn_blocking(World::new).await.unwrap()
+}
+
+async fn world_on(ground: Ground) -> World {
+    let opened = tokio::task::spawn_blocking(|| World::on(ground));
+    opened.await.unwrap().unwrap()
 }
 
 fn iam_options() -> IamApiOptions {
