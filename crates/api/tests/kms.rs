@@ -17,11 +17,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
-use strongroom_api::Recorder;
-use strongroom_api::kms::{KmsApi, KmsApiOptions};
+use strongroom_api::kms::KmsApi;
 use strongroom_api::limits::JSON_DOCUMENT_MAX_BYTES;
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_api::{EdgeOptions, EdgePorts, Recorder};
 use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
@@ -110,20 +110,18 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
     };
     let source = Arc::new(OneKey(Arc::new(credential)));
     let verifier = Verifier::new(region.clone(), Arc::new(Fixed), source);
-    let options_of_api = KmsApiOptions {
+    let service = Arc::new(KeyService::new(ports, options));
+    let ports = EdgePorts {
+        verifier,
+        clock: Arc::new(Fixed),
+        entropy,
+        recorder: Arc::new(Recorder::new(log)),
+    };
+    let options = EdgeOptions {
         region,
         danger_keys_over_plain_http,
     };
-    let service = Arc::new(KeyService::new(ports, options));
-    let recorder = Arc::new(Recorder::new(log));
-    KmsApi::new(
-        service,
-        verifier,
-        options_of_api,
-        Arc::new(Fixed),
-        entropy,
-        recorder,
-    )
+    KmsApi::new(service, ports, options)
 }
 
 /// A request as a client makes it, open to changes before it is signed and after.

@@ -10,7 +10,7 @@
 )]
 
 #[expect(dead_code, reason = "shared with the tests of the service")]
-#[path = "../../s3/tests/support/keys.rs"]
+#[path = "../../s3/tests/service/support/keys.rs"]
 mod keys;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,10 +25,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use md5::{Digest as _, Md5};
-use strongroom_api::Recorder;
 use strongroom_api::s3::{ResponseBody, S3Api, S3ApiOptions};
 use strongroom_api::server::ConnectionInfo;
 use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
+use strongroom_api::{EdgePorts, Recorder};
 use strongroom_audit::{AuditLog, Home};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_policy::{NoPrincipals, RootOnly};
@@ -158,14 +158,13 @@ fn server_in(region: &str) -> Server {
         Arc::new(OneKey(Arc::new(credential))),
     );
     let s3 = Arc::new(S3::new(ports, options));
-    Server(S3Api::new(
-        s3,
+    let ports = EdgePorts {
         verifier,
-        S3ApiOptions::new(region),
-        Arc::new(Fixed),
+        clock: Arc::new(Fixed),
         entropy,
-        Arc::new(Recorder::new(log)),
-    ))
+        recorder: Arc::new(Recorder::new(log)),
+    };
+    Server(S3Api::new(s3, ports, S3ApiOptions::new(region)))
 }
 
 fn hex_sha256(bytes: &[u8]) -> String {

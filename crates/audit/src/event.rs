@@ -208,10 +208,7 @@ impl Event {
     /// The event that a part of this server reported through the port: its document may lack what every
     /// record has, which is added. A document that is no JSON object is kept as a text.
     pub fn completed(event: &AuditEvent, home: &Home, entropy: &dyn Entropy) -> Self {
-        Self::completed_as(event, EventId::new(event.time, entropy), home)
-    }
-
-    pub(crate) fn completed_as(event: &AuditEvent, id: EventId, home: &Home) -> Self {
+        let id = EventId::new(event.time, entropy);
         completion::complete(event, event.name, id, home)
     }
 }

@@ -11,8 +11,8 @@ use crate::completion::complete_stored;
 use crate::event::{Event, EventId, Home};
 use crate::index;
 use crate::limits::{
-    BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
-    STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
+    BATCH_MAX_EVENTS, BATCH_PACKED_MAX_BYTES, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS,
+    STEP_MAX_BYTES, STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
 };
 use crate::records::{
     BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key,
@@ -37,7 +37,14 @@ pub struct Moved {
 /// Rows of the spool that go into the ledger next.
 struct Waiting {
     key: Bytes,
-    event: Event,
+    spooled: Spooled,
+}
+
+/// A row of the spool, opened.
+pub(crate) struct Spooled {
+    pub(crate) event: Event,
+    /// The event, encoded.
+    record: Vec<u8>,
 }
 
 impl Ledger {
@@ -98,35 +105,29 @@ impl Ledger {
 
     /// Makes one batch of the first of `waiting`, and moves the head behind it.
     fn batch(&self, lane: Lane, waiting: &[Waiting], head: &mut HeadRow) -> Taken {
-        let mut entries = Entries::default();
-        let mut events = Vec::new();
-        let mut times = (u64::MAX, 0);
-        for Waiting { event, .. } in waiting.iter().take(BATCH_MAX_EVENTS) {
-            let time = event.time_millis;
-            let new = (times.0.min(time), times.1.max(time));
-            let spans = !events.is_empty() && new.1 - new.0 > BATCH_SPAN_MILLIS;
-            if spans || !entries.push(event) {
-                break;
-            }
-            times = new;
-            events.push(event.clone());
-        }
         let number = head.next;
-        let (batch, hash) = entries.into_batch(lane, number, head.hash);
+        let mut max_events = BATCH_MAX_EVENTS;
+        let (count, batch, hash) = loop {
+            let (count, entries) = first_entries(waiting, max_events);
+            let (batch, hash) = entries.into_batch(lane, number, head.hash);
+            // Records that are not alike do not shrink.
+            if count <= 1 || batch.entries.len() <= BATCH_PACKED_MAX_BYTES {
+                break (count, batch, hash);
+            }
+            max_events = count / 2;
+        };
         let key = batch_key(lane, number);
         let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &batch);
         let mut rows = vec![(Table::AUDIT_LEDGER, key, value)];
-        for (key, posting) in index::postings(number, &events) {
+        let events = waiting.iter().take(count).map(|it| &it.spooled.event);
+        for (key, posting) in index::postings(number, events) {
             let value = self.rows.seal(Table::AUDIT_INDEX, &key, &posting);
             rows.push((Table::AUDIT_INDEX, key, value));
         }
         head.next += 1;
         head.hash = hash;
         head.events += u64::from(batch.events);
-        Taken {
-            count: events.len(),
-            rows,
-        }
+        Taken { count, rows }
     }
 
     /// What is in the spool and may go, oldest first; and whether there is more of it.
@@ -156,13 +157,11 @@ impl Ledger {
             })?;
             more |= page.more;
             for row in page.rows {
-                if let Some(event) = self.open_spooled(&row)
-                    && settled(event.time_millis)
+                if let Some(spooled) = self.open_spooled(&row)
+                    && settled(spooled.event.time_millis)
                 {
-                    waiting.push(Waiting {
-                        key: row.key,
-                        event,
-                    });
+                    let key = row.key;
+                    waiting.push(Waiting { key, spooled });
                 }
             }
         }
@@ -187,9 +186,13 @@ impl Ledger {
     }
 
     /// The event of a spool row, of either format.
-    pub(crate) fn open_spooled(&self, row: &Row) -> Option<Event> {
+    pub(crate) fn open_spooled(&self, row: &Row) -> Option<Spooled> {
         if row.key.first() == Some(&SPOOL) {
-            return self.rows.open(Table::AUDIT, &row.key, &row.value).ok();
+            let custody = &self.rows.custody;
+            let (event, record) = custody
+                .open_record_with_bytes(Table::AUDIT, &row.key, &row.value)
+                .ok()?;
+            return Some(Spooled { event, record });
         }
         // BE64(milliseconds) || request id(16, zeros without one) || BE64(counter)
         let old: FirstFormatRow = self.rows.open(Table::AUDIT, &row.key, &row.value).ok()?;
@@ -203,14 +206,10 @@ impl Ledger {
         }
         let id = EventId::with_tail(time, tail);
         let request_id = (*request_id != [0; 16]).then(|| RequestId::from_bytes(*request_id));
-        Some(complete_stored(
-            time,
-            request_id,
-            &old.name,
-            old.document,
-            id,
-            &self.home,
-        ))
+        let home = &self.home;
+        let event = complete_stored(time, request_id, &old.name, old.document, id, home);
+        let record = Record::encode(&event);
+        Some(Spooled { event, record })
     }
 
     /// Removes batches whose events all are older than 90 days, a few at a time, and their index rows.
@@ -298,6 +297,24 @@ impl Ledger {
             .open(Table::AUDIT_LEDGER.0, &row.key, &row.value);
         <BatchRow as Record>::decode(&opened.ok()?)
     }
+}
+
+/// The first of `waiting` that go into one batch, and how many they are.
+fn first_entries(waiting: &[Waiting], max_events: usize) -> (usize, Entries) {
+    let mut entries = Entries::default();
+    let mut count = 0;
+    let mut times = (u64::MAX, 0);
+    for Waiting { spooled, .. } in waiting.iter().take(max_events) {
+        let time = spooled.event.time_millis;
+        let new = (times.0.min(time), times.1.max(time));
+        let spans = count > 0 && new.1 - new.0 > BATCH_SPAN_MILLIS;
+        if spans || !entries.push(&spooled.record, time) {
+            break;
+        }
+        times = new;
+        count += 1;
+    }
+    (count, entries)
 }
 
 /// What one batch takes.

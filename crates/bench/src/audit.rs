@@ -2,7 +2,8 @@
 //!
 //! The same server is measured twice in each round: with its trail on the disk, and built so that it
 //! keeps its events in memory (`--features danger-audit-in-memory`). Everything else is the same, the
-//! making and sealing of events included.
+//! making and sealing of events included. Beside the time between two answers stands what the server
+//! alone took of the processors: it is the same whatever else the machine does.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -112,9 +113,10 @@ impl Subject {
         Ok(())
     }
 
-    /// Microseconds between two answers, of all clients together.
-    fn pace(&self, clients: usize, window: Duration, run: &str, is_put: bool) -> Result<f64> {
+    /// What calls cost, of all clients together.
+    fn pace(&self, clients: usize, window: Duration, run: &str, is_put: bool) -> Result<Pace> {
         let start = Instant::now();
+        let cpu = self.server.cpu()?;
         let total: u32 = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..clients)
                 .map(|client| {
@@ -143,8 +145,21 @@ impl Subject {
             })
         })?;
         ensure!(total > 0, "no answer within the time");
-        Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(total))
+        let us_per_call = |spent: Duration| spent.as_secs_f64() * 1e6 / f64::from(total);
+        Ok(Pace {
+            us: us_per_call(start.elapsed()),
+            cpu_us: us_per_call(self.server.cpu()?.saturating_sub(cpu)),
+        })
     }
+}
+
+/// What one call takes, in microseconds.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    /// Between two answers.
+    us: f64,
+    /// Of the processors, by the server.
+    cpu_us: f64,
 }
 
 fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result<()> {
@@ -152,8 +167,16 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
     let memory = Subject::new(memory, &directory.join("memory"))?;
     let window = Duration::from_secs(plan.seconds);
     println!(
-        "{:>5} {:>4} {:>8} {:>16} {:>18} {:>8} {:>9}",
-        "round", "", "clients", "on disk us/call", "in memory us/call", "ratio", "more us"
+        "{:>5} {:>4} {:>8} {:>16} {:>18} {:>8} {:>9} {:>12} {:>14}",
+        "round",
+        "",
+        "clients",
+        "on disk us/call",
+        "in memory us/call",
+        "ratio",
+        "more us",
+        "disk CPU us",
+        "memory CPU us"
     );
     for (is_put, name) in [(true, "PUT"), (false, "GET")] {
         for clients in [CLIENTS, 1] {
@@ -161,7 +184,7 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
             for round in 0..plan.rounds {
                 let run = format!("{clients}-{round}");
                 // Whoever is first changes, so that neither has the warmer machine.
-                let mut paces = [0.0, 0.0];
+                let mut paces = [Pace::default(); 2];
                 let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
                 for at in order {
                     let subject = if at == 0 { &disk } else { &memory };
@@ -169,9 +192,10 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
                     *paces.get_mut(at).context("two servers")? = pace;
                 }
                 let [on_disk, in_memory] = paces;
-                let (ratio, more) = (on_disk / in_memory, on_disk - in_memory);
+                let (ratio, more) = (on_disk.us / in_memory.us, on_disk.us - in_memory.us);
                 println!(
-                    "{round:>5} {name:>4} {clients:>8} {on_disk:>16.1} {in_memory:>18.1} {ratio:>8.3} {more:>9.1}"
+                    "{round:>5} {name:>4} {clients:>8} {:>16.1} {:>18.1} {ratio:>8.3} {more:>9.1} {:>12.1} {:>14.1}",
+                    on_disk.us, in_memory.us, on_disk.cpu_us, in_memory.cpu_us
                 );
                 ratios.push(ratio);
                 differences.push(more);

@@ -37,9 +37,10 @@ use strongroom_types::{
 use super::Recorder;
 use crate::Front;
 use crate::cloudtrail::CloudTrailApi;
-use crate::iam::{IamApi, IamApiOptions, IamCredentials};
+use crate::iam::{IamApi, IamCredentials};
+use crate::intake::{EdgeOptions, EdgePorts};
 use crate::json::{Length, Member, Shape};
-use crate::kms::{KmsApi, KmsApiOptions};
+use crate::kms::KmsApi;
 use crate::s3::{KeepAlive, ResponseBody, S3Api, S3ApiOptions};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
@@ -267,61 +268,33 @@ impl World {
             session_token: None,
         }));
         let credentials = Arc::new(IamCredentials::new(Arc::new(root_key), identities));
-        let verifier = || Verifier::new(region(), clock.clone(), credentials.clone());
         let recorder = Arc::new(Recorder::new(log.clone()).wanting(data_events));
+        let ports = || EdgePorts {
+            verifier: Verifier::new(region(), clock.clone(), credentials.clone()),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            recorder: recorder.clone(),
+        };
+        let options = || EdgeOptions {
+            region: region(),
+            danger_keys_over_plain_http: false,
+        };
         let cloudtrail = CloudTrail::new(CloudTrailPorts {
             trails: Trails::new(log.clone()),
             signer: Arc::new(SigningKeys::new(rows.clone())),
             target: Arc::new(Nowhere),
             authorizer,
         });
+        let s3_options = S3ApiOptions {
+            keep_alive,
+            ..S3ApiOptions::new(region())
+        };
         let front = Front::new(
-            S3Api::new(
-                s3,
-                verifier(),
-                S3ApiOptions {
-                    keep_alive,
-                    ..S3ApiOptions::new(region())
-                },
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            KmsApi::new(
-                kms,
-                verifier(),
-                KmsApiOptions {
-                    region: region(),
-                    danger_keys_over_plain_http: false,
-                },
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            IamApi::new(
-                iam.clone(),
-                verifier(),
-                iam_options(),
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            StsApi::new(
-                iam.clone(),
-                verifier(),
-                iam_options(),
-                clock.clone(),
-                entropy.clone(),
-                recorder.clone(),
-            ),
-            CloudTrailApi::new(
-                Arc::new(cloudtrail),
-                verifier(),
-                region(),
-                clock.clone(),
-                entropy,
-                recorder.clone(),
-            ),
+            S3Api::new(s3, ports(), s3_options),
+            KmsApi::new(kms, ports(), options()),
+            IamApi::new(iam.clone(), ports(), options()),
+            StsApi::new(iam.clone(), ports(), options()),
+            CloudTrailApi::new(Arc::new(cloudtrail), ports(), region()),
         );
         Some(Self {
             front,
@@ -548,13 +521,6 @@ async fn world() -> World {
 async fn world_on(ground: Ground) -> World {
     let opened = tokio::task::spawn_blocking(|| World::on(ground));
     opened.await.unwrap().unwrap()
-}
-
-fn iam_options() -> IamApiOptions {
-    IamApiOptions {
-        region: region(),
-        danger_keys_over_plain_http: false,
-    }
 }
 
 struct Ask<'a> {

@@ -36,8 +36,9 @@ use strongroom_types::{
 
 use super::route::{ROUTES, Route, Selector};
 use super::{AnyBody, S3Api, S3ApiOptions};
-use crate::Recorder;
 use crate::error::ErrorPlace;
+use crate::intake::EdgePorts;
+use crate::recording::Recorder;
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, Payload, SigningSecret, Verified, Verifier};
 
@@ -298,14 +299,13 @@ impl World {
         };
         let verifier = Verifier::new(region.clone(), Arc::new(Fixed), Arc::new(FormKey));
         let s3 = Arc::new(S3::new(ports, options));
-        let api = S3Api::new(
-            s3.clone(),
+        let ports = EdgePorts {
             verifier,
-            S3ApiOptions::new(region),
-            Arc::new(Fixed),
+            clock: Arc::new(Fixed),
             entropy,
-            Arc::new(Recorder::new(log)),
-        );
+            recorder: Arc::new(Recorder::new(log)),
+        };
+        let api = S3Api::new(s3.clone(), ports, S3ApiOptions::new(region));
         Self {
             api,
             s3,

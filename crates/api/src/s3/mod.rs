@@ -41,13 +41,11 @@ mod reply;
 mod route;
 mod unconfigured;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -56,7 +54,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{S3, S3Error};
 use strongroom_types::{AccountId, BucketName, Region, RequestId};
 
-pub use body::ResponseBody;
+pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 
@@ -75,7 +73,7 @@ use route::{Level, Reply, Seen};
 
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
-use crate::intake;
+use crate::intake::{self, EdgePorts};
 use crate::recording::{
     BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Call, S3Outcome,
     S3Unmatched, Unrecorded,
@@ -134,14 +132,13 @@ struct Answered {
 
 impl S3Api {
     /// Puts the protocol in front of a service.
-    pub fn new(
-        s3: Arc<S3>,
-        verifier: Verifier,
-        options: S3ApiOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub fn new(s3: Arc<S3>, ports: EdgePorts, options: S3ApiOptions) -> Self {
+        let EdgePorts {
+            verifier,
+            clock,
+            entropy,
+            recorder,
+        } = ports;
         Self {
             s3,
             verifier: Arc::new(verifier),
@@ -161,15 +158,11 @@ impl S3Api {
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+    ) -> Response<ResponseBody> {
         let started = self.clock.monotonic();
         let (parts, body) = request.into_parts();
         let request_id = RequestId::random(&*self.entropy);

@@ -1,6 +1,7 @@
 //! Trails from CreateTrail to files that verify.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
@@ -284,7 +285,11 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
         .strip_prefix(&[0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF])
         .unwrap();
     let (deflated, _) = body.split_at(body.len() - 8);
-    miniz_oxide::inflate::decompress_to_vec(deflated).unwrap()
+    let mut inflated = Vec::new();
+    flate2::bufread::DeflateDecoder::new(deflated)
+        .read_to_end(&mut inflated)
+        .unwrap();
+    inflated
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(super) fn open(
         covered,
         indexed,
         &mut |sequence, writes| {
-            memtable.apply(sequence, writes);
+            memtable.replay(sequence, writes);
             // A long journal goes into the index in steps: memory is bounded here, too.
             if memtable.used_bytes() >= options.memtable_bytes {
                 index.apply(&memtable, sequence, options.step_bytes(), &mut drop)?;

@@ -3,17 +3,6 @@
 //! The same histories run on the stores in memory, on stores in memory that inject conflicts, and
 //! on the durable store over the fault-injecting disk, which loses power between operations.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::default_trait_access,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests"
-)]
-
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "shared with the other tests")]
-mod support;
 mod world;
 
 use std::collections::BTreeMap;
@@ -32,8 +21,8 @@ use strongroom_s3::{
 use strongroom_sse::SseHeaders;
 use strongroom_types::{BucketName, ETag, ObjectKey, PartNumber, RangeSpec, UploadId, VersionId};
 
-use support::context;
-use world::{World, md5_etag};
+use self::world::{World, md5_etag};
+use crate::support::context;
 
 const PART_MIN_BYTES: usize = 5 << 20;
 const BUCKETS: [&str; 2] = ["first", "second"];

@@ -1,10 +1,5 @@
 //! Buckets: names, settings, and what deleting one takes with it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-#[expect(dead_code, reason = "shared with the other tests of this crate")]
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -24,7 +19,8 @@ use strongroom_types::{
     AccountId, BlockedEncryption, BucketName, CanonicalId, Principal, RequestContext, SseAlgorithm,
     Tag, TagSet,
 };
-use support::{Fixture, bucket, context, context_from};
+
+use crate::support::{Fixture, bucket, context, context_from};
 
 fn name(name: &str) -> BucketName {
     BucketName::parse(name).unwrap()

@@ -1,11 +1,6 @@
 //! Footers of blobs after a version's data key was wrapped anew: the old wrapping is gone from the
 //! files, whatever fails, and the new one brings the object back from the files alone.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-#[expect(dead_code, reason = "shared with the other tests of this crate")]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -31,11 +26,12 @@ use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
 use strongroom_store::{BlobOptions, FileBlobs, MemoryMeta};
 use strongroom_types::kms::{EncryptionContext, KeyArn};
 use strongroom_types::{PartNumber, Region, TagSet};
-use support::keys::KeyState;
-use support::{
+use tokio::runtime::Runtime;
+
+use crate::support::keys::KeyState;
+use crate::support::{
     Pieces, TestAudit, TestClock, TestEntropy, TestKeys, bucket, context, object_key, pattern,
 };
-use tokio::runtime::Runtime;
 
 const MIB_5: usize = 5 << 20;
 

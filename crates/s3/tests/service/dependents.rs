@@ -1,10 +1,5 @@
 //! What depends on a key: counted whatever the size of a page, and never twice.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-#[expect(dead_code, reason = "shared with the other tests of this crate")]
-mod support;
-
 use std::collections::BTreeMap;
 
 use strongroom_policy::actions::{DeleteObject, PutObject};
@@ -14,7 +9,8 @@ use strongroom_s3::{
 };
 use strongroom_sse::SseHeaders;
 use strongroom_types::kms::KeyArn;
-use support::Fixture;
+
+use crate::support::Fixture;
 
 fn under(algorithm: &str, key: &KeyArn, bucket_key: bool) -> SseHeaders {
     SseHeaders {

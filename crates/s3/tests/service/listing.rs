@@ -1,10 +1,5 @@
 //! Listings as clients see them. What a page holds is the engine's business, and tested there.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
-#[expect(dead_code, reason = "shared with the other tests of this crate")]
-mod support;
-
 use strongroom_policy::actions::{
     DeleteObject, ListBucket, ListBucketMultipartUploads, ListBucketVersions, PutObject,
 };
@@ -13,7 +8,8 @@ use strongroom_s3::{
     ListUploadsInput, ListVersionsInput, ListVersionsOutput, Versioning,
 };
 use strongroom_types::{ChecksumAlgorithm, UploadId, VersionId};
-use support::{Fixture, bucket, context};
+
+use crate::support::{Fixture, bucket, context};
 
 fn objects(f: &Fixture, input: ListObjectsInput) -> ListObjectsOutput {
     let entry = f

@@ -1,10 +1,5 @@
 //! Access control lists and object ownership: what is stored, what counts, and who gets in by it.
 
-#![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
-
-#[expect(dead_code, reason = "shared with the other tests of this crate")]
-mod support;
-
 use std::sync::Arc;
 
 use strongroom_policy::actions::{
@@ -28,7 +23,8 @@ use strongroom_types::{
     AccountId, Acl, AclGrant, AclGroup, AclPermission, BucketName, CannedAcl, CanonicalId, Grantee,
     ObjectOwnership, PartNumber, Principal, RequestContext, TagSet, VersionId,
 };
-use support::{Fixture, Pieces, bucket, context, object_key};
+
+use crate::support::{Fixture, Pieces, bucket, context, object_key};
 
 const STRANGERS: &str = "222222222222";
 
