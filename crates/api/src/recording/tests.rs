@@ -77,14 +77,21 @@ impl Entropy for Counting {
     }
 }
 
-/// A store that takes no commits any more when it is told so.
+/// A store that takes no commits any more, disturbs every other one, or answers to no read, when it is
+/// told so.
 struct Breakable {
     inner: Arc<dyn MetaStore>,
     is_broken: AtomicBool,
+    is_disturbed: AtomicBool,
+    is_held: AtomicBool,
+    commits: AtomicU64,
 }
 
 impl MetaStore for Breakable {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        while self.is_held.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
         self.inner.read(table, key)
     }
 
@@ -95,6 +102,12 @@ impl MetaStore for Breakable {
     fn commit(&self, transaction: Transaction) -> PendingCommit {
         if self.is_broken.load(Ordering::Relaxed) {
             return PendingCommit::ready(Err(CommitError::NoSpace));
+        }
+        let before = self.commits.fetch_add(1, Ordering::Relaxed);
+        let is_other = before.is_multiple_of(2);
+        let depends = !transaction.conditions.is_empty();
+        if self.is_disturbed.load(Ordering::Relaxed) && depends && is_other {
+            return PendingCommit::ready(Err(CommitError::Conflict));
         }
         self.inner.commit(transaction)
     }
@@ -201,6 +214,9 @@ impl World {
         let meta = Arc::new(Breakable {
             inner: meta,
             is_broken: AtomicBool::new(false),
+            is_disturbed: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
         });
         let rows = SealedRows {
             meta: meta.clone(),
@@ -343,7 +359,12 @@ impl World {
     }
 
     async fn send(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Told {
-        let (parts, body) = self.answer(keys, ask).await.into_parts();
+        Self::told(self.answer(keys, ask).await).await
+    }
+
+    /// The whole of an answer.
+    async fn told(response: Response<ResponseBody>) -> Told {
+        let (parts, body) = response.into_parts();
         let header = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
         let body = body.collect().await.ok().unwrap().to_bytes();
         Told {
@@ -355,22 +376,37 @@ impl World {
         }
     }
 
-    /// A call of S3 whose caller goes away as soon as he sees a status.
-    async fn drop_answer(
+    /// The beginning of an answer to a call of S3 whose end waits until then.
+    async fn early(
         &self,
         keys: &Keys,
         (method, target): (&str, &str),
         headers: &[(&str, &str)],
-    ) {
+        body: &[u8],
+    ) -> Response<ResponseBody> {
         let ask = Ask {
             method,
             target,
             service: "s3",
             headers,
-            body: b"",
+            body,
         };
+        self.meta.is_held.store(true, Ordering::Release);
         let response = self.answer(Some(keys), ask).await;
+        self.meta.is_held.store(false, Ordering::Release);
         assert_eq!(response.status(), 200);
+        response
+    }
+
+    /// As [`World::early`], with its end.
+    async fn late(
+        &self,
+        keys: &Keys,
+        asked: (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Told {
+        Self::told(self.early(keys, asked, headers, body).await).await
     }
 
     async fn answer(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Response<ResponseBody> {

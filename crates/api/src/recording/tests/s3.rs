@@ -204,7 +204,7 @@ async fn a_request_that_matches_no_operation_has_a_record_of_who_asked() {
         ("POST", "/abc/k?restore", 501, "RestoreObject", Some("k")),
         (
             "POST",
-            "/abc/k?select&select-type=2",
+            "/abc/k?select",
             501,
             "SelectObjectContent",
             Some("k"),
@@ -357,7 +357,7 @@ async fn a_denial_at_the_end_of_a_200_is_recorded_as_what_it_is() {
         ("UploadPartCopy", part, &OF_K[..], b""),
         ("CompleteMultipartUpload", complete, &[], parts),
     ] {
-        let told = world.s3_with(Some(&nobody), asked, headers, body).await;
+        let told = world.late(&nobody, asked, headers, body).await;
         assert_eq!(told.status, 200, "{name}");
         assert!(
             told.body.contains("<Code>AccessDenied</Code>"),
@@ -372,12 +372,12 @@ async fn a_denial_at_the_end_of_a_200_is_recorded_as_what_it_is() {
         assert_eq!(record["userIdentity"]["userName"], "nobody");
     }
     // Nobody wants to know of what succeeds, or fails for another reason.
-    let told = world.s3_with(Some(&root()), COPY, &OF_K, b"").await;
+    let told = world.late(&root(), COPY, &OF_K, b"").await;
     assert!(told.body.contains("<CopyObjectResult"), "{}", told.body);
     assert_eq!(world.records(&told.request_id, S3).len(), 0);
     // What cannot be recorded is not told.
     world.meta.is_broken.store(true, Ordering::Relaxed);
-    let told = world.s3_with(Some(&nobody), COPY, &OF_K, b"").await;
+    let told = world.late(&nobody, COPY, &OF_K, b"").await;
     assert!(
         told.body.contains("<Code>InternalError</Code>"),
         "{}",
@@ -389,7 +389,7 @@ async fn a_denial_at_the_end_of_a_200_is_recorded_as_what_it_is() {
 #[tokio::test]
 async fn the_end_of_a_200_is_the_data_event() {
     let world = world_of_haste(DataEvents::new(DataLevel::All)).await;
-    let told = world.s3_with(Some(&root()), COPY, &OF_K, b"").await;
+    let told = world.late(&root(), COPY, &OF_K, b"").await;
     assert!(told.body.contains("<CopyObjectResult"), "{}", told.body);
     let record = world.record(&told, S3);
     assert_eq!(record["errorCode"], Value::Null);
@@ -402,7 +402,7 @@ async fn the_end_of_a_200_is_the_data_event() {
         "Default_SSE_S3"
     );
     let missing = [("x-amz-copy-source", "/abc/missing")];
-    let told = world.s3_with(Some(&root()), COPY, &missing, b"").await;
+    let told = world.late(&root(), COPY, &missing, b"").await;
     assert_eq!(told.status, 200);
     assert_eq!(world.record(&told, S3)["errorCode"], "NoSuchKey");
 }
@@ -411,7 +411,7 @@ async fn the_end_of_a_200_is_the_data_event() {
 async fn the_end_of_a_200_is_recorded_when_nobody_waits_for_it() {
     let world = world_of_haste(DataEvents::default()).await;
     let nobody = world.nobody().await;
-    world.drop_answer(&nobody, COPY, &OF_K).await;
+    drop(world.early(&nobody, COPY, &OF_K, b"").await);
     let failed = || {
         let mut events = world.events().into_iter();
         events.find(|it| it.error_code.is_some())
@@ -481,7 +481,7 @@ async fn the_owner_of_a_bucket_has_a_record_of_what_others_change_in_it() {
             panic!("{records:#?}")
         };
         let mut recipients = [&first["recipientAccountId"], &second["recipientAccountId"]];
-        recipients.sort_by_key(|it| it.to_string());
+        recipients.sort_by_key(ToString::to_string);
         let mut accounts = [ACCOUNT, other_account.as_str()];
         accounts.sort_unstable();
         assert_eq!(recipients, accounts);
