@@ -114,10 +114,14 @@ def key_file(tmp_path):
 def test_everything_acknowledged_comes_back_without_server_and_index(zoo, tmp_path, key_file):
     zoo.server.kill()
     (zoo.server.data / "meta" / "index.srx").unlink(missing_ok=True)
-    before = {p: p.read_bytes() for p in zoo.server.data.rglob("*") if p.is_file() and p.name != "lock"}
+    stored = lambda: {p: p.read_bytes() for p in zoo.server.data.rglob("*") if p.is_file() and p.name != "lock"}
+    before = stored()
     out = tmp_path / "out"
     done = recover(zoo.server, out, "--sse-c-key", key_file)
-    assert {p: p.read_bytes() for p in zoo.server.data.rglob("*") if p.is_file() and p.name != "lock"} == before
+    after = stored()
+    # All that it writes there is its note for the audit trail.
+    [note] = after.keys() - before.keys()
+    assert note.parent == zoo.server.data / "deeds" and {p: text for p, text in after.items() if p != note} == before
     assert "LOST" not in done.stdout
     found = lines(out)
     whole = {(it["bucket"], it["key"], it["version_id"]): it["sha256"] for it in found if it.get("outcome") == "recovered"}

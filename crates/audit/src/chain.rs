@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use flate2::Compression;
-use flate2::bufread::{DeflateDecoder, DeflateEncoder};
+use flate2::bufread::DeflateDecoder;
+use flate2::{Compress, Compression, FlushCompress};
 use strongroom_rows::Record;
 
 use crate::event::Event;
@@ -46,6 +46,7 @@ impl Entries {
         lane: Lane,
         number: u64,
         previous: [u8; 32],
+        packer: &mut Packer,
     ) -> (BatchRow, [u8; 32]) {
         let hash = hash(lane, number, &previous, self.events, &self.bytes);
         let batch = BatchRow {
@@ -54,18 +55,31 @@ impl Entries {
             events: self.events,
             newest_millis: self.newest_millis,
             len_bytes: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
-            entries: deflate(&self.bytes),
+            entries: packer.deflate(&self.bytes),
         };
         (batch, hash)
     }
 }
 
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut deflated = Vec::with_capacity(bytes.len() / 4);
-    let mut encoder = DeflateEncoder::new(bytes, Compression::new(COMPRESSION_LEVEL));
-    // Reading from memory cannot fail.
-    let _ = encoder.read_to_end(&mut deflated);
-    deflated
+/// Makes batches smaller. Its state is large, and is used again.
+pub(crate) struct Packer(Compress);
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        Self(Compress::new(Compression::new(COMPRESSION_LEVEL), false))
+    }
+
+    fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.0.reset();
+        // A block that does not shrink is kept as it is, with a few bytes before it.
+        let mut deflated = Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64);
+        // Into memory that has room this cannot fail.
+        let _ = self
+            .0
+            .compress_vec(bytes, &mut deflated, FlushCompress::Finish);
+        deflated.shrink_to_fit();
+        deflated
+    }
 }
 
 /// What was deflated, if it is so many bytes and nothing is behind it.

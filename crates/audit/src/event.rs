@@ -52,6 +52,16 @@ impl EventId {
         Self(bytes)
     }
 
+    /// The lowest bytes that an id of that time can begin with; no event has it.
+    pub(crate) fn first_of(time: Timestamp) -> Self {
+        let [_, _, time @ ..] = time.as_millis().to_be_bytes();
+        let mut bytes = [0; 16];
+        for (byte, from) in bytes.iter_mut().zip(time) {
+            *byte = from;
+        }
+        Self(bytes)
+    }
+
     /// Takes an id from storage.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -382,6 +392,11 @@ impl<'a> EventBuilder<'a> {
 
     /// The event, of a call that ended `now`.
     pub fn finish(self, now: Timestamp, home: &Home, entropy: &dyn Entropy) -> Event {
+        self.finish_as(now, EventId::new(now, entropy), home)
+    }
+
+    /// As [`EventBuilder::finish`], of an event whose id was drawn when it happened.
+    pub fn finish_as(self, now: Timestamp, id: EventId, home: &Home) -> Event {
         let Self {
             caller,
             mut draft,
@@ -432,7 +447,7 @@ impl<'a> EventBuilder<'a> {
             draft.account = account.to_string();
         }
         draft.additional = (!additional.is_empty()).then(|| additional.as_json());
-        draft.write(now, EventId::new(now, entropy))
+        draft.write(now, id)
     }
 }
 

@@ -130,8 +130,9 @@ pub(crate) fn postings<'a>(
         oldest: u64,
         positions: Vec<u8>,
     }
-    // Few values are in many events: they are hashed once.
-    let mut groups: HashMap<(&str, Option<(Attribute, &str)>), Group> = HashMap::new();
+    // An account, and what is searched by in it. Few values are in many events: they are hashed once.
+    type Searched<'a> = (&'a str, Option<(Attribute, &'a str)>);
+    let mut groups: HashMap<Searched<'a>, Group> = HashMap::new();
     for (position, event) in events.into_iter().enumerate() {
         let Ok(position) = u8::try_from(position) else {
             break;

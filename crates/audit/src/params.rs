@@ -227,6 +227,16 @@ impl Params {
         members.iter().fold(self, each)
     }
 
+    /// These members, and those of `other` behind them.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        if !self.members.is_empty() && !other.members.is_empty() {
+            self.members.push(',');
+        }
+        self.members.push_str(&other.members);
+        self
+    }
+
     /// The object.
     pub fn as_json(&self) -> String {
         format!("{{{}}}", self.members)

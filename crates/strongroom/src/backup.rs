@@ -21,7 +21,7 @@ use strongroom_ports::Entropy as _;
 use self::origin::Source;
 pub(crate) use self::place::PlaceName;
 use crate::adapters::SystemEntropy;
-use crate::cli::{BackupAction, BackupArgs, BackupPruneArgs, PlaceArgs};
+use crate::cli::backup::{BackupAction, BackupArgs, BackupPruneArgs, PlaceArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::progress::Bar;
@@ -76,7 +76,9 @@ fn take_one(
         show(&mut bar, "of the data looked at or copied", progress);
     });
     bar.end();
-    let taken = taken.map_err(take_failure)?;
+    let taken = taken.map_err(take_failure);
+    source.note_end(&taken, &place.describe());
+    let taken = taken?;
     tell_taken(&taken, &place.describe(), args.json)?;
     if taken.summary.unreadable.is_empty() {
         return Ok(());

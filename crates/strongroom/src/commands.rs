@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use strongroom_audit::Params;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::Custody;
 
@@ -12,6 +13,7 @@ use crate::admin::{Answer, EnvAnswer, Request, ask};
 use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::serve::{by_operator, record};
 use crate::unseal::{self, Environment};
 use crate::{output, shell, store, tenants};
 
@@ -139,6 +141,14 @@ pub(crate) fn env_answer(
 /// Without a server: the addresses that it would listen on, or did when it last ran.
 fn env_off_line(settings: &Settings, environment: Environment<'_>) -> Result<EnvAnswer, Failure> {
     with_accounts(settings, environment, |accounts, account| {
+        // As the server records it.
+        let audit = accounts.audit_log(account);
+        record(
+            &audit,
+            "ShowRootAccessKey",
+            &by_operator(Params::new()),
+            None,
+        )?;
         let key = accounts.root_keys()?.pop().ok_or_else(|| {
             Failure::new(
                 Exit::Store,

@@ -8,6 +8,7 @@
 //!   DIR/blobs/      bodies
 //!   DIR/shreds/     the keys whose loss destroys key material
 //!   DIR/reports/    signed reports
+//!   DIR/deeds/      notes of commands that the audit trail has still to take
 //!   DIR/lineage     which store it is of those that came out of one by backups
 //!   DIR/tls/        certificate and key
 //!   DIR/admin.sock  the running server's admin channel
@@ -74,6 +75,10 @@ impl DataDir {
 
     pub(crate) fn reports(&self) -> PathBuf {
         self.root.join("reports")
+    }
+
+    pub(crate) fn deeds(&self) -> PathBuf {
+        self.root.join("deeds")
     }
 
     pub(crate) fn tls(&self) -> PathBuf {

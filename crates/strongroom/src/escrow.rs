@@ -13,6 +13,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use strongroom_audit::Params;
 use strongroom_crypto::{
     Escrow, EscrowError, EscrowIdentity, EscrowRecipient, EscrowedRing, UnsealKey,
 };
@@ -20,9 +21,10 @@ use strongroom_ports::{Clock as _, Entropy, Seal, SealError};
 use zeroize::Zeroizing;
 
 use crate::adapters::{SystemClock, SystemEntropy};
-use crate::cli::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
+use crate::cli::escrow::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::ring_files::{COPIES, OpenedRing, RingFileError, RingFiles};
 use crate::seals::commands::{new_key_file, new_passphrase, tell_server};
 use crate::seals::passphrase::Passphrase;
@@ -107,9 +109,15 @@ fn export(args: &EscrowExportArgs, environment: Environment<'_>) -> Result<(), F
     let now = SystemClock::new().now();
     let escrow = Escrow::seal(&recipient, &opened.unseal_key, &file, now, &*entropy);
     let escrow = escrow.map_err(escrow_failure)?;
-    files::create_private(&args.out, escrow.as_bytes())
-        .map_err(|error| cannot_write(&args.out, &error))?;
     let fingerprint = shown(&recipient.fingerprint());
+    let details = Params::new()
+        .text("recipient", &fingerprint)
+        .number("generation", escrow.generation());
+    let note = Note::begin(&settings.data, &opened.ring, "ExportEscrow", details);
+    let written = files::create_private(&args.out, escrow.as_bytes())
+        .map_err(|error| cannot_write(&args.out, &error));
+    note.end(Params::new(), written.as_ref().err());
+    written?;
     let ring = hex::encode(escrow.ring_id());
     if args.json {
         let told = json!({
@@ -132,7 +140,7 @@ fn export(args: &EscrowExportArgs, environment: Environment<'_>) -> Result<(), F
 }
 
 fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failure> {
-    let settings = Settings::decide(args.layer(), environment)?;
+    let settings = Settings::decide(args.data.layer(), environment)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let escrowed = open_files(&args.escrow, &args.identity)?;
     if !settings.data.root().is_dir() {
@@ -159,7 +167,14 @@ fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failu
         .map_err(|error| cannot_write(&settings.data.ring(), &error))?;
     let (mut opened, was_put_back) = open_ring(&settings, &escrowed)?;
     let now = SystemClock::new().now();
-    let index = unseal::add_seal(&settings, &mut opened, &*seal, now, &entropy)?;
+    let details = Params::new()
+        .text("kind", seal.kind().name())
+        .text("place", &seal.describe())
+        .flag("ringPutBack", was_put_back);
+    let note = Note::begin(&settings.data, &opened.ring, "OpenEscrow", details);
+    let added = unseal::add_seal(&settings, &mut opened, &*seal, now, &entropy);
+    note.end(Params::new(), added.as_ref().err());
+    let index = added?;
     tell_server(&settings);
     let generation = opened.ring.generation();
     if args.json {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use strongroom_audit::Params;
 use strongroom_crypto::CustomerKey;
 use strongroom_ports::Entropy;
 use strongroom_recover::{Plan, Progress, RecoverError, Report, Sources, recover};
 use zeroize::Zeroizing;
 
 use crate::adapters::SystemEntropy;
-use crate::cli::RecoverArgs;
+use crate::cli::recover::RecoverArgs;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::progress::Bar;
 use crate::unseal::{self, Environment};
 use crate::{files, findings, output};
@@ -46,6 +48,8 @@ pub(crate) fn run(
         .iter()
         .map(|path| customer_key(path))
         .collect::<Result<_, _>>()?;
+    let details = Params::new().text("output", &args.out.display().to_string());
+    let note = Note::begin(data, &opened.ring, "RecoverStore", details);
     let plan = Plan {
         sources: Sources {
             meta: data.meta(),
@@ -69,7 +73,7 @@ pub(crate) fn run(
     });
     bar.end();
     drop(lock);
-    let report = outcome.map_err(|error| match error {
+    let outcome = outcome.map_err(|error| match error {
         RecoverError::NotEmpty(_) => Failure::new(
             Exit::Usage,
             error.to_string(),
@@ -80,7 +84,18 @@ pub(crate) fn run(
             error.to_string(),
             "check space and permissions; then recover once more into another directory",
         ),
-    })?;
+    });
+    let told = outcome.as_ref().map_or_else(
+        |_| Params::new(),
+        |report| {
+            let losses = u64::try_from(report.losses.len()).unwrap_or(u64::MAX);
+            Params::new()
+                .number("plaintextBytes", report.bytes)
+                .number("losses", losses)
+        },
+    );
+    note.end(told, outcome.as_ref().err());
+    let report = outcome?;
     if args.json {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         output::say(&text)?;

@@ -20,7 +20,7 @@ mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -44,6 +44,7 @@ use tokio::runtime::Handle;
 
 use self::access_logs::AccessLogs;
 pub(crate) use self::backups::Backups;
+pub(crate) use self::deeds::{by_operator, record};
 use self::house::{Door, House, Listening};
 use self::root_key::RootKey;
 pub(crate) use self::root_key::RootKeyStatus;
@@ -314,6 +315,7 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
+        waker: OnceLock::new(),
     });
     Ok(Parts {
         recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),

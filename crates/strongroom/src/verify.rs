@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use strongroom_audit::{Home, Ledger};
+use strongroom_audit::{Home, Ledger, Params};
 use strongroom_crypto::CustomerKey;
 use strongroom_ports::{Entropy, MetaStore};
 use strongroom_rows::{Custody as RowCustody, SealedRows};
@@ -18,11 +18,12 @@ use strongroom_verify::{
 
 use crate::adapters::SystemEntropy;
 use crate::admin::{Answer, Request, VerifyRequest, VerifyState, ask};
-use crate::cli::VerifyArgs;
+use crate::cli::verify::VerifyArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::data_dir::DataLock;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::progress::Bar;
 use crate::recover::customer_key;
 use crate::unseal::{self, Environment};
@@ -176,9 +177,36 @@ fn off_line(
     } else {
         custody(settings, args, environment)?
     };
+    let note = custody.as_ref().map(|custody| {
+        let details = Params::new().flag("withoutKeys", false);
+        Note::begin(data, &(custody.ring)(), "VerifyStore", details)
+    });
+    let outcome = read_all(settings, args, custody.as_ref());
+    drop(lock);
+    if let Some(note) = note {
+        let found = outcome.as_ref().map_or_else(
+            |_| Params::new(),
+            |report| {
+                Params::new()
+                    .number("damaged", report.damaged)
+                    .number("foreign", report.foreign)
+            },
+        );
+        note.end(found, outcome.as_ref().err());
+    }
+    outcome
+}
+
+/// Verifies the store in the data directory, which nobody else uses.
+fn read_all(
+    settings: &Settings,
+    args: &VerifyArgs,
+    custody: Option<&Custody>,
+) -> Result<Report, Failure> {
+    let data = &settings.data;
     let mut bar = Bar::new("verify");
     let mut last_commit = 0;
-    let opened = match &custody {
+    let opened = match custody {
         None => None,
         Some(custody) => {
             let read = read_off_line(&data.meta(), &(custody.ring)(), &mut |done, all| {
@@ -221,7 +249,6 @@ fn off_line(
         bar.lock().show(&text, done_bytes, all_bytes);
     });
     bar.lock().end();
-    drop(lock);
     let mut report = report.map_err(|error| unreadable(&error))?;
     for why in index.into_iter().flat_map(|index| index.damage) {
         report.add(Finding::damage("index", why).in_file("meta/index.srx"));

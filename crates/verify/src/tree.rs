@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use strongroom_audit::EventId;
+
 use crate::report::{Finding, Kind};
 use crate::text::parse_hex;
 
@@ -115,7 +117,7 @@ impl Tree {
 fn meaning(parts: &[&str], is_directory: bool) -> Name {
     if is_directory {
         return match parts {
-            ["ring" | "meta" | "blobs" | "shreds" | "reports" | "tls"]
+            ["ring" | "meta" | "blobs" | "shreds" | "reports" | "deeds" | "tls"]
             | ["meta", "journal" | "snapshot"]
             | ["blobs", "blobs" | "staging"]
             | ["shreds", "a" | "b"] => Name::Directory,
@@ -137,6 +139,7 @@ fn meaning(parts: &[&str], is_directory: bool) -> Name {
         }
         ["shreds", _, name] if parse_hex(name).is_some() => Name::Sealed,
         ["tls", name] if ends(name, ".pem") => Name::Plain,
+        ["deeds", name] if EventId::parse(name).is_some() => Name::Sealed,
         ["reports", name]
             if ends(name, ".json") || ends(name, ".json.sig") || ends(name, ".pem") =>
         {
@@ -156,6 +159,7 @@ fn meaning(parts: &[&str], is_directory: bool) -> Name {
         | ["ring", "ring.a.tmp" | "ring.b.tmp"]
         | ["tls", "cert.pem.tmp" | "key.pem.tmp"] => Name::Unfinished,
         ["reports", name] if ends(name, ".tmp") => Name::Unfinished,
+        ["deeds", name] if ends(name, ".new") => Name::Unfinished,
         _ => Name::Foreign,
     }
 }
@@ -187,6 +191,7 @@ mod tests {
             "meta/snapshot/00000000000000000007.srs",
             &format!("blobs/blobs/00/{id}"),
             &format!("shreds/a/{id}"),
+            "deeds/0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b",
         ] {
             assert_eq!(of(path), Name::Sealed, "{path}");
         }
@@ -201,11 +206,13 @@ mod tests {
             &format!("blobs/{id}"),
             "core",
             "meta/lock",
+            "deeds/x",
         ] {
             assert_eq!(of(path), Name::Foreign, "{path}");
         }
         assert_eq!(of(&format!("blobs/staging/{id}")), Name::Unfinished);
         assert_eq!(of(&format!("shreds/b/{id}.new")), Name::Unfinished);
+        assert_eq!(of("deeds/x.new"), Name::Unfinished);
         assert_eq!(of("FORMAT"), Name::Plain);
         assert_eq!(meaning(&["blobs", "blobs", "0g"], true), Name::Foreign);
     }

@@ -72,8 +72,11 @@ pub(super) fn open(
         .position(|segment| segment.first_sequence > covered)
         .unwrap_or(segments.len());
     let since_snapshot = segments.get(behind..).unwrap_or_default();
+    let since_snapshot = journal_bytes(since_snapshot);
     let signal = Signal {
-        journal_bytes: journal_bytes(since_snapshot),
+        journal_bytes: since_snapshot,
+        // No more than that.
+        indexed_bytes: since_snapshot,
         segments: segments.clone(),
         ..Signal::default()
     };

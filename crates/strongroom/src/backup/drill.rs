@@ -7,16 +7,18 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use strongroom_audit::Params;
 use strongroom_crypto::{CustomerKey, Keyring, Unsealed};
 use strongroom_ports::Clock as _;
 use strongroom_recover::{Counts, Loss, Plan, Progress, Report, prove};
 
 use super::restoring::{Opener, restore_to, wanted, warnings};
 use crate::adapters::SystemClock;
-use crate::cli::DrillArgs;
+use crate::cli::backup::DrillArgs;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::output;
 use crate::progress::Bar;
 use crate::recover::customer_key;
@@ -83,6 +85,11 @@ pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), 
         .ring
         .duplicate()
         .map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
+    let details = Params::new()
+        .text("from", &place.describe())
+        .number("backup", restored.summary.number)
+        .text("marked", &restored.summary.marked);
+    let note = Note::begin(&settings.data, &ring, "DrillBackup", details);
     // As a server would: what keeps one from starting is found here.
     let store = backups_off_line(&restored_settings, opened)?;
     let report = read_everything(&restored_settings, &ring, &customer_keys, &scratch.0)?;
@@ -132,6 +139,9 @@ pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), 
     store.close();
     drop(store);
     drop(scratch);
+    let losses = u64::try_from(drilled.losses.len()).unwrap_or(u64::MAX);
+    let found = Params::new().flag("passed", passed);
+    note.end(found.number("losses", losses), None);
     tell(&drilled, signed.as_deref(), args.json)?;
     if passed {
         return Ok(());

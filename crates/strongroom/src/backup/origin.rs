@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use strongroom_backup::{Begun, Extent, Origin, OriginError};
+use strongroom_audit::Params;
+use strongroom_backup::{Begun, Extent, Origin, OriginError, Taken};
 use strongroom_ports::Entropy;
 
 use crate::adapters::SystemEntropy;
@@ -14,6 +15,7 @@ use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::data_dir::DataLock;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::ring_files::{Copy, RingFiles};
 use crate::serve::{Backups, backups_off_line};
 use crate::unseal::{self, Environment};
@@ -27,6 +29,8 @@ pub(super) struct Source {
     ring: PathBuf,
     hold: u64,
     told: Instant,
+    /// Of a backup that no server takes part in.
+    note: Option<Note>,
 }
 
 enum Store {
@@ -57,11 +61,14 @@ impl Source {
                 "check the data directory's permissions",
             )
         })?;
+        let mut note = None;
         let store = match locked {
             None => Store::Server(data.admin_socket()),
             Some(lock) => {
                 let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
                 let opened = unseal::unseal_as_it_is(settings, &entropy, environment)?;
+                let details = Params::new();
+                note = Some(Note::begin(data, &opened.ring, "BackupStore", details));
                 Store::OffLine(backups_off_line(settings, opened)?, lock)
             }
         };
@@ -70,7 +77,23 @@ impl Source {
             ring: data.ring(),
             hold: 0,
             told: Instant::now(),
+            note,
         })
+    }
+
+    /// Notes how the backup ended, where no server recorded it.
+    pub(super) fn note_end(&mut self, taken: &Result<Taken, Failure>, place: &str) {
+        let Some(note) = self.note.take() else { return };
+        let told = taken.as_ref().map_or_else(
+            |_| Params::new(),
+            |taken| {
+                Params::new()
+                    .text("to", place)
+                    .number("backup", taken.summary.number)
+                    .text("marked", &taken.summary.marked)
+            },
+        );
+        note.end(told, taken.as_ref().err());
     }
 
     fn asked(&self, request: BackupRequest) -> Result<Answer, Failure> {

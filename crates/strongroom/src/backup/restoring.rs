@@ -13,15 +13,17 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use serde_json::json;
+use strongroom_audit::Params;
 use strongroom_backup::{Lineage, Place, RestoreError, Restored, Wanted};
 use strongroom_crypto::{EscrowedRing, ManifestKey, UnsealKey};
 use strongroom_ports::{Entropy, SealError};
 
 use super::{fresh_lineage, place_failure, show};
 use crate::adapters::SystemEntropy;
-use crate::cli::RestoreArgs;
+use crate::cli::backup::RestoreArgs;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::progress::Bar;
 use crate::ring_files::{COPIES, OpenedRing, RingFiles};
 use crate::seals::means::Means;
@@ -193,6 +195,17 @@ pub(super) fn restore_to(
     };
     files::replace(&data.lineage(), lineage.encode().as_bytes()).map_err(failed)?;
     fs::rename(&aside, data.ring()).map_err(failed)?;
+    // Before it can be started: it tells that it came out of a backup.
+    let by = match opener {
+        Opener::Seal(_) => "seal",
+        Opener::Escrow(_) => "escrow",
+    };
+    let details = Params::new()
+        .text("from", &place.describe())
+        .number("backup", restored.summary.number)
+        .text("marked", &restored.summary.marked)
+        .text("openedBy", by);
+    Note::begin(data, &unsealed.ring, "RestoreStore", details).end(Params::new(), None);
     data.end_restoration().map_err(failed)?;
     Ok((restored, unsealed))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use strongroom_audit::Params;
 use strongroom_crypto::{Keyring, Sealed, UnsealKey};
 use strongroom_ports::{Clock as _, Entropy, Seal, SealError, SealKind};
 use strongroom_types::Timestamp;
@@ -19,11 +20,12 @@ use super::shares::{Collected, Collector, NewShares};
 use super::slots::{self, Slot};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::{self, Answer, Request, SealRequest};
-use crate::cli::{SealAddArgs, SealRemoveArgs};
+use crate::cli::seal::{SealAddArgs, SealRemoveArgs};
 use crate::commands::{read_endpoint, unexpected};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::key_file::{self, KeyFile};
+use crate::notes::{self, Note};
 use crate::output;
 use crate::ring_files::{OpenedRing, RingFiles};
 use crate::unseal::{self, Environment};
@@ -98,7 +100,9 @@ pub(crate) fn add(
             (seal.map_err(|error| unseal::seal_failure(&error))?, None)
         }
     };
-    let index = changing(settings, &opened.unseal_key, |opened| {
+    let details = Params::new().text("kind", seal.kind().name());
+    let deed = ("AddSeal", details.text("place", &seal.describe()));
+    let index = changing(settings, &opened.unseal_key, deed, |opened| {
         unseal::add_seal(settings, opened, &*seal, now, &entropy)
     })?;
     tell_server(settings);
@@ -141,7 +145,10 @@ pub(crate) fn remove(
         );
         failure
     })?;
-    let left = changing(settings, &opened.unseal_key, |opened| {
+    let number = u64::try_from(slot.index).unwrap_or(u64::MAX);
+    let details = Params::new().number("seal", number);
+    let deed = ("RemoveSeal", details.text("kind", kind_name(slot)));
+    let left = changing(settings, &opened.unseal_key, deed, |opened| {
         let OpenedRing {
             ring, unseal_key, ..
         } = opened;
@@ -197,6 +204,7 @@ pub(crate) fn test(
     };
     let elsewhere = Means::of_settings(&unnamed, &entropy, environment);
     let mut tested = Vec::new();
+    let mut opened = None;
     for slot in slots::of(&ring) {
         let outcome = match (
             elsewhere.try_own_key_file(&ring, &slot),
@@ -222,6 +230,9 @@ pub(crate) fn test(
                 .map_or_else(String::new, |why| format!(": {why}"));
             output::say(&format!("{word:<12} {}{why}", line(&slot)))?;
         }
+        if let Some(Ok(key)) = outcome {
+            opened = Some(key);
+        }
         let mut told = described(&slot);
         if let Some(told) = told.as_object_mut() {
             told.insert("outcome".to_owned(), word.into());
@@ -231,6 +242,7 @@ pub(crate) fn test(
     }
     let count = |word: &str| tested.iter().filter(|(is, _)| *is == word).count();
     let (damaged, wrong, unreachable) = (count("damaged"), count("wrong"), count("unreachable"));
+    note_test(settings, opened.as_ref(), &tested);
     if json {
         let seals: Vec<&Value> = tested.iter().map(|(_, told)| told).collect();
         output::say(&json!({"seals": seals}).to_string())?;
@@ -252,6 +264,28 @@ pub(crate) fn test(
         ),
         "put back what is missing; while one still opens, remove and add the others: strongroom seal remove, add",
     ))
+}
+
+/// Notes for the audit trail what a test found.
+fn note_test(settings: &Settings, key: Option<&UnsealKey>, tested: &[(&'static str, Value)]) {
+    let Some(key) = key else {
+        return notes::unrecorded("no seal opened the key ring, which seals the record");
+    };
+    let ring = newest(settings).and_then(|ring| {
+        ring.unseal(key)
+            .map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))
+    });
+    match ring {
+        Ok(ring) => {
+            let number = |told: &Value| told.get("seal").map_or_else(String::new, Value::to_string);
+            let each = tested
+                .iter()
+                .map(|(word, told)| format!("{} {word}", number(told)));
+            let details = Params::new().list("seals", each);
+            Note::begin(&settings.data, &ring, "TestSeals", details).end(Params::new(), None);
+        }
+        Err(failure) => notes::unrecorded(&failure.what),
+    }
 }
 
 /// `seal status`.
@@ -292,10 +326,11 @@ pub(crate) fn status(settings: &Settings, json: bool) -> Result<(), Failure> {
 
 /// Changes the ring under its lock, which is held for this alone: nobody is asked anything meanwhile,
 /// and a running server needs it to open the ring. What was opened before may be old by now, so it is
-/// opened anew.
+/// opened anew. The deed and its details are noted for the audit trail.
 pub(super) fn changing<T>(
     settings: &Settings,
     key: &UnsealKey,
+    (name, details): (&'static str, Params),
     change: impl FnOnce(&mut OpenedRing) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let files = RingFiles::new(settings.data.ring());
@@ -304,7 +339,10 @@ pub(super) fn changing<T>(
         UnsealKey::parse(key.expose()).map_err(|error| SealError::Damaged(error.to_string()))
     })
     .map_err(unseal::ring_failure)?;
-    change(&mut opened)
+    let note = Note::begin(&settings.data, &opened.ring, name, details);
+    let outcome = change(&mut opened);
+    note.end(Params::new(), outcome.as_ref().err());
+    outcome
 }
 
 /// The seal that `add` makes.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use strongroom_audit::Params;
 use strongroom_crypto::{Keyring, Sealed, UnsealKey};
 use strongroom_ports::{Clock as _, Entropy, Seal, SealError, SealKind};
 use strongroom_types::Timestamp;
@@ -123,7 +124,9 @@ pub(crate) fn rekey(
     key_files.hold_both(&ring, &made)?;
     show_shares(&made, wanted.json)?;
     let now = SystemClock::new().now();
-    let generation = changing(settings, &opened.unseal_key, |opened| {
+    let dropped = wanted.drop.iter().map(ToString::to_string);
+    let deed = ("RekeyRing", Params::new().list("dropped", dropped));
+    let generation = changing(settings, &opened.unseal_key, deed, |opened| {
         if slots::of(&opened.ring) != before {
             return Err(changed_meanwhile());
         }

@@ -1,5 +1,5 @@
-//! The background threads of the audit trail: one sums up the denials of strangers, moves what was
-//! recorded into the chained ledger and removes what is older than 90 days, the other delivers what trails ask for. A bucket that answers
+//! The background threads of the audit trail: one sums up the denials of strangers, takes in what
+//! commands noted, moves what was recorded into the chained ledger and removes what is older than 90 days, the other delivers what trails ask for. A bucket that answers
 //! slowly holds no record up.
 
 use std::io;
@@ -13,6 +13,8 @@ use strongroom_audit::{AuditLog, Lane, Ledger, TrailError};
 use strongroom_types::Timestamp;
 
 use super::background::{Background, Stuck};
+use crate::data_dir::DataDir;
+use crate::notes;
 
 /// How long it rests between rounds: records reach the ledger within about two seconds.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -31,14 +33,19 @@ const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
 pub(super) fn start(
     log: &AuditLog,
     recorder: &Arc<Recorder>,
+    data: &DataDir,
     stuck: Stuck,
 ) -> io::Result<Background> {
-    let (log, recorder) = (log.clone(), Arc::clone(recorder));
+    let (log, recorder, data) = (log.clone(), Arc::clone(recorder), data.clone());
     let ledger = Ledger::new(log.rows().clone(), log.home().clone());
     let trails = Trails::new(log.clone());
     let mut swept: Option<Timestamp> = None;
     Background::start("audit-trail", stuck, move || {
         let now = log.now();
+        if let Err(error) = notes::take_in(&data, &log) {
+            tracing::error!(%error, "notes of commands are not taken into the audit trail; tried again");
+            metrics::counter!("strongroom_audit_ledger_failures_total").increment(1);
+        }
         let summed_up = sum_up(&log, &recorder);
         match summed_up.and_then(|()| keep(&ledger, &trails, now, &mut swept)) {
             Ok(rest) => rest,

@@ -3,11 +3,11 @@
 //!
 //! Who may use the admin socket is the user whose server it is; the record names his uid. Accounts and
 //! root access keys are recorded in the transactions of their changes, and the key ring in that which
-//! notes its generation.
+//! notes its generation. What commands do by themselves they note ([`crate::notes`]).
 
 use strongroom_audit::{AuditLog, EventBuilder, OWN_SOURCE, Params};
 
-use crate::admin::{Answer, Request, SealRequest, VerifyRequest};
+use crate::admin::{Answer, BackupRequest, Request, SealRequest, VerifyRequest};
 use crate::failure::{Exit, Failure};
 
 /// A command that changes something, or that needs a right of its own.
@@ -27,11 +27,12 @@ impl Deed {
                 ("RetireRootKey", details)
             }
             Request::Seal { ask } => match ask {
-                SealRequest::Rekeyed { .. } => ("RekeyRing", Params::new()),
                 SealRequest::ForgetShares => ("ForgetShares", Params::new()),
-                SealRequest::Status | SealRequest::Unseal { .. } | SealRequest::RingChanged => {
-                    return None;
-                }
+                // The command notes it with the seals that it dropped.
+                SealRequest::Rekeyed { .. }
+                | SealRequest::Status
+                | SealRequest::Unseal { .. }
+                | SealRequest::RingChanged => return None,
             },
             Request::Verify { ask } => match ask {
                 VerifyRequest::Start { sealed, .. } => {
@@ -40,6 +41,16 @@ impl Deed {
                 VerifyRequest::Status | VerifyRequest::Report { .. } | VerifyRequest::Stop => {
                     return None;
                 }
+            },
+            Request::Backup { ask } => match ask {
+                BackupRequest::Begin { .. } => ("BackupStore", Params::new()),
+                BackupRequest::Sign { digest, .. } => {
+                    let digest = hex::encode(digest);
+                    ("SignBackup", Params::new().text("manifestSha256", &digest))
+                }
+                BackupRequest::GoOn { .. }
+                | BackupRequest::Shreds { .. }
+                | BackupRequest::End { .. } => return None,
             },
             Request::ReloadTls => ("ReloadCertificates", Params::new()),
             // Whoever asks holds the root access key then.
@@ -62,7 +73,6 @@ impl Deed {
             | Request::AuditIsThere
             | Request::Audit { .. }
             | Request::Inspect { .. }
-            | Request::Backup { .. }
             | Request::RootKeyStatus
             | Request::CountVersions { .. }
             | Request::Impact { .. }
@@ -91,6 +101,9 @@ impl Deed {
         if let Ok(Answer::RootKeyRotated { version }) = &outcome {
             details = details.number("version", (*version).into());
         }
+        if let Ok(Answer::BackupBegun(begun)) = &outcome {
+            details = details.number("mark", begun.mark);
+        }
         if let Ok(Answer::ReEncrypted(page)) = &outcome {
             details = details
                 .number("lookedAt", page.looked_at)
@@ -105,7 +118,7 @@ impl Deed {
 }
 
 /// With who is at the admin socket: it lets in nobody but the server's own user.
-pub(super) fn by_operator(details: Params) -> Params {
+pub(crate) fn by_operator(details: Params) -> Params {
     details.number("operatorUid", rustix::process::geteuid().as_raw().into())
 }
 
@@ -114,7 +127,7 @@ pub(super) fn by_operator(details: Params) -> Params {
 /// # Errors
 ///
 /// [`Exit::Store`].
-pub(super) fn record(
+pub(crate) fn record(
     audit: &AuditLog,
     name: &str,
     details: &Params,

@@ -37,14 +37,13 @@ use crate::admin::{AdminActions, Answer, Gift, Request, SealRequest, SealState, 
 use crate::audit::AuditReading;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
-use crate::output;
 use crate::ring_files::{OpenedRing, RingFileError, RingFiles};
 use crate::seals::ask::Brought;
 use crate::seals::means::{Given, Means};
 use crate::seals::refusals::Refusals;
 use crate::seals::shares::{Collected, Collector, Progress};
 use crate::seals::slots;
-use crate::unseal;
+use crate::{notes, output, unseal};
 
 /// The first pause between two tries of seals that need nobody.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -161,14 +160,17 @@ impl House {
         self.parts.get()
     }
 
-    /// Opens the store with its ring.
+    /// Opens the store with its ring. It waits for commits, and so must not be called by a task.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with the store.
     pub(super) fn assemble(&self, ring: OpenedRing) -> Result<Parts, Failure> {
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
-        assemble(&self.settings, ring, clock, entropy)
+        let parts = assemble(&self.settings, ring, clock, entropy)?;
+        // What was done while it was closed is on record before anybody is answered.
+        self.take_notes(&parts.audit)?;
+        Ok(parts)
     }
 
     /// Says where it listens; once.
@@ -252,7 +254,12 @@ impl House {
                 parts.backups.clone(),
                 self.stuck.clone(),
             ),
-            audit_trail::start(&parts.audit, &parts.recorder, self.stuck.clone()),
+            audit_trail::start(
+                &parts.audit,
+                &parts.recorder,
+                &self.settings.data,
+                self.stuck.clone(),
+            ),
             parts.access_logs.start(self.stuck.clone()),
             audit_trail::deliver(
                 &parts.audit,
@@ -281,6 +288,24 @@ impl House {
         self.gate.open(front);
         metrics::gauge!("strongroom_sealed").set(0.0);
         tracing::info!(?http, ?https, region = %account.region, "ready");
+        Ok(())
+    }
+
+    /// Takes what commands did by themselves into the trail.
+    fn take_notes(&self, audit: &AuditLog) -> Result<(), Failure> {
+        let taken = notes::take_in(&self.settings.data, audit).map_err(|error| {
+            Failure::new(
+                Exit::Store,
+                format!("what commands did without the server cannot be recorded: {error}"),
+                "make room on the disk of the data directory, and look at DIR/deeds",
+            )
+        })?;
+        for why in &taken.unreadable {
+            tracing::error!(%why, "a note for the audit trail cannot be read, and stays");
+        }
+        if taken.recorded > 0 {
+            tracing::info!(count = taken.recorded, "notes of commands are recorded");
+        }
         Ok(())
     }
 
@@ -559,6 +584,7 @@ impl House {
                     parts
                         .accounts
                         .note_ring(&RingFiles::new(self.settings.data.ring()))?;
+                    self.take_notes(&parts.audit)?;
                 }
                 Ok(Answer::Done)
             }
@@ -566,6 +592,7 @@ impl House {
             SealRequest::Rekeyed { unseal_key } => {
                 if let Some(parts) = self.parts.get() {
                     parts.root_key.rekeyed(unseal_key.expose())?;
+                    self.take_notes(&parts.audit)?;
                 }
                 Ok(Answer::Done)
             }

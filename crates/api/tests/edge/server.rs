@@ -1,12 +1,5 @@
 //! The HTTP shell over real sockets on ports that the system chooses.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "what tests share lies outside of the test functions"
-)]
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,91 +1,34 @@
 //! The KMS protocol in front of the key service, on stores in memory and without a socket.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::format_push_string,
-    reason = "what tests share lies outside of the test functions, and reads better short"
-)]
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
+use strongroom_api::EdgeOptions;
 use strongroom_api::kms::KmsApi;
 use strongroom_api::limits::JSON_DOCUMENT_MAX_BYTES;
 use strongroom_api::server::ConnectionInfo;
-use strongroom_api::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
-use strongroom_api::{EdgeOptions, EdgePorts, Recorder};
-use strongroom_audit::{AuditLog, Home};
-use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
 use strongroom_policy::RootOnly;
-use strongroom_ports::{Clock, Entropy};
-use strongroom_rows::{Custody, SealedRows};
+use strongroom_ports::Entropy;
 use strongroom_store::{MemoryMeta, MemoryShreds};
-use strongroom_types::{
-    AccessKeyId, AccountId, CanonicalId, Principal, Region, Timestamp, TlsVersion, Transport,
+use strongroom_types::{Region, TlsVersion, Transport};
+
+use crate::fixture::{
+    Counting, Fixed, KEY_ID, SECRET, edge_ports, hex_sha256, log_in, rows_of, signature_of,
 };
 
-const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-const NOW: Timestamp = Timestamp::from_seconds(1_369_353_600);
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-/// Distinct bytes, the same in every run.
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn fill(&self, out: &mut [u8]) {
-        for chunk in out.chunks_mut(32) {
-            let number = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            let hash = digest::digest(&digest::SHA256, &number);
-            chunk.copy_from_slice(&hash.as_ref()[..chunk.len()]);
-        }
-    }
-}
-
-struct OneKey(Arc<Credential>);
-
-impl CredentialSource for OneKey {
-    fn credential(&self, id: &AccessKeyId) -> Option<Arc<Credential>> {
-        (id.as_str() == KEY_ID).then(|| self.0.clone())
-    }
-}
-
 fn api(danger_keys_over_plain_http: bool) -> KmsApi {
     let region = Region::parse("us-east-1").unwrap();
-    let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
-    let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
-    let rows = SealedRows {
-        meta: Arc::new(MemoryMeta::new()),
-        custody: Arc::new(Custody::new(Arc::new(ring))),
-        entropy: entropy.clone(),
-    };
-    let home = Home {
-        account: AccountId::parse("111122223333").unwrap(),
-        region: region.clone(),
-    };
-    let log = AuditLog::new(rows.clone(), Arc::new(Fixed), home);
+    let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
+    let rows = rows_of(Arc::new(MemoryMeta::new()), &entropy);
+    let log = log_in(&rows, Arc::new(Fixed), &region);
     let ports = KeyServicePorts {
         rows,
         shreds: Arc::new(MemoryShreds::new()),
@@ -99,24 +42,8 @@ fn api(danger_keys_over_plain_http: bool) -> KmsApi {
         danger_trust_clock: false,
         region: region.clone(),
     };
-    let credential = Credential {
-        access_key_id: AccessKeyId::parse(KEY_ID).unwrap(),
-        secret: SigningSecret::new(SECRET),
-        principal: Principal::Root {
-            account: AccountId::parse("111122223333").unwrap(),
-        },
-        canonical_id: CanonicalId::parse(&"a1".repeat(32)).unwrap(),
-        session_token: None,
-    };
-    let source = Arc::new(OneKey(Arc::new(credential)));
-    let verifier = Verifier::new(region.clone(), Arc::new(Fixed), source);
     let service = Arc::new(KeyService::new(ports, options));
-    let ports = EdgePorts {
-        verifier,
-        clock: Arc::new(Fixed),
-        entropy,
-        recorder: Arc::new(Recorder::new(log)),
-    };
+    let ports = edge_ports(&region, entropy, log);
     let options = EdgeOptions {
         region,
         danger_keys_over_plain_http,
@@ -177,10 +104,6 @@ impl Answer {
     }
 }
 
-fn hex_sha256(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
-}
-
 fn signature(ask: &Ask, headers: &[(String, String)]) -> String {
     let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
     let mut canonical = format!("{}\n{}\n\n", ask.method, ask.path);
@@ -193,18 +116,10 @@ fn signature(ask: &Ask, headers: &[(String, String)]) -> String {
         "AWS4-HMAC-SHA256\n20130524T000000Z\n{scope}\n{}",
         hex_sha256(canonical.as_bytes())
     );
-    let mac = |key: &[u8], text: &str| {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
-    };
-    let mut key = format!("AWS4{}", ask.secret).into_bytes();
-    for piece in ["20130524", ask.region, ask.service, "aws4_request"] {
-        key = mac(&key, piece);
-    }
     format!(
         "AWS4-HMAC-SHA256 Credential={KEY_ID}/{scope}, SignedHeaders={}, Signature={}",
         names.join(";"),
-        hex::encode(mac(&key, &text))
+        signature_of(ask.secret, &scope, &text)
     )
 }
 

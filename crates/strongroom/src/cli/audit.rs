@@ -1,10 +1,10 @@
-//! The command line of `audit`.
+//! `audit`.
 
 use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::Timestamp;
 
-use super::protocol::FilterAsked;
-use crate::cli::StoreArgs;
+use super::store::StoreArgs;
+use crate::audit::FilterAsked;
 use crate::config::Layer;
 
 /// `audit`.
