@@ -62,7 +62,7 @@ def test_a_write_and_a_read_have_the_shape_of_cloudtrail(store):
     assert more["SignatureVersion"] == "SigV4" and more["AuthenticationMethod"] == "AuthHeader" and more["CipherSuite"].startswith("TLS")
     assert more["bytesTransferredIn"] == 1000 and more["SSEApplied"] == "Default_SSE_S3" and more["x-amz-id-2"]
     assert put["resources"] == [{"type": "AWS::S3::Object", "ARN": f"arn:aws:s3:::{store.bucket}/a/b c"},
-                                {"type": "AWS::S3::Bucket", "ARN": f"arn:aws:s3:::{store.bucket}"}]
+                                {"accountId": account, "type": "AWS::S3::Bucket", "ARN": f"arn:aws:s3:::{store.bucket}"}]
     assert put["tlsDetails"]["tlsVersion"].startswith("TLSv1.") and re.fullmatch(r"[0-9A-F]{16}", put["requestID"])
     get = store.event(store.s3.get_object(Bucket=store.bucket, Key="a/b c"))
     assert get["eventName"] == "GetObject" and get["readOnly"] is True and get["responseElements"] is None

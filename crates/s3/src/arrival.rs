@@ -20,7 +20,7 @@ use crate::acls::FoundAcls;
 use crate::bucket_policy::Found;
 use crate::convert::tags_from_rows;
 use crate::entry::{DecidedBy, TagsOf};
-use crate::{BucketView, Entry, S3, S3Error};
+use crate::{BucketView, ChangeRecord, Entry, S3, S3Error};
 
 /// A request that has yet to be let in.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Arrival {
     pub context: Arc<RequestContext>,
     /// What the request says, as it was sent: nothing of it is a bucket's default.
     pub conditions: Conditions,
+    /// The call's record, where it is for the change that the call asks for to make it durable.
+    pub record: Option<Arc<dyn ChangeRecord>>,
 }
 
 impl From<Arc<RequestContext>> for Arrival {
@@ -37,6 +39,7 @@ impl From<Arc<RequestContext>> for Arrival {
         Self {
             context,
             conditions: Conditions::default(),
+            record: None,
         }
     }
 }
@@ -134,6 +137,7 @@ impl S3 {
         let Arrival {
             context,
             conditions,
+            record,
         } = arrival;
         let authorizer = &*self.ports.authorizer;
         let proof =
@@ -146,6 +150,7 @@ impl S3 {
             key: None,
             decided_by: DecidedBy::NoList,
             tags_of: None,
+            record,
             proof,
         })
     }
@@ -283,6 +288,7 @@ impl S3 {
         let Arrival {
             context,
             conditions,
+            record,
         } = arrival;
         if let Some(policy) = &policy
             && policy.is_kept_from(&context.principal, &bucket)
@@ -329,6 +335,7 @@ impl S3 {
             key: key.cloned(),
             decided_by,
             tags_of,
+            record,
             proof,
         })
     }

@@ -370,8 +370,7 @@ impl S3 {
             }
             let row = self.seal_row(Table::BUCKETS, &bucket_key, &BucketRow::from_view(&bucket));
             let transaction = transaction.put(Table::BUCKETS, bucket_key.clone(), row);
-            self.ports.meta.commit(transaction).wait()?;
-            Ok(())
+            self.commit_told(entry, bucket.owner, transaction)
         })
     }
 

@@ -92,8 +92,7 @@ impl S3 {
             let transaction = Transaction::new()
                 .expect(Table::BUCKETS, row_key.clone(), None)
                 .put(Table::BUCKETS, row_key.clone(), row.clone());
-            self.ports.meta.commit(transaction).wait()?;
-            Ok(())
+            self.commit_told(&entry, owner, transaction)
         })?;
         Ok(view)
     }
@@ -167,10 +166,10 @@ impl S3 {
                 .expect(Table::BUCKETS, row_key.clone(), Some(version))
                 .expect_range_empty(Table::VERSIONS, start.clone(), Some(end.clone()))
                 .delete(Table::BUCKETS, row_key.clone())
-                .put(Table::GARBAGE, garbage, mark);
+                .put(Table::GARBAGE, garbage, mark)
+                .taking_away();
             let transaction = without_policy(transaction, &bucket);
-            self.ports.meta.commit(transaction).wait()?;
-            Ok(())
+            self.commit_told(&entry, bucket.owner, transaction)
         })
     }
 
@@ -324,8 +323,7 @@ impl S3 {
             let transaction = Transaction::new()
                 .expect(Table::BUCKETS, row_key.clone(), Some(version))
                 .put(Table::BUCKETS, row_key.clone(), row);
-            self.ports.meta.commit(transaction).wait()?;
-            Ok(())
+            self.commit_told(entry, bucket.owner, transaction)
         })
     }
 

@@ -7,7 +7,7 @@ use strongroom_ports::RowVersion;
 use strongroom_types::{BucketUid, ObjectKey, RequestContext, VersionUid};
 
 use crate::lookup::FoundVersion;
-use crate::{BucketView, S3Error};
+use crate::{BucketView, ChangeRecord, S3Error};
 
 /// An authenticated, authorized request standing at an account, a bucket or an object.
 ///
@@ -26,6 +26,8 @@ pub struct Entry<A: Action> {
     pub(crate) decided_by: DecidedBy,
     /// Whose tags had a part in the decision, if any had.
     pub(crate) tags_of: Option<TagsOf>,
+    /// The call's record, which the change of a bucket takes along.
+    pub(crate) record: Option<Arc<dyn ChangeRecord>>,
     pub(crate) proof: Authorized<A>,
 }
 

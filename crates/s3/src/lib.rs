@@ -65,6 +65,7 @@ mod rows;
 mod service;
 mod stream_in;
 mod stream_out;
+mod told;
 mod windows;
 mod worker;
 
@@ -90,3 +91,4 @@ pub use reencryption::{ReEncryptionJob, ReEncryptionReport, SkippedVersion, Vers
 pub use rewrap::WrappedPlace;
 pub use service::{S3, S3Options, S3Ports};
 pub use strongroom_rows::Custody;
+pub use told::ChangeRecord;

@@ -353,6 +353,7 @@ impl S3 {
         let as_write = Arrival {
             context: context.clone(),
             conditions: encrypted_with(Conditions::default(), &job.key),
+            record: None,
         };
         self.enter_object::<PutObject>(as_write, &bucket.name, &key, None)?;
         let at = self.enter_object::<UpdateObjectEncryption>(context, &bucket.name, &key, None)?;

@@ -11,7 +11,7 @@ use strongroom_ports::{
     AuditSink, BlobError, BlobStore, Clock, CommitError, Entropy, KeyAuthority, MetaError,
     MetaStore, Row, RowVersion, Table,
 };
-use strongroom_types::{BlobId, BucketName, Region, VersionUid};
+use strongroom_types::{AccountId, BlobId, BucketName, Region, VersionUid};
 
 use crate::bucket_keys::BucketKeys;
 use crate::bucket_policy::KnownPolicies;
@@ -139,6 +139,18 @@ impl S3 {
         };
         let view = row.into_view(name).ok_or(S3Error::Damaged)?;
         Ok(Some((view, version)))
+    }
+
+    /// Whose the bucket of that name is.
+    ///
+    /// Blocks on the metadata store: call from a worker thread.
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error::Damaged`], [`S3Error::Unavailable`].
+    pub fn owner_of(&self, name: &BucketName) -> Result<Option<AccountId>, S3Error> {
+        let found = self.read_bucket(name)?;
+        Ok(found.map(|(bucket, _)| bucket.owner))
     }
 
     /// Reads, opens and decodes one row.

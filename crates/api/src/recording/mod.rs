@@ -15,11 +15,13 @@ mod facts;
 mod json;
 mod query;
 mod s3;
+mod s3_call;
 
 pub(crate) use facts::{Facts, KMS_KEY};
 pub(crate) use json::{hidden_texts, hidden_texts_of_document, json_parameters, lower_camel};
 pub(crate) use query::query_parameters;
-pub(crate) use s3::{DeletedEntry, Learned, S3Outcome};
+pub(crate) use s3::{DeletedEntry, Learned, S3Outcome, S3Unmatched};
+pub(crate) use s3_call::{BucketChange, LateRecord, S3Call};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -175,8 +177,13 @@ impl Recorder {
             event = event.response(&response);
         }
         if let Some((code, message)) = &error {
-            // What failed is the caller's affair alone.
-            return vec![self.log.finish(event.failed(code, message))];
+            // What failed is the caller's affair alone; of nobody's, the owner's.
+            let event = event.failed(code, message);
+            let event = match owner.filter(|_| context.principal.acts_in().is_none()) {
+                Some(owner) => event.recipient(owner, None),
+                None => event,
+            };
+            return vec![self.log.finish(event)];
         }
         let own = context.principal.account();
         let is_key = |it: &&facts::Subject| it.kind == KMS_KEY;

@@ -10,7 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use strongroom_audit::Params;
-use strongroom_types::{AccountId, RequestContext};
+use strongroom_ports::Transaction;
+use strongroom_types::{AccountId, Principal, RequestContext};
 
 use super::{Ended, Facts, Recorder, Unrecorded};
 use crate::intake;
@@ -46,6 +47,9 @@ pub(crate) struct DeletedEntry {
     pub(crate) error: Option<(&'static str, String)>,
 }
 
+/// Code and text of an error, as they are told.
+pub(crate) type ErrorTold<'a> = (&'static str, Cow<'a, str>);
+
 /// A call of S3 that is about to be answered.
 pub(crate) struct S3Outcome<'a> {
     /// The operation.
@@ -66,8 +70,10 @@ pub(crate) struct S3Outcome<'a> {
     pub(crate) auth_type: AuthType,
     /// What its handler learned.
     pub(crate) learned: Option<&'a Learned>,
+    /// Whose the bucket is, where that was found out besides.
+    pub(crate) owner: Option<AccountId>,
     /// Code and text of the error, as they are told.
-    pub(crate) error: Option<(&'static str, Cow<'a, str>)>,
+    pub(crate) error: Option<ErrorTold<'a>>,
     /// The status of the answer.
     pub(crate) status: StatusCode,
     /// The headers of the answer.
@@ -93,7 +99,7 @@ impl S3Outcome<'_> {
 
     /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
     /// was denied.
-    fn error(&self) -> Option<(&'static str, Cow<'_, str>)> {
+    fn error(&self) -> Option<ErrorTold<'_>> {
         if let Some((code, message)) = &self.error {
             return Some((code, Cow::Borrowed(message)));
         }
@@ -103,40 +109,39 @@ impl S3Outcome<'_> {
         Some((code, message.into()))
     }
 
-    /// Whether the caller was refused for lack of rights.
+    /// Whether the caller was refused for lack of rights, be it at the end of a 200.
     fn is_denied(&self) -> bool {
-        self.status == StatusCode::FORBIDDEN
-            || self.error.is_none() && self.error().is_some_and(|(code, _)| code == DENIED)
+        self.status == StatusCode::FORBIDDEN || self.error().is_some_and(|(code, _)| code == DENIED)
+    }
+
+    /// Whether nobody known asked for what is not there.
+    fn is_strangers_miss(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND && self.caller().principal == Principal::Anonymous
+    }
+
+    /// Whose the bucket is, as far as it is known.
+    fn owner(&self) -> Option<AccountId> {
+        let learned = self.learned.and_then(|it| it.owner.get().copied());
+        learned.or(self.owner)
+    }
+
+    /// Whose the bucket is, as far as the caller may know: who was not let in learns it of his own
+    /// account's buckets only.
+    fn told_owner(&self) -> Option<AccountId> {
+        let was_in = self.learned.is_some_and(|it| it.owner.get().is_some());
+        let own = self.caller().principal.acts_in();
+        self.owner()
+            .filter(|owner| was_in || self.error.is_none() || own == Some(*owner))
     }
 
     /// The length of the body, as the head declares it.
     pub(crate) fn sent_bytes(&self) -> Option<u64> {
-        let length = |name| {
-            let value = self.parts.headers.get(name)?.to_str().ok()?;
-            value.parse::<u64>().ok()
-        };
-        length("x-amz-decoded-content-length").or_else(|| length("content-length"))
+        sent_bytes(self.parts)
     }
 
     /// `requestParameters`.
     fn parameters(&self) -> Params {
-        let mut params = Params::new();
-        if !self.bucket.is_empty() {
-            params = params.text("bucketName", self.bucket);
-        }
-        params = params.optional("Host", intake::host(self.parts));
-        params = params.optional("key", self.key());
-        let mut shown = BTreeSet::new();
-        for (name, value) in self.query.pairs() {
-            if is_shown_parameter(name) && shown.insert(name) {
-                params = params.text(name, &String::from_utf8_lossy(value));
-            }
-        }
-        for name in SHOWN_HEADERS {
-            if let Some(value) = self.parts.headers.get(*name) {
-                params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
-            }
-        }
+        let params = parameters_of(self.parts, self.query, self.bucket, self.key());
         match self.learned.and_then(|learned| learned.document.get()) {
             Some(document) => with_document(params, document),
             None => params,
@@ -184,20 +189,8 @@ impl S3Outcome<'_> {
     /// `additionalEventData` and `resources`.
     fn facts(&self) -> Facts {
         let mut facts = Facts::default();
-        let method = match self.auth_type {
-            AuthType::Anonymous => None,
-            AuthType::Header => Some("AuthHeader"),
-            AuthType::QueryString => Some("QueryString"),
-            AuthType::Form => Some("HtmlForm"),
-        };
-        let mut additional = Params::new();
-        if method.is_some() {
-            additional = additional.text("SignatureVersion", "SigV4");
-        }
-        additional = additional.optional("CipherSuite", self.connection.cipher_suite);
-        additional = additional.number("bytesTransferredIn", self.sent_bytes().unwrap_or(0));
-        additional = additional.optional("AuthenticationMethod", method);
-        additional = additional.text("x-amz-id-2", self.host_id);
+        let sent = self.sent_bytes();
+        let mut additional = additional_of(self.connection, self.auth_type, sent, self.host_id);
         if let Some(entries) = self.learned.and_then(|learned| learned.deleted.get()) {
             additional = with_deleted(additional, entries);
         }
@@ -207,48 +200,193 @@ impl S3Outcome<'_> {
         additional = additional.optional("SSEApplied", self.sse_applied());
         facts.additional = additional;
         facts.response = self.response();
-        facts.owner = self.learned.and_then(|it| it.owner.get().copied());
-        if !self.bucket.is_empty() {
-            let bucket = format!("arn:aws:s3:::{}", self.bucket);
-            if let Some(key) = self.key() {
-                facts.subject("AWS::S3::Object", format!("{bucket}/{key}"), None);
-            }
-            facts.subject("AWS::S3::Bucket", bucket, None);
-        }
+        facts.owner = self.owner();
+        facts.of_s3(self.bucket, self.key(), self.told_owner());
         facts
     }
+
+    /// The context of the record.
+    fn recorded_context(&self) -> RequestContext {
+        let mut context = self.caller().clone();
+        intake::note_sent(&mut context, self.parts, self.connection, None);
+        context
+    }
+
+    /// As it is recorded, in that context.
+    fn ended<'b>(&'b self, context: &'b RequestContext) -> Ended<'b> {
+        Ended {
+            context,
+            service: Service::S3,
+            operation: self.route.event_name(),
+            error: self.error(),
+            facts: self.facts(),
+            parameters: Some(self.parameters()),
+            is_data: self.route.is_data(),
+        }
+    }
+}
+
+impl Facts {
+    /// The call was about that bucket and that key.
+    fn of_s3(&mut self, bucket: &str, key: Option<&str>, owner: Option<AccountId>) {
+        if bucket.is_empty() {
+            return;
+        }
+        let bucket = format!("arn:aws:s3:::{bucket}");
+        if let Some(key) = key {
+            self.subject("AWS::S3::Object", format!("{bucket}/{key}"), None);
+        }
+        self.subject("AWS::S3::Bucket", bucket, owner);
+    }
+}
+
+/// A request that asks for no operation of this server's.
+pub(crate) struct S3Unmatched<'a> {
+    /// Who asked.
+    pub(crate) context: &'a RequestContext,
+    /// Through what.
+    pub(crate) connection: &'a ConnectionInfo,
+    /// The head of the request.
+    pub(crate) parts: &'a Parts,
+    /// Its query.
+    pub(crate) query: &'a Query,
+    /// The bucket, as addressed; empty where there is none.
+    pub(crate) bucket: &'a str,
+    /// The key, as addressed.
+    pub(crate) key: Option<&'a str>,
+    /// How it was signed.
+    pub(crate) auth_type: AuthType,
+    /// AWS's name of what is asked for.
+    pub(crate) operation: &'static str,
+    /// Code and text of the error.
+    pub(crate) error: ErrorTold<'a>,
+    /// `x-amz-id-2`.
+    pub(crate) host_id: &'a str,
+}
+
+/// `requestParameters`, as far as the head has them.
+fn parameters_of(parts: &Parts, query: &Query, bucket: &str, key: Option<&str>) -> Params {
+    let mut params = Params::new();
+    if !bucket.is_empty() {
+        params = params.text("bucketName", bucket);
+    }
+    params = params.optional("Host", intake::host(parts));
+    params = params.optional("key", key);
+    let mut shown = BTreeSet::new();
+    for (name, value) in query.pairs() {
+        if is_shown_parameter(name) && shown.insert(name) {
+            params = params.text(name, &String::from_utf8_lossy(value));
+        }
+    }
+    for name in SHOWN_HEADERS {
+        if let Some(value) = parts.headers.get(*name) {
+            params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
+        }
+    }
+    params
+}
+
+/// `additionalEventData`, as far as it does not depend on the outcome.
+fn additional_of(
+    connection: &ConnectionInfo,
+    auth_type: AuthType,
+    sent_bytes: Option<u64>,
+    host_id: &str,
+) -> Params {
+    let method = match auth_type {
+        AuthType::Anonymous => None,
+        AuthType::Header => Some("AuthHeader"),
+        AuthType::QueryString => Some("QueryString"),
+        AuthType::Form => Some("HtmlForm"),
+    };
+    let mut additional = Params::new();
+    if method.is_some() {
+        additional = additional.text("SignatureVersion", "SigV4");
+    }
+    additional
+        .optional("CipherSuite", connection.cipher_suite)
+        .number("bytesTransferredIn", sent_bytes.unwrap_or(0))
+        .optional("AuthenticationMethod", method)
+        .text("x-amz-id-2", host_id)
+}
+
+/// The length of a body, as its head declares it.
+fn sent_bytes(parts: &Parts) -> Option<u64> {
+    let length = |name| {
+        let value = parts.headers.get(name)?.to_str().ok()?;
+        value.parse::<u64>().ok()
+    };
+    length("x-amz-decoded-content-length").or_else(|| length("content-length"))
 }
 
 impl Recorder {
     /// Records a call of S3, if it is one that is recorded: operations on buckets, and every call
-    /// that is denied.
+    /// that is denied. What strangers look for and do not find is counted and sampled as what they
+    /// are denied.
     ///
     /// # Errors
     ///
     /// [`Unrecorded`]: the answer must be withheld.
     pub(crate) async fn record_s3(&self, outcome: S3Outcome<'_>) -> Result<(), Unrecorded> {
-        let is_data = outcome.route.is_data();
         // Of calls on objects, denials are always recorded, and others where somebody wants them.
-        let is_optional = is_data && !outcome.is_denied();
+        let is_optional =
+            outcome.route.is_data() && !outcome.is_denied() && !outcome.is_strangers_miss();
         if is_optional && !self.wants_data() {
             return Ok(());
         }
-        let mut context = Cow::Borrowed(outcome.caller());
-        intake::note_sent(context.to_mut(), outcome.parts, outcome.connection, None);
-        let ended = Ended {
-            context: &context,
-            service: Service::S3,
-            operation: outcome.route.event_name(),
-            error: outcome.error(),
-            facts: outcome.facts(),
-            parameters: Some(outcome.parameters()),
-            is_data,
-        };
+        let context = outcome.recorded_context();
+        let ended = outcome.ended(&context);
         if is_optional {
             self.record_if_wanted(ended).await
         } else {
             self.record(ended).await
         }
+    }
+
+    /// Adds the record of a call that succeeds to the transaction of its change.
+    pub(crate) fn add_s3(&self, transaction: Transaction, outcome: &S3Outcome<'_>) -> Transaction {
+        let context = outcome.recorded_context();
+        let events = self.events(outcome.ended(&context));
+        let add = |transaction, event| self.log.add(transaction, event);
+        events.iter().fold(transaction, add)
+    }
+
+    /// Records a request that asks for no operation of this server's, by whoever is known. That of
+    /// nobody known is counted and sampled.
+    ///
+    /// # Errors
+    ///
+    /// [`Unrecorded`]: the answer must be withheld.
+    pub(crate) async fn record_unmatched(&self, asked: S3Unmatched<'_>) -> Result<(), Unrecorded> {
+        let S3Unmatched {
+            context,
+            connection,
+            parts,
+            query,
+            bucket,
+            key,
+            auth_type,
+            operation,
+            error,
+            host_id,
+        } = asked;
+        let mut context = context.clone();
+        intake::note_sent(&mut context, parts, connection, None);
+        let mut facts = Facts {
+            additional: additional_of(connection, auth_type, sent_bytes(parts), host_id),
+            ..Facts::default()
+        };
+        facts.of_s3(bucket, key, None);
+        self.record(Ended {
+            context: &context,
+            service: Service::S3,
+            operation,
+            error: Some(error),
+            facts,
+            parameters: Some(parameters_of(parts, query, bucket, key)),
+            is_data: key.is_some(),
+        })
+        .await
     }
 }
 

@@ -3,6 +3,8 @@
 mod bounds;
 mod calls;
 mod keys;
+mod s3;
+mod s3_changes;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::{Map, Value, json};
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts, DeliveryTarget, TargetProblem};
-use strongroom_audit::trails::{SigningKeys, Trail, Trails};
+use strongroom_audit::trails::{DataEvents, SigningKeys, Trail, Trails};
 use strongroom_audit::{AuditLog, Event, Home, is_hidden};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
@@ -42,7 +44,7 @@ use crate::iam::{IamApi, IamCredentials};
 use crate::intake::{EdgeOptions, EdgePorts};
 use crate::json::{Length, Member, Shape};
 use crate::kms::KmsApi;
-use crate::s3::{ResponseBody, S3Api, S3ApiOptions};
+use crate::s3::{KeepAlive, ResponseBody, S3Api, S3ApiOptions};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{Credential, CredentialSource, SigningSecret, Verifier};
 use crate::sts::StsApi;
@@ -78,14 +80,21 @@ impl Entropy for Counting {
     }
 }
 
-/// A store that takes no commits any more when it is told so.
+/// A store that takes no commits any more, disturbs every other one, or answers to no read, when it is
+/// told so.
 struct Breakable {
-    inner: MemoryMeta,
+    inner: Arc<dyn MetaStore>,
     is_broken: AtomicBool,
+    is_disturbed: AtomicBool,
+    is_held: AtomicBool,
+    commits: AtomicU64,
 }
 
 impl MetaStore for Breakable {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
+        while self.is_held.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
         self.inner.read(table, key)
     }
 
@@ -96,6 +105,12 @@ impl MetaStore for Breakable {
     fn commit(&self, transaction: Transaction) -> PendingCommit {
         if self.is_broken.load(Ordering::Relaxed) {
             return PendingCommit::ready(Err(CommitError::NoSpace));
+        }
+        let before = self.commits.fetch_add(1, Ordering::Relaxed);
+        let is_other = before.is_multiple_of(2);
+        let depends = !transaction.conditions.is_empty();
+        if self.is_disturbed.load(Ordering::Relaxed) && depends && is_other {
+            return PendingCommit::ready(Err(CommitError::Conflict));
         }
         self.inner.commit(transaction)
     }
@@ -122,8 +137,32 @@ impl DeliveryTarget for Nowhere {
     }
 }
 
+/// What a world stands on.
+struct Ground {
+    meta: Arc<dyn MetaStore>,
+    ring: Arc<Keyring<Unsealed>>,
+    entropy: Arc<dyn Entropy>,
+    keep_alive: KeepAlive,
+    data_events: DataEvents,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
+        let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
+        Self {
+            meta: Arc::new(MemoryMeta::new()),
+            ring: Arc::new(ring),
+            entropy,
+            keep_alive: KeepAlive::default(),
+            data_events: DataEvents::default(),
+        }
+    }
+}
+
 struct World {
     front: Front,
+    iam: Arc<IamService>,
     recorder: Arc<Recorder>,
     meta: Arc<Breakable>,
     rows: SealedRows,
@@ -161,13 +200,26 @@ fn root() -> Keys {
 
 impl World {
     fn new() -> Self {
-        let entropy: Arc<dyn Entropy> = Arc::new(Counting(AtomicU64::new(0)));
+        Self::on(Ground::new()).unwrap()
+    }
+
+    /// A server on that; none if its disk does not let it start.
+    fn on(ground: Ground) -> Option<Self> {
+        let Ground {
+            meta,
+            ring,
+            entropy,
+            keep_alive,
+            data_events,
+        } = ground;
         let clock = Arc::new(TestClock(AtomicU64::new(NOW.as_millis())));
-        let (ring, _) = Keyring::<Unsealed>::create(NOW, &*entropy);
-        let custody = Arc::new(Custody::new(Arc::new(ring)));
+        let custody = Arc::new(Custody::new(ring));
         let meta = Arc::new(Breakable {
-            inner: MemoryMeta::new(),
+            inner: meta,
             is_broken: AtomicBool::new(false),
+            is_disturbed: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
         });
         let rows = SealedRows {
             meta: meta.clone(),
@@ -184,7 +236,7 @@ impl World {
             id: account(),
             canonical_id: canonical_id.clone(),
         };
-        let identities = Arc::new(Identities::open(rows.clone(), &primary, NOW).unwrap());
+        let identities = Arc::new(Identities::open(rows.clone(), &primary, NOW).ok()?);
         let authorizer = Arc::new(PolicyAuthorizer::new(identities.clone()));
         let iam_ports = IamServicePorts {
             rows: rows.clone(),
@@ -235,7 +287,7 @@ impl World {
             session_token: None,
         }));
         let credentials = Arc::new(IamCredentials::new(Arc::new(root_key), identities));
-        let recorder = Arc::new(Recorder::new(log.clone()));
+        let recorder = Arc::new(Recorder::new(log.clone()).wanting(data_events));
         let ports = || EdgePorts {
             verifier: Verifier::new(region(), clock.clone(), credentials.clone()),
             clock: clock.clone(),
@@ -252,21 +304,26 @@ impl World {
             target: Arc::new(Nowhere),
             authorizer,
         });
+        let s3_options = S3ApiOptions {
+            keep_alive,
+            ..S3ApiOptions::new(region())
+        };
         let front = Front::new(
-            S3Api::new(s3, ports(), S3ApiOptions::new(region())),
+            S3Api::new(s3, ports(), s3_options),
             KmsApi::new(kms, ports(), options()),
             IamApi::new(iam.clone(), ports(), options()),
-            StsApi::new(iam, ports(), options()),
+            StsApi::new(iam.clone(), ports(), options()),
             CloudTrailApi::new(Arc::new(cloudtrail), ports(), region()),
         );
-        Self {
+        Some(Self {
             front,
+            iam,
             recorder,
             meta,
             rows,
             clock,
             log,
-        }
+        })
     }
 
     /// All events that are in the spool.
@@ -305,6 +362,57 @@ impl World {
     }
 
     async fn send(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Told {
+        Self::told(self.answer(keys, ask).await).await
+    }
+
+    /// The whole of an answer.
+    async fn told(response: Response<ResponseBody>) -> Told {
+        let (parts, body) = response.into_parts();
+        let header = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
+        let body = body.collect().await.ok().unwrap().to_bytes();
+        Told {
+            status: parts.status.as_u16(),
+            request_id: header("x-amzn-requestid")
+                .or_else(|| header("x-amz-request-id"))
+                .unwrap(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
+
+    /// The beginning of an answer to a call of S3 whose end waits until then.
+    async fn early(
+        &self,
+        keys: &Keys,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response<ResponseBody> {
+        let ask = Ask {
+            method,
+            target,
+            service: "s3",
+            headers,
+            body,
+        };
+        self.meta.is_held.store(true, Ordering::Release);
+        let response = self.answer(Some(keys), ask).await;
+        self.meta.is_held.store(false, Ordering::Release);
+        assert_eq!(response.status(), 200);
+        response
+    }
+
+    /// As [`World::early`], with its end.
+    async fn late(
+        &self,
+        keys: &Keys,
+        asked: (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Told {
+        Self::told(self.early(keys, asked, headers, body).await).await
+    }
+
+    async fn answer(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Response<ResponseBody> {
         let Ask {
             method,
             target,
@@ -345,17 +453,7 @@ impl World {
             transport: Transport::Tls(TlsVersion::V1_3),
             cipher_suite: Some("TLS13_AES_128_GCM_SHA256"),
         };
-        let response: Response<ResponseBody> = self.front.handle(request, connection).await;
-        let (parts, body) = response.into_parts();
-        let header = |name| Some(parts.headers.get(name)?.to_str().unwrap().to_owned());
-        let body = body.collect().await.ok().unwrap().to_bytes();
-        Told {
-            status: parts.status.as_u16(),
-            request_id: header("x-amzn-requestid")
-                .or_else(|| header("x-amz-request-id"))
-                .unwrap(),
-            body: String::from_utf8_lossy(&body).into_owned(),
-        }
+        self.front.handle(request, connection).await
     }
 
     async fn json(&self, keys: &Keys, service: &str, operation: &str, members: &Value) -> Told {
@@ -398,6 +496,36 @@ impl World {
         self.send(keys, ask).await
     }
 
+    /// A call of S3 with headers.
+    async fn s3_with(
+        &self,
+        keys: Option<&Keys>,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Told {
+        let ask = Ask {
+            method,
+            target,
+            service: "s3",
+            headers,
+            body,
+        };
+        self.send(keys, ask).await
+    }
+
+    /// The root user of another account, and that account's number.
+    async fn other_account(&self) -> (Keys, String) {
+        let iam = Arc::clone(&self.iam);
+        let made = tokio::task::spawn_blocking(move || iam.create_account("other"));
+        let made = made.await.unwrap().unwrap();
+        let keys = Keys {
+            id: made.root.id.to_string(),
+            secret: made.root.secret.expose().to_owned(),
+        };
+        (keys, made.account.id.to_string())
+    }
+
     async fn s3(&self, keys: Option<&Keys>, method: &str, target: &str, body: &[u8]) -> Told {
         let ask = Ask {
             method,
@@ -427,6 +555,11 @@ impl World {
 /// A world; identities are opened where one may block.
 async fn world() -> World {
     tokio::task::spawn_blocking(World::new).await.unwrap()
+}
+
+async fn world_on(ground: Ground) -> World {
+    let opened = tokio::task::spawn_blocking(|| World::on(ground));
+    opened.await.unwrap().unwrap()
 }
 
 struct Ask<'a> {

@@ -103,6 +103,7 @@ impl ServiceS3 {
         let arrival = Arrival {
             context: Arc::new(self.context(by)),
             conditions: Conditions::default(),
+            record: None,
         };
         self.s3
             .enter_bucket::<GetBucketAcl>(arrival, &bucket, None)
@@ -184,6 +185,7 @@ impl ServiceS3 {
         let arrival = Arrival {
             context: Arc::new(context),
             conditions: Conditions::of(Arc::new(as_sent)),
+            record: None,
         };
         let entry = self.s3.enter_object(arrival, &bucket, &key, None)?;
         Ok((entry, input))

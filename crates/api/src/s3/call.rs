@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use strongroom_policy::actions::{GetObject, ListBucket};
 use strongroom_policy::{Action, ActionOnVersion, Conditions};
-use strongroom_s3::{Arrival, BucketView, ETagCondition, Entry, S3, S3Error};
+use strongroom_s3::{Arrival, BucketView, ChangeRecord, ETagCondition, Entry, S3, S3Error};
 use strongroom_types::{
     AccountId, BucketName, ObjectKey, Principal, RequestContext, UploadId, VersionId,
 };
@@ -16,7 +16,7 @@ use super::documents::{Declared, DigestRule, Document};
 use super::{S3ApiOptions, parse_digests, parse_headers};
 use crate::error::{ErrorPlace, Failure, RequestError};
 use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
-use crate::recording::Learned;
+use crate::recording::{BucketChange, LateRecord, Learned};
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
 use crate::worker::on_worker;
@@ -45,6 +45,10 @@ pub(crate) struct Call {
     pub(crate) payload: Payload,
     /// What its record tells that the head does not say.
     pub(crate) learned: Option<Arc<Learned>>,
+    /// The record that a change of a bucket takes along.
+    pub(crate) change: Option<Arc<BucketChange>>,
+    /// The record of an answer that begins before its end is known.
+    pub(crate) late: Option<Arc<LateRecord>>,
     /// What errors say of the request.
     pub(crate) place: ErrorPlace,
 }
@@ -70,6 +74,7 @@ impl Call {
         Arrival {
             context: self.context.clone(),
             conditions: self.conditions.clone(),
+            record: self.change.clone().map(|it| it as Arc<dyn ChangeRecord>),
         }
     }
 

@@ -84,6 +84,7 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
     let (s3, arrival, region) = (call.s3.clone(), call.arrival(), call.context.region.clone());
     let location = format!("/{name}");
     let also = AlsoAsked::of(&call);
+    let (learned, account) = (call.learned.clone(), call.context.principal.account());
     blocking(move || {
         let document = document.bytes();
         let said = document.as_deref().map(parse_xml::create_bucket_says);
@@ -110,7 +111,13 @@ pub(crate) async fn create_bucket(mut call: Call) -> Reply {
         };
         match s3.create_bucket(entry, input) {
             // In us-east-1 making a bucket again is no error (API reference, CreateBucket).
-            Err(S3Error::BucketAlreadyOwnedByYou(_)) if region.as_str() == "us-east-1" => Ok(()),
+            Err(S3Error::BucketAlreadyOwnedByYou(_)) if region.as_str() == "us-east-1" => {
+                if let (Some(learned), Some(account)) = (learned, account) {
+                    // It is made once.
+                    let _ = learned.owner.set(account);
+                }
+                Ok(())
+            }
             outcome => Ok(outcome.map(|_| ())?),
         }
     })

@@ -75,7 +75,7 @@ pub(crate) async fn copy_object(call: Call) -> Reply {
             document: xml.finish(),
         })
     };
-    keep_alive::answer(work, call.options.keep_alive, call.place).await
+    keep_alive::answer(work, call.options.keep_alive, call.place, call.late).await
 }
 
 fn copy_input(call: &Call) -> Result<CopyObjectInput, Failure> {
@@ -144,7 +144,7 @@ pub(crate) async fn upload_part_copy(call: Call) -> Reply {
             document: xml.finish(),
         })
     };
-    keep_alive::answer(work, call.options.keep_alive, call.place).await
+    keep_alive::answer(work, call.options.keep_alive, call.place, call.late).await
 }
 
 fn part_copy_input(call: &Call) -> Result<UploadPartCopyInput, Failure> {

@@ -151,7 +151,7 @@ pub(crate) async fn complete_multipart_upload(mut call: Call) -> Reply {
             document: xml.finish(),
         })
     };
-    keep_alive::answer(work, call.options.keep_alive, call.place).await
+    keep_alive::answer(work, call.options.keep_alive, call.place, call.late).await
 }
 
 fn complete_input(call: &Call) -> Result<CompleteMultipartUploadInput, Failure> {

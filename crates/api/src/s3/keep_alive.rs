@@ -3,19 +3,25 @@
 //! Clients and proxies give up on a silent connection. S3 therefore begins the answer to a long
 //! Complete or Copy before it knows how it ends, and puts an `<Error>` into the 200 if it must
 //! (API reference, CompleteMultipartUpload).
+//!
+//! Once an answer has begun, the operation goes on and is recorded whether anybody waits for its end
+//! or not.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::{HeaderMap, Response};
-use strongroom_s3::ReadError;
+use strongroom_s3::{ReadError, S3Error};
+use tokio::task::JoinHandle;
 
 use super::route::Reply;
 use super::{ResponseBody, reply};
 use crate::error::{ErrorPlace, Failure, error_document};
+use crate::recording::LateRecord;
 
 /// What every document starts with; the first line of a begun answer.
 const DECLARATION: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -46,11 +52,13 @@ pub(crate) struct Finished {
     pub(crate) document: Bytes,
 }
 
-/// Answers with what `work` gives, however long it takes.
+/// Answers with what `work` gives, however long it takes. `record` is told how it ended, if the answer
+/// had to begin before.
 pub(crate) async fn answer(
     work: impl Future<Output = Result<Finished, Failure>> + Send + 'static,
     timing: KeepAlive,
     place: ErrorPlace,
+    record: Option<Arc<LateRecord>>,
 ) -> Reply {
     let mut work: Work = Box::pin(work);
     match tokio::time::timeout(timing.after, &mut work).await {
@@ -61,6 +69,10 @@ pub(crate) async fn answer(
             Ok(response)
         }
         Err(_elapsed) => {
+            if let Some(record) = &record {
+                record.begin();
+            }
+            let work = tokio::spawn(end(work, place.clone(), record));
             let stream = unfold(State::Begin(work), move |state| {
                 next(state, timing.every, place.clone())
             });
@@ -73,9 +85,24 @@ pub(crate) async fn answer(
 
 type Work = Pin<Box<dyn Future<Output = Result<Finished, Failure>> + Send>>;
 
+/// The document that ends an answer that has begun, when what it tells is recorded.
+async fn end(work: Work, place: ErrorPlace, record: Option<Arc<LateRecord>>) -> Bytes {
+    let mut outcome = work.await;
+    if let Some(record) = record {
+        let ended = outcome.as_ref().map(|finished| &finished.headers);
+        if record.end(ended).await.is_err() {
+            outcome = Err(S3Error::Damaged.into());
+        }
+    }
+    match outcome {
+        Ok(finished) => finished.document,
+        Err(failure) => error_document(&failure, &place),
+    }
+}
+
 enum State {
-    Begin(Work),
-    Working(Work),
+    Begin(JoinHandle<Bytes>),
+    Working(JoinHandle<Bytes>),
     End,
 }
 
@@ -91,13 +118,13 @@ async fn next(
         State::Working(work) => work,
         State::End => return None,
     };
-    let outcome = match tokio::time::timeout(every, &mut work).await {
-        Ok(outcome) => outcome,
+    let document = match tokio::time::timeout(every, &mut work).await {
+        Ok(Ok(document)) => document,
+        Ok(Err(error)) => {
+            tracing::error!(panicked = error.is_panic(), "an operation did not finish");
+            error_document(&S3Error::Unavailable.into(), &place)
+        }
         Err(_elapsed) => return Some((Ok(Bytes::from_static(b" ")), State::Working(work))),
-    };
-    let document = match outcome {
-        Ok(finished) => finished.document,
-        Err(failure) => error_document(&failure, &place),
     };
     // The declaration has been sent already.
     let rest = match document.strip_prefix(DECLARATION) {
@@ -110,7 +137,6 @@ async fn next(
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
-    use strongroom_s3::S3Error;
 
     use super::*;
 
@@ -135,7 +161,9 @@ mod tests {
             let _ = receiver.await;
             outcome
         };
-        let response = answer(work, SLOW, ErrorPlace::default()).await.unwrap();
+        let response = answer(work, SLOW, ErrorPlace::default(), None)
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200);
         let mut body = response.into_body();
         let mut text = Vec::new();
@@ -177,7 +205,7 @@ mod tests {
         let mut done = finished();
         reply::set(&mut done.headers, "x-amz-version-id", "null");
         let pace = KeepAlive::default();
-        let response = answer(async { Ok(done) }, pace, ErrorPlace::default())
+        let response = answer(async { Ok(done) }, pace, ErrorPlace::default(), None)
             .await
             .unwrap();
         assert_eq!(response.headers()["x-amz-version-id"], "null");
@@ -185,6 +213,7 @@ mod tests {
             async { Err(S3Error::NoSuchUpload.into()) },
             pace,
             ErrorPlace::default(),
+            None,
         );
         assert!(failed.await.is_err());
     }

@@ -5,6 +5,7 @@
 //!                                   parse_* (inputs)     reply, error (answers)
 //! ```
 
+mod absent;
 mod address;
 mod as_sent;
 #[cfg(test)]
@@ -41,16 +42,17 @@ mod route;
 mod unconfigured;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
-use strongroom_s3::S3;
-use strongroom_types::{Region, RequestId};
+use strongroom_s3::{S3, S3Error};
+use strongroom_types::{AccountId, BucketName, Region, RequestId};
 
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
@@ -60,16 +62,22 @@ pub(crate) use as_sent::AuthType;
 pub(crate) use body::AnyBody;
 pub(crate) use reply::set as set_header;
 pub(crate) use route::Route;
+#[cfg(test)]
+pub(crate) use route::Selector;
 
 use address::Address;
 use as_sent::AsSent;
 use call::Call;
+use other_services::Elsewhere;
 use route::{Level, Reply, Seen};
 
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake::{self, EdgePorts};
-use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
+use crate::recording::{
+    BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Call, S3Outcome,
+    S3Unmatched, Unrecorded,
+};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Service, Verified, Verifier};
@@ -194,11 +202,12 @@ impl S3Api {
             copy_source_range: header_text(&parts, "x-amz-copy-source-range"),
             ..ErrorPlace::default()
         };
-        if let Some(response) = other_services::answer(&parts, request_id) {
+        if let Some(elsewhere) = other_services::answer(&parts, request_id) {
+            let refused = self.refuse_elsewhere(&parts, &connection, request_id, &place, elsewhere);
             return Answered {
                 operation: "OtherService",
                 action: "",
-                response,
+                response: refused.await,
             };
         }
         let verified = match self.verifier.verify(&parts) {
@@ -220,39 +229,69 @@ impl S3Api {
     /// Finds the operation, runs it, and records the call.
     async fn answer_verified(
         &self,
-        request: (Parts, AnyBody),
+        (mut parts, body): (Parts, AnyBody),
         verified: Verified,
         connection: ConnectionInfo,
         request_id: RequestId,
         mut place: ErrorPlace,
     ) -> Answered {
         let began = self.clock.monotonic();
-        let found = self.find_operation(request, verified, connection, request_id, &mut place);
+        let asked = match self.find_operation(&mut parts, &verified) {
+            Ok(asked) => asked,
+            Err(failure) => {
+                let unmatched = self.refuse_unmatched(
+                    &parts,
+                    &verified,
+                    &connection,
+                    request_id,
+                    &place,
+                    &failure,
+                );
+                return Answered {
+                    operation: "Unknown",
+                    action: "",
+                    response: unmatched.await,
+                };
+            }
+        };
         let Found {
             route,
             auth_type,
             call,
-        } = match found {
-            Ok(found) => found,
-            Err(failure) => {
-                return Answered {
-                    operation: "Unknown",
-                    action: "",
-                    response: error_response(&failure, &place),
-                };
-            }
-        };
+        } = self.call(
+            (parts, body),
+            asked,
+            verified,
+            (connection, began),
+            request_id,
+            &mut place,
+        );
         let (context, learned) = (Arc::clone(&call.context), call.learned.clone());
+        let (change, late) = (call.change.clone(), call.late.clone());
         let (parts, query) = (Arc::clone(&call.parts), Arc::clone(&call.query));
         let outcome: Reply = (route.handler)(call).await;
         let (response, failure) = match outcome {
             Ok(response) => (response, None),
             Err(failure) => (error_response(&failure, &place), Some(failure)),
         };
+        if late.is_some_and(|late| late.is_late()) {
+            return Answered {
+                operation: route.name,
+                action: route.action,
+                response,
+            };
+        }
         let error = failure.map(|failure| {
             let answer = failure.answer(&place);
             (answer.code, answer.message)
         });
+        // Who was not let in learned nothing.
+        let owner = if response.status() == StatusCode::FORBIDDEN {
+            self.owner_of(&place.bucket).await
+        } else {
+            None
+        };
+        let is_recorded = error.is_none() && change.is_some_and(|change| change.is_kept());
         let outcome = S3Outcome {
             route,
             context: &context,
@@ -263,6 +302,7 @@ impl S3Api {
             key: place.key(),
             auth_type,
             learned: learned.as_deref(),
+            owner,
             error,
             status: response.status(),
             answered: response.headers(),
@@ -273,7 +313,12 @@ impl S3Api {
             let took = self.clock.monotonic().saturating_sub(began);
             self.access_log.note(&outcome, took);
         }
-        let response = match self.recorder.record_s3(outcome).await {
+        let recorded = if is_recorded {
+            Ok(())
+        } else {
+            self.recorder.record_s3(outcome).await
+        };
+        let response = match recorded {
             Ok(()) => response,
             Err(Unrecorded) => withheld(&place),
         };
@@ -296,16 +341,25 @@ impl S3Api {
         let (received, region) = (self.clock.now(), self.options.region.clone());
         let mut context = intake::context(parts, connection, request_id, received, region);
         intake::note_sent(&mut context, parts, connection, None);
-        let route = self.asked_for(parts);
+        let (operation, is_data) = match self.asked_for(parts) {
+            Some((query, address)) => {
+                let seen = seen(parts, &query, &address);
+                match route::select(&seen) {
+                    Ok(route) => (route.event_name(), route.is_data()),
+                    Err(_) => (absent_name(&seen), seen.level == Level::Object),
+                }
+            }
+            None => (UNKNOWN, false),
+        };
         let answer = failure.answer(place);
         let recorded = self.recorder.record(Ended {
             context: &context,
             service: Service::S3,
-            operation: route.map_or("Unknown", |route| route.event_name()),
+            operation,
             error: Some((answer.code, answer.message)),
             facts: Facts::default(),
             parameters: None,
-            is_data: route.is_some_and(Route::is_data),
+            is_data,
         });
         match recorded.await {
             Ok(()) => error_response(failure, place),
@@ -313,43 +367,132 @@ impl S3Api {
         }
     }
 
-    /// The operation that a head asks for, as far as anybody can tell.
-    fn asked_for(&self, parts: &Parts) -> Option<&'static Route> {
+    /// The answer to a request that asks for nothing that this server does, and its record.
+    async fn refuse_unmatched(
+        &self,
+        parts: &Parts,
+        verified: &Verified,
+        connection: &ConnectionInfo,
+        request_id: RequestId,
+        place: &ErrorPlace,
+        failure: &crate::error::Failure,
+    ) -> Response<ResponseBody> {
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(parts, connection, request_id, received, region);
+        intake::sign_in(&mut context, verified.credential.as_deref());
+        // What cannot be read is not addressed to anything.
+        let (query, address) = self.asked_for(parts).unwrap_or_default();
+        let answer = failure.answer(place);
+        let recorded = self.recorder.record_unmatched(S3Unmatched {
+            context: &context,
+            connection,
+            parts,
+            query: &query,
+            bucket: address.bucket.as_deref().unwrap_or_default(),
+            key: address.key.as_deref(),
+            auth_type: auth_type(verified),
+            operation: absent_name(&seen(parts, &query, &address)),
+            error: (answer.code, answer.message),
+            host_id: &place.host_id,
+        });
+        match recorded.await {
+            Ok(()) => error_response(failure, place),
+            Err(Unrecorded) => withheld(place),
+        }
+    }
+
+    /// The answer to a request for a service that is not here, which nobody has authenticated, and its
+    /// record.
+    async fn refuse_elsewhere(
+        &self,
+        parts: &Parts,
+        connection: &ConnectionInfo,
+        request_id: RequestId,
+        place: &ErrorPlace,
+        elsewhere: Elsewhere,
+    ) -> Response<ResponseBody> {
+        let Elsewhere {
+            service,
+            code,
+            response,
+        } = elsewhere;
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let mut context = intake::context(parts, connection, request_id, received, region);
+        intake::note_sent(&mut context, parts, connection, None);
+        let recorded = self.recorder.record(Ended {
+            context: &context,
+            service,
+            operation: UNKNOWN,
+            error: Some((code, "".into())),
+            facts: Facts::default(),
+            parameters: None,
+            is_data: false,
+        });
+        match recorded.await {
+            Ok(()) => response,
+            Err(Unrecorded) => withheld(place),
+        }
+    }
+
+    /// Whose a bucket is, if there is one of that name.
+    async fn owner_of(&self, bucket: &str) -> Option<AccountId> {
+        let name = BucketName::parse(bucket).ok()?;
+        let known = self.s3.resident().map(|resident| resident.owner_of(&name));
+        let owner = match known {
+            Some(Err(S3Error::NotInMemory)) | None => {
+                let s3 = Arc::clone(&self.s3);
+                call::blocking(move || Ok(s3.owner_of(&name)?)).await.ok()
+            }
+            Some(known) => known.ok(),
+        };
+        owner.flatten()
+    }
+
+    /// What a head says of what it asks for, as far as it can be read.
+    fn asked_for(&self, parts: &Parts) -> Option<(Query, Address)> {
         let query = Query::parse(parts.uri.query().unwrap_or_default()).ok()?;
         let host = crate::sigv4::host(parts).ok()?.unwrap_or_default();
         let address = Address::parse(parts, host, &self.options.domains).ok()?;
-        let seen = Seen {
-            method: &parts.method,
-            level: level(&address),
-            query: &query,
-            headers: &parts.headers,
-        };
-        route::select(&seen).ok()
+        Some((query, address))
     }
 
     fn find_operation(
         &self,
-        (mut parts, body): (Parts, AnyBody),
-        verified: Verified,
-        connection: ConnectionInfo,
-        request_id: RequestId,
-        place: &mut ErrorPlace,
-    ) -> Result<Found, crate::error::Failure> {
+        parts: &mut Parts,
+        verified: &Verified,
+    ) -> Result<Asked, crate::error::Failure> {
         let query = Query::parse(parts.uri.query().unwrap_or_default())
             .map_err(|_| crate::error::RequestError::InvalidUri)?;
         if verified.is_presigned {
             parse_headers::hoist(&query, &mut parts.headers);
         }
-        let host = crate::sigv4::host(&parts)?.unwrap_or_default().to_owned();
-        let address = Address::parse(&parts, &host, &self.options.domains)?;
+        let host = crate::sigv4::host(parts)?.unwrap_or_default().to_owned();
+        let address = Address::parse(parts, &host, &self.options.domains)?;
+        let route = route::select(&seen(parts, &query, &address))?;
+        Ok(Asked {
+            route,
+            query,
+            address,
+        })
+    }
+
+    /// The request, on its way to its operation.
+    fn call(
+        &self,
+        (parts, body): (Parts, AnyBody),
+        asked: Asked,
+        verified: Verified,
+        (connection, began): (ConnectionInfo, Duration),
+        request_id: RequestId,
+        place: &mut ErrorPlace,
+    ) -> Found {
+        let Asked {
+            route,
+            query,
+            address,
+        } = asked;
         let level = level(&address);
-        let seen = Seen {
-            method: &parts.method,
-            level,
-            query: &query,
-            headers: &parts.headers,
-        };
-        let route = route::select(&seen)?;
+        let auth_type = auth_type(&verified);
         let (received, region) = (self.clock.now(), self.options.region.clone());
         let mut context = intake::context(&parts, &connection, request_id, received, region);
         intake::sign_in(&mut context, verified.credential.as_deref());
@@ -363,11 +506,6 @@ impl S3Api {
             None => format!("arn:aws:s3:::{}", place.bucket),
         };
         let (parts, query) = (Arc::new(parts), Arc::new(query));
-        let auth_type = match (verified.credential.is_some(), verified.is_presigned) {
-            (false, _) => AuthType::Anonymous,
-            (true, false) => AuthType::Header,
-            (true, true) => AuthType::QueryString,
-        };
         let as_sent = AsSent {
             parts: Arc::clone(&parts),
             query: Arc::clone(&query),
@@ -387,13 +525,39 @@ impl S3Api {
             shows_document: !route.is_data(),
             ..Learned::default()
         };
+        let learned = learns.then(|| Arc::new(learned));
+        let context = Arc::new(context);
+        let told = || S3Call {
+            route,
+            context: Arc::clone(&context),
+            connection,
+            parts: Arc::clone(&parts),
+            query: Arc::clone(&query),
+            place: place.clone(),
+            auth_type,
+            learned: learned.clone(),
+        };
+        let change = match route.recorded() {
+            Recorded::InTransaction => {
+                let change = BucketChange::new(told(), Arc::clone(&self.recorder));
+                Some(Arc::new(change))
+            }
+            Recorded::AtEdge => None,
+        };
+        let late = route.may_end_late().then(|| {
+            let (recorder, access_log) = (self.recorder.clone(), self.access_log.clone());
+            let late = LateRecord::new(told(), recorder, access_log, self.clock.clone(), began);
+            Arc::new(late)
+        });
         let call = Call {
-            learned: learns.then(|| Arc::new(learned)),
+            learned,
+            change,
+            late,
             conditions: Conditions::of(Arc::new(as_sent)),
             s3: self.s3.clone(),
             options: self.options.clone(),
             verifier: self.verifier.clone(),
-            context: Arc::new(context),
+            context,
             parts,
             query,
             address,
@@ -401,11 +565,11 @@ impl S3Api {
             payload: verified.payload,
             place: place.clone(),
         };
-        Ok(Found {
+        Found {
             route,
             auth_type,
             call,
-        })
+        }
     }
 
     /// A random text: S3's second id, which support asks for and which tells nothing.
@@ -428,11 +592,43 @@ impl crate::server::Handler for S3Api {
     }
 }
 
+/// What a head asks for.
+struct Asked {
+    route: &'static Route,
+    query: Query,
+    address: Address,
+}
+
 /// An operation, and the request for it.
 struct Found {
     route: &'static Route,
     auth_type: AuthType,
     call: Call,
+}
+
+/// The name in records of what nobody can tell.
+const UNKNOWN: &str = "Unknown";
+
+/// The name in records of an operation that is not in the table.
+fn absent_name(seen: &Seen<'_>) -> &'static str {
+    absent::event_name(seen).unwrap_or(UNKNOWN)
+}
+
+fn seen<'a>(parts: &'a Parts, query: &'a Query, address: &Address) -> Seen<'a> {
+    Seen {
+        method: &parts.method,
+        level: level(address),
+        query,
+        headers: &parts.headers,
+    }
+}
+
+fn auth_type(verified: &Verified) -> AuthType {
+    match (verified.credential.is_some(), verified.is_presigned) {
+        (false, _) => AuthType::Anonymous,
+        (true, false) => AuthType::Header,
+        (true, true) => AuthType::QueryString,
+    }
 }
 
 fn level(address: &Address) -> Level {
@@ -445,7 +641,7 @@ fn level(address: &Address) -> Level {
 
 /// The answer in the place of one that could not be recorded.
 fn withheld(place: &ErrorPlace) -> Response<ResponseBody> {
-    error_response(&strongroom_s3::S3Error::Damaged.into(), place)
+    error_response(&S3Error::Damaged.into(), place)
 }
 
 fn header_text(parts: &Parts, name: &str) -> Option<String> {
@@ -456,4 +652,10 @@ fn header_text(parts: &Parts, name: &str) -> Option<String> {
 #[cfg(test)]
 pub(crate) fn actions() -> impl Iterator<Item = (&'static str, &'static str)> {
     route::ROUTES.iter().map(|route| (route.name, route.action))
+}
+
+/// Every operation.
+#[cfg(test)]
+pub(crate) fn routes() -> &'static [Route] {
+    route::ROUTES
 }

@@ -9,39 +9,59 @@ use crate::json::{self, ErrorAnswer};
 use crate::sigv4::{Service, peek_service};
 use crate::xml::XmlWriter;
 
+/// The refusal of a request that is not for S3.
+pub(crate) struct Elsewhere {
+    /// The service that it is for.
+    pub(crate) service: Service,
+    /// The error's code.
+    pub(crate) code: &'static str,
+    /// The answer.
+    pub(crate) response: Response<ResponseBody>,
+}
+
 /// The answer to a request that is signed for another service, or names its operation as another
 /// service's protocol does; `None` for requests to S3. Nothing is authenticated: the answer is the
 /// same for everybody.
-pub(crate) fn answer(parts: &Parts, request_id: RequestId) -> Option<Response<ResponseBody>> {
+pub(crate) fn answer(parts: &Parts, request_id: RequestId) -> Option<Elsewhere> {
     let service = peek_service(parts).ok().flatten().unwrap_or(Service::S3);
-    match service {
-        Service::S3 if parts.headers.contains_key("x-amz-target") => Some(unknown_operation()),
-        Service::S3 => None,
+    let (code, response) = match service {
+        Service::S3 if parts.headers.contains_key("x-amz-target") => unknown_operation(),
+        Service::S3 => return None,
         // Only those of SecretsManager and CloudFormation come here: the front knows the others.
-        Service::Kms | Service::SecretsManager | Service::CloudTrail => Some(unknown_operation()),
+        Service::Kms | Service::SecretsManager | Service::CloudTrail => unknown_operation(),
         Service::Iam | Service::Sts | Service::CloudFormation => {
-            Some(invalid_action(service, request_id))
+            invalid_action(service, request_id)
         }
-    }
+    };
+    Some(Elsewhere {
+        service,
+        code,
+        response,
+    })
 }
 
 /// AWS JSON.
-fn unknown_operation() -> Response<ResponseBody> {
+fn unknown_operation() -> (&'static str, Response<ResponseBody>) {
+    const CODE: &str = "UnknownOperationException";
     let answer = ErrorAnswer::client(
-        "UnknownOperationException",
+        CODE,
         "This service is not available in this version of the server.",
     );
     let mut response = answer.response();
     reply::set(response.headers_mut(), "content-type", json::CONTENT_TYPE);
-    response
+    (CODE, response)
 }
 
 /// AWS Query.
-fn invalid_action(service: Service, request_id: RequestId) -> Response<ResponseBody> {
+fn invalid_action(
+    service: Service,
+    request_id: RequestId,
+) -> (&'static str, Response<ResponseBody>) {
+    const CODE: &str = "InvalidAction";
     let mut xml = XmlWriter::new("ErrorResponse", None);
     xml.nested("Error", |xml| {
         xml.element("Type", "Sender");
-        xml.element("Code", "InvalidAction");
+        xml.element("Code", CODE);
         xml.element(
             "Message",
             &format!("The service {service} is not available in this version of the server."),
@@ -51,5 +71,5 @@ fn invalid_action(service: Service, request_id: RequestId) -> Response<ResponseB
     let mut response = reply::document(xml.finish());
     *response.status_mut() = StatusCode::BAD_REQUEST;
     reply::set(response.headers_mut(), "content-type", "text/xml");
-    response
+    (CODE, response)
 }

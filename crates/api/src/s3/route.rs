@@ -16,6 +16,7 @@ use super::{
     unconfigured,
 };
 use crate::error::{Failure, RequestError};
+use crate::recording::Recorded;
 
 /// What a handler gives back.
 pub(crate) type Reply = Result<Response<ResponseBody>, Failure>;
@@ -80,6 +81,25 @@ impl Route {
             "PostObject",
         ];
         self.level == Level::Object || LISTINGS.contains(&self.name)
+    }
+
+    /// Who records its successes: changes of buckets travel with their records, in the service's
+    /// transaction.
+    pub(crate) fn recorded(&self) -> Recorded {
+        let changes = self.method == Method::PUT || self.method == Method::DELETE;
+        if changes && !self.is_data() {
+            Recorded::InTransaction
+        } else {
+            Recorded::AtEdge
+        }
+    }
+
+    /// Whether the answer may begin before its end is known.
+    pub(crate) fn may_end_late(&self) -> bool {
+        matches!(
+            self.name,
+            "CompleteMultipartUpload" | "CopyObject" | "UploadPartCopy"
+        )
     }
 
     /// Its name in records, which is older than its name in the API for some (S3 User Guide, "Amazon
