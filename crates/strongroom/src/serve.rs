@@ -51,7 +51,7 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{DataEventLevel, Listen, Settings};
+use crate::config::{DataEventLevel, DigestEncryption, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -293,6 +293,7 @@ fn assemble(
         signer: signer.clone(),
         target: delivery.clone(),
         authorizer: authorizer.clone(),
+        digests_under_key: settings.trail_digest_encryption == DigestEncryption::TrailKey,
     }));
     let access_logs = Arc::new(AccessLogs {
         log: Arc::default(),

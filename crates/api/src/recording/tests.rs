@@ -237,6 +237,7 @@ impl World {
             signer: Arc::new(SigningKeys::new(rows.clone())),
             target: Arc::new(Nowhere),
             authorizer,
+            digests_under_key: false,
         });
         let front = Front::new(
             S3Api::new(
