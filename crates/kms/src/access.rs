@@ -248,6 +248,38 @@ impl KeyService {
         }
     }
 
+    /// The key behind an alias of the caller's own account and this region, for the record of a call
+    /// that failed; nothing where the operation takes no aliases, or the alias is not there. What
+    /// another account's alias stands for is not told.
+    pub fn key_of_own_alias(
+        &self,
+        caller: &RequestContext,
+        operation: &str,
+        key_id: &str,
+    ) -> Option<KeyArn> {
+        // ReEncrypt asks for two.
+        let mut operations = Operation::ALL.iter();
+        let takes_aliases =
+            operations.any(|it| it.takes_aliases() && it.name().starts_with(operation));
+        if !takes_aliases {
+            return None;
+        }
+        let own = caller.principal.acts_in()?;
+        let (account, name) = match KeyIdentifier::parse(key_id).ok()? {
+            KeyIdentifier::Alias(name) => (own, name),
+            KeyIdentifier::AliasArn(arn) if arn.region == self.options.region => {
+                (arn.account, arn.name)
+            }
+            KeyIdentifier::AliasArn(_) | KeyIdentifier::Id(_) | KeyIdentifier::Arn(_) => {
+                return None;
+            }
+        };
+        if account != own {
+            return None;
+        }
+        self.resolve_alias(account, name).ok().map(|it| it.arn)
+    }
+
     fn resolve_alias(&self, account: AccountId, name: AliasName) -> Result<Named, KmsError> {
         let row_key = keys::alias(account, &self.options.region, &name);
         let Some((row, _)) = self.read::<AliasRow>(Table::KMS_ALIASES, &row_key)? else {

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response};
 use strongroom_audit::Params;
 use strongroom_ports::{Clock, Entropy};
+use strongroom_types::kms::KeyArn;
 use strongroom_types::{Region, RequestContext, RequestId};
 use zeroize::Zeroizing;
 
@@ -14,7 +15,9 @@ use super::body;
 use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake;
-use crate::recording::{Ended, Facts, Recorded, Recorder, hidden_texts, json_parameters, without};
+use crate::recording::{
+    Ended, Facts, Named, Recorded, Recorder, hidden_texts, json_parameters, without,
+};
 use crate::s3::{AnyBody, ResponseBody, set_header};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
@@ -42,8 +45,18 @@ pub(crate) trait JsonService: Send + Sync + 'static {
     }
 
     /// What a call is about, by its input alone: for the records of those that fail.
-    fn named(_context: &RequestContext, _input: &Input) -> Facts {
-        Facts::default()
+    fn named(_context: &RequestContext, _input: &Input) -> Named {
+        Named::default()
+    }
+
+    /// The key that a caller's own alias stands for, where the operation takes aliases. It may block.
+    fn key_of_alias(
+        &self,
+        _context: &RequestContext,
+        _operation: &'static str,
+        _alias: &str,
+    ) -> Option<KeyArn> {
+        None
     }
 
     /// `requestParameters`: what was sent, without secrets.
@@ -165,7 +178,7 @@ impl<S: JsonService> JsonEdge<S> {
                     error,
                 } = refused;
                 let outcome = Err(Failure::from(error));
-                (operation, Facts::default(), secrets, outcome)
+                (operation, Named::default(), secrets, outcome)
             }
             Ok((operation, input)) => {
                 let (named, secrets) = (S::named(&context, &input), hidden_texts(&input));
@@ -177,12 +190,17 @@ impl<S: JsonService> JsonEdge<S> {
             Ok(Some(mut document)) => {
                 let facts = std::mem::take(&mut document.facts);
                 // What was asked for by name, and answered, is what was named.
-                (facts.or(named), Ok(Some(document)))
+                (facts.or(named.without_aliases()), Ok(Some(document)))
             }
-            Ok(None) => (named, Ok(None)),
-            Err(Failure::Told(answer)) => (named, Err(answer)),
-            // Nobody answers so behind the worker; if somebody did, it is an error of ours.
-            Err(Failure::NotInMemory) => (named, Err(S::broken())),
+            Ok(None) => (named.without_aliases(), Ok(None)),
+            Err(failure) => {
+                let answer = match failure {
+                    Failure::Told(answer) => answer,
+                    // Nobody answers so behind the worker; if somebody did, it is an error of ours.
+                    Failure::NotInMemory => S::broken(),
+                };
+                (self.resolved(operation, &context, named).await, Err(answer))
+            }
         };
         let is_recorded =
             told.is_ok() && operation.is_some_and(|it| it.recorded == Recorded::InTransaction);
@@ -258,6 +276,25 @@ impl<S: JsonService> JsonEdge<S> {
             ..refused(error)
         })?;
         Ok((operation, input))
+    }
+
+    /// What a failed call was about, with the keys that its aliases stand for.
+    async fn resolved(
+        &self,
+        operation: Option<&'static Operation<S>>,
+        context: &Arc<RequestContext>,
+        named: Named,
+    ) -> Facts {
+        let Some(operation) = operation.filter(|_| named.has_aliases()) else {
+            return named.without_aliases();
+        };
+        let (service, context) = (Arc::clone(&self.service), Arc::clone(context));
+        let keys = named.clone();
+        let on_worker = move || {
+            keys.with_aliases(|alias| service.key_of_alias(&context, operation.name, alias))
+        };
+        let resolved = tokio::task::spawn_blocking(on_worker).await;
+        resolved.unwrap_or_else(|_| named.without_aliases())
     }
 
     async fn run(
