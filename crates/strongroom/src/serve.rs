@@ -42,7 +42,7 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
-use self::access_logs::AccessLogs;
+use self::access_logs::{AccessLogs, Waiting};
 pub(crate) use self::backups::Backups;
 pub(crate) use self::deeds::{by_operator, record};
 use self::house::{Door, House, Listening};
@@ -299,6 +299,7 @@ fn assemble(
         log: Arc::default(),
         s3: s3.clone(),
         rows: rows.clone(),
+        waiting: Waiting::new(rows.clone(), audit.clone()),
         region: account.region.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
