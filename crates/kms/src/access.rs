@@ -78,6 +78,12 @@ impl Named {
         }
     }
 
+    /// The key, if those may know it who may not use it: what another account's alias stands for is
+    /// not told.
+    pub(crate) fn told_key(&self) -> Option<&KeyArn> {
+        self.foreign_alias.is_none().then_some(&self.arn)
+    }
+
     /// The name that those are told who may not use the key.
     fn told(&self) -> String {
         let alias = self.foreign_alias.clone();
