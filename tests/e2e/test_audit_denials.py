@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from callers import ANONYMOUS, Account, Callers, told
-from operations import FREE, OPERATIONS, UNSUPPORTED, Stage
+from operations import FREE, OPERATIONS
+from operations_kms import UNSUPPORTED
+from stage import Stage
 from test_audit_verbs import audit
 
 # Calls of S3 that are data events: denials of them are recorded, the others are not unless a trail asks for them.

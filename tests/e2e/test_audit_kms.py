@@ -13,7 +13,7 @@ import pytest
 
 from callers import fresh
 from conftest import Clients, binary, clean_env, new_bucket, poll, refused
-from test_seals import PASSPHRASE, lose_key_file, run, start_sealed, with_passphrase
+from sealing import PASSPHRASE, lose_key_file, run, start_sealed, with_passphrase
 
 FORWARDED = "fas.s3.amazonaws.com"
 

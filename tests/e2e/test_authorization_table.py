@@ -11,7 +11,9 @@ import re
 import pytest
 
 from callers import ANONYMOUS, Account, Actor, Callers, allow, deny, document, server_with_expired_session, told
-from operations import FREE, OPERATIONS, UNSIGNED, UNSUPPORTED, Stage, key_of, rows, trusting
+from operations import FREE, OPERATIONS, UNSIGNED, trusting
+from operations_kms import UNSUPPORTED, key_of
+from stage import Stage, rows
 
 ROWS = rows()
 ANSWERS = {

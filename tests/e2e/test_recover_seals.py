@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 from conftest import Server, binary, clean_env
+from sealing import PASSPHRASE, PIN, add_kms_seal, credentials_of, hsm_environment, run, run_json, with_passphrase
 from softtpm import SoftTpm
 from test_recover import KEY, lines
-from test_seals import PASSPHRASE, PIN, add_kms_seal, credentials_of, hsm_environment, run, run_json, with_passphrase
 from test_second_reader import SmallZoo
 
 KINDS = ["key-file", "passphrase", "shares", "credential", "credential-by-fd", "kms", "pkcs11", "tpm"]

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from conftest import binary, clean_env
+from sealing import (PASSPHRASE, add_kms_seal, authority, command, credentials_of, hsm, ring, run, run_json,  # noqa: F401
+                     stored, with_passphrase)
 from terminal import Terminal
-from test_seals import (PASSPHRASE, add_kms_seal, authority, command, credentials_of, hsm, ring, run, run_json,  # noqa: F401
-                        stored, with_passphrase)
 
 NEW = "another horse and another battery"
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from conftest import Clients, Server, binary, clean_env, new_bucket
-from test_seals import PASSPHRASE, ring, with_passphrase
+from sealing import PASSPHRASE, ring, with_passphrase
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "second_reader"))
 

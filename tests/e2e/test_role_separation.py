@@ -15,7 +15,10 @@ import pytest
 
 from callers import Account, Actor, Callers, TimedServer, allow, fresh, told
 from conftest import binary, clean_env
-from operations import DOCUMENT, OPERATIONS, UNSUPPORTED, Stage, key_of, kms_state, rows, s3_state
+from operations import OPERATIONS
+from operations_kms import UNSUPPORTED
+from operations_s3 import s3_state
+from stage import DOCUMENT, Stage, rows
 
 BEGIN, END = "<!-- roles: generated -->", "<!-- end of roles -->"
 ROLES = ["S3 admin", "KMS admin", "both", "application", "auditor", "none", "other account"]

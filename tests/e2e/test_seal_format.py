@@ -8,7 +8,7 @@ import sys
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from test_seals import PASSPHRASE, run, run_json, stored, with_passphrase  # noqa: F401 - the fixture
+from sealing import PASSPHRASE, run, run_json, stored, with_passphrase  # noqa: F401 - the fixture
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "second_reader"))
 

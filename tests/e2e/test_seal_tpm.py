@@ -6,7 +6,7 @@ import pytest
 
 from softtpm import SoftTpm
 from conftest import files, poll
-from test_seals import health, lose_key_file, run, run_json, start_sealed, stored  # noqa: F401 - the fixture
+from sealing import health, lose_key_file, run, run_json, start_sealed, stored  # noqa: F401 - the fixture
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from conftest import Clients
+from sealing import PASSPHRASE, with_passphrase
 from test_recover import SSE_C, Zoo, key_file, lines, recover  # noqa: F401 - the fixture
-from test_seals import PASSPHRASE, with_passphrase
 
 READER = pathlib.Path(__file__).resolve().parents[1] / "second_reader" / "store.py"
 sys.path.insert(0, str(READER.parent))

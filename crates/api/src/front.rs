@@ -1,18 +1,14 @@
 //! The front of the port: which service a request is for.
 
-use std::error::Error;
-
-use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body::Body;
 
 use crate::cloudtrail::CloudTrailApi;
 use crate::explainer::Explainer;
 use crate::forwarded::TrustedProxies;
 use crate::iam::IamApi;
 use crate::kms::KmsApi;
-use crate::s3::{ResponseBody, S3Api};
+use crate::s3::{IncomingBody, ResponseBody, S3Api};
 use crate::server::{ConnectionInfo, RequestBody};
 use crate::sigv4::{Service, peek_service};
 use crate::sts::StsApi;
@@ -68,15 +64,11 @@ impl Front {
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+    ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let addressee = addressee(&parts);
         let connection = self.proxies.see_through(&parts.headers, connection);

@@ -8,7 +8,7 @@ use strongroom_ports::Entropy;
 use strongroom_types::RequestId;
 
 use crate::front::{Addressee, addressee};
-use crate::json::ErrorAnswer;
+use crate::json::{self, ErrorAnswer};
 use crate::query;
 use crate::s3::{ResponseBody, set_header};
 use crate::server::{ConnectionInfo, Handler, RequestBody};
@@ -74,7 +74,7 @@ fn refusal(parts: &Parts, request_id: RequestId) -> Response<ResponseBody> {
                 status: 503,
                 message: Some(MESSAGE.into()),
             };
-            (answer.response(), "application/x-amz-json-1.1")
+            (answer.response(), json::CONTENT_TYPE)
         }
         Addressee::Iam => query(iam::NAMESPACE),
         Addressee::Sts => query(sts::NAMESPACE),

@@ -1,18 +1,42 @@
-//! What every protocol does with a request beside its own part: the context in which the request is
-//! decided, its line in the log, and its metrics.
+//! What every protocol stands on, and does with a request beside its own part: the context in which
+//! the request is decided, the end of its answer, its line in the log, and its metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use http_body::Body;
 use strongroom_audit::Params;
+use strongroom_ports::{Clock, Entropy};
 use strongroom_types::{Principal, Region, RequestContext, RequestId, Sent, Timestamp};
 
-use crate::s3::ResponseBody;
+use crate::recording::Recorder;
+use crate::s3::{ResponseBody, set_header};
 use crate::server::ConnectionInfo;
-use crate::sigv4::Credential;
+use crate::sigv4::{Credential, Verifier};
+
+/// What a protocol stands on beside its service.
+pub struct EdgePorts {
+    /// Who signed.
+    pub verifier: Verifier,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The records of calls.
+    pub recorder: Arc<Recorder>,
+}
+
+/// What an operator may choose of a protocol that is not S3's.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// This server's region.
+    pub region: Region,
+    /// Takes and gives key material and secrets over plain HTTP from and to other hosts.
+    pub danger_keys_over_plain_http: bool,
+}
 
 /// The context of a request that arrived over `connection`; nobody has signed it yet.
 pub(crate) fn context(
@@ -79,6 +103,23 @@ const USER_AGENT_MAX_BYTES: usize = 512;
 fn user_agent(parts: &Parts) -> Option<Arc<str>> {
     let text = parts.headers.get(http::header::USER_AGENT)?.to_str().ok()?;
     Some(text.get(..USER_AGENT_MAX_BYTES).unwrap_or(text).into())
+}
+
+/// Ends an answer of the services that are not S3, and records the request as [`record`] does.
+pub(crate) fn finish(
+    mut response: Response<ResponseBody>,
+    content_type: &'static str,
+    labels: (&'static str, &'static str),
+    method: &Method,
+    request_id: &str,
+    took: Duration,
+) -> Response<ResponseBody> {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    set_header(headers, "x-amzn-requestid", request_id);
+    set_header(headers, "server", "Strongroom");
+    record(labels, method, &response, request_id, took);
+    response
 }
 
 /// The request's line in the log, and its metrics. No names, keys, queries, headers or bodies: what

@@ -28,9 +28,12 @@ pub mod limits;
 mod query;
 mod recording;
 pub mod s3;
+#[cfg(test)]
+mod samples;
 pub mod server;
 pub mod sigv4;
 pub mod sts;
+mod worker;
 pub mod xml;
 
 pub use access_log::{AccessLine, AccessLog};
@@ -38,4 +41,5 @@ pub use explainer::{AUTHORIZATION_MESSAGE, Explainer};
 pub use forwarded::{Cidr, TrustedProxies};
 pub use front::Front;
 pub use gate::Gate;
+pub use intake::{EdgeOptions, EdgePorts};
 pub use recording::Recorder;

@@ -1,8 +1,10 @@
 //! Batches: how events are packed, and the hash that chains them.
 
+use std::io::Read as _;
+
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use miniz_oxide::deflate::compress_to_vec;
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use flate2::bufread::DeflateDecoder;
+use flate2::{Compress, Compression, FlushCompress};
 use strongroom_rows::Record;
 
 use crate::event::Event;
@@ -11,7 +13,7 @@ use crate::records::{BatchRow, Lane};
 
 const LABEL: &[u8] = b"strongroom audit batch 1";
 /// Fast; records are so alike that more effort gains little.
-const COMPRESSION_LEVEL: u8 = 3;
+const COMPRESSION_LEVEL: u32 = 2;
 
 /// Entries of a batch under construction.
 #[derive(Default)]
@@ -22,9 +24,8 @@ pub(crate) struct Entries {
 }
 
 impl Entries {
-    /// Adds an event if it has room; the first one always has.
-    pub(crate) fn push(&mut self, event: &Event) -> bool {
-        let record = event.encode();
+    /// Adds an event of that time, encoded, if it has room; the first one always has.
+    pub(crate) fn push(&mut self, record: &[u8], time_millis: u64) -> bool {
         let len = record.len() + 4;
         if self.events > 0 && self.bytes.len() + len > BATCH_MAX_BYTES {
             return false;
@@ -33,9 +34,9 @@ impl Entries {
             return false;
         };
         self.bytes.extend_from_slice(&prefix.to_be_bytes());
-        self.bytes.extend_from_slice(&record);
+        self.bytes.extend_from_slice(record);
         self.events += 1;
-        self.newest_millis = self.newest_millis.max(event.time_millis);
+        self.newest_millis = self.newest_millis.max(time_millis);
         true
     }
 
@@ -45,6 +46,7 @@ impl Entries {
         lane: Lane,
         number: u64,
         previous: [u8; 32],
+        packer: &mut Packer,
     ) -> (BatchRow, [u8; 32]) {
         let hash = hash(lane, number, &previous, self.events, &self.bytes);
         let batch = BatchRow {
@@ -53,10 +55,40 @@ impl Entries {
             events: self.events,
             newest_millis: self.newest_millis,
             len_bytes: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
-            entries: compress_to_vec(&self.bytes, COMPRESSION_LEVEL),
+            entries: packer.deflate(&self.bytes),
         };
         (batch, hash)
     }
+}
+
+/// Makes batches smaller. Its state is large, and is used again.
+pub(crate) struct Packer(Compress);
+
+impl Packer {
+    pub(crate) fn new() -> Self {
+        Self(Compress::new(Compression::new(COMPRESSION_LEVEL), false))
+    }
+
+    fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.0.reset();
+        // A block that does not shrink is kept as it is, with a few bytes before it.
+        let mut deflated = Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64);
+        // Into memory that has room this cannot fail.
+        let _ = self
+            .0
+            .compress_vec(bytes, &mut deflated, FlushCompress::Finish);
+        deflated.shrink_to_fit();
+        deflated
+    }
+}
+
+/// What was deflated, if it is so many bytes and nothing is behind it.
+fn inflate(deflated: &[u8], len: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    let bound = u64::try_from(len).ok()?.checked_add(1)?;
+    let mut decoder = DeflateDecoder::new(deflated).take(bound);
+    decoder.read_to_end(&mut bytes).ok()?;
+    (bytes.len() == len && decoder.into_inner().into_inner().is_empty()).then_some(bytes)
 }
 
 /// ```text
@@ -85,12 +117,10 @@ pub(crate) struct Unpacked {
 /// Unpacks a batch; `None` if it is not what [`Entries::into_batch`] makes.
 pub(crate) fn unpack(lane: Lane, batch: &BatchRow) -> Option<Unpacked> {
     let len = usize::try_from(batch.len_bytes).ok()?;
-    // One event may be alone in a batch and as long as a row; nothing is longer.
-    let bound = len.min(BATCH_MAX_BYTES * 2);
-    let bytes = decompress_to_vec_with_limit(&batch.entries, bound).ok()?;
-    if bytes.len() != len {
+    if len > BATCH_MAX_BYTES {
         return None;
     }
+    let bytes = inflate(&batch.entries, len)?;
     let mut events = Vec::new();
     let mut rest = bytes.as_slice();
     while let Some((prefix, behind)) = rest.split_first_chunk::<4>() {

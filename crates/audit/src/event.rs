@@ -52,6 +52,16 @@ impl EventId {
         Self(bytes)
     }
 
+    /// The lowest bytes that an id of that time can begin with; no event has it.
+    pub(crate) fn first_of(time: Timestamp) -> Self {
+        let [_, _, time @ ..] = time.as_millis().to_be_bytes();
+        let mut bytes = [0; 16];
+        for (byte, from) in bytes.iter_mut().zip(time) {
+            *byte = from;
+        }
+        Self(bytes)
+    }
+
     /// Takes an id from storage.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -208,10 +218,7 @@ impl Event {
     /// The event that a part of this server reported through the port: its document may lack what every
     /// record has, which is added. A document that is no JSON object is kept as a text.
     pub fn completed(event: &AuditEvent, home: &Home, entropy: &dyn Entropy) -> Self {
-        Self::completed_as(event, EventId::new(event.time, entropy), home)
-    }
-
-    pub(crate) fn completed_as(event: &AuditEvent, id: EventId, home: &Home) -> Self {
+        let id = EventId::new(event.time, entropy);
         completion::complete(event, event.name, id, home)
     }
 }

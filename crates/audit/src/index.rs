@@ -1,6 +1,6 @@
 //! What LookupEvents finds by: rows that lead from an attribute and a time into the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -121,14 +121,19 @@ pub(crate) fn posting_key(prefix: &[u8; 16], newest_millis: u64, batch: u64) -> 
 ///
 /// A row stands for all events of the batch that share a value, and not for one event: events of one
 /// second are alike, so there are a tenth as many rows.
-pub(crate) fn postings(number: u64, events: &[Event]) -> Vec<(Vec<u8>, PostingRow)> {
+pub(crate) fn postings<'a>(
+    number: u64,
+    events: impl IntoIterator<Item = &'a Event>,
+) -> Vec<(Vec<u8>, PostingRow)> {
     struct Group {
         newest: u64,
         oldest: u64,
         positions: Vec<u8>,
     }
-    let mut groups: BTreeMap<[u8; 16], Group> = BTreeMap::new();
-    for (position, event) in events.iter().enumerate() {
+    // An account, and what is searched by in it. Few values are in many events: they are hashed once.
+    type Searched<'a> = (&'a str, Option<(Attribute, &'a str)>);
+    let mut groups: HashMap<Searched<'a>, Group> = HashMap::new();
+    for (position, event) in events.into_iter().enumerate() {
         let Ok(position) = u8::try_from(position) else {
             break;
         };
@@ -137,14 +142,16 @@ pub(crate) fn postings(number: u64, events: &[Event]) -> Vec<(Vec<u8>, PostingRo
             continue;
         }
         let time = event.time_millis;
-        let mut put = |by: Option<(Attribute, &str)>| {
+        let mut put = |by: Option<(Attribute, &'a str)>| {
             let by =
                 by.map(|(attribute, value)| (attribute, crate::event::cut(value, FACT_MAX_BYTES)));
-            let group = groups.entry(prefix(&event.account, by)).or_insert(Group {
-                newest: time,
-                oldest: time,
-                positions: Vec::new(),
-            });
+            let group = groups
+                .entry((event.account.as_str(), by))
+                .or_insert_with(|| Group {
+                    newest: time,
+                    oldest: time,
+                    positions: Vec::new(),
+                });
             group.newest = group.newest.max(time);
             group.oldest = group.oldest.min(time);
             if group.positions.last() != Some(&position) {
@@ -167,15 +174,17 @@ pub(crate) fn postings(number: u64, events: &[Event]) -> Vec<(Vec<u8>, PostingRo
             put(Some((Attribute::ResourceName, resource.short_name())));
         }
     }
-    groups
-        .into_iter()
-        .map(|(prefix, group)| {
-            let row = PostingRow {
-                batch: number,
-                oldest_millis: group.oldest,
-                positions: group.positions,
-            };
-            (posting_key(&prefix, group.newest, number), row)
-        })
-        .collect()
+    let rows = groups.into_iter().map(|((account, by), group)| {
+        let row = PostingRow {
+            batch: number,
+            oldest_millis: group.oldest,
+            positions: group.positions,
+        };
+        let prefix = prefix(account, by);
+        (posting_key(&prefix, group.newest, number), row)
+    });
+    // The store takes rows in order more easily.
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    rows
 }

@@ -6,13 +6,13 @@ use strongroom_rows::{Record, SealedRows, until_undisturbed};
 use strongroom_types::{RequestId, Timestamp};
 
 use crate::TrailError;
-use crate::chain::{self, Entries, Unpacked};
+use crate::chain::{self, Entries, Packer, Unpacked};
 use crate::completion::complete_stored;
 use crate::event::{Event, EventId, Home};
 use crate::index;
 use crate::limits::{
-    BATCH_MAX_EVENTS, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_BYTES,
-    STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
+    BATCH_MAX_EVENTS, BATCH_PACKED_MAX_BYTES, BATCH_SPAN_MILLIS, RETENTION_MILLIS, SETTLE_MILLIS,
+    STEP_MAX_BYTES, STEP_MAX_EVENTS, SWEEP_MAX_BATCHES, UNDELIVERED_MILLIS,
 };
 use crate::records::{
     BatchRow, FirstFormatRow, HeadRow, Lane, SPOOL, batch_key, head_key, spool_key,
@@ -37,7 +37,14 @@ pub struct Moved {
 /// Rows of the spool that go into the ledger next.
 struct Waiting {
     key: Bytes,
-    event: Event,
+    spooled: Spooled,
+}
+
+/// A row of the spool, opened.
+pub(crate) struct Spooled {
+    pub(crate) event: Event,
+    /// The event, encoded.
+    record: Vec<u8>,
 }
 
 impl Ledger {
@@ -64,14 +71,18 @@ impl Ledger {
     fn try_step(&self, lane: Lane, now: Timestamp, all: bool) -> Result<Moved, TrailError> {
         let (head, version) = self.head(lane)?;
         let (waiting, mut more) = self.waiting(lane, now, all)?;
+        if waiting.is_empty() {
+            return Ok(Moved { count: 0, more });
+        }
         let mut new = head;
         let mut transaction =
             Transaction::new().expect(Table::AUDIT_LEDGER, head_key(lane), version);
         let mut bytes = 0;
         let mut moved = 0;
+        let mut packer = Packer::new();
         let mut rest = waiting.as_slice();
         while !rest.is_empty() && bytes < STEP_MAX_BYTES {
-            let taken = self.batch(lane, rest, &mut new);
+            let taken = self.batch(lane, rest, &mut new, &mut packer);
             let (events, behind) = rest.split_at_checked(taken.count).unwrap_or((rest, &[]));
             for (table, key, value) in taken.rows {
                 bytes += key.len() + value.len();
@@ -87,46 +98,44 @@ impl Ledger {
             rest = behind;
         }
         more |= !rest.is_empty();
-        if moved > 0 {
-            let key = head_key(lane);
-            let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &new);
-            let transaction = transaction.put(Table::AUDIT_LEDGER, key, value);
-            self.rows.meta.commit(transaction).wait()?;
-        }
+        let key = head_key(lane);
+        let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &new);
+        let transaction = transaction.put(Table::AUDIT_LEDGER, key, value);
+        self.rows.meta.commit(transaction).wait()?;
         Ok(Moved { count: moved, more })
     }
 
     /// Makes one batch of the first of `waiting`, and moves the head behind it.
-    fn batch(&self, lane: Lane, waiting: &[Waiting], head: &mut HeadRow) -> Taken {
-        let mut entries = Entries::default();
-        let mut events = Vec::new();
-        let mut times = (u64::MAX, 0);
-        for Waiting { event, .. } in waiting.iter().take(BATCH_MAX_EVENTS) {
-            let time = event.time_millis;
-            let new = (times.0.min(time), times.1.max(time));
-            let spans = !events.is_empty() && new.1 - new.0 > BATCH_SPAN_MILLIS;
-            if spans || !entries.push(event) {
-                break;
-            }
-            times = new;
-            events.push(event.clone());
-        }
+    fn batch(
+        &self,
+        lane: Lane,
+        waiting: &[Waiting],
+        head: &mut HeadRow,
+        packer: &mut Packer,
+    ) -> Taken {
         let number = head.next;
-        let (batch, hash) = entries.into_batch(lane, number, head.hash);
+        let mut max_events = BATCH_MAX_EVENTS;
+        let (count, batch, hash) = loop {
+            let (count, entries) = first_entries(waiting, max_events);
+            let (batch, hash) = entries.into_batch(lane, number, head.hash, packer);
+            // Records that are not alike do not shrink.
+            if count <= 1 || batch.entries.len() <= BATCH_PACKED_MAX_BYTES {
+                break (count, batch, hash);
+            }
+            max_events = count / 2;
+        };
         let key = batch_key(lane, number);
         let value = self.rows.seal(Table::AUDIT_LEDGER, &key, &batch);
         let mut rows = vec![(Table::AUDIT_LEDGER, key, value)];
-        for (key, posting) in index::postings(number, &events) {
+        let events = waiting.iter().take(count).map(|it| &it.spooled.event);
+        for (key, posting) in index::postings(number, events) {
             let value = self.rows.seal(Table::AUDIT_INDEX, &key, &posting);
             rows.push((Table::AUDIT_INDEX, key, value));
         }
         head.next += 1;
         head.hash = hash;
         head.events += u64::from(batch.events);
-        Taken {
-            count: events.len(),
-            rows,
-        }
+        Taken { count, rows }
     }
 
     /// What is in the spool and may go, oldest first; and whether there is more of it.
@@ -136,17 +145,9 @@ impl Ledger {
         now: Timestamp,
         all: bool,
     ) -> Result<(Vec<Waiting>, bool), TrailError> {
-        let mut ranges = vec![(vec![SPOOL, lane.code()], vec![SPOOL, lane.code() + 1])];
-        if lane == Lane::Management {
-            // What the first version of the trail has left.
-            ranges.insert(0, (Vec::new(), vec![SPOOL]));
-        }
-        let now = now.as_millis();
-        // An event from the future is one from before the clock was set back: it is settled.
-        let settled = |time: u64| all || time + SETTLE_MILLIS <= now || time > now + SETTLE_MILLIS;
         let mut waiting = Vec::new();
         let mut more = false;
-        for (start, end) in ranges {
+        for (start, end) in settled(lane, now, all) {
             let page = self.rows.meta.scan(&Scan {
                 table: Table::AUDIT,
                 start: start.into(),
@@ -156,13 +157,9 @@ impl Ledger {
             })?;
             more |= page.more;
             for row in page.rows {
-                if let Some(event) = self.open_spooled(&row)
-                    && settled(event.time_millis)
-                {
-                    waiting.push(Waiting {
-                        key: row.key,
-                        event,
-                    });
+                if let Some(spooled) = self.open_spooled(&row) {
+                    let key = row.key;
+                    waiting.push(Waiting { key, spooled });
                 }
             }
         }
@@ -187,9 +184,13 @@ impl Ledger {
     }
 
     /// The event of a spool row, of either format.
-    pub(crate) fn open_spooled(&self, row: &Row) -> Option<Event> {
+    pub(crate) fn open_spooled(&self, row: &Row) -> Option<Spooled> {
         if row.key.first() == Some(&SPOOL) {
-            return self.rows.open(Table::AUDIT, &row.key, &row.value).ok();
+            let custody = &self.rows.custody;
+            let (event, record) = custody
+                .open_record_with_bytes(Table::AUDIT, &row.key, &row.value)
+                .ok()?;
+            return Some(Spooled { event, record });
         }
         // BE64(milliseconds) || request id(16, zeros without one) || BE64(counter)
         let old: FirstFormatRow = self.rows.open(Table::AUDIT, &row.key, &row.value).ok()?;
@@ -203,14 +204,10 @@ impl Ledger {
         }
         let id = EventId::with_tail(time, tail);
         let request_id = (*request_id != [0; 16]).then(|| RequestId::from_bytes(*request_id));
-        Some(complete_stored(
-            time,
-            request_id,
-            &old.name,
-            old.document,
-            id,
-            &self.home,
-        ))
+        let home = &self.home;
+        let event = complete_stored(time, request_id, &old.name, old.document, id, home);
+        let record = Record::encode(&event);
+        Some(Spooled { event, record })
     }
 
     /// Removes batches whose events all are older than 90 days, a few at a time, and their index rows.
@@ -298,6 +295,60 @@ impl Ledger {
             .open(Table::AUDIT_LEDGER.0, &row.key, &row.value);
         <BatchRow as Record>::decode(&opened.ok()?)
     }
+}
+
+/// From a key, and up to another.
+type KeyRange = (Vec<u8>, Vec<u8>);
+
+/// The ranges of the spool whose events may go. Keys begin with the time, so that what must wait is
+/// not even looked at.
+fn settled(lane: Lane, now: Timestamp, all: bool) -> Vec<KeyRange> {
+    let in_lane = |millis| spool_key(lane, EventId::first_of(Timestamp::from_millis(millis)));
+    let lane_range = (vec![SPOOL, lane.code()], vec![SPOOL, lane.code() + 1]);
+    let mut ranges = settled_of(lane_range, in_lane, now, all);
+    if lane == Lane::Management {
+        // What the first version of the trail has left.
+        let of_first_version = |millis: u64| millis.to_be_bytes().to_vec();
+        let range = (Vec::new(), vec![SPOOL]);
+        ranges.splice(0..0, settled_of(range, of_first_version, now, all));
+    }
+    ranges
+}
+
+/// Of a range of keys, of which `from` makes the first one of a time.
+fn settled_of(
+    (start, end): KeyRange,
+    from: impl Fn(u64) -> Vec<u8>,
+    now: Timestamp,
+    all: bool,
+) -> Vec<KeyRange> {
+    if all {
+        return vec![(start, end)];
+    }
+    let now = now.as_millis();
+    vec![
+        (start, from((now + 1).saturating_sub(SETTLE_MILLIS))),
+        // An event from the future is one from before the clock was set back.
+        (from(now + SETTLE_MILLIS + 1), end),
+    ]
+}
+
+/// The first of `waiting` that go into one batch, and how many they are.
+fn first_entries(waiting: &[Waiting], max_events: usize) -> (usize, Entries) {
+    let mut entries = Entries::default();
+    let mut count = 0;
+    let mut times = (u64::MAX, 0);
+    for Waiting { spooled, .. } in waiting.iter().take(max_events) {
+        let time = spooled.event.time_millis;
+        let new = (times.0.min(time), times.1.max(time));
+        let spans = count > 0 && new.1 - new.0 > BATCH_SPAN_MILLIS;
+        if spans || !entries.push(&spooled.record, time) {
+            break;
+        }
+        times = new;
+        count += 1;
+    }
+    (count, entries)
 }
 
 /// What one batch takes.

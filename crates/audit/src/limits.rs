@@ -19,13 +19,16 @@ pub const FACT_MAX_BYTES: usize = 1280;
 pub const NAME_MAX_BYTES: usize = 256;
 /// Most events of one batch of the ledger: a position is one byte.
 pub const BATCH_MAX_EVENTS: usize = 256;
-/// Longest batch, in bytes before compression: even if that gains nothing, a row holds it.
-pub const BATCH_MAX_BYTES: usize = 56 << 10;
+/// Longest batch, in bytes before compression: a lookup unpacks whole batches.
+pub const BATCH_MAX_BYTES: usize = 160 << 10;
+/// Longest batch, in bytes after compression: a row holds it.
+pub const BATCH_PACKED_MAX_BYTES: usize = 56 << 10;
 /// Longest span of time of the events of one batch, in milliseconds. A lookup looks so far back.
 pub const BATCH_SPAN_MILLIS: u64 = 10_000;
 /// Events younger than that stay in the spool, so that the ledger is in order of time, in
-/// milliseconds. They are durable and are found all the same.
-pub const SETTLE_MILLIS: u64 = 1_000;
+/// milliseconds. They are durable and are found all the same. Short, since what goes on before the
+/// store moves its rows into its index is never written there.
+pub const SETTLE_MILLIS: u64 = 250;
 /// Most rows of the spool that one step moves.
 pub const STEP_MAX_EVENTS: usize = 1024;
 /// A step's transaction takes no further batch beyond, in bytes; the port allows 1 MiB.

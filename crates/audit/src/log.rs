@@ -99,25 +99,13 @@ impl AuditLog {
         let value = self.rows.seal(Table::AUDIT, &key, event);
         (key.into(), value)
     }
-
-    fn completed(&self, event: &AuditEvent) -> Event {
-        Event::completed(event, &self.home, &*self.rows.entropy)
-    }
 }
 
 /// For the parts of the server that know the port only: their documents are completed.
 impl AuditSink for AuditLog {
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit {
-        let events: Vec<Event> = events.iter().map(|event| self.completed(event)).collect();
+        let completed = |event| Event::completed(event, &self.home, &*self.rows.entropy);
+        let events: Vec<Event> = events.iter().map(completed).collect();
         self.append(&events)
-    }
-
-    fn row_of(&self, event: &AuditEvent) -> Option<(Bytes, Bytes)> {
-        let row = self.row(&self.completed(event));
-        if IN_MEMORY {
-            in_memory::keep(row.1);
-            return None;
-        }
-        Some(row)
     }
 }

@@ -186,10 +186,10 @@ impl Ledger {
                 reverse: true,
             })?;
             for row in &page.rows {
-                if let Some(event) = self.open_spooled(row)
-                    && window.takes(&event)
+                if let Some(spooled) = self.open_spooled(row)
+                    && window.takes(&spooled.event)
                 {
-                    found.push(event);
+                    found.push(spooled.event);
                 }
             }
             let enough = found.len() >= wanted;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::place::{Place, PlaceError};
-use crate::to_u64;
+use crate::{to_u64, up_to};
 
 const CHUNK_LEN_BYTES: usize = 1 << 20;
 const UNFINISHED: &str = ".unfinished";
@@ -99,12 +99,7 @@ impl Place for Directory {
         let mut buffer = vec![0; CHUNK_LEN_BYTES];
         let mut left = len_bytes;
         while left > 0 {
-            let len = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            let Some(chunk) = buffer.get_mut(..len) else {
-                break;
-            };
+            let chunk = up_to(&mut buffer, left);
             match file.read_at(chunk, offset) {
                 Ok(0) => return Err(PlaceError::Short(name.to_owned())),
                 Ok(count) => {
@@ -133,16 +128,11 @@ impl Place for Directory {
         let mut buffer = vec![0; CHUNK_LEN_BYTES];
         let mut left = len_bytes;
         while left > 0 {
-            let len = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
-            let Some(chunk) = buffer.get_mut(..len) else {
-                break;
-            };
+            let chunk = up_to(&mut buffer, left);
             let read = source.read_exact(chunk);
             read.map_err(|error| PlaceError::Source(name.to_owned(), error))?;
             file.write_all(chunk).map_err(failed)?;
-            left = left.saturating_sub(to_u64(len));
+            left = left.saturating_sub(to_u64(chunk.len()));
         }
         // The rename must not overtake the bytes.
         file.sync_data().map_err(failed)?;

@@ -61,6 +61,13 @@ pub fn list(place: &dyn Place) -> Result<Vec<Listed>, PlaceError> {
 /// What lies in a place, with lengths in bytes.
 type Objects = BTreeMap<String, u64>;
 
+/// The beginning of `buffer`, as much as is left to do.
+fn up_to(buffer: &mut [u8], left: u64) -> &mut [u8] {
+    let len = usize::try_from(left).unwrap_or(usize::MAX);
+    let (beginning, _) = buffer.split_at_mut(len.min(buffer.len()));
+    beginning
+}
+
 fn to_u64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

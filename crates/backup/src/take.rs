@@ -7,26 +7,24 @@
 //!   shred keys that are destroyed go from the place too
 //! ```
 
+mod blobs;
+mod reading;
+mod shreds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{Context, SHA256};
-use strongroom_crypto::{FOOTER_MAX_BYTES, parse_footer, shred_file_root_version};
-
+use self::blobs::Pack;
+use self::reading::{Hashing, Living};
+use self::shreds::remove_destroyed;
 use crate::manifest::{self, Destroyed, Digest, File, Lineage, Manifest, Piece, Signed, Summary};
 use crate::place::{Place, PlaceError};
-use crate::{Objects, Progress, to_u64};
+use crate::{Objects, Progress, to_u64, up_to};
 
 const CHUNK_LEN_BYTES: usize = 1 << 20;
-/// Footers are collected up to this length.
-const PACK_LEN_BYTES: usize = 4 << 20;
-/// How often a footer is read that changes while it is.
-const TRIES_MAX: u32 = 5;
-/// What blob files begin with: streams, and lists of parts.
-const BLOB_MAGICS: [&[u8]; 2] = [b"SRB1", b"SRM1"];
 
 /// A store that holds still enough.
 ///
@@ -170,22 +168,6 @@ pub fn take(
     Ok(taken)
 }
 
-/// Removes shred keys whose destruction the newest manifest tells; how many objects that were.
-fn remove_destroyed(place: &dyn Place, destroyed: &[Destroyed]) -> Result<u64, TakeError> {
-    let ids: BTreeSet<&str> = destroyed.iter().map(|it| it.shred.as_str()).collect();
-    let mut removed = 0;
-    for name in place.list("shreds/")?.keys() {
-        let id = name
-            .strip_prefix("shreds/")
-            .and_then(|name| name.split_once('-'));
-        if id.is_some_and(|(id, _)| ids.contains(id)) {
-            place.remove(name)?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
-}
-
 fn take_held(
     (sources, lineage): (&Sources, &Lineage),
     place: &dyn Place,
@@ -278,14 +260,6 @@ impl Base {
     fn file(&self, path: &str) -> Option<&File> {
         self.manifest.as_ref()?.files.get(path)
     }
-}
-
-/// Footers, many to an object.
-#[derive(Default)]
-struct Pack {
-    bytes: Vec<u8>,
-    /// The files whose last pieces these are.
-    waiting: Vec<(String, File)>,
 }
 
 struct Run<'a> {
@@ -449,302 +423,6 @@ impl Run<'_> {
             sha256: source.finish(),
         })
     }
-
-    fn list_blobs(&self) -> Result<Vec<Blob>, TakeError> {
-        let root = self.sources.blobs.join("blobs");
-        let mut found = Vec::new();
-        for first in 0..=u8::MAX {
-            let directory = root.join(format!("{first:02x}"));
-            let failed = |error| TakeError::Source(directory.clone(), error);
-            let entries = match fs::read_dir(&directory) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(failed(error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(failed)?;
-                let name = entry.file_name();
-                let Some(id) = name.to_str().filter(|name| is_blob_name(name, first)) else {
-                    continue;
-                };
-                match entry.metadata() {
-                    Ok(metadata) => found.push(Blob {
-                        id: id.to_owned(),
-                        path: entry.path(),
-                        len: metadata.len(),
-                        changed: changed_nanos(&metadata),
-                    }),
-                    // It was in flight, and did not come to be.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(failed(error)),
-                }
-            }
-        }
-        found.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(found)
-    }
-
-    fn blob(&mut self, blob: &Blob) -> Result<(), TakeError> {
-        let (first, _) = blob.id.split_at_checked(2).unwrap_or_default();
-        let in_manifest = format!("blobs/blobs/{first}/{}", blob.id);
-        let seen = (blob.changed, blob.len);
-        let before = self.base.file(&in_manifest).cloned();
-        if let Some(file) = &before
-            && file.seen == Some(seen)
-            && file.pieces.iter().all(|piece| piece.is_in(&self.objects))
-        {
-            self.files.insert(in_manifest, file.clone());
-            return Ok(());
-        }
-        match self.copy_blob(blob, &in_manifest, before) {
-            Err(TakeError::Source(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            // The others must not go without a backup for it.
-            Err(TakeError::Source(_, _)) => {
-                self.unreadable.push(in_manifest);
-                Ok(())
-            }
-            done => done,
-        }
-    }
-
-    fn copy_blob(
-        &mut self,
-        blob: &Blob,
-        in_manifest: &str,
-        before: Option<File>,
-    ) -> Result<(), TakeError> {
-        let unreadable = |error| TakeError::Source(blob.path.clone(), error);
-        let file = fs::File::open(&blob.path).map_err(unreadable)?;
-        let mut magic = [0; 4];
-        match file.read_exact_at(&mut magic, 0) {
-            Ok(()) if BLOB_MAGICS.contains(&magic.as_slice()) => {}
-            // Not a blob, whatever its name is: it may be anything that somebody put there.
-            Ok(()) => return Err(unreadable(io::ErrorKind::InvalidData.into())),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(unreadable(io::ErrorKind::InvalidData.into()));
-            }
-            Err(error) => return Err(unreadable(error)),
-        }
-        let end = footer_of(&file).map_err(unreadable)?;
-        let (first, _) = blob.id.split_at_checked(2).unwrap_or_default();
-        let own = format!("blobs/{first}/{}", blob.id);
-        // A body never changes: where the place has it, it is not read again.
-        let known = before.and_then(|file| file.pieces.into_iter().next());
-        let known = known.filter(|piece| {
-            piece.object == own && piece.len == end.body_len && piece.is_in(&self.objects)
-        });
-        let body = match known {
-            Some(piece) => piece,
-            None => self.body(&file, blob, &own, end.body_len)?,
-        };
-        let mut file = File {
-            pieces: vec![body],
-            seen: Some((end.changed, end.body_len + to_u64(end.footer.len()))),
-        };
-        if end.footer.is_empty() {
-            self.files.insert(in_manifest.to_owned(), file);
-            return Ok(());
-        }
-        file.pieces.push(Piece {
-            // Named when the pack is written.
-            object: String::new(),
-            offset: to_u64(self.pack.bytes.len()),
-            len: to_u64(end.footer.len()),
-            sha256: Digest::of(&end.footer),
-        });
-        self.pack.bytes.extend_from_slice(&end.footer);
-        self.pack.waiting.push((in_manifest.to_owned(), file));
-        self.copied_footers += 1;
-        if self.pack.bytes.len() >= PACK_LEN_BYTES {
-            self.flush_pack()?;
-        }
-        Ok(())
-    }
-
-    /// A body that no manifest has. An interrupted run may have copied it.
-    fn body(
-        &mut self,
-        file: &fs::File,
-        blob: &Blob,
-        own: &str,
-        len: u64,
-    ) -> Result<Piece, TakeError> {
-        let mut object = own.to_owned();
-        if let Some(there) = self.objects.get(own).copied() {
-            let unreadable = |error| TakeError::Source(blob.path.clone(), error);
-            let mut hashing = Hashing::new(file, 0, len);
-            io::copy(&mut hashing, &mut io::sink()).map_err(unreadable)?;
-            let sha256 = hashing.finish();
-            if there == len && self.holds(own, len, sha256)? {
-                return Ok(Piece {
-                    object,
-                    offset: 0,
-                    len,
-                    sha256,
-                });
-            }
-            // Older manifests may need it as it is, if it is theirs.
-            object = format!("{}/blob-{}", self.name, blob.id);
-        }
-        let piece = self.copy(file, &blob.path, (0, len), object)?;
-        self.copied_blobs += 1;
-        Ok(piece)
-    }
-
-    fn holds(&self, name: &str, len: u64, sha256: Digest) -> Result<bool, TakeError> {
-        let mut context = Context::new(&SHA256);
-        self.place.read(name, 0, len, &mut |chunk| {
-            context.update(chunk);
-            Ok(())
-        })?;
-        Ok(digest_of(context) == sha256)
-    }
-
-    fn flush_pack(&mut self) -> Result<(), TakeError> {
-        let Pack { bytes, waiting } = std::mem::take(&mut self.pack);
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        self.packs += 1;
-        let object = format!("{}/footers-{}", self.name, self.packs);
-        let piece = manifest::put(self.place, &object, &bytes)?;
-        self.copied_bytes += piece.len;
-        self.objects.insert(object.clone(), piece.len);
-        for (path, mut file) in waiting {
-            if let Some(footer) = file.pieces.last_mut() {
-                footer.object.clone_from(&object);
-            }
-            self.files.insert(path, file);
-        }
-        Ok(())
-    }
-
-    /// Copies the shred keys that are in use at the end. One that went meanwhile is destroyed, and
-    /// must not be here.
-    fn shreds(&mut self) -> Result<BTreeSet<String>, TakeError> {
-        let mut in_use = self.origin.shreds().map_err(TakeError::Origin)?;
-        let mut missing = Vec::new();
-        for id in &in_use {
-            match self.shred(*id)? {
-                Some(file) => {
-                    for copy in ["a", "b"] {
-                        let path = format!("shreds/{copy}/{}", hex::encode(id));
-                        self.files.insert(path, file.clone());
-                    }
-                }
-                None => missing.push(*id),
-            }
-        }
-        if !missing.is_empty() {
-            in_use = self.origin.shreds().map_err(TakeError::Origin)?;
-            for id in missing.into_iter().filter(|id| in_use.contains(id)) {
-                self.unreadable
-                    .push(format!("shreds/a/{}", hex::encode(id)));
-            }
-        }
-        let in_use: BTreeSet<String> = in_use.iter().map(hex::encode).collect();
-        self.files
-            .retain(|path, _| match path.strip_prefix("shreds/") {
-                Some(path) => path
-                    .split_once('/')
-                    .is_some_and(|(_, id)| in_use.contains(id)),
-                None => true,
-            });
-        Ok(in_use)
-    }
-
-    fn shred(&mut self, id: [u8; 16]) -> Result<Option<File>, TakeError> {
-        let id = hex::encode(id);
-        for copy in ["a", "b"] {
-            let path = self.sources.shreds.join(copy).join(&id);
-            let Ok(bytes) = fs::read(&path) else { continue };
-            if shred_file_root_version(&bytes).is_err() {
-                continue;
-            }
-            let sha256 = Digest::of(&bytes);
-            let (short, _) = sha256.0.split_at(8);
-            let object = format!("shreds/{id}-{}", hex::encode(short));
-            let piece = Piece {
-                object,
-                offset: 0,
-                len: to_u64(bytes.len()),
-                sha256,
-            };
-            let before = self.base.file(&format!("shreds/a/{id}"));
-            let is_there = before.is_some_and(|file| file.pieces == [piece.clone()])
-                && piece.is_in(&self.objects);
-            if !is_there {
-                manifest::put(self.place, &piece.object, &bytes)?;
-                self.copied_bytes += piece.len;
-            }
-            return Ok(Some(File {
-                pieces: vec![piece],
-                seen: None,
-            }));
-        }
-        Ok(None)
-    }
-
-    /// Of the shred keys that this place ever held, those that are in use no more.
-    fn destroyed(&self, in_use: &BTreeSet<String>) -> Vec<Destroyed> {
-        let Some(before) = &self.base.manifest else {
-            return Vec::new();
-        };
-        let by = self.base.next_number;
-        let gone = before
-            .shreds()
-            .into_iter()
-            .filter(|id| !in_use.contains(*id));
-        let gone = gone.map(|id| Destroyed {
-            shred: id.to_owned(),
-            by,
-        });
-        before.destroyed.iter().cloned().chain(gone).collect()
-    }
-}
-
-/// A blob file, as it was listed.
-struct Blob {
-    id: String,
-    path: PathBuf,
-    len: u64,
-    changed: u64,
-}
-
-/// Where a blob file's footer begins, and the footer.
-struct End {
-    body_len: u64,
-    footer: Vec<u8>,
-    changed: u64,
-}
-
-/// Reads the footer, again while it is being replaced. A file that ends with none is all body: a list
-/// of parts, or what a crash left, whose footer is found by who reads it.
-fn footer_of(file: &fs::File) -> io::Result<End> {
-    let mut end = read_end(file)?;
-    for _ in 1..TRIES_MAX {
-        let changed = changed_nanos(&file.metadata()?);
-        if changed == end.changed && !end.footer.is_empty() {
-            break;
-        }
-        end = read_end(file)?;
-    }
-    Ok(end)
-}
-
-fn read_end(file: &fs::File) -> io::Result<End> {
-    let metadata = file.metadata()?;
-    let len = metadata.len();
-    let tail_len = len.min(to_u64(FOOTER_MAX_BYTES));
-    let mut tail = vec![0; usize::try_from(tail_len).unwrap_or_default()];
-    file.read_exact_at(&mut tail, len - tail_len)?;
-    let footer_len = parse_footer(&tail).map_or(0, |(_, len)| len);
-    let footer = tail.split_off(tail.len().saturating_sub(footer_len));
-    Ok(End {
-        body_len: len - to_u64(footer.len()),
-        footer,
-        changed: changed_nanos(&metadata),
-    })
 }
 
 /// How long a journal file is without the zeros behind its last frame. A frame may end with a few
@@ -754,11 +432,8 @@ fn without_zeros(file: &fs::File, len: u64) -> io::Result<u64> {
     let mut end = len;
     let mut buffer = vec![0; CHUNK_LEN_BYTES];
     while end > 0 {
-        let start = end.saturating_sub(to_u64(buffer.len()));
-        let count = usize::try_from(end - start).unwrap_or_default();
-        let Some(chunk) = buffer.get_mut(..count) else {
-            break;
-        };
+        let chunk = up_to(&mut buffer, end);
+        let start = end - to_u64(chunk.len());
         file.read_exact_at(chunk, start)?;
         if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
             return Ok((start + to_u64(last) + 1 + 64)
@@ -770,90 +445,9 @@ fn without_zeros(file: &fs::File, len: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-fn is_blob_name(name: &str, first: u8) -> bool {
-    name.len() == 32
-        && name.starts_with(&format!("{first:02x}"))
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn changed_nanos(metadata: &fs::Metadata) -> u64 {
-    let nanos = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    u64::try_from(nanos).unwrap_or_default()
-}
-
 /// A name that no run before had. Nothing depends on its being secret.
 fn fresh() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = since.unwrap_or_default().as_nanos();
     u64::try_from(nanos & u128::from(u64::MAX)).unwrap_or_default()
-}
-
-/// Part of a file, and the hash of what was read of it.
-struct Hashing<'a> {
-    file: &'a fs::File,
-    offset: u64,
-    left: u64,
-    context: Context,
-}
-
-impl<'a> Hashing<'a> {
-    fn new(file: &'a fs::File, offset: u64, left: u64) -> Self {
-        Self {
-            file,
-            offset,
-            left,
-            context: Context::new(&SHA256),
-        }
-    }
-
-    fn finish(self) -> Digest {
-        digest_of(self.context)
-    }
-}
-
-impl Read for Hashing<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let len = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(out.len());
-        let Some(chunk) = out.get_mut(..len).filter(|chunk| !chunk.is_empty()) else {
-            return Ok(0);
-        };
-        let count = self.file.read_at(chunk, self.offset)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.context.update(chunk.get(..count).unwrap_or_default());
-        self.offset += to_u64(count);
-        self.left -= to_u64(count);
-        Ok(count)
-    }
-}
-
-/// A source that keeps the store held while it is read.
-struct Living<'a, 'b> {
-    source: &'a mut Hashing<'b>,
-    origin: &'a mut dyn Origin,
-    failure: Option<OriginError>,
-}
-
-impl Read for Living<'_, '_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if let Err(error) = self.origin.go_on() {
-            self.failure = Some(error);
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.source.read(out)
-    }
-}
-
-fn digest_of(context: Context) -> Digest {
-    let mut hash = [0; 32];
-    let output = context.finish();
-    hash.iter_mut()
-        .zip(output.as_ref())
-        .for_each(|(to, from)| *to = *from);
-    Digest(hash)
 }

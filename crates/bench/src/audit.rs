@@ -2,7 +2,8 @@
 //!
 //! The same server is measured twice in each round: with its trail on the disk, and built so that it
 //! keeps its events in memory (`--features danger-audit-in-memory`). Everything else is the same, the
-//! making and sealing of events included.
+//! making and sealing of events included. Beside the time between two answers stands what the server
+//! alone took of the processors: it is the same whatever else the machine does.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::client::Connection;
-use crate::kms::Kms;
+use crate::kms::{Kms, aws_json};
+use crate::measure::{median, on_threads};
 use crate::server::Server;
-use crate::sign::{Signer, sha256_hex};
+use crate::sign::Signer;
 
 const CLIENTS: usize = 32;
 const SIZE: usize = 4096;
@@ -23,6 +25,10 @@ const KEYS: usize = 100;
 /// Lookups that are timed; there may be two a second (LookupEvents quotas).
 const LOOKUPS: usize = 20;
 const LOOKUP_EVERY: Duration = Duration::from_millis(600);
+
+/// A server that took less than a twentieth of a processor for so long has settled.
+const SETTLE_STEP: Duration = Duration::from_millis(400);
+const SETTLE_MAX: Duration = Duration::from_secs(20);
 
 /// What is to be measured.
 pub(crate) struct Plan {
@@ -112,39 +118,55 @@ impl Subject {
         Ok(())
     }
 
-    /// Microseconds between two answers, of all clients together.
-    fn pace(&self, clients: usize, window: Duration, run: &str, is_put: bool) -> Result<f64> {
-        let start = Instant::now();
-        let total: u32 = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..clients)
-                .map(|client| {
-                    scope.spawn(move || -> Result<u32> {
-                        let mut connection = Connection::open(self.server.address)?;
-                        let mut count = 0_u32;
-                        while start.elapsed() < window {
-                            if is_put {
-                                let path = format!("/bench/{run}-{client}-{count}");
-                                self.put(&mut connection, &path)?;
-                            } else {
-                                let number = u64::from(count) * 31 + u64::try_from(client)? * 7;
-                                self.get(&mut connection, number)?;
-                            }
-                            count += 1;
-                        }
-                        Ok(count)
-                    })
-                })
-                .collect();
-            workers.into_iter().try_fold(0, |total, worker| {
-                let count = worker
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a client panicked"))??;
-                Ok::<u32, anyhow::Error>(total + count)
-            })
-        })?;
-        ensure!(total > 0, "no answer within the time");
-        Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(total))
+    /// Waits until the server has done what it left for later: it belongs to no other window.
+    fn settle(&self) -> Result<()> {
+        let end = Instant::now() + SETTLE_MAX;
+        loop {
+            let before = self.server.cpu()?;
+            std::thread::sleep(SETTLE_STEP);
+            if self.server.cpu()?.saturating_sub(before) < SETTLE_STEP / 20 || Instant::now() > end
+            {
+                return Ok(());
+            }
+        }
     }
+
+    /// What calls cost, of all clients together.
+    fn pace(&self, clients: usize, window: Duration, run: &str, is_put: bool) -> Result<Pace> {
+        let start = Instant::now();
+        let cpu = self.server.cpu()?;
+        let counts = on_threads(clients, |client| {
+            let mut connection = Connection::open(self.server.address)?;
+            let mut count = 0_u32;
+            while start.elapsed() < window {
+                if is_put {
+                    let path = format!("/bench/{run}-{client}-{count}");
+                    self.put(&mut connection, &path)?;
+                } else {
+                    let number = u64::from(count) * 31 + u64::try_from(client)? * 7;
+                    self.get(&mut connection, number)?;
+                }
+                count += 1;
+            }
+            Ok(count)
+        })?;
+        let total: u32 = counts.iter().sum();
+        ensure!(total > 0, "no answer within the time");
+        let us_per_call = |spent: Duration| spent.as_secs_f64() * 1e6 / f64::from(total);
+        Ok(Pace {
+            us: us_per_call(start.elapsed()),
+            cpu_us: us_per_call(self.server.cpu()?.saturating_sub(cpu)),
+        })
+    }
+}
+
+/// What one call takes, in microseconds.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    /// Between two answers.
+    us: f64,
+    /// Of the processors, by the server.
+    cpu_us: f64,
 }
 
 fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result<()> {
@@ -152,8 +174,16 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
     let memory = Subject::new(memory, &directory.join("memory"))?;
     let window = Duration::from_secs(plan.seconds);
     println!(
-        "{:>5} {:>4} {:>8} {:>16} {:>18} {:>8} {:>9}",
-        "round", "", "clients", "on disk us/call", "in memory us/call", "ratio", "more us"
+        "{:>5} {:>4} {:>8} {:>16} {:>18} {:>8} {:>9} {:>12} {:>14}",
+        "round",
+        "",
+        "clients",
+        "on disk us/call",
+        "in memory us/call",
+        "ratio",
+        "more us",
+        "disk CPU us",
+        "memory CPU us"
     );
     for (is_put, name) in [(true, "PUT"), (false, "GET")] {
         for clients in [CLIENTS, 1] {
@@ -161,17 +191,20 @@ fn cost((disk, memory): (&Path, &Path), directory: &Path, plan: &Plan) -> Result
             for round in 0..plan.rounds {
                 let run = format!("{clients}-{round}");
                 // Whoever is first changes, so that neither has the warmer machine.
-                let mut paces = [0.0, 0.0];
+                let mut paces = [Pace::default(); 2];
                 let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
                 for at in order {
                     let subject = if at == 0 { &disk } else { &memory };
+                    disk.settle()?;
+                    memory.settle()?;
                     let pace = subject.pace(clients, window, &run, is_put)?;
                     *paces.get_mut(at).context("two servers")? = pace;
                 }
                 let [on_disk, in_memory] = paces;
-                let (ratio, more) = (on_disk / in_memory, on_disk - in_memory);
+                let (ratio, more) = (on_disk.us / in_memory.us, on_disk.us - in_memory.us);
                 println!(
-                    "{round:>5} {name:>4} {clients:>8} {on_disk:>16.1} {in_memory:>18.1} {ratio:>8.3} {more:>9.1}"
+                    "{round:>5} {name:>4} {clients:>8} {:>16.1} {:>18.1} {ratio:>8.3} {more:>9.1} {:>12.1} {:>14.1}",
+                    on_disk.us, in_memory.us, on_disk.cpu_us, in_memory.cpu_us
                 );
                 ratios.push(ratio);
                 differences.push(more);
@@ -197,26 +230,14 @@ fn lookup(binary: &Path, directory: &Path, events: u64) -> Result<()> {
     let keys: Vec<String> = (0..KEYS).map(|_| kms.create_key()).collect::<Result<_>>()?;
     let start = Instant::now();
     let each = events.div_ceil(u64::try_from(CLIENTS)?);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CLIENTS)
-            .map(|client| {
-                let (kms, keys, server) = (&kms, &keys, &server);
-                scope.spawn(move || -> Result<()> {
-                    let mut connection = Connection::open(server.address)?;
-                    for (_, key) in (0..each).zip(keys.iter().cycle().skip(client * 3)) {
-                        let body = format!(r#"{{"KeyId":"{key}","KeySpec":"AES_256"}}"#);
-                        let (status, text) = kms.call(&mut connection, "GenerateDataKey", &body)?;
-                        ensure!(status == 200, "GenerateDataKey: {status} {text}");
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))?
-        })
+    on_threads(CLIENTS, |client| {
+        let mut connection = Connection::open(server.address)?;
+        for (_, key) in (0..each).zip(keys.iter().cycle().skip(client * 3)) {
+            let body = format!(r#"{{"KeyId":"{key}","KeySpec":"AES_256"}}"#);
+            let (status, text) = kms.call(&mut connection, "GenerateDataKey", &body)?;
+            ensure!(status == 200, "GenerateDataKey: {status} {text}");
+        }
+        Ok(())
     })?;
     println!(
         "{events} events recorded in {:.0} s",
@@ -251,37 +272,8 @@ fn lookup_once(
     connection: &mut Connection,
     body: &str,
 ) -> Result<usize> {
-    let headers = signer.headers(
-        "POST",
-        &server.address.to_string(),
-        "/",
-        "",
-        &sha256_hex(body.as_bytes()),
-        &[
-            ("content-type", "application/x-amz-json-1.1"),
-            (
-                "x-amz-target",
-                "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents",
-            ),
-        ],
-    );
-    let head = format!(
-        "POST / HTTP/1.1\r\n{headers}content-length: {}\r\n",
-        body.len()
-    );
-    connection.send(&head, body.as_bytes())?;
-    let mut text = Vec::new();
-    let answer = connection.receive_with(|piece| text.extend_from_slice(piece))?;
-    let text = String::from_utf8(text)?;
-    ensure!(
-        answer.status == 200,
-        "LookupEvents: {} {text}",
-        answer.status
-    );
+    let target = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents";
+    let (status, text) = aws_json(server, signer, connection, target, body)?;
+    ensure!(status == 200, "LookupEvents: {status} {text}");
     Ok(text.matches("\"EventId\"").count())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::client::Connection;
 use crate::cpu::load;
+use crate::measure::median;
 use crate::server::Server;
 use crate::sign::{Credentials, Signer, amz_date, sha256_hex};
 
@@ -89,8 +90,7 @@ pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) ->
         println!("{round:>5} {root_us:12.1} {user_us:12.1} {ratio:8.2}");
         ratios.push(ratio);
     }
-    ratios.sort_unstable_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+    let median = median(&mut ratios);
     println!("median {median:.2} (aim: at most 1.35); CPU of the server process per GET of 1 KiB");
     server.stop()
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::client::Connection;
+use crate::measure::on_threads;
 use crate::parts;
 use crate::server::Server;
 use crate::sign::{Payload, Signer, sha256_hex};
@@ -306,29 +307,16 @@ pub(crate) fn load(
     work: impl Fn(&mut Connection, usize, u64) -> Result<()> + Sync,
 ) -> Result<f64> {
     let cpu = server.cpu()?;
-    let total: u64 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..clients)
-            .map(|client| {
-                let work = &work;
-                scope.spawn(move || -> Result<u64> {
-                    let mut connection = Connection::open(server.address)?;
-                    let (start, mut count) = (Instant::now(), 0);
-                    while start.elapsed() < window {
-                        work(&mut connection, client, count)?;
-                        count += 1;
-                    }
-                    Ok(count)
-                })
-            })
-            .collect();
-        let mut total = 0;
-        for worker in workers {
-            total += worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+    let counts = on_threads(clients, |client| {
+        let mut connection = Connection::open(server.address)?;
+        let (start, mut count) = (Instant::now(), 0);
+        while start.elapsed() < window {
+            work(&mut connection, client, count)?;
+            count += 1;
         }
-        Ok::<_, anyhow::Error>(total)
+        Ok(count)
     })?;
+    let total: u64 = counts.iter().sum();
     Ok(server.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / f64::from(u32::try_from(total)?))
 }
 

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::client::Connection;
 use crate::cpu::{put, request};
+use crate::measure::{median, on_threads};
 use crate::server::Server;
 use crate::sign::Payload;
 
@@ -66,10 +66,9 @@ pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) ->
         println!("{round:5} {puts:14.0} {files:16.0} {:8.2}", puts / files);
         ratios.push(puts / files);
     }
-    ratios.sort_by(f64::total_cmp);
     println!(
         "median ratio {:.2} (aim: at least 3, then 6)",
-        ratios.get(ratios.len() / 2).copied().unwrap_or(0.0)
+        median(&mut ratios)
     );
     server.stop()
 }
@@ -90,28 +89,15 @@ fn new_synced_file(directory: &Path, client: usize, count: u64, body: &[u8]) -> 
 
 /// Calls of `work` per second from all clients together.
 fn rate(window: Duration, work: impl Fn(usize, u64) -> Result<()> + Sync) -> Result<f64> {
-    let total = AtomicU64::new(0);
     let start = Instant::now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CLIENTS)
-            .map(|client| {
-                let (work, total) = (&work, &total);
-                scope.spawn(move || -> Result<()> {
-                    let mut count = 0;
-                    while start.elapsed() < window {
-                        work(client, count)?;
-                        count += 1;
-                    }
-                    total.fetch_add(count, Ordering::Relaxed);
-                    Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))?
-        })
+    let counts = on_threads(CLIENTS, |client| {
+        let mut count = 0;
+        while start.elapsed() < window {
+            work(client, count)?;
+            count += 1;
+        }
+        Ok(count)
     })?;
-    Ok(f64::from(u32::try_from(total.into_inner())?) / start.elapsed().as_secs_f64())
+    let total: u64 = counts.iter().sum();
+    Ok(f64::from(u32::try_from(total)?) / start.elapsed().as_secs_f64())
 }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::client::Connection;
+use crate::measure::{median, on_threads};
 use crate::server::Server;
 use crate::sign::{Signer, sha256_hex};
 
@@ -37,27 +38,8 @@ impl<'a> Kms<'a> {
         operation: &str,
         body: &str,
     ) -> Result<(u16, String)> {
-        let host = self.server.address.to_string();
         let target = format!("TrentService.{operation}");
-        let headers = self.signer.headers(
-            "POST",
-            &host,
-            "/",
-            "",
-            &sha256_hex(body.as_bytes()),
-            &[
-                ("content-type", "application/x-amz-json-1.1"),
-                ("x-amz-target", &target),
-            ],
-        );
-        let head = format!(
-            "POST / HTTP/1.1\r\n{headers}content-length: {}\r\n",
-            body.len()
-        );
-        connection.send(&head, body.as_bytes())?;
-        let mut text = Vec::new();
-        let answer = connection.receive_with(|piece| text.extend_from_slice(piece))?;
-        Ok((answer.status, String::from_utf8(text)?))
+        aws_json(self.server, &self.signer, connection, &target, body)
     }
 
     /// Makes a key; its id.
@@ -75,6 +57,35 @@ impl<'a> Kms<'a> {
         ensure!(status == 200, "DescribeKey: {text}");
         text_of(&text, "Arn")
     }
+}
+
+/// One call of an AWS JSON protocol; the answer's status and text.
+pub(crate) fn aws_json(
+    server: &Server,
+    signer: &Signer,
+    connection: &mut Connection,
+    target: &str,
+    body: &str,
+) -> Result<(u16, String)> {
+    let headers = signer.headers(
+        "POST",
+        &server.address.to_string(),
+        "/",
+        "",
+        &sha256_hex(body.as_bytes()),
+        &[
+            ("content-type", "application/x-amz-json-1.1"),
+            ("x-amz-target", target),
+        ],
+    );
+    let head = format!(
+        "POST / HTTP/1.1\r\n{headers}content-length: {}\r\n",
+        body.len()
+    );
+    connection.send(&head, body.as_bytes())?;
+    let mut text = Vec::new();
+    let answer = connection.receive_with(|piece| text.extend_from_slice(piece))?;
+    Ok((answer.status, String::from_utf8(text)?))
 }
 
 pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) -> Result<()> {
@@ -108,8 +119,7 @@ pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) ->
         println!("{round:>5} {nothing:12.0} {decrypts:13.0} {one:6.2} {generates:13.0} {two:6.2}");
         ratios.push(one);
     }
-    ratios.sort_unstable_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+    let median = median(&mut ratios);
     println!("median ratio of Decrypt {median:.2} (aim: at least 0.60)");
     server.stop()
 }
@@ -117,29 +127,17 @@ pub(crate) fn run(binary: &Path, directory: &Path, seconds: u64, rounds: u32) ->
 /// Answers a second from closed-loop clients.
 fn rate(kms: &Kms<'_>, window: Duration, operation: &str, body: &str, status: u16) -> Result<f64> {
     let start = Instant::now();
-    let total: u32 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CLIENTS)
-            .map(|_| {
-                scope.spawn(|| -> Result<u32> {
-                    let mut connection = Connection::open(kms.server.address)?;
-                    let mut count = 0;
-                    while start.elapsed() < window {
-                        let (got, text) = kms.call(&mut connection, operation, body)?;
-                        ensure!(got == status, "{operation}: {got} {text}");
-                        count += 1;
-                    }
-                    Ok(count)
-                })
-            })
-            .collect();
-        let mut total = 0;
-        for worker in workers {
-            total += worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+    let counts = on_threads(CLIENTS, |_| {
+        let mut connection = Connection::open(kms.server.address)?;
+        let mut count = 0_u32;
+        while start.elapsed() < window {
+            let (got, text) = kms.call(&mut connection, operation, body)?;
+            ensure!(got == status, "{operation}: {got} {text}");
+            count += 1;
         }
-        Ok::<_, anyhow::Error>(total)
+        Ok(count)
     })?;
+    let total: u32 = counts.iter().sum();
     Ok(f64::from(total) / start.elapsed().as_secs_f64())
 }
 

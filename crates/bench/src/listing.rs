@@ -7,10 +7,11 @@ use anyhow::Result;
 
 use crate::client::Connection;
 use crate::cpu::{put, request};
+use crate::measure::on_threads;
 use crate::server::Server;
 use crate::sign::Payload;
 
-const CLIENTS: u32 = 32;
+const CLIENTS: usize = 32;
 
 pub(crate) fn run(binary: &Path, directory: &Path, keys: u32) -> Result<()> {
     let directory = directory.join("listing");
@@ -42,35 +43,22 @@ pub(crate) fn run(binary: &Path, directory: &Path, keys: u32) -> Result<()> {
             Payload::Unsigned,
         )?;
         let start = Instant::now();
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..CLIENTS)
-                .map(|client| {
-                    let signer = &signer;
-                    let address = server.address;
-                    scope.spawn(move || -> Result<()> {
-                        let mut connection = Connection::open(address)?;
-                        for index in (client..keys).step_by(CLIENTS as usize) {
-                            let path = format!("/bench/d{:04}/object-{index:08}", index % 2000);
-                            put(
-                                &mut connection,
-                                signer,
-                                address,
-                                &path,
-                                "UNSIGNED-PAYLOAD",
-                                b"x",
-                                1,
-                                Payload::Unsigned,
-                            )?;
-                        }
-                        Ok(())
-                    })
-                })
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a client panicked"))?
-            })
+        on_threads(CLIENTS, |client| {
+            let mut connection = Connection::open(server.address)?;
+            for index in (u32::try_from(client)?..keys).step_by(CLIENTS) {
+                let path = format!("/bench/d{:04}/object-{index:08}", index % 2000);
+                put(
+                    &mut connection,
+                    &signer,
+                    server.address,
+                    &path,
+                    "UNSIGNED-PAYLOAD",
+                    b"x",
+                    1,
+                    Payload::Unsigned,
+                )?;
+            }
+            Ok(())
         })?;
         let seconds = start.elapsed().as_secs_f64();
         println!(

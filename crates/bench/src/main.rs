@@ -13,6 +13,7 @@ mod cpu;
 mod durable;
 mod kms;
 mod listing;
+mod measure;
 mod memory;
 mod modes;
 mod null;

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::client::Connection;
 use crate::cpu::{load, request};
 use crate::kms::Kms;
+use crate::measure::median;
 use crate::server::Server;
 use crate::sign::{Payload, Signer};
 
@@ -142,7 +143,10 @@ impl Bench<'_> {
                 )?);
             }
         }
-        let medians: Vec<f64> = costs.into_iter().map(median).collect();
+        let medians: Vec<f64> = costs
+            .into_iter()
+            .map(|mut costs| median(&mut costs))
+            .collect();
         let base = medians.first().copied().unwrap_or_default();
         for (mode, cost) in modes.iter().zip(medians) {
             println!(
@@ -185,9 +189,4 @@ impl Bench<'_> {
         );
         Ok(())
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

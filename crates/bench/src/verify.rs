@@ -16,6 +16,7 @@ use strongroom_types::{BucketUid, Entropy, ObjectKey, VersionUid};
 
 use crate::client::Connection;
 use crate::kms::Kms;
+use crate::measure::{median, on_threads};
 use crate::server::Server;
 use crate::sign::Signer;
 
@@ -129,27 +130,16 @@ fn disk_rate(blobs: &[(PathBuf, u64)]) -> Result<f64> {
     forget(blobs)?;
     let next = AtomicUsize::new(0);
     let began = Instant::now();
-    thread::scope(|scope| {
-        let readers: Vec<_> = (0..processors())
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    let mut buffer = vec![0; READ_BYTES];
-                    while let Some((path, len)) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let file = File::open(path)?;
-                        let mut at = 0;
-                        while at < *len {
-                            at += u64::try_from(file.read_at(&mut buffer, at)?)?;
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        for reader in readers {
-            let read = reader.join();
-            read.map_err(|_| anyhow::anyhow!("a reader panicked"))??;
+    on_threads(processors(), |_| {
+        let mut buffer = vec![0; READ_BYTES];
+        while let Some((path, len)) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let file = File::open(path)?;
+            let mut at = 0;
+            while at < *len {
+                at += u64::try_from(file.read_at(&mut buffer, at)?)?;
+            }
         }
-        Ok::<_, anyhow::Error>(())
+        Ok(())
     })?;
     Ok(mib_per_second(
         blobs.iter().map(|(_, len)| len).sum(),
@@ -183,26 +173,15 @@ fn cipher_rate(two_layers: bool) -> Result<f64> {
         stored.push(segment);
     }
     let began = Instant::now();
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..processors())
-            .map(|_| {
-                scope.spawn(|| -> Result<()> {
-                    let mut segment = vec![0; SEGMENT_BYTES + overhead];
-                    for _ in 0..PASSES {
-                        for (index, sealed) in (0..).zip(&stored) {
-                            segment.copy_from_slice(sealed);
-                            opener.open_segment(index, index + 1 == SEGMENTS, &mut segment)?;
-                        }
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        for worker in workers {
-            let joined = worker.join();
-            joined.map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+    on_threads(processors(), |_| {
+        let mut segment = vec![0; SEGMENT_BYTES + overhead];
+        for _ in 0..PASSES {
+            for (index, sealed) in (0..).zip(&stored) {
+                segment.copy_from_slice(sealed);
+                opener.open_segment(index, index + 1 == SEGMENTS, &mut segment)?;
+            }
         }
-        Ok::<_, anyhow::Error>(())
+        Ok(())
     })?;
     let bytes = SEGMENTS * PASSES * u64::try_from(SEGMENT_BYTES * processors())?;
     Ok(mib_per_second(bytes, began))
@@ -228,11 +207,6 @@ fn verify_rate(binary: &Path, directory: &Path, blobs: &[(PathBuf, u64)]) -> Res
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }
 
 /// Keys of a bench need not be secret.

@@ -131,10 +131,7 @@ impl IamService {
         if let Some(new_name) = new_name {
             check_name(new_name, "newGroupName", GROUP_NAME_MAX)?;
         }
-        let new_path = match new_path {
-            Some(path) => Some(check_path(Some(path))?),
-            None => None,
-        };
+        let new_path = new_path.map(|path| check_path(Some(path))).transpose()?;
         let asked = Asked::new(caller, "iam:UpdateGroup");
         self.change(asked, |account| {
             let group = self.find_group(asked, account, name)?;
@@ -171,20 +168,16 @@ impl IamService {
         let asked = Asked::new(caller, "iam:DeleteGroup");
         self.change(asked, |account| {
             let group = self.find_group(asked, account, name)?;
-            let conflict = |text: &str| Err(IamError::DeleteConflict(text.to_owned()));
             if account
                 .users
                 .values()
                 .any(|it| it.groups.contains(&group.id))
             {
-                return conflict("Cannot delete entity, must remove users from group first.");
+                return Err(IamError::DeleteConflict(
+                    "Cannot delete entity, must remove users from group first.".to_owned(),
+                ));
             }
-            if !group.policies.attached.is_empty() {
-                return conflict("Cannot delete entity, must detach all policies first.");
-            }
-            if !group.policies.inline.is_empty() {
-                return conflict("Cannot delete entity, must delete policies first.");
-            }
+            group.policies.check_none()?;
             account.groups.remove(&folded(&group.name));
             Ok(())
         })

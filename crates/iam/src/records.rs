@@ -11,7 +11,7 @@ use strongroom_ports::Table;
 use strongroom_rows::Record;
 use zeroize::Zeroizing;
 
-use crate::{Document, Tag};
+use crate::{Document, IamError, Tag};
 
 macro_rules! records {
     ($($type:ident = $kind:literal in $table:ident),* $(,)?) => {$(
@@ -146,6 +146,20 @@ pub(crate) struct Policies {
     /// Sorted by name.
     #[n(1)]
     pub inline: Vec<InlinePolicy>,
+}
+
+impl Policies {
+    /// Refuses to delete an identity that still has policies.
+    pub(crate) fn check_none(&self) -> Result<(), IamError> {
+        let conflict = |text: &str| Err(IamError::DeleteConflict(text.to_owned()));
+        if !self.attached.is_empty() {
+            return conflict("Cannot delete entity, must detach all policies first.");
+        }
+        if !self.inline.is_empty() {
+            return conflict("Cannot delete entity, must delete policies first.");
+        }
+        Ok(())
+    }
 }
 
 /// A policy that belongs to one identity.

@@ -224,13 +224,7 @@ impl IamService {
         let asked = Asked::new(caller, "iam:DeleteRole");
         self.change(asked, |account| {
             let role = self.find_role(asked, account, name)?;
-            let conflict = |text: &str| Err(IamError::DeleteConflict(text.to_owned()));
-            if !role.policies.attached.is_empty() {
-                return conflict("Cannot delete entity, must detach all policies first.");
-            }
-            if !role.policies.inline.is_empty() {
-                return conflict("Cannot delete entity, must delete policies first.");
-            }
+            role.policies.check_none()?;
             account.roles.remove(&folded(&role.name));
             Ok(())
         })

@@ -155,10 +155,7 @@ impl IamService {
         if let Some(new_name) = new_name {
             check_name(new_name, "newUserName", USER_NAME_MAX)?;
         }
-        let new_path = match new_path {
-            Some(path) => Some(check_path(Some(path))?),
-            None => None,
-        };
+        let new_path = new_path.map(|path| check_path(Some(path))).transpose()?;
         let asked = Asked::new(caller, "iam:UpdateUser");
         self.change(asked, |account| {
             let user = self.find_user(asked, account, name)?;
@@ -198,12 +195,7 @@ impl IamService {
             if !user.groups.is_empty() {
                 return conflict("Cannot delete entity, must remove users from group first.");
             }
-            if !user.policies.attached.is_empty() {
-                return conflict("Cannot delete entity, must detach all policies first.");
-            }
-            if !user.policies.inline.is_empty() {
-                return conflict("Cannot delete entity, must delete policies first.");
-            }
+            user.policies.check_none()?;
             if account.access_keys.values().any(|it| it.user_id == user.id) {
                 return conflict("Cannot delete entity, must delete access keys first.");
             }

@@ -108,17 +108,9 @@ impl KeyService {
         caller: &RequestContext,
         input: EnableKeyInput,
     ) -> Result<(), KmsError> {
-        let ask = Ask::plain(Operation::EnableKey);
-        let key = self.change_admitted(
-            caller,
-            &input.key_id,
-            &ask,
-            &trail::key_id(&input.key_id),
-            |key| {
-                key.lifecycle = Lifecycle::Enabled;
-                Ok(())
-            },
-        )?;
+        let key = self.change_lifecycle(caller, Operation::EnableKey, &input.key_id, |key| {
+            key.lifecycle = Lifecycle::Enabled;
+        })?;
         // A rotation that the key slept through. What fails is done in the background.
         if let Err(error) = self.rotate_if_due(&key.arn) {
             tracing::warn!(%error, key = %key.arn, "an overdue rotation is to be done later");
@@ -136,17 +128,9 @@ impl KeyService {
         caller: &RequestContext,
         input: DisableKeyInput,
     ) -> Result<(), KmsError> {
-        let ask = Ask::plain(Operation::DisableKey);
-        let key = self.change_admitted(
-            caller,
-            &input.key_id,
-            &ask,
-            &trail::key_id(&input.key_id),
-            |key| {
-                key.lifecycle = Lifecycle::Disabled;
-                Ok(())
-            },
-        )?;
+        let key = self.change_lifecycle(caller, Operation::DisableKey, &input.key_id, |key| {
+            key.lifecycle = Lifecycle::Disabled;
+        })?;
         self.warn_of_disabling(&key.arn);
         Ok(())
     }
@@ -206,23 +190,31 @@ impl KeyService {
         caller: &RequestContext,
         input: CancelKeyDeletionInput,
     ) -> Result<CancelKeyDeletionOutput, KmsError> {
-        let ask = Ask::plain(Operation::CancelKeyDeletion);
         let now = self.now();
-        let key = self.change_admitted(
-            caller,
-            &input.key_id,
-            &ask,
-            &trail::key_id(&input.key_id),
-            |key| {
-                key.lifecycle = Lifecycle::Disabled;
-                // What waits for its material is usable once it has it: nobody disabled it.
-                if key.state(now) == Some(KeyState::PendingImport) {
-                    key.lifecycle = Lifecycle::Enabled;
-                }
-                Ok(())
-            },
-        )?;
+        let operation = Operation::CancelKeyDeletion;
+        let key = self.change_lifecycle(caller, operation, &input.key_id, |key| {
+            key.lifecycle = Lifecycle::Disabled;
+            // What waits for its material is usable once it has it: nobody disabled it.
+            if key.state(now) == Some(KeyState::PendingImport) {
+                key.lifecycle = Lifecycle::Enabled;
+            }
+        })?;
         Ok(CancelKeyDeletionOutput { key_id: key.arn })
+    }
+
+    /// A change of which the request says nothing but the key.
+    fn change_lifecycle(
+        &self,
+        caller: &RequestContext,
+        operation: Operation,
+        key_id: &str,
+        change: impl Fn(&mut Key),
+    ) -> Result<Key, KmsError> {
+        let (ask, params) = (Ask::plain(operation), trail::key_id(key_id));
+        self.change_admitted(caller, key_id, &ask, &params, |key| {
+            change(key);
+            Ok(())
+        })
     }
 
     /// UpdateKeyDescription.

@@ -28,12 +28,6 @@ pub struct AuditEvent {
 pub trait AuditSink: Send + Sync {
     /// Records `events`; the receipt resolves when they are durable.
     fn record(&self, events: Vec<AuditEvent>) -> PendingCommit;
-
-    /// Key and value of the row of [`Table::AUDIT`](crate::Table::AUDIT) that holds `event`, for the
-    /// transaction of the change that it belongs to; `None` if the trail does not take such rows.
-    fn row_of(&self, _event: &AuditEvent) -> Option<(Bytes, Bytes)> {
-        None
-    }
 }
 
 /// The trail could not take an event.

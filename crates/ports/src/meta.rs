@@ -46,7 +46,8 @@ impl Table {
     pub const BLOBS: Self = Self(10);
     /// What the collector still has to remove.
     pub const GARBAGE: Self = Self(11);
-    /// Audit events not yet delivered.
+    /// Audit events on their way into the ledger. Its keys are [written
+    /// once](Table::is_written_once).
     pub const AUDIT: Self = Self(12);
     /// KMS keys by account, region and id.
     pub const KMS_KEYS: Self = Self(13);
@@ -96,6 +97,13 @@ impl Table {
     pub const AUDIT_SIGNING_KEYS: Self = Self(63);
     /// Lines of server access logs that are not yet delivered.
     pub const ACCESS_LOGS: Self = Self(64);
+
+    /// Whether every row of it is put once, and its key never again, not even when the row is gone:
+    /// random ids are in the keys. A store may forget that such a row was deleted as soon as it is
+    /// nowhere any more. Most of them live for a second, and need not be moved anywhere meanwhile.
+    pub const fn is_written_once(self) -> bool {
+        self.0 == Self::AUDIT.0
+    }
 }
 
 /// The version of one row. It changes with every write to the row and is never used again for it.
@@ -299,6 +307,7 @@ impl Transaction {
 ///   [`CommitError::Failed`] the outcome is unknown until the store is opened again; the store is
 ///   poisoned and refuses further commits, reads go on. On [`CommitError::Unreadable`] nothing
 ///   happened, and the store goes on.
+/// - **Written once.** The caller puts no row of a table that [is so](Table::is_written_once) twice.
 /// - **Order.** Keys order by their bytes.
 /// - **Bounds.** [`KEY_MAX_BYTES`], [`VALUE_MAX_BYTES`], [`TRANSACTION_MAX_BYTES`]; beyond them
 ///   [`CommitError::TooLarge`].

@@ -15,6 +15,7 @@ const FRAME_MAX_BYTES: u32 = 64 << 20;
 const SECTOR_LEN_BYTES: usize = 512;
 /// How much is looked at once for bytes that are not zero.
 const LOOK_LEN_BYTES: usize = 1 << 20;
+const ZERO_BLOCK_LEN_BYTES: usize = 1024;
 
 /// A sealed file.
 pub struct SealedFile {
@@ -218,8 +219,11 @@ impl SealedFile {
     }
 }
 
+/// A journal has tens of megabytes of zeros behind its last frame: looked at block by block, which
+/// takes a fraction of what a look that may end at each byte takes.
 fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    let mut blocks = bytes.chunks(ZERO_BLOCK_LEN_BYTES);
+    blocks.all(|block| block.iter().fold(0, |seen, byte| seen | byte) == 0)
 }
 
 /// Bytes from `offset` on, as many as there are up to `len`.

@@ -11,12 +11,12 @@ use strongroom_crypto::{
     BodyKeys, CiphertextBlob, CustomerKey, DataKey, KEY_LEN_BYTES, Keyring, KmsDataKey,
     MaterialIdentity, ObjectIdentity, ShredId, SymmetricMaterial, Unsealed, WrapMode, WrappedKey,
 };
-use strongroom_types::kms::{EncryptionContext, KeyArn, KeyId, KeyMaterialId, KeySpec};
+use strongroom_types::kms::{KeyArn, KeyId, KeyMaterialId, KeySpec};
 use strongroom_types::{AccountId, BucketUid, Region, VersionUid};
 use zeroize::Zeroizing;
 
 use crate::output::Output;
-use crate::records::{KmsAlias, KmsEncryption, KmsKey, KmsMaterial, Pair};
+use crate::records::{KmsAlias, KmsEncryption, KmsKey, KmsMaterial};
 use crate::report::{Outcome, Report};
 use crate::rows::{Rows, Table};
 use crate::{Plan, RecoverError};
@@ -141,7 +141,7 @@ impl<'a> Keys<'a> {
             .map_err(|_| Outcome::NoKmsKey)?;
         let bytes = Zeroizing::new(bytes);
         let symmetric = SymmetricMaterial::parse(&*bytes).map_err(|_| Outcome::NoKmsKey)?;
-        let context = context_of(kms).ok_or(Outcome::Damaged)?;
+        let context = kms.context().ok_or(Outcome::Damaged)?;
         let plaintext = blob
             .open(&symmetric, &material.arn, &context)
             .map_err(|_| Outcome::NoKey)?;
@@ -164,7 +164,7 @@ impl<'a> Keys<'a> {
     }
 
     fn open_material(&self, key: KeyId, material: KeyMaterialId) -> Option<Material> {
-        let row_key = [&[1], key.as_bytes().as_slice(), material.as_bytes()].concat();
+        let row_key = KmsMaterial::row_key(key, material);
         let row: KmsMaterial = self.rows.get(Table::KmsMaterials, &row_key)?;
         let arn = KeyArn {
             region: Region::parse(&row.region).ok()?,
@@ -172,7 +172,7 @@ impl<'a> Keys<'a> {
             id: key,
         };
         // Should the key's own row be lost: S3 uses keys of this one spec.
-        let key_row: Option<KmsKey> = self.rows.get(Table::KmsKeys, &key_row_key(&arn));
+        let key_row: Option<KmsKey> = self.rows.get(Table::KmsKeys, &KmsKey::row_key(&arn));
         let spec = key_row.map_or(Some(KeySpec::SymmetricDefault), |row| {
             KeySpec::parse(&row.spec)
         });
@@ -270,26 +270,4 @@ fn split_owner(row_key: &[u8]) -> Option<(&str, &str, &[u8])> {
     let (region, rest) = rest.split_at_checked(usize::from(*len))?;
     let text = |bytes| std::str::from_utf8(bytes).ok();
     Some((text(account)?, text(region)?, rest))
-}
-
-fn key_row_key(arn: &KeyArn) -> Vec<u8> {
-    let region = arn.region.as_str().as_bytes();
-    let len = u8::try_from(region.len()).unwrap_or(u8::MAX);
-    [
-        arn.account.as_str().as_bytes(),
-        &[len],
-        region,
-        arn.id.as_bytes(),
-    ]
-    .concat()
-}
-
-fn context_of(kms: &KmsEncryption) -> Option<EncryptionContext> {
-    let text = |pair: &Pair| {
-        let value = String::from_utf8(pair.value.clone()).ok()?;
-        Some((pair.name.clone(), value))
-    };
-    let pairs = kms.client_pairs.iter().map(text).collect::<Option<_>>()?;
-    let context = EncryptionContext::new(pairs).ok()?;
-    context.with("aws:s3:arn", &kms.s3_arn).ok()
 }

@@ -11,6 +11,7 @@
 //! directory, needs no index, goes on after damage, and says what it could not recover.
 
 mod blobs;
+pub mod footers;
 pub mod frames;
 mod keys;
 pub mod manifest;
@@ -91,19 +92,7 @@ pub fn recover(
     plan: &Plan<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, RecoverError> {
-    let mut out = output::Output::create(&plan.out)?;
-    let mut report = Report::default();
-    let rows = rows::Rows::read(plan, &out, &mut report, progress)?;
-    let keys = keys::Keys::of(plan, &rows);
-    keys.describe(&mut out, &rows, &mut report)?;
-    let mut blobs = blobs::Blobs::list(&plan.sources.blobs)?;
-    objects::recover(&keys, &rows, &mut blobs, &mut out, &mut report, progress)?;
-    report.unclaimed = to_u64(blobs.unclaimed().count());
-    if plan.unreferenced || report.lacks_rows() {
-        unreferenced::recover(&keys, &rows, &blobs, &mut out, &mut report, progress)?;
-    }
-    out.finish(&report)?;
-    Ok(report)
+    open_all(plan, output::Output::create(&plan.out)?, progress)
 }
 
 /// Opens everything as [`recover`] does, verifies every byte, and writes nothing of it anywhere: what
@@ -115,7 +104,14 @@ pub fn recover(
 ///
 /// As [`recover`].
 pub fn prove(plan: &Plan<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Report, RecoverError> {
-    let mut out = output::Output::nowhere(&plan.out);
+    open_all(plan, output::Output::nowhere(&plan.out), progress)
+}
+
+fn open_all(
+    plan: &Plan<'_>,
+    mut out: output::Output,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, RecoverError> {
     let mut report = Report::default();
     let rows = rows::Rows::read(plan, &out, &mut report, progress)?;
     let keys = keys::Keys::of(plan, &rows);
@@ -123,6 +119,11 @@ pub fn prove(plan: &Plan<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Repo
     let mut blobs = blobs::Blobs::list(&plan.sources.blobs)?;
     objects::recover(&keys, &rows, &mut blobs, &mut out, &mut report, progress)?;
     report.unclaimed = to_u64(blobs.unclaimed().count());
+    // What no row names proves nothing of what rows do name.
+    if !out.is_nowhere() && (plan.unreferenced || report.lacks_rows()) {
+        unreferenced::recover(&keys, &rows, &blobs, &mut out, &mut report, progress)?;
+    }
+    out.finish(&report)?;
     Ok(report)
 }
 

@@ -2,6 +2,7 @@
 //! it needs. Unknown fields are skipped.
 
 use minicbor::Decode;
+use strongroom_types::kms::{EncryptionContext, KeyArn, KeyId, KeyMaterialId};
 
 /// A record of a kind.
 pub trait Record: for<'b> Decode<'b, ()> {
@@ -135,6 +136,19 @@ pub struct KmsEncryption {
 
 impl Record for KmsEncryption {
     const KIND: u8 = 0x0a;
+}
+
+impl KmsEncryption {
+    /// The encryption context of what S3 has wrapped; none if it cannot be one.
+    pub fn context(&self) -> Option<EncryptionContext> {
+        let text = |pair: &Pair| {
+            let value = String::from_utf8(pair.value.clone()).ok()?;
+            Some((pair.name.clone(), value))
+        };
+        let pairs = self.client_pairs.iter().map(text).collect::<Option<_>>()?;
+        let context = EncryptionContext::new(pairs).ok()?;
+        context.with("aws:s3:arn", &self.s3_arn).ok()
+    }
 }
 
 #[derive(Clone, Debug, Decode)]
@@ -368,6 +382,21 @@ impl Record for KmsKey {
     const KIND: u8 = 0x14;
 }
 
+impl KmsKey {
+    /// `account(12) || LP1(region) || key id(16)`.
+    pub fn row_key(arn: &KeyArn) -> Vec<u8> {
+        let region = arn.region.as_str().as_bytes();
+        let len = u8::try_from(region.len()).unwrap_or(u8::MAX);
+        [
+            arn.account.as_str().as_bytes(),
+            &[len],
+            region,
+            arn.id.as_bytes(),
+        ]
+        .concat()
+    }
+}
+
 #[derive(Clone, Debug, Decode)]
 #[cbor(map)]
 pub struct KmsMaterial {
@@ -383,6 +412,13 @@ pub struct KmsMaterial {
 
 impl Record for KmsMaterial {
     const KIND: u8 = 0x15;
+}
+
+impl KmsMaterial {
+    /// `01 || key id(16) || material id(32)`.
+    pub fn row_key(key: KeyId, material: KeyMaterialId) -> Vec<u8> {
+        [&[1], key.as_bytes().as_slice(), material.as_bytes()].concat()
+    }
 }
 
 #[derive(Clone, Debug, Decode)]

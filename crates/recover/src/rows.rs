@@ -119,10 +119,11 @@ impl Rows {
         keep: &dyn Fn(u8) -> bool,
         progress: &mut dyn FnMut(Progress),
     ) -> io::Result<Loaded> {
-        let journals = files_of(&meta.join("journal"), "srj")?;
-        let snapshots = files_of(&meta.join("snapshot"), "srs")?;
+        let journals = journals(meta)?;
+        let snapshots = snapshots(meta)?;
         let len_of = |path: &PathBuf| fs::metadata(path).map_or(0, |it| it.len());
-        let all_bytes = journals.iter().chain(&snapshots).map(len_of).sum();
+        let all = journals.iter().chain(&snapshots);
+        let all_bytes = all.map(|(_, path)| len_of(path)).sum();
         let mut reader = Reader {
             places: BTreeMap::new(),
             values: BufWriter::new(spill),
@@ -134,7 +135,7 @@ impl Rows {
         };
         let mut read_bytes = 0;
         // The newest of which the header opens: a crash may have left an older one beside it.
-        for snapshot in snapshots.iter().rev() {
+        for (_, snapshot) in snapshots.iter().rev() {
             let key = ring.service_key(ServicePurpose::Snapshot);
             let opened =
                 File::open(snapshot).and_then(|file| SealedFile::open(file, *b"SRS1", Some(key)));
@@ -152,7 +153,7 @@ impl Rows {
             read_bytes += len_of(snapshot);
         }
         let last = journals.len().saturating_sub(1);
-        for (index, journal) in journals.iter().enumerate() {
+        for (index, (_, journal)) in journals.iter().enumerate() {
             let key = ring.service_key(ServicePurpose::Journal);
             let opened = File::open(journal).and_then(|file| {
                 let is_blank = SealedFile::is_blank(&file)?;
@@ -294,8 +295,26 @@ fn path(table: Table, key: &[u8]) -> Vec<u8> {
     [&[table.number()], key].concat()
 }
 
+/// The journal files, by their numbers, in their order.
+///
+/// # Errors
+///
+/// The operating system's, of the directory.
+pub fn journals(meta: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    files_of(&meta.join("journal"), "srj")
+}
+
+/// The snapshots, by the last commits in them, in their order.
+///
+/// # Errors
+///
+/// The operating system's, of the directory.
+pub fn snapshots(meta: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    files_of(&meta.join("snapshot"), "srs")
+}
+
 /// The files of a kind, by their numbers. A directory that is not there has none.
-fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -314,7 +333,7 @@ fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
         }
     }
     found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    Ok(found)
 }
 
 /// Applies snapshot and journal.

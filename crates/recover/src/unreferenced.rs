@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use strongroom_crypto::{
     Attribute, BodyKeys, FOOTER_MAX_BYTES, Footer, HEADER_MAX_BYTES, ObjectIdentity, PartIdentity,
-    StreamLayout, parse_footer, recover_identity, stream_uids,
+    StreamLayout, recover_identity, stream_uids,
 };
 
 use crate::blobs::Blobs;
+use crate::footers::{FOOTER_TABLE, last_footer};
 use crate::keys::{Keys, Whose};
 use crate::objects::{Line, Sink, mode_of};
 use crate::output::{Output, path_of};
@@ -18,10 +19,6 @@ use crate::report::{Outcome, Report};
 use crate::rows::{Rows, Table};
 use crate::stream::{self, Broken, Stored};
 use crate::{Progress, RecoverError, to_u64};
-
-/// Stands for a table where the encryption record of a footer is sealed as a row.
-const FOOTER_TABLE: u8 = 0xff;
-const FOOTER_END: &[u8; 8] = b"SRBFOOT1";
 
 /// A blob that says what it is.
 struct Found {
@@ -86,7 +83,7 @@ fn look(
         return Ok(None);
     }
     let (bucket, version, _) = stream_uids(&header).map_err(|_| damaged())?;
-    let footer = last_footer(&file).ok_or_else(damaged)?;
+    let footer = footer_of(&file).ok_or_else(damaged)?;
     let kms: Option<KmsEncryption> = footer.encryption.as_ref().and_then(|sealed| {
         let place = [bucket.as_bytes().as_slice(), version.as_bytes()].concat();
         records::decode(&rows.open_sealed(FOOTER_TABLE, &place, sealed)?)
@@ -126,23 +123,11 @@ fn look(
     }))
 }
 
-/// The last footer that ends in the file: behind it there may be zeros, or one that was cut short.
-fn last_footer(file: &Stored) -> Option<Footer> {
+fn footer_of(file: &Stored) -> Option<Footer> {
     let len = file.len().ok()?;
     let tail_len = usize::try_from(len).ok()?.min(3 * FOOTER_MAX_BYTES);
     let tail = file.read(len - to_u64(tail_len), tail_len).ok()?;
-    let mut end = tail.len();
-    loop {
-        let before = tail.get(..end)?;
-        let at = before
-            .windows(FOOTER_END.len())
-            .rposition(|window| window == FOOTER_END)?;
-        end = at + FOOTER_END.len();
-        if let Ok((footer, _)) = parse_footer(tail.get(..end)?) {
-            return Some(footer);
-        }
-        end -= 1;
-    }
+    last_footer(&tail)
 }
 
 /// Writes one version, from its one stream or from the newest attempt at each of its parts.

@@ -90,10 +90,25 @@ impl Custody {
         key: &[u8],
         value: &[u8],
     ) -> Result<R, RowError> {
+        let opened = self.open_record_with_bytes(table, key, value);
+        opened.map(|(record, _)| record)
+    }
+
+    /// As [`Custody::open_record`], and the encoded record that was read.
+    ///
+    /// # Errors
+    ///
+    /// [`RowError::Damaged`].
+    pub fn open_record_with_bytes<R: Record>(
+        &self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(R, Vec<u8>), RowError> {
         let opened = self.rows.open(table.0, key, value);
         opened
             .ok()
-            .and_then(|plaintext| <R as Record>::decode(&plaintext))
+            .and_then(|bytes| Some((<R as Record>::decode(&bytes)?, bytes)))
             .ok_or_else(|| {
                 tracing::error!(table = table.0, "metadata row does not verify");
                 metrics::counter!("strongroom_integrity_events_total", "what" => "row")

@@ -3,6 +3,8 @@
 use minicbor::{Decode, Encode};
 
 const RECORD_VERSION: u8 = 1;
+/// Room for most records, so that the buffer need not grow.
+const USUAL_LEN_BYTES: usize = 512;
 
 /// A record that rows hold. A reader of this version refuses records of a newer one.
 ///
@@ -15,7 +17,8 @@ pub trait Record: Sized + Encode<()> + for<'b> Decode<'b, ()> {
 
     /// The encoded record.
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![Self::KIND, RECORD_VERSION];
+        let mut bytes = Vec::with_capacity(USUAL_LEN_BYTES);
+        bytes.extend_from_slice(&[Self::KIND, RECORD_VERSION]);
         // Writing to a vector cannot fail.
         let _ = minicbor::encode(self, &mut bytes);
         bytes

@@ -9,7 +9,7 @@
 )]
 
 #[expect(dead_code, reason = "the fixture serves the tests too")]
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/service/support/mod.rs"]
 mod support;
 
 use std::time::Instant;

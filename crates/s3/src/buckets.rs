@@ -364,7 +364,7 @@ impl S3 {
                 }
             }
             match page.rows.last() {
-                Some(last) if page.more => start = [last.key.as_ref(), &[0]].concat().into(),
+                Some(last) if page.more => start = keys::behind(&last.key),
                 _ => return Ok(()),
             }
         }

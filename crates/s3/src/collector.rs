@@ -59,7 +59,7 @@ impl S3 {
         while report.collected < max {
             let page = self.page(Table::GARBAGE, start, None)?;
             let Some(last) = page.last() else { break };
-            start = behind(&last.key);
+            start = keys::behind(&last.key);
             for row in page {
                 if report.collected >= max {
                     break;
@@ -239,9 +239,4 @@ impl S3 {
         };
         Ok(self.ports.meta.scan(&scan)?.rows)
     }
-}
-
-/// The first key behind `key`.
-fn behind(key: &[u8]) -> Bytes {
-    [key, &[0]].concat().into()
 }

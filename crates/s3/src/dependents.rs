@@ -90,6 +90,11 @@ impl DependentCounts {
         self.dsse_versions = self.dsse_versions.saturating_add(*dsse_versions);
         self.uploads = self.uploads.saturating_add(*uploads);
     }
+
+    /// Nothing depends on the key.
+    pub const fn is_nothing(&self) -> bool {
+        self.versions == 0 && self.uploads == 0
+    }
 }
 
 /// One page of a walk.
@@ -487,6 +492,6 @@ fn behind(row_key: &[u8]) -> Bytes {
     if row_key.is_empty() {
         Bytes::new()
     } else {
-        [row_key, &[0]].concat().into()
+        keys::behind(row_key)
     }
 }

@@ -24,6 +24,11 @@ use strongroom_types::{
 
 use crate::PolicyUid;
 
+/// The first key behind `row_key`.
+pub(crate) fn behind(row_key: &[u8]) -> Bytes {
+    [row_key, &[0]].concat().into()
+}
+
 /// Key of a bucket's row.
 pub(crate) fn bucket(name: &BucketName) -> Bytes {
     Bytes::copy_from_slice(name.as_str().as_bytes())

@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
                 walk.behind_common_prefix(walk.common_prefix(key).unwrap_or_default())
             }
             Position::BehindKey(key) => listed.rows_behind(bucket, key),
-            Position::BehindRow { row_key, .. } => [row_key.as_ref(), &[0]].concat().into(),
+            Position::BehindRow { row_key, .. } => keys::behind(row_key),
         };
         walk.next = Some(start.max(first));
         walk
@@ -189,10 +189,7 @@ impl<'a> Walk<'a> {
         })?;
         self.batch = self.batch.saturating_mul(2).min(self.batch_max);
         if page.more {
-            self.next = page
-                .rows
-                .last()
-                .map(|row| [row.key.as_ref(), &[0]].concat().into());
+            self.next = page.rows.last().map(|row| keys::behind(&row.key));
         }
         self.ahead = page.rows.into();
         Ok(())

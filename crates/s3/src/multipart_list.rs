@@ -107,7 +107,7 @@ impl S3 {
             }
             match page.rows.last() {
                 Some(last) if page.more && parts.len() < limit => {
-                    start = [last.key.as_ref(), &[0]].concat().into();
+                    start = keys::behind(&last.key);
                 }
                 Some(_) | None => return Ok((parts, page.more)),
             }

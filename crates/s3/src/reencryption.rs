@@ -17,6 +17,7 @@ use strongroom_types::{BucketUid, ObjectKey, VersionId};
 use crate::kms_keys::{bucket_arn, whole_context};
 use crate::object_update_encryption::{Updated, encrypted_with};
 use crate::rows::VersionRow;
+use crate::stream_in::len_u64;
 use crate::{
     Arrival, BucketView, Entry, ReEncryptionRefusal, S3, S3Error, UpdateObjectEncryptionInput, keys,
 };
@@ -154,7 +155,7 @@ impl S3 {
         let start = if row.after.is_empty() {
             first.clone()
         } else {
-            [row.after.as_slice(), &[0]].concat().into()
+            keys::behind(&row.after)
         };
         let page = self.ports.meta.scan(&Scan {
             table: Table::VERSIONS,
@@ -182,7 +183,7 @@ impl S3 {
                 }
             }
         }
-        let looked_at_here = count_of(&page.rows);
+        let looked_at_here = len_u64(page.rows.len());
         row.looked_at = row.looked_at.saturating_add(looked_at_here);
         if let Some(last) = page.rows.last() {
             row.after = last.key.to_vec();
@@ -240,10 +241,13 @@ impl S3 {
             limit: COUNTED_AT_ONCE,
             reverse: false,
         })?;
-        let behind = |row: &Row| Bytes::from([&row.key, [0].as_slice()].concat());
         Ok(VersionCount {
-            count: count_of(&page.rows),
-            next: page.rows.last().map(behind).filter(|_| page.more),
+            count: len_u64(page.rows.len()),
+            next: page
+                .rows
+                .last()
+                .map(|row| keys::behind(&row.key))
+                .filter(|_| page.more),
         })
     }
 
@@ -387,10 +391,6 @@ fn meets_all(error: &S3Error) -> bool {
             | S3Error::Unavailable
             | S3Error::Kms(KeyError::Throttled)
     )
-}
-
-fn count_of(rows: &[Row]) -> u64 {
-    u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
 fn job_key(bucket: BucketUid, prefix: &str) -> Bytes {

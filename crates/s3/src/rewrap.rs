@@ -96,7 +96,7 @@ impl S3 {
         after: Option<&Bytes>,
         limit: usize,
     ) -> Result<(u64, Option<Bytes>), S3Error> {
-        let start = after.map_or_else(Bytes::new, |after| [after, [0].as_slice()].concat().into());
+        let start = after.map_or_else(Bytes::new, |after| keys::behind(after));
         let page = self.ports.meta.scan(&Scan {
             table: place.table(),
             start,

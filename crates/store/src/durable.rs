@@ -46,8 +46,8 @@ pub struct MetaOptions {
     pub memtable_bytes: usize,
     /// Memory for pages of the index. 48 MiB.
     pub index_cache_bytes: usize,
-    /// A snapshot is taken when this much was added to the journal since the last one, and at least
-    /// as much as the last one is long. 256 MiB.
+    /// A snapshot is taken when this much has gone into the index since the last one, or twice that
+    /// into the journal, and at least as much as the last one is long. 256 MiB.
     pub snapshot_after_bytes: u64,
     /// Free space below which only deletions are taken. 256 MiB.
     pub floor_bytes: u64,
@@ -111,6 +111,9 @@ struct Signal {
     index_full: bool,
     /// Bytes added to the journal since the last snapshot.
     journal_bytes: u64,
+    /// Bytes that went into the index since the last snapshot, about. Most records of the audit trail
+    /// are in the journal and never get there.
+    indexed_bytes: u64,
     /// Journal files to forget.
     deleted: Vec<u64>,
     /// Journal files, oldest first: the committer's list as of the last freeze.

@@ -26,6 +26,9 @@ use crate::keys::StoreKeys;
 /// The directory.
 pub(crate) const DIRECTORY: &str = "journal";
 
+/// How much is filled with zeros at a time.
+const ZEROS_LEN_BYTES: usize = 1 << 20;
+
 /// The path of the file with this number.
 pub(crate) fn path(number: u64) -> String {
     format!("{DIRECTORY}/{number:08}.srj")
@@ -66,6 +69,26 @@ struct OpenSegment {
     sealer: FrameSealer,
     offset: u64,
     allocated_bytes: u64,
+    /// Up to here it has been written to, if only with zeros.
+    written_bytes: u64,
+}
+
+impl OpenSegment {
+    /// Writes a frame behind the others, and zeros behind it from time to time. Space that is only
+    /// allocated becomes part of the file with the first write to it, which a sync has to note in the
+    /// file system's own records; a sync of what was written before does not.
+    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
+        let end = self.offset + to_u64(frame.len());
+        if end > self.written_bytes {
+            let zeros_end = (end + to_u64(ZEROS_LEN_BYTES))
+                .min(self.allocated_bytes)
+                .max(end);
+            let len = usize::try_from(zeros_end - self.written_bytes).unwrap_or(ZEROS_LEN_BYTES);
+            self.file.write_at(self.written_bytes, &vec![0; len])?;
+            self.written_bytes = zeros_end;
+        }
+        self.file.write_at(self.offset, frame)
+    }
 }
 
 impl Journal {
@@ -123,7 +146,7 @@ impl Journal {
             let text = "a journal file has too many frames, or a frame too many bytes";
             return Err(AppendError::Failed(io::Error::other(text)));
         }
-        if let Err(error) = open.file.write_at(open.offset, buffer) {
+        if let Err(error) = open.write(buffer) {
             if !is_full(&error) {
                 return Err(AppendError::Failed(error));
             }
@@ -174,6 +197,7 @@ impl Journal {
                 sealer: FrameSealer::new(&header, cipher),
                 offset: header_len,
                 allocated_bytes: allocated,
+                written_bytes: header_len,
             })
         });
         match made {

@@ -42,7 +42,7 @@ impl View {
     /// Reads one row.
     pub(crate) fn read(&self, table: Table, key: &[u8]) -> Result<Option<Stored>, MetaError> {
         match self.in_memory(table, key) {
-            Some(Slot { version, value }) => Ok(value.map(|value| Stored { value, version })),
+            Some(Slot { version, value, .. }) => Ok(value.map(|value| Stored { value, version })),
             None => self.index.get(table, key),
         }
     }
@@ -53,7 +53,7 @@ impl View {
         table: Table,
         key: &[u8],
     ) -> Result<Option<Stored>, MetaError> {
-        if let Some(Slot { version, value }) = self.in_memory(table, key) {
+        if let Some(Slot { version, value, .. }) = self.in_memory(table, key) {
             return Ok(value.map(|value| Stored { value, version }));
         }
         let known = self.index.get_in_memory(table, key);
@@ -135,7 +135,7 @@ impl View {
                         Ordering::Greater => break,
                     }
                 }
-                let Slot { version, value } = slot;
+                let Slot { version, value, .. } = slot;
                 if let Some(value) = value {
                     if page.rows.len() == *limit {
                         page.more = true;

@@ -1,14 +1,15 @@
 //! The account that this store is, and its root access key: sealed rows of the metadata store.
 
+mod ring_seen;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use minicbor::{Decode, Encode};
 use strongroom_audit::{AuditLog, EventBuilder, Home, OWN_SOURCE, Params};
-use strongroom_crypto::Keyring;
 use strongroom_ports::{
-    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, SealKind, Table, Transaction,
+    Clock, CommitError, Entropy, MetaStore, RowVersion, Scan, Table, Transaction,
 };
 use strongroom_rows::SealedRows;
 use strongroom_s3::Custody;
@@ -16,8 +17,6 @@ use strongroom_types::{AccessKeyId, AccountId, CanonicalId, Region, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::failure::{Exit, Failure};
-use crate::ring_files::RingFiles;
-use crate::seals::slots;
 
 const ACCOUNT_KEY: &[u8] = b"account";
 const ACCOUNT_RECORD: [u8; 2] = [0x20, 1];
@@ -84,25 +83,6 @@ struct AccessKeyRow {
     created_millis: u64,
 }
 
-/// What is recorded of a ring that changed.
-struct RingChange<'a> {
-    /// The generation that the store saw before.
-    seen: Option<u64>,
-    /// Number and kind of each.
-    seals: &'a [String],
-    /// A command told the running server; of it is known that it is the user's whose server it is.
-    told: bool,
-}
-
-/// The seals of a ring, for the trail: number and kind.
-fn seals_of<State>(ring: &Keyring<State>) -> Vec<String> {
-    let shown = |slot: slots::Slot<'_>| {
-        let kind = slot.kind.map_or("unknown", SealKind::name);
-        format!("{} {kind}", slot.index)
-    };
-    slots::of(ring).into_iter().map(shown).collect()
-}
-
 impl std::fmt::Debug for RootKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RootKey({}, REDACTED)", self.id)
@@ -122,10 +102,7 @@ impl Accounts {
         holds_blobs: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
-            let ring = self.custody.ring();
-            self.note_generation(ring.generation(), &seals_of(&ring), false)?;
-            // Behind a rotation that was interrupted it is not noted yet.
-            self.note_ring_version()?;
+            self.note_ring_at_start()?;
             return Ok((account, false));
         }
         // To an empty metadata store every body is an orphan, and would be swept away.
@@ -206,32 +183,6 @@ impl Accounts {
         Ok(root)
     }
 
-    /// Notes the active version of the root key, so that an older ring is refused over this data.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Store`].
-    pub(crate) fn note_ring_version(&self) -> Result<(), Failure> {
-        let (mut row, version) = self
-            .read_account_row()?
-            .ok_or_else(|| damaged("the account's row is gone"))?;
-        let ring = self.custody.ring();
-        if row.ring_version >= ring.active_version()
-            && row.ring_generation >= Some(ring.generation())
-        {
-            return Ok(());
-        }
-        let seen = row.ring_generation;
-        row.ring_version = row.ring_version.max(ring.active_version());
-        row.ring_generation = row.ring_generation.max(Some(ring.generation()));
-        let changed = RingChange {
-            seen,
-            seals: &seals_of(&ring),
-            told: false,
-        };
-        self.change_ring_row(&row, version, &changed)
-    }
-
     fn read_account_row(&self) -> Result<Option<(AccountRow, RowVersion)>, Failure> {
         let stored = self
             .meta
@@ -244,72 +195,11 @@ impl Accounts {
         Ok(Some((row, stored.version)))
     }
 
-    /// Notes the ring in the account's row, and records that it is not as this store saw it last: a
-    /// seal was added or removed, or the root key changed, perhaps while no server ran.
-    fn change_ring_row(
-        &self,
-        row: &AccountRow,
-        version: RowVersion,
-        change: &RingChange<'_>,
-    ) -> Result<(), Failure> {
-        let value = self.seal(Table::SETTINGS, ACCOUNT_KEY, ACCOUNT_RECORD, row);
-        let transaction = Transaction::new()
-            .expect(Table::SETTINGS, ACCOUNT_KEY, Some(version))
-            .put(Table::SETTINGS, ACCOUNT_KEY, value);
-        // Stores of before the generation was noted have not seen any.
-        let Some(seen) = change.seen else {
-            return self.commit(transaction);
-        };
-        let home = Home {
-            account: parsed(AccountId::parse(&row.id))?,
-            region: parsed(Region::parse(&row.region))?,
-        };
-        let log = AuditLog::new(self.sealed_rows(), self.clock.clone(), home);
-        let mut details = Params::new()
-            .number("generation", row.ring_generation.unwrap_or_default())
-            .number("generationBefore", seen)
-            .number("rootKeyVersion", row.ring_version.into())
-            .list("seals", change.seals);
-        if change.told {
-            let uid = rustix::process::geteuid().as_raw();
-            details = details.number("operatorUid", uid.into());
-        }
-        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "KeyRingChanged")
-            .service_details(&details);
-        self.commit(log.add(transaction, &log.finish(event)))
-    }
-
     fn load(&self, region: Option<&Region>) -> Result<Option<Account>, Failure> {
         let Some((row, _)) = self.read_account_row()? else {
             return Ok(None);
         };
-        let ring = self.custody.ring();
-        if row.ring_id != ring.ring_id() || row.ring_version > ring.active_version() {
-            return Err(Failure::new(
-                Exit::Ring,
-                "the key ring is older than the data, or another store's",
-                "restore the newest copy of the ring directory; do not write with this one",
-            ));
-        }
-        let seen = row.ring_generation.unwrap_or(0);
-        if ring.generation() < seen {
-            if !self.danger_accept_older_ring {
-                return Err(Failure::new(
-                    Exit::Ring,
-                    format!(
-                        "the key ring is of generation {}, and this store has seen {seen}: an older copy was put in its place",
-                        ring.generation()
-                    ),
-                    "restore the newest copy of the ring directory; if there is none, start once with --danger-accept-older-ring, \
-                     then look at strongroom seal list: seals that were removed are back",
-                ));
-            }
-            tracing::warn!(
-                generation = ring.generation(),
-                seen,
-                "an older key ring is accepted: seals that were removed are back"
-            );
-        }
+        self.check_ring(&row)?;
         let account = Account {
             id: parsed(AccountId::parse(&row.id))?,
             canonical_id: parsed(CanonicalId::parse(&row.canonical_id))?,
@@ -335,48 +225,6 @@ impl Accounts {
             ring_version: self.custody.ring().active_version(),
             ring_generation: Some(self.custody.ring().generation()),
         }
-    }
-
-    /// Remembers that the ring's files are of this generation now, so that older ones are refused
-    /// at the next start.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Store`].
-    pub(crate) fn note_ring(&self, files: &RingFiles) -> Result<(), Failure> {
-        let ring_id = self.custody.ring().ring_id();
-        let copies = files.inspect();
-        let rings = copies.iter().filter_map(|copy| copy.ring.as_ref().ok());
-        let own = rings.filter(|ring| ring.ring_id() == ring_id);
-        // Of both copies, the older: the newer may be all that a crash left of a change.
-        match own.min_by_key(|ring| ring.generation()) {
-            // Once more where a rotation of the root key wrote the row in between.
-            Some(ring) => {
-                let (generation, seals) = (ring.generation(), seals_of(ring));
-                let note = || self.note_generation(generation, &seals, true);
-                note().or_else(|_| note())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn note_generation(
-        &self,
-        generation: u64,
-        seals: &[String],
-        told: bool,
-    ) -> Result<(), Failure> {
-        let Some((mut row, version)) = self.read_account_row()? else {
-            return Ok(());
-        };
-        let seen = row.ring_generation;
-        // What was accepted counts from now on.
-        let may_fall = self.danger_accept_older_ring && seen != Some(generation);
-        if seen.is_some_and(|seen| seen >= generation) && !may_fall {
-            return Ok(());
-        }
-        row.ring_generation = Some(generation);
-        self.change_ring_row(&row, version, &RingChange { seen, seals, told })
     }
 
     /// `AKIA` and 16 characters of base 32 (80 bits), and 40 of base 64 (240 bits), as AWS's have.

@@ -21,7 +21,7 @@ use strongroom_ports::Entropy as _;
 use self::origin::Source;
 pub(crate) use self::place::PlaceName;
 use crate::adapters::SystemEntropy;
-use crate::cli::{BackupAction, BackupArgs, BackupPruneArgs, PlaceArgs};
+use crate::cli::backup::{BackupAction, BackupArgs, BackupPruneArgs, PlaceArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::progress::Bar;

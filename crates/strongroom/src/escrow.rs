@@ -21,7 +21,7 @@ use strongroom_ports::{Clock as _, Entropy, Seal, SealError};
 use zeroize::Zeroizing;
 
 use crate::adapters::{SystemClock, SystemEntropy};
-use crate::cli::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
+use crate::cli::escrow::{EscrowAction, EscrowExportArgs, EscrowGenerateArgs, EscrowOpenArgs};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::notes::Note;
@@ -140,7 +140,7 @@ fn export(args: &EscrowExportArgs, environment: Environment<'_>) -> Result<(), F
 }
 
 fn open(args: &EscrowOpenArgs, environment: Environment<'_>) -> Result<(), Failure> {
-    let settings = Settings::decide(args.layer(), environment)?;
+    let settings = Settings::decide(args.data.layer(), environment)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let escrowed = open_files(&args.escrow, &args.identity)?;
     if !settings.data.root().is_dir() {

@@ -11,7 +11,7 @@ use strongroom_explain::{
 use strongroom_types::{BucketName, ObjectKey, VersionId};
 
 use crate::admin::{Answer, Request, ask};
-use crate::cli::{ExplainArgs, WhoCanDecryptArgs};
+use crate::cli::explain::{ExplainArgs, WhoCanDecryptArgs};
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -11,7 +11,7 @@ use self::source::KeyShown;
 pub(crate) use self::source::{ImpactAnswer, ImpactAsk, ImpactSource};
 use crate::adapters::SystemClock;
 use crate::admin::{Answer, Request, ask};
-use crate::cli::ImpactArgs;
+use crate::cli::kms::ImpactArgs;
 use crate::commands::{unexpected, with_accounts};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_ports::{Entropy, MetaStore};
-use strongroom_types::{BucketName, ObjectKey, Timestamp, VersionId};
+use strongroom_types::Timestamp;
 use strongroom_verify::{
     InspectAsk, InspectError, Inspection, Layer, StoredStream, WrappedBy, inspect, read_off_line,
 };
 
 use crate::adapters::SystemEntropy;
-use crate::admin::{Answer, Request, ask};
-use crate::cli::InspectArgs;
+use crate::admin::{Answer, Request, ask, object_named};
+use crate::cli::inspect::InspectArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
@@ -57,22 +57,13 @@ pub(crate) fn run(
 pub(crate) fn answer(
     settings: &Settings,
     (meta, ring): (&dyn MetaStore, &Keyring<Unsealed>),
-    (bucket, key, version): (&str, &str, Option<&str>),
+    object: (&str, &str, Option<&str>),
 ) -> Result<Inspection, Failure> {
-    let malformed = || {
-        Failure::new(
-            Exit::Usage,
-            "the request is malformed",
-            "is the command of the server's version?",
-        )
-    };
+    let (bucket, key, version) = object_named(object)?;
     let ask = InspectAsk {
-        bucket: BucketName::parse(bucket).map_err(|_| malformed())?,
-        key: ObjectKey::parse(key).map_err(|_| malformed())?,
-        version: version
-            .map(VersionId::parse)
-            .transpose()
-            .map_err(|_| malformed())?,
+        bucket,
+        key,
+        version,
     };
     inspect(meta, ring, settings.data.root(), &ask).map_err(|error| failure(&error))
 }

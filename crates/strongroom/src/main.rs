@@ -50,7 +50,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{AccountAction, Cli, Command, CredentialsAction, KmsAction, SealAction};
+use crate::cli::account::{AccountAction, CredentialsAction};
+use crate::cli::kms::KmsAction;
+use crate::cli::seal::SealAction;
+use crate::cli::{Cli, Command};
 use crate::config::Settings;
 use crate::failure::Failure;
 
@@ -137,14 +140,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
                 seals::commands::status(&settings(args.store.layer())?, args.json)
             }
         },
-        Command::Unseal(args) => seals::give::run(&settings(args.layer())?, &args),
+        Command::Unseal(args) => seals::give::run(&settings(args.data.layer())?, &args),
         Command::Backup(args) => backup::run(&args, &environment),
         Command::Restore(args) => backup::restore(&args, &environment),
         Command::Escrow(args) => escrow::run(&args.action, &environment),
         Command::Recover(args) => recover::run(&settings(args.store.layer())?, &args, &environment),
         Command::Inspect(args) => inspect::run(&settings(args.store.layer())?, &args, &environment),
         Command::Verify(args) => verify::run(&settings(args.store.layer())?, &args, &environment),
-        Command::Reencrypt(args) => reencrypt::run(&settings(args.layer())?, &args),
+        Command::Reencrypt(args) => reencrypt::run(&settings(args.data.layer())?, &args),
         Command::Audit(args) => audit::run(&settings(args.layer())?, &args, &environment),
         Command::RootKey(args) => root_key::run(&settings(args.layer())?, &args),
         Command::Kms(args) => match args.action {
@@ -153,10 +156,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             }
         },
         Command::Explain(args) => {
-            return explain::explain(&settings(args.report.layer())?, &args);
+            return explain::explain(&settings(args.report.data.layer())?, &args);
         }
         Command::WhoCanDecrypt(args) => {
-            explain::who_can_decrypt(&settings(args.report.layer())?, &args)
+            explain::who_can_decrypt(&settings(args.report.data.layer())?, &args)
         }
         Command::Version => output::say(concat!("strongroom ", env!("CARGO_PKG_VERSION"))),
     };

@@ -12,7 +12,7 @@ use strongroom_recover::{Plan, Progress, RecoverError, Report, Sources, recover}
 use zeroize::Zeroizing;
 
 use crate::adapters::SystemEntropy;
-use crate::cli::RecoverArgs;
+use crate::cli::recover::RecoverArgs;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::notes::Note;

@@ -17,7 +17,7 @@ use strongroom_types::kms::KeyArn;
 use self::progress::Progress;
 use self::report::Report;
 use crate::admin::{Answer, RE_ENCRYPTION_PAGE_MAX, ReEncryptedPage, Request, ask};
-use crate::cli::ReencryptArgs;
+use crate::cli::reencrypt::ReencryptArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

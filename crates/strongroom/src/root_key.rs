@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::admin::{Answer, Request, ask};
-use crate::cli::{RootKeyAction, RootKeyArgs};
+use crate::cli::root_key::{RootKeyAction, RootKeyArgs};
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -20,7 +20,7 @@ mod verifying;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -317,6 +317,7 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
         turn: Mutex::default(),
+        waker: OnceLock::new(),
     });
     Ok(Parts {
         recorder: Arc::new(Recorder::new(audit.clone()).wanting(data_events)),

@@ -18,7 +18,7 @@ use strongroom_verify::{
 
 use crate::adapters::SystemEntropy;
 use crate::admin::{Answer, Request, VerifyRequest, VerifyState, ask};
-use crate::cli::VerifyArgs;
+use crate::cli::verify::VerifyArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::data_dir::DataLock;

@@ -11,6 +11,7 @@ use strongroom_crypto::{
     Attribute, BodyKeys, FOOTER_MAX_BYTES, Footer, Keyring, ObjectIdentity, PartIdentity, Unsealed,
     WrapMode, WrappedKey, keyless_checksum, parse_footer,
 };
+use strongroom_recover::footers::{FOOTER_END, FOOTER_TABLE, last_footer};
 use strongroom_recover::records::{self, FooterRecord, KmsEncryption};
 
 use crate::pace::Pace;
@@ -18,9 +19,6 @@ use crate::rows::Sealer;
 use crate::stream::{Fault, Source};
 use crate::text::{hex, to_u64, to_usize};
 
-/// Stands for a table where the encryption record of a footer is sealed as a row.
-const FOOTER_TABLE: u8 = 0xff;
-const FOOTER_END: &[u8; 8] = b"SRBFOOT1";
 /// What may lie behind a stream while its footer is being replaced: an old one, a gap, a new one.
 const TAIL_MAX_BYTES: u64 = 768 << 10;
 
@@ -201,22 +199,6 @@ impl Expected<'_> {
             return Err("the encryption record in the footer is another than the row's");
         }
         Ok(())
-    }
-}
-
-/// The last footer that ends in `tail`: behind it there may be zeros, or one that was cut short.
-fn last_footer(tail: &[u8]) -> Option<Footer> {
-    let mut end = tail.len();
-    loop {
-        let at = tail
-            .get(..end)?
-            .windows(FOOTER_END.len())
-            .rposition(|window| window == FOOTER_END)?;
-        end = at + FOOTER_END.len();
-        if let Ok((footer, _)) = parse_footer(tail.get(..end)?) {
-            return Some(footer);
-        }
-        end -= 1;
     }
 }
 

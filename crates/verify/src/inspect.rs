@@ -19,7 +19,6 @@ use strongroom_types::kms::KeyArn;
 use strongroom_types::{BucketName, BucketUid, ObjectKey, VersionId, VersionUid};
 
 use crate::blobs::path_of;
-use crate::keys::key_row_key;
 use crate::rows::{self, Opened, RowFault, Sealer, version_row_key, versions_of};
 use crate::text::{hex, to_u64};
 use crate::walk::mode_of;
@@ -381,7 +380,7 @@ impl Inspector<'_> {
     fn state(&self, arn: &KeyArn, material: &str) -> Result<&'static str, InspectError> {
         let key = self
             .sealer
-            .read::<KmsKey>(self.meta, Table::KMS_KEYS, &key_row_key(arn))
+            .read::<KmsKey>(self.meta, Table::KMS_KEYS, &KmsKey::row_key(arn))
             .map_err(|fault| failed(fault, "the row of its KMS key does not open"))?;
         let Opened::Record(key) = key else {
             return Ok("Deleted");

@@ -11,8 +11,8 @@ use strongroom_crypto::{
     WrapMode, WrappedKey,
 };
 use strongroom_ports::{MetaStore, Table};
-use strongroom_recover::records::{KmsEncryption, KmsKey, KmsMaterial, Pair};
-use strongroom_types::kms::{EncryptionContext, KeyArn, KeyId, KeyMaterialId, KeySpec};
+use strongroom_recover::records::{KmsEncryption, KmsKey, KmsMaterial};
+use strongroom_types::kms::{KeyArn, KeyId, KeyMaterialId, KeySpec};
 use strongroom_types::{AccountId, Region};
 use zeroize::Zeroizing;
 
@@ -142,7 +142,7 @@ impl<'a> Keys<'a> {
         let bytes = Zeroizing::new(bytes);
         let symmetric = SymmetricMaterial::parse(&*bytes)
             .map_err(|_| NoKey::Damaged("its key material is of another kind"))?;
-        let context = context_of(kms).ok_or(unreadable)?;
+        let context = kms.context().ok_or(unreadable)?;
         let plaintext = blob
             .open(&symmetric, &material.arn, &context)
             .map_err(|_| NoKey::Damaged("what the key service wrapped does not open"))?;
@@ -195,7 +195,7 @@ impl<'a> Keys<'a> {
 
     /// The row of a key of the key service.
     pub(crate) fn key(&self, arn: &KeyArn) -> Result<Option<KmsKey>, RowFault> {
-        let row_key = key_row_key(arn);
+        let row_key = KmsKey::row_key(arn);
         match self
             .sealer
             .read::<KmsKey>(self.meta, Table::KMS_KEYS, &row_key)?
@@ -212,7 +212,7 @@ impl<'a> Keys<'a> {
         key: &KmsKey,
         id: KeyMaterialId,
     ) -> Result<Material, MaterialFault> {
-        let row_key = material_row_key(arn.id, id);
+        let row_key = KmsMaterial::row_key(arn.id, id);
         let row = self
             .sealer
             .read::<KmsMaterial>(self.meta, Table::KMS_MATERIALS, &row_key);
@@ -270,24 +270,6 @@ impl MaterialFault {
     }
 }
 
-/// `account(12) || LP1(region) || key id(16)`.
-pub(crate) fn key_row_key(arn: &KeyArn) -> Vec<u8> {
-    let region = arn.region.as_str().as_bytes();
-    let len = u8::try_from(region.len()).unwrap_or(u8::MAX);
-    [
-        arn.account.as_str().as_bytes(),
-        &[len],
-        region,
-        arn.id.as_bytes(),
-    ]
-    .concat()
-}
-
-/// `01 || key id(16) || material id(32)`.
-fn material_row_key(key: KeyId, material: KeyMaterialId) -> Vec<u8> {
-    [&[1], key.as_bytes().as_slice(), material.as_bytes()].concat()
-}
-
 /// Key and material of a row of materials, with the key's owner as the row says.
 pub(crate) fn parse_material_row(key: &[u8], row: &KmsMaterial) -> Option<(KeyArn, KeyMaterialId)> {
     let ids = key.strip_prefix(&[1])?;
@@ -298,14 +280,4 @@ pub(crate) fn parse_material_row(key: &[u8], row: &KmsMaterial) -> Option<(KeyAr
         id: KeyId::from_bytes(*key_id),
     };
     Some((arn, KeyMaterialId::from_bytes(material.try_into().ok()?)))
-}
-
-fn context_of(kms: &KmsEncryption) -> Option<EncryptionContext> {
-    let text = |pair: &Pair| {
-        let value = String::from_utf8(pair.value.clone()).ok()?;
-        Some((pair.name.clone(), value))
-    };
-    let pairs = kms.client_pairs.iter().map(text).collect::<Option<_>>()?;
-    let context = EncryptionContext::new(pairs).ok()?;
-    context.with("aws:s3:arn", &kms.s3_arn).ok()
 }

@@ -100,6 +100,15 @@ impl<'a> Pace<'a> {
         Ok(filled)
     }
 
+    /// Tells the system that a range is read now, so that the disk works while what came from it is
+    /// opened; off line only: beside a server, all reading is paced.
+    pub(crate) fn announce(&self, file: &File, offset: u64, len: u64) {
+        if !self.on_line && self.bytes_per_second.is_none() {
+            let len = std::num::NonZeroU64::new(len);
+            let _ = fadvise(file, offset, len, Advice::WillNeed);
+        }
+    }
+
     /// Tells the system that a range will not be read again; off line only.
     pub(crate) fn release(&self, file: &File, offset: u64, len: u64) {
         if !self.on_line {

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use strongroom_crypto::{Keyring, ServicePurpose, Unsealed};
 use strongroom_recover::frames::{Frame, SealedFile, read_at};
+use strongroom_recover::rows;
 
 use crate::pace::Pace;
 use crate::report::{FileCounts, Finding, Kind};
+use crate::text::to_u64;
 
 const FRAME_HEADER_LEN_BYTES: usize = 16;
 const FRAME_ALIGN_BYTES: usize = 16;
 const TAG_LEN_BYTES: usize = 16;
+const FILLED_UP_WRONG: &str = "what fills a frame up is not zeros";
 
 /// What a look at all of them came to.
 #[derive(Default)]
@@ -42,8 +45,8 @@ pub(crate) fn check(
 ) -> io::Result<Outcome> {
     let mut outcome = Outcome::default();
     // In this order: beside a server the journal is cut only behind a newer snapshot.
-    let journals = files_of(&meta.join("journal"), "srj")?;
-    let snapshots = files_of(&meta.join("snapshot"), "srs")?;
+    let journals = rows::journals(meta)?;
+    let snapshots = rows::snapshots(meta)?;
     let mut look = Look {
         ring,
         pace,
@@ -138,6 +141,7 @@ impl Look<'_> {
         if own != *number {
             self.add(damage("its header is that of another file"));
         }
+        self.pace.take(sealed.read_bytes());
         Ok(Some(sealed))
     }
 
@@ -152,11 +156,8 @@ impl Look<'_> {
         let damage = |why: &str| Finding::damage("snapshot", why).in_file(at.clone());
         let mut frames = 0;
         let mut is_whole = true;
-        let mut read_bytes = 0;
         let own = File::open(&file.1)?;
-        while let Some(frame) = sealed.next()? {
-            self.pace.take(sealed.read_bytes() - read_bytes);
-            read_bytes = sealed.read_bytes();
+        while let Some(frame) = self.next_frame(&mut sealed)? {
             match frame {
                 Frame::Opened(index, payload) => {
                     if index != frames + 1 {
@@ -165,9 +166,8 @@ impl Look<'_> {
                     }
                     frames = index;
                     self.outcome.counts.snapshot_frames += 1;
-                    if !self.is_filled_up(&own, sealed.read_bytes(), payload.len())? {
-                        let at = sealed.read_bytes() - 16;
-                        self.add(damage("what fills a frame up is not zeros").at(at));
+                    if let Some(at) = self.filled_up_wrong(&own, &sealed, payload.len())? {
+                        self.add(damage(FILLED_UP_WRONG).at(at));
                     }
                     let count = payload.first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
                     match count {
@@ -222,11 +222,8 @@ impl Look<'_> {
         }
         let mut next = begins;
         let mut frames = 0;
-        let mut read_bytes = 0;
         let own = File::open(&file.1)?;
-        while let Some(frame) = sealed.next()? {
-            self.pace.take(sealed.read_bytes() - read_bytes);
-            read_bytes = sealed.read_bytes();
+        while let Some(frame) = self.next_frame(&mut sealed)? {
             match frame {
                 Frame::Opened(index, payload) => {
                     if index != frames + 1 {
@@ -237,9 +234,8 @@ impl Look<'_> {
                     }
                     frames = index;
                     self.outcome.counts.journal_frames += 1;
-                    if !self.is_filled_up(&own, sealed.read_bytes(), payload.len())? {
-                        let why = "what fills a frame up is not zeros".to_owned();
-                        self.add(damage("journal", why).at(sealed.read_bytes() - 16));
+                    if let Some(at) = self.filled_up_wrong(&own, &sealed, payload.len())? {
+                        self.add(damage("journal", FILLED_UP_WRONG.to_owned()).at(at));
                     }
                     if self.ring.is_some() {
                         next = self.commits(&payload, next, &at);
@@ -256,13 +252,25 @@ impl Look<'_> {
             }
         }
         let len = fs::metadata(&file.1).map_or(0, |it| it.len());
-        self.pace.take(len.saturating_sub(read_bytes));
+        self.pace.take(len.saturating_sub(sealed.read_bytes()));
         Ok(Some(next))
     }
 
-    /// Whether the bytes between the end of a frame's payload and `end`, where the next one begins,
-    /// are zeros.
-    fn is_filled_up(&self, file: &File, end: u64, payload_len: usize) -> io::Result<bool> {
+    fn next_frame(&self, sealed: &mut SealedFile) -> io::Result<Option<Frame>> {
+        let before = sealed.read_bytes();
+        let frame = sealed.next()?;
+        self.pace.take(sealed.read_bytes() - before);
+        Ok(frame)
+    }
+
+    /// Looks at the bytes between the end of a frame's payload and where the next one begins. Where
+    /// they are, if they are not zeros.
+    fn filled_up_wrong(
+        &self,
+        file: &File,
+        sealed: &SealedFile,
+        payload_len: usize,
+    ) -> io::Result<Option<u64>> {
         let tag = if self.ring.is_some() {
             TAG_LEN_BYTES
         } else {
@@ -271,11 +279,13 @@ impl Look<'_> {
         let len = payload_len + tag;
         let padding = len.next_multiple_of(FRAME_ALIGN_BYTES) - len;
         if padding == 0 {
-            return Ok(true);
+            return Ok(None);
         }
-        let from = end.saturating_sub(crate::text::to_u64(padding));
+        let end = sealed.read_bytes();
+        let from = end.saturating_sub(to_u64(padding));
         let bytes = read_at(file, from, padding)?;
-        Ok(bytes.iter().all(|byte| *byte == 0))
+        let is_wrong = bytes.iter().any(|byte| *byte != 0);
+        Ok(is_wrong.then(|| end - to_u64(FRAME_ALIGN_BYTES)))
     }
 
     /// Checks the sequence of one group commit; what must come next.
@@ -307,29 +317,6 @@ fn may_be_torn(path: &Path, offset: u64) -> io::Result<bool> {
     };
     let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, fields);
     Ok(u32::try_from(sum).unwrap_or(u32::MAX).to_be_bytes() == checksum)
-}
-
-/// The files of a kind, by their numbers. A directory that is not there has none.
-fn files_of(directory: &Path, extension: &str) -> io::Result<Vec<Numbered>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let Some(number) = number
-            && path.extension().is_some_and(|it| it == extension)
-        {
-            found.push((number, path));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn shown(directory: &str, path: &Path) -> String {

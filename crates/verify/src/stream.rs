@@ -31,19 +31,33 @@ pub(crate) enum Source {
 impl Source {
     /// Bytes from `offset` on, as many as there are up to `len`.
     pub(crate) fn read(&self, pace: &Pace<'_>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_into(pace, offset, len, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same in the place of what is in `bytes`, whose memory is used again.
+    fn read_into(
+        &self,
+        pace: &Pace<'_>,
+        offset: u64,
+        len: usize,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
         match self {
             Self::Memory(stored) => {
                 let from = to_usize(offset).min(stored.len());
                 let to = from.saturating_add(len).min(stored.len());
-                Ok(stored.get(from..to).unwrap_or_default().to_vec())
+                bytes.clear();
+                bytes.extend_from_slice(stored.get(from..to).unwrap_or_default());
             }
             Self::File(file) => {
-                let mut bytes = vec![0; len];
-                let filled = pace.read(file, offset, &mut bytes)?;
+                bytes.resize(len, 0);
+                let filled = pace.read(file, offset, bytes)?;
                 bytes.truncate(filled);
-                Ok(bytes)
             }
         }
+        Ok(())
     }
 
     pub(crate) fn len_bytes(&self) -> io::Result<u64> {
@@ -107,21 +121,26 @@ impl Stream {
     /// Verifies pieces until none is left.
     pub(crate) fn verify(&self, pace: &Pace<'_>) {
         let count = self.layout.segment_count(self.size_bytes);
+        let mut stored = Vec::new();
         while !pace.is_cancelled() {
             let first = self.next.fetch_add(PIECE_SEGMENTS, Ordering::Relaxed);
             if first >= count {
                 return;
             }
             let end = count.min(first + PIECE_SEGMENTS);
+            let from = self.offset_of(first);
+            let len = self.offset_of(end).saturating_sub(from);
+            if let Source::File(file) = &self.source {
+                pace.announce(file, from, len);
+            }
             let mut at = first;
             while at < end && !pace.is_cancelled() {
                 let until = end.min(at + READ_SEGMENTS);
-                self.verify_segments(pace, at, until, count);
+                self.verify_segments(pace, at, until, &mut stored);
                 at = until;
             }
             if let Source::File(file) = &self.source {
-                let (from, len) = (self.offset_of(first), self.offset_of(end));
-                pace.release(file, from, len.saturating_sub(from));
+                pace.release(file, from, len);
             }
         }
     }
@@ -132,7 +151,8 @@ impl Stream {
             + index * to_u64(self.layout.stored_segment_len_bytes())
     }
 
-    fn verify_segments(&self, pace: &Pace<'_>, first: u64, end: u64, count: u64) {
+    fn verify_segments(&self, pace: &Pace<'_>, first: u64, end: u64, stored: &mut Vec<u8>) {
+        let count = self.layout.segment_count(self.size_bytes);
         let from = self.offset_of(first);
         let to = if end == count {
             self.layout.stored_len_bytes(self.size_bytes)
@@ -140,10 +160,9 @@ impl Stream {
             self.offset_of(end)
         };
         let wanted = to_usize(to - from);
-        let mut stored = match self.source.read(pace, from, wanted) {
-            Ok(stored) => stored,
-            Err(error) => return self.fail("unreadable", error.to_string(), from),
-        };
+        if let Err(error) = self.source.read_into(pace, from, wanted, stored) {
+            return self.fail("unreadable", error.to_string(), from);
+        }
         let full = self.layout.stored_segment_len_bytes();
         let mut sound = 0;
         let mut rest = stored.as_mut_slice();

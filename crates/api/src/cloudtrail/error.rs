@@ -83,17 +83,8 @@ fn problem_name(problem: &TrailProblem) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// One sample of every variant. A variant without a sample does not compile.
-    macro_rules! samples {
-        ($enum:ty { $($pattern:pat => $sample:expr),+ $(,)? }) => {{
-            let name = |error: &$enum| match error {
-                $($pattern => stringify!($pattern),)+
-            };
-            let samples: Vec<$enum> = vec![$($sample),+];
-            samples.into_iter().map(|it| (name(&it), it)).collect::<Vec<_>>()
-        }};
-    }
+    use crate::json::error_table;
+    use crate::samples::named_samples;
 
     fn text() -> String {
         "text".to_owned()
@@ -101,7 +92,7 @@ mod tests {
 
     fn own() -> Vec<(&'static str, CloudTrailError)> {
         use CloudTrailError as E;
-        samples!(CloudTrailError {
+        named_samples!(CloudTrailError {
             E::AccessDenied(_) => E::AccessDenied(text()),
             E::Trail(_) => E::Trail(TrailProblem::Prefix),
             E::LookupAttributes(_) => E::LookupAttributes("text"),
@@ -125,7 +116,7 @@ mod tests {
 
     fn problems() -> Vec<(&'static str, TrailProblem)> {
         use TrailProblem as P;
-        samples!(TrailProblem {
+        named_samples!(TrailProblem {
             P::Name(_) => P::Name("text"),
             P::BucketName(_) => P::BucketName(text()),
             P::Prefix => P::Prefix,
@@ -141,7 +132,7 @@ mod tests {
 
     fn targets() -> Vec<(&'static str, TargetProblem)> {
         use TargetProblem as T;
-        samples!(TargetProblem {
+        named_samples!(TargetProblem {
             T::NoBucket(_) => T::NoBucket(text()),
             T::BucketPolicy(_) => T::BucketPolicy(text()),
             T::KeyPolicy { .. } => T::KeyPolicy { bucket: text(), key: text() },
@@ -161,13 +152,8 @@ mod tests {
         let targets = targets()
             .into_iter()
             .map(|(name, it)| (name, CloudTrailError::Target(it)));
-        let line = |(name, error): (&str, CloudTrailError)| {
-            let answer = answer(&error);
-            let message = answer.message.as_deref().map_or("(none)", |text| text);
-            format!("{name} | {} {} | {message}\n", answer.status, answer.name)
-        };
         let all = own().into_iter().chain(problems).chain(targets);
-        let actual: String = all.map(line).collect();
+        let actual = error_table(all.map(|(name, error)| (name, answer(&error))));
         let agreed = include_str!("../../../../testdata/cloudtrail_error_table.txt");
         assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
     }

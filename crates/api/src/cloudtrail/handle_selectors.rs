@@ -157,26 +157,10 @@ fn answer(trail: &Trail) -> Writer {
 }
 
 fn write_condition(out: &mut Writer, condition: &Condition) {
-    let Condition {
-        field,
-        equals,
-        starts_with,
-        ends_with,
-        not_equals,
-        not_starts_with,
-        not_ends_with,
-    } = condition;
-    out.text("Field", field.name());
-    for (name, values) in [
-        ("Equals", equals),
-        ("StartsWith", starts_with),
-        ("EndsWith", ends_with),
-        ("NotEquals", not_equals),
-        ("NotStartsWith", not_starts_with),
-        ("NotEndsWith", not_ends_with),
-    ] {
-        if !values.is_empty() {
-            out.texts(name, values);
+    out.text("Field", condition.field.name());
+    for (name, list) in condition.lists() {
+        if !list.is_empty() {
+            out.texts(name, list);
         }
     }
 }

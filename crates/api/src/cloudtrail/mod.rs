@@ -16,58 +16,39 @@ mod handle_trails;
 mod operations;
 mod shapes;
 
-use std::error::Error;
 use std::sync::Arc;
 
-use bytes::Buf;
 use http::{HeaderMap, Request, Response};
-use http_body::Body;
 use strongroom_audit::service::CloudTrail;
-use strongroom_ports::{Clock, Entropy};
 use strongroom_types::Region;
 
 pub use self::delivery::{S3Delivery, S3DeliveryPorts, S3Sink};
-use crate::json::{JsonEdge, JsonEdgeOptions};
-use crate::recording::Recorder;
-use crate::s3::{AnyBody, ResponseBody};
+use crate::intake::{EdgeOptions, EdgePorts};
+use crate::json::JsonEdge;
+use crate::s3::{AnyBody, IncomingBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::Verifier;
 
 /// The CloudTrail protocol in front of the trail.
 pub struct CloudTrailApi(JsonEdge<CloudTrail>);
 
 impl CloudTrailApi {
     /// Puts the protocol in front of the service.
-    pub fn new(
-        service: Arc<CloudTrail>,
-        verifier: Verifier,
-        region: Region,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
-        let options = JsonEdgeOptions {
+    pub fn new(service: Arc<CloudTrail>, ports: EdgePorts, region: Region) -> Self {
+        let options = EdgeOptions {
             region,
             // No key material is in any request or answer, and records hide what is secret.
             danger_keys_over_plain_http: true,
         };
-        Self(JsonEdge::new(
-            service, verifier, options, clock, entropy, recorder,
-        ))
+        Self(JsonEdge::new(service, ports, options))
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let (parts, body) = request.into_parts();
-        self.0.handle(parts, AnyBody::new(body), connection).await
+    ) -> Response<ResponseBody> {
+        self.0.handle(request.map(AnyBody::new), connection).await
     }
 
     /// Whether the headers name a target of CloudTrail.

@@ -4,7 +4,7 @@ use strongroom_audit::service::{CloudTrail, CloudTrailError};
 use strongroom_types::RequestContext;
 
 use super::{handle_events, handle_selectors, handle_tags, handle_trails, shapes};
-use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
+use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run, unsupported};
 use crate::recording::Recorded;
 use crate::sigv4::Service;
 
@@ -79,21 +79,7 @@ operations! {
 }
 
 /// Operations that AWS has and this server has not: CloudTrail Lake, organizations, insights.
-macro_rules! unsupported {
-    ($($name:ident)+) => {
-        const UNSUPPORTED: &[Operation<CloudTrail>] = &[$(
-            Operation {
-                name: stringify!($name),
-                action: concat!("cloudtrail:", stringify!($name)),
-                members: &[],
-                recorded: Recorded::AtEdge,
-                run: Run::Worker(refuse),
-            },
-        )+];
-    };
-}
-
-unsupported! {
+const UNSUPPORTED: &[Operation<CloudTrail>] = unsupported!["cloudtrail:", refuse;
     CancelQuery
     CreateChannel
     CreateDashboard
@@ -136,7 +122,7 @@ unsupported! {
     UpdateChannel
     UpdateDashboard
     UpdateEventDataStore
-}
+];
 
 fn refuse(_: &CloudTrail, _: &RequestContext, _: &Input) -> Outcome {
     Err(super::error::unsupported(

@@ -3,23 +3,7 @@
 //! Source: the service model of CloudTrail (2013-11-01). `tests/e2e/test_cloudtrail_shapes.py` holds
 //! this table, as `testdata/cloudtrail_shapes.txt`, against the model that AWS's own clients use.
 
-use crate::json::{Length, Member, Shape, choice};
-
-const fn required(name: &'static str, shape: &'static Shape) -> Member {
-    Member {
-        name,
-        is_required: true,
-        shape,
-    }
-}
-
-const fn optional(name: &'static str, shape: &'static Shape) -> Member {
-    Member {
-        name,
-        is_required: false,
-        shape,
-    }
-}
+use crate::json::{Length, Member, Shape, choice, optional, required};
 
 /// `AddTags`, `RemoveTags`.
 pub(super) const ADD_TAGS: &[Member] = &[
@@ -216,14 +200,11 @@ const OPERATOR: Shape = Shape::List(&Shape::Text(Length::of(1, 2048), None), AT_
 #[cfg(test)]
 mod tests {
     use super::super::operations;
-    use crate::json::described;
+    use crate::json::shape_table;
 
     #[test]
     fn the_table_is_the_one_that_is_held_against_aws() {
-        let lines = |it: &crate::json::Operation<_>| described(it.name, it.members);
-        let mut blocks: Vec<String> = operations::supported().map(lines).collect();
-        blocks.sort();
-        let actual = blocks.concat();
+        let actual = shape_table(operations::supported());
         let agreed = include_str!("../../testdata/cloudtrail_shapes.txt");
         assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
     }

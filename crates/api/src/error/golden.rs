@@ -13,22 +13,8 @@ use strongroom_types::{
 use super::{ErrorPlace, Failure, RequestError, Unconfigured};
 use crate::chunked::ChunkError;
 use crate::form::FormError;
+use crate::samples::samples;
 use crate::sigv4::{AuthError, Dialect, Expired, Mismatch, ScopePlace, Skew};
-
-/// One sample of every variant. A variant without a sample does not compile.
-macro_rules! samples {
-    ($enum:ty { $($pattern:pat => $sample:expr),+ $(,)? }) => {{
-        let name = |error: &$enum| match error {
-            $($pattern => stringify!($pattern),)+
-        };
-        let samples: Vec<$enum> = vec![$($sample),+];
-        let mut names: Vec<&str> = samples.iter().map(name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), samples.len(), "a sample of another variant");
-        samples
-    }};
-}
 
 const TIME: Timestamp = Timestamp::from_seconds(1_369_353_600);
 

@@ -13,32 +13,18 @@ mod error;
 mod oidc_providers;
 mod operations;
 
-use std::error::Error;
 use std::sync::Arc;
 
-use bytes::Buf;
 use http::{Request, Response};
-use http_body::Body;
 use strongroom_iam::IamService;
-use strongroom_ports::{Clock, Entropy};
-use strongroom_types::Region;
 
 pub use credentials::IamCredentials;
 
-use crate::query::{Operation, QueryEdge, QueryEdgeOptions, QueryService};
-use crate::recording::Recorder;
-use crate::s3::{AnyBody, ResponseBody};
+use crate::intake::{EdgeOptions, EdgePorts};
+use crate::query::{Operation, QueryEdge, QueryService};
+use crate::s3::{AnyBody, IncomingBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{Service, Verifier};
-
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub struct IamApiOptions {
-    /// This server's region.
-    pub region: Region,
-    /// Answers with secrets over plain HTTP to other hosts.
-    pub danger_keys_over_plain_http: bool,
-}
+use crate::sigv4::Service;
 
 /// Of the service's XML documents.
 pub(crate) const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
@@ -63,36 +49,17 @@ impl QueryService for Iam {
 
 impl IamApi {
     /// Puts the protocol in front of a service.
-    pub fn new(
-        service: Arc<IamService>,
-        verifier: Verifier,
-        options: IamApiOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
-        let options = QueryEdgeOptions {
-            region: options.region,
-            danger_keys_over_plain_http: options.danger_keys_over_plain_http,
-        };
-        let service = Arc::new(Iam(service));
-        Self(QueryEdge::new(
-            service, verifier, options, clock, entropy, recorder,
-        ))
+    pub fn new(service: Arc<IamService>, ports: EdgePorts, options: EdgeOptions) -> Self {
+        Self(QueryEdge::new(Arc::new(Iam(service)), ports, options))
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let (parts, body) = request.into_parts();
-        self.0.handle(parts, AnyBody::new(body), connection).await
+    ) -> Response<ResponseBody> {
+        self.0.handle(request.map(AnyBody::new), connection).await
     }
 }
 

@@ -2,25 +2,22 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
 use strongroom_audit::Params;
-use strongroom_ports::{Clock, Entropy};
 use strongroom_types::kms::KeyArn;
-use strongroom_types::{Region, RequestContext, RequestId};
+use strongroom_types::{RequestContext, RequestId};
 use zeroize::Zeroizing;
 
 use super::body;
 use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
-use crate::intake;
-use crate::recording::{
-    Ended, Facts, Named, Recorded, Recorder, hidden_texts, json_parameters, without,
-};
-use crate::s3::{AnyBody, ResponseBody, set_header};
+use crate::intake::{self, EdgeOptions, EdgePorts};
+use crate::recording::{Ended, Facts, Named, Recorded, hidden_texts, json_parameters, without};
+use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::sigv4::{AuthError, Service, parse_authorization};
+use crate::worker::on_worker;
 
 /// A service that speaks JSON.
 pub(crate) trait JsonService: Send + Sync + 'static {
@@ -82,6 +79,22 @@ pub(crate) struct Operation<S: ?Sized> {
     pub(crate) run: Run<S>,
 }
 
+/// Rows of operations that AWS has and this server has not: `unsupported!["kms:", refuse; ReplicateKey]`.
+macro_rules! unsupported {
+    [$prefix:literal, $refuse:path; $($name:ident)+] => {
+        &[$(
+            $crate::json::Operation {
+                name: stringify!($name),
+                action: concat!($prefix, stringify!($name)),
+                members: &[],
+                recorded: $crate::recording::Recorded::AtEdge,
+                run: $crate::json::Run::Worker($refuse),
+            },
+        )+]
+    };
+}
+pub(crate) use unsupported;
+
 /// What an operation gives: a document, nothing (an empty body), or a failure.
 pub(crate) type Outcome = Result<Option<Writer>, Failure>;
 
@@ -103,43 +116,21 @@ pub(crate) enum Run<S: ?Sized> {
 /// Whether an input asks for what computes for seconds.
 pub(crate) type IsSlow = fn(&Input) -> bool;
 
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub(crate) struct JsonEdgeOptions {
-    /// This server's region.
-    pub(crate) region: Region,
-    /// Takes requests over plain HTTP from other hosts.
-    pub(crate) danger_keys_over_plain_http: bool,
-}
-
 /// The protocol in front of a service.
 pub(crate) struct JsonEdge<S> {
     service: Arc<S>,
-    verifier: Verifier,
-    options: JsonEdgeOptions,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    recorder: Arc<Recorder>,
+    ports: EdgePorts,
+    options: EdgeOptions,
     slow: SlowLane,
 }
 
 impl<S: JsonService> JsonEdge<S> {
     /// Puts the protocol in front of a service.
-    pub(crate) fn new(
-        service: Arc<S>,
-        verifier: Verifier,
-        options: JsonEdgeOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(service: Arc<S>, ports: EdgePorts, options: EdgeOptions) -> Self {
         Self {
             service,
-            verifier,
+            ports,
             options,
-            clock,
-            entropy,
-            recorder,
             slow: SlowLane::of_this_machine(),
         }
     }
@@ -155,13 +146,13 @@ impl<S: JsonService> JsonEdge<S> {
     /// Answers one request, whatever is wrong with it.
     pub(crate) async fn handle(
         &self,
-        parts: Parts,
-        body: AnyBody,
+        request: Request<AnyBody>,
         connection: ConnectionInfo,
     ) -> Response<ResponseBody> {
-        let started = self.clock.monotonic();
-        let request_id = RequestId::random(&*self.entropy);
-        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let (parts, body) = request.into_parts();
+        let started = self.ports.clock.monotonic();
+        let request_id = RequestId::random(&*self.ports.entropy);
+        let (received, region) = (self.ports.clock.now(), self.options.region.clone());
         let mut context = intake::context(&parts, &connection, request_id, received, region);
         let received = self.receive(&parts, body, &mut context).await;
         let parameters = match &received {
@@ -217,28 +208,27 @@ impl<S: JsonService> JsonEdge<S> {
             parameters: None,
             is_data: false,
         };
-        let told = if is_recorded || self.recorder.record(ended).await.is_ok() {
+        let told = if is_recorded || self.ports.recorder.record(ended).await.is_ok() {
             told
         } else {
             Err(S::unrecorded())
         };
-        let mut response = match told {
+        let response = match told {
             Ok(Some(document)) => Response::new(ResponseBody::whole(document.finish())),
             Ok(None) => Response::new(ResponseBody::empty()),
             Err(answer) => answer.response(),
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
         let request_id = request_id.to_uuid();
-        let headers = response.headers_mut();
-        headers.insert(
+        let took = self.ports.clock.monotonic().saturating_sub(started);
+        intake::finish(
+            response,
             CONTENT_TYPE,
-            HeaderValue::from_static("application/x-amz-json-1.1"),
-        );
-        set_header(headers, "x-amzn-requestid", &request_id);
-        set_header(headers, "server", "Strongroom");
-        let took = self.clock.monotonic().saturating_sub(started);
-        intake::record(labels, &parts.method, &response, &request_id, took);
-        response
+            labels,
+            &parts.method,
+            &request_id,
+            took,
+        )
     }
 
     /// Bounds, authenticates, finds the operation and reads its input, in this order: who may not
@@ -266,6 +256,7 @@ impl<S: JsonService> JsonEdge<S> {
         let body = body::read(&parts.headers, body).await.map_err(refused)?;
         let hash = body::sha256(&body);
         let verified = self
+            .ports
             .verifier
             .verify_with_body_hash(parts, S::SERVICE, &hash)
             .map_err(|error| refused(error.into()))?;
@@ -326,18 +317,12 @@ impl<S: JsonService> JsonEdge<S> {
             }
         };
         let service = Arc::clone(&self.service);
-        let on_worker = move || {
+        let outcome = on_worker(move || {
             // Held until the work is done, also where nobody waits for it any more.
             let _place = place;
             work(&service, &context, &input)
-        };
-        match tokio::task::spawn_blocking(on_worker).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(panicked = error.is_panic(), "an operation did not finish");
-                Err(S::broken().into())
-            }
-        }
+        });
+        outcome.await.unwrap_or_else(|| Err(S::broken().into()))
     }
 }
 
@@ -353,6 +338,8 @@ struct Refused<S: ?Sized + 'static> {
 /// The name of an operation that nobody knows.
 const UNKNOWN: &str = "Unknown";
 const TARGET: &str = "x-amz-target";
+/// Of requests and answers.
+pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
 /// The operation that a signed head asks for. The target is signed, as every `x-amz-` header is.
 fn operation<S: JsonService>(parts: &Parts) -> Option<&'static Operation<S>> {

@@ -159,8 +159,20 @@ impl From<AuthError> for ProtocolError {
 }
 
 #[cfg(test)]
+pub(crate) use tests::table;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is told of each error, one line each: `Name | 400 NameException | the message`.
+    pub(crate) fn table<'a>(answers: impl Iterator<Item = (&'a str, ErrorAnswer)>) -> String {
+        let line = |(name, answer): (&str, ErrorAnswer)| {
+            let message = answer.message.as_deref().unwrap_or("(none)");
+            format!("{name} | {} {} | {message}\n", answer.status, answer.name)
+        };
+        answers.map(line).collect()
+    }
 
     #[test]
     fn failures_are_counted_and_joined() {

@@ -21,12 +21,14 @@ mod slow;
 mod write;
 
 pub(crate) use body::{read as read_body, sha256};
-pub(crate) use edge::{JsonEdge, JsonEdgeOptions, JsonService, Operation, Outcome, Run};
+pub(crate) use edge::{CONTENT_TYPE, JsonEdge, JsonService, Operation, Outcome, Run, unsupported};
+#[cfg(test)]
+pub(crate) use error::table as error_table;
 pub(crate) use error::{ErrorAnswer, Failure, ProtocolError};
 #[cfg(test)]
 pub(crate) use read::read_input;
 pub(crate) use read::{Datum, Input, read_document};
 #[cfg(test)]
-pub(crate) use shape::described;
-pub(crate) use shape::{Choice, Length, Member, Pattern, Shape, choice};
+pub(crate) use shape::table as shape_table;
+pub(crate) use shape::{Choice, Length, Member, Pattern, Shape, choice, optional, required};
 pub(crate) use write::Writer;

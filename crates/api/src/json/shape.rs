@@ -12,6 +12,24 @@ pub(crate) struct Member {
     pub(crate) shape: &'static Shape,
 }
 
+/// A member that must be there.
+pub(crate) const fn required(name: &'static str, shape: &'static Shape) -> Member {
+    Member {
+        name,
+        is_required: true,
+        shape,
+    }
+}
+
+/// A member that may be there.
+pub(crate) const fn optional(name: &'static str, shape: &'static Shape) -> Member {
+    Member {
+        name,
+        is_required: false,
+        shape,
+    }
+}
+
 /// What a value may be.
 pub(crate) enum Shape {
     /// A text.
@@ -104,20 +122,30 @@ macro_rules! choice {
 pub(crate) use choice;
 
 #[cfg(test)]
-pub(crate) use tests::described;
+pub(crate) use tests::table;
 
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::json::Operation;
 
-    /// One line for each member, nested ones behind a dot, in the table's order:
+    /// The members of all operations as text, sorted by the operation. One line for each member,
+    /// nested ones behind a dot, in the operation's order:
     /// `Operation.Member required text 1..2048 /pattern/`.
-    pub(crate) fn described(operation: &str, members: &[Member]) -> String {
-        let mut out = String::new();
-        describe_members(&mut out, operation, members);
-        out
+    pub(crate) fn table<'a, S: 'static>(
+        operations: impl Iterator<Item = &'a Operation<S>>,
+    ) -> String {
+        let mut blocks: Vec<String> = operations
+            .map(|operation| {
+                let mut out = String::new();
+                describe_members(&mut out, operation.name, operation.members);
+                out
+            })
+            .collect();
+        blocks.sort();
+        blocks.concat()
     }
 
     fn describe_members(out: &mut String, path: &str, members: &[Member]) {

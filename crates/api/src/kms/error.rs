@@ -82,24 +82,14 @@ pub(super) fn answer(error: &KmsError) -> ErrorAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::ProtocolError;
+    use crate::json::{ProtocolError, error_table};
+    use crate::samples::named_samples;
     use crate::sigv4::AuthError;
-
-    /// One sample of every variant. A variant without a sample does not compile.
-    macro_rules! samples {
-        ($enum:ty { $($pattern:pat => $sample:expr),+ $(,)? }) => {{
-            let name = |error: &$enum| match error {
-                $($pattern => stringify!($pattern),)+
-            };
-            let samples: Vec<$enum> = vec![$($sample),+];
-            samples.into_iter().map(|it| (name(&it), it)).collect::<Vec<_>>()
-        }};
-    }
 
     fn kms_errors() -> Vec<(&'static str, KmsError)> {
         use KmsError as E;
         let text = || "text".to_owned();
-        samples!(KmsError {
+        named_samples!(KmsError {
             E::AccessDenied(_) => E::AccessDenied(text()),
             E::AlreadyExists(_) => E::AlreadyExists(text()),
             E::Conflict(_) => E::Conflict(text()),
@@ -137,7 +127,7 @@ mod tests {
     fn protocol_errors() -> Vec<(&'static str, ProtocolError)> {
         use ProtocolError as E;
         let text = || "text".to_owned();
-        samples!(ProtocolError {
+        named_samples!(ProtocolError {
             E::Auth(_) => E::Auth(AuthError::MissingAuthenticationToken),
             E::BodyTooLarge => E::BodyTooLarge,
             E::BodyIncomplete => E::BodyIncomplete,
@@ -166,11 +156,7 @@ mod tests {
         let protocol = protocol_errors()
             .into_iter()
             .map(|(name, error)| (name, error.answer()));
-        let line = |(name, answer): (&str, ErrorAnswer)| {
-            let message = answer.message.as_deref().map_or("(none)", |text| text);
-            format!("{name} | {} {} | {message}\n", answer.status, answer.name)
-        };
-        let actual: String = kms.chain(protocol).map(line).collect();
+        let actual = error_table(kms.chain(protocol));
         let agreed = include_str!("../../../../testdata/kms_error_table.txt");
         assert_eq!(actual, agreed, "the whole table is now:\n{actual}");
     }

@@ -23,65 +23,32 @@ mod operations;
 mod records;
 mod shapes;
 
-use std::error::Error;
 use std::sync::Arc;
 
-use bytes::Buf;
 use http::{HeaderMap, Request, Response};
-use http_body::Body;
 use strongroom_kms::KeyService;
-use strongroom_ports::{Clock, Entropy};
-use strongroom_types::Region;
 
-use crate::json::{JsonEdge, JsonEdgeOptions};
-use crate::recording::Recorder;
-use crate::s3::{AnyBody, ResponseBody};
+use crate::intake::{EdgeOptions, EdgePorts};
+use crate::json::JsonEdge;
+use crate::s3::{AnyBody, IncomingBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::Verifier;
-
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub struct KmsApiOptions {
-    /// This server's region.
-    pub region: Region,
-    /// Answers over plain HTTP to other hosts: plaintexts and data keys in clear.
-    pub danger_keys_over_plain_http: bool,
-}
 
 /// The KMS protocol in front of the key service.
 pub struct KmsApi(JsonEdge<KeyService>);
 
 impl KmsApi {
     /// Puts the protocol in front of a service.
-    pub fn new(
-        service: Arc<KeyService>,
-        verifier: Verifier,
-        options: KmsApiOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
-        let options = JsonEdgeOptions {
-            region: options.region,
-            danger_keys_over_plain_http: options.danger_keys_over_plain_http,
-        };
-        Self(JsonEdge::new(
-            service, verifier, options, clock, entropy, recorder,
-        ))
+    pub fn new(service: Arc<KeyService>, ports: EdgePorts, options: EdgeOptions) -> Self {
+        Self(JsonEdge::new(service, ports, options))
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let (parts, body) = request.into_parts();
-        self.0.handle(parts, AnyBody::new(body), connection).await
+    ) -> Response<ResponseBody> {
+        self.0.handle(request.map(AnyBody::new), connection).await
     }
 
     /// Whether the headers name a target of KMS.

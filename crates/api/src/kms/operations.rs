@@ -8,7 +8,7 @@ use super::{
     handle_aliases, handle_asymmetric, handle_crypto, handle_grants, handle_import, handle_keys,
     handle_policies, handle_rotation, shapes,
 };
-use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run};
+use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run, unsupported};
 use crate::recording::{Named, Recorded};
 use crate::sigv4::Service;
 use strongroom_audit::Params;
@@ -149,21 +149,7 @@ fn makes_rsa_key(input: &Input) -> bool {
 }
 
 /// Operations that AWS has and this server has not: keys in other Regions and custom key stores.
-macro_rules! unsupported {
-    ($($name:ident)+) => {
-        const UNSUPPORTED: &[Operation<KeyService>] = &[$(
-            Operation {
-                name: stringify!($name),
-                action: concat!("kms:", stringify!($name)),
-                members: &[],
-                recorded: Recorded::AtEdge,
-                run: Run::Worker(refuse),
-            },
-        )+];
-    };
-}
-
-unsupported! {
+const UNSUPPORTED: &[Operation<KeyService>] = unsupported!["kms:", refuse;
     ReplicateKey
     UpdatePrimaryRegion
     CreateCustomKeyStore
@@ -172,7 +158,7 @@ unsupported! {
     DeleteCustomKeyStore
     ConnectCustomKeyStore
     DisconnectCustomKeyStore
-}
+];
 
 fn refuse(_: &KeyService, _: &RequestContext, _: &Input) -> Outcome {
     Err(super::error::unsupported(

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response};
-use strongroom_ports::{Clock, Entropy};
-use strongroom_types::{Principal, Region, RequestContext, RequestId};
+use http::{HeaderMap, Method, Request, Response};
+use strongroom_types::{Principal, RequestContext, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ErrorAnswer, Params};
-use crate::intake;
+use crate::intake::{self, EdgeOptions, EdgePorts};
 use crate::json::{ProtocolError, read_body, sha256};
-use crate::recording::{Ended, Facts, Recorded, Recorder, query_parameters, without};
-use crate::s3::{AnyBody, ResponseBody, set_header};
+use crate::recording::{Ended, Facts, Recorded, query_parameters, without};
+use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{AuthError, Service, Verifier, parse_authorization};
+use crate::sigv4::{AuthError, Service, parse_authorization};
+use crate::worker::on_worker;
 use crate::xml::XmlWriter;
 
 /// A service that speaks Query.
@@ -86,23 +86,11 @@ pub(crate) fn void((): ()) -> Outcome {
     Ok(None)
 }
 
-/// What an operator may choose.
-#[derive(Debug, Clone)]
-pub(crate) struct QueryEdgeOptions {
-    /// This server's region.
-    pub(crate) region: Region,
-    /// Gives secrets over plain HTTP to other hosts.
-    pub(crate) danger_keys_over_plain_http: bool,
-}
-
 /// The protocol in front of a service.
 pub(crate) struct QueryEdge<S> {
     service: Arc<S>,
-    verifier: Verifier,
-    options: QueryEdgeOptions,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    recorder: Arc<Recorder>,
+    ports: EdgePorts,
+    options: EdgeOptions,
     /// Workers that are left to who does not sign.
     strangers: Arc<Semaphore>,
 }
@@ -113,21 +101,11 @@ const STRANGERS_MAX: usize = 64;
 
 impl<S: QueryService> QueryEdge<S> {
     /// Puts the protocol in front of a service.
-    pub(crate) fn new(
-        service: Arc<S>,
-        verifier: Verifier,
-        options: QueryEdgeOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub(crate) fn new(service: Arc<S>, ports: EdgePorts, options: EdgeOptions) -> Self {
         Self {
             service,
-            verifier,
+            ports,
             options,
-            clock,
-            entropy,
-            recorder,
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
         }
     }
@@ -135,14 +113,14 @@ impl<S: QueryService> QueryEdge<S> {
     /// Answers one request, whatever is wrong with it.
     pub(crate) async fn handle(
         &self,
-        parts: Parts,
-        body: AnyBody,
+        request: Request<AnyBody>,
         connection: ConnectionInfo,
     ) -> Response<ResponseBody> {
-        let started = self.clock.monotonic();
-        let id = RequestId::random(&*self.entropy);
+        let (parts, body) = request.into_parts();
+        let started = self.ports.clock.monotonic();
+        let id = RequestId::random(&*self.ports.entropy);
         let request_id = id.to_uuid();
-        let (received, region) = (self.clock.now(), self.options.region.clone());
+        let (received, region) = (self.ports.clock.now(), self.options.region.clone());
         let mut context = intake::context(&parts, &connection, id, received, region);
         let mut seen = Seen::default();
         let received = self.receive(&parts, body, &mut context, &mut seen).await;
@@ -176,21 +154,22 @@ impl<S: QueryService> QueryEdge<S> {
             parameters: None,
             is_data: false,
         };
-        let outcome = if is_recorded || self.recorder.record(ended).await.is_ok() {
+        let outcome = if is_recorded || self.ports.recorder.record(ended).await.is_ok() {
             outcome
         } else {
             Err(S::broken())
         };
         let labels = operation.map_or((UNKNOWN, ""), |it| (it.name, it.action));
-        let mut response =
-            outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
-        set_header(headers, "x-amzn-requestid", &request_id);
-        set_header(headers, "server", "Strongroom");
-        let took = self.clock.monotonic().saturating_sub(started);
-        intake::record(labels, &parts.method, &response, &request_id, took);
-        response
+        let response = outcome.unwrap_or_else(|error| error.response(S::NAMESPACE, &request_id));
+        let took = self.ports.clock.monotonic().saturating_sub(started);
+        intake::finish(
+            response,
+            "text/xml",
+            labels,
+            &parts.method,
+            &request_id,
+            took,
+        )
     }
 
     /// Bounds, authenticates and finds the operation, in this order: who may not ask learns nothing
@@ -214,6 +193,7 @@ impl<S: QueryService> QueryEdge<S> {
         let body = read_body(&parts.headers, body).await?;
         if claims_to_sign {
             let verified = self
+                .ports
                 .verifier
                 .verify_with_body_hash(parts, S::SERVICE, &sha256(&body))
                 .map_err(ProtocolError::from)?;
@@ -272,18 +252,12 @@ impl<S: QueryService> QueryEdge<S> {
             None
         };
         let service = Arc::clone(&self.service);
-        let on_worker = move || {
+        let outcome = on_worker(move || {
             // Until it is done, even if nobody waits for the answer any more.
             let _place = place;
             (operation.run)(&service, &context, &params)
-        };
-        match tokio::task::spawn_blocking(on_worker).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(panicked = error.is_panic(), "an operation did not finish");
-                Err(S::broken())
-            }
-        }
+        });
+        outcome.await.unwrap_or_else(|| Err(S::broken()))
     }
 }
 

@@ -14,9 +14,7 @@ mod edge;
 mod error;
 mod params;
 
-pub(crate) use edge::{
-    Operation, Outcome, QueryEdge, QueryEdgeOptions, QueryService, answer, void,
-};
+pub(crate) use edge::{Operation, Outcome, QueryEdge, QueryService, answer, void};
 pub(crate) use error::ErrorAnswer;
 pub(crate) use params::Params;
 

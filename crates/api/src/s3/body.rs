@@ -20,17 +20,18 @@ use crate::sigv4::Payload;
 /// Any error of a body.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// A request's body, whatever HTTP library it comes from. The default is an empty one.
+/// A request's body, whatever HTTP library it comes from.
+pub trait IncomingBody: Body<Data: Buf + Send, Error: Into<BoxError>> + Send + 'static {}
+
+impl<B> IncomingBody for B where B: Body<Data: Buf + Send, Error: Into<BoxError>> + Send + 'static {}
+
+/// A request's body, its type forgotten. The default is an empty one.
 #[derive(Default)]
 pub(crate) struct AnyBody(Option<UnsyncBoxBody<Bytes, BoxError>>);
 
 impl AnyBody {
     /// Takes a body.
-    pub(crate) fn new<B>(body: B) -> Self
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub(crate) fn new(body: impl IncomingBody) -> Self {
         let body =
             body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
         Self(Some(body.map_err(Into::into).boxed_unsync()))

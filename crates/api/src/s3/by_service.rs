@@ -21,6 +21,7 @@ use strongroom_types::{
 };
 
 use super::as_sent::{AsSent, AuthType};
+use super::call::blocking;
 use super::route::Level;
 use super::{parse_acl, parse_headers};
 use crate::error::{ErrorPlace, Failure};
@@ -129,11 +130,7 @@ impl ServiceS3 {
     pub async fn put(&self, put: ServicePut, body: Vec<u8>) -> Result<(), Refusal> {
         let putting = async {
             let service = self.clone();
-            let entered = tokio::task::spawn_blocking(move || service.enter(&put)).await;
-            let (entry, mut input) = entered.map_err(|error| {
-                tracing::error!(%error, "a worker did not finish");
-                S3Error::Unavailable
-            })??;
+            let (entry, mut input) = blocking(move || service.enter(&put)).await?;
             input.content_length = u64::try_from(body.len()).unwrap_or(u64::MAX);
             let body = Box::pin(OnePiece(Some(body.into())));
             self.s3.put_object(entry, input, body).await?;

@@ -19,6 +19,7 @@ use crate::limits::{ANONYMOUS_DOCUMENT_MAX_BYTES, XML_DOCUMENT_MAX_BYTES};
 use crate::recording::Learned;
 use crate::sigv4::uri::Query;
 use crate::sigv4::{Payload, Verifier};
+use crate::worker::on_worker;
 
 /// An authenticated request (or an anonymous one), addressed and not yet decided about.
 pub(crate) struct Call {
@@ -295,13 +296,8 @@ impl Door {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            tracing::error!(panicked = error.is_panic(), "an operation did not finish");
-            Err(S3Error::Unavailable.into())
-        }
-    }
+    let outcome = on_worker(work).await;
+    outcome.unwrap_or_else(|| Err(S3Error::Unavailable.into()))
 }
 
 impl Door {

@@ -40,12 +40,10 @@ mod reply;
 mod route;
 mod unconfigured;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Buf;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
@@ -54,7 +52,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::S3;
 use strongroom_types::{Region, RequestId};
 
-pub use body::ResponseBody;
+pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
 pub use parse_acl::grant_headers;
@@ -71,7 +69,7 @@ use route::{Level, Reply, Seen};
 
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
-use crate::intake;
+use crate::intake::{self, EdgePorts};
 use crate::recording::{Ended, Facts, Learned, Recorder, S3Outcome, Unrecorded};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
@@ -127,14 +125,13 @@ struct Answered {
 
 impl S3Api {
     /// Puts the protocol in front of a service.
-    pub fn new(
-        s3: Arc<S3>,
-        verifier: Verifier,
-        options: S3ApiOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
+    pub fn new(s3: Arc<S3>, ports: EdgePorts, options: S3ApiOptions) -> Self {
+        let EdgePorts {
+            verifier,
+            clock,
+            entropy,
+            recorder,
+        } = ports;
         Self {
             s3,
             verifier: Arc::new(verifier),
@@ -154,15 +151,11 @@ impl S3Api {
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+    ) -> Response<ResponseBody> {
         let started = self.clock.monotonic();
         let (parts, body) = request.into_parts();
         let request_id = RequestId::random(&*self.entropy);

@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 use strongroom_types::RequestId;
 
 use super::{ResponseBody, reply};
+use crate::json::{self, ErrorAnswer};
 use crate::sigv4::{Service, peek_service};
 use crate::xml::XmlWriter;
 
@@ -26,17 +27,12 @@ pub(crate) fn answer(parts: &Parts, request_id: RequestId) -> Option<Response<Re
 
 /// AWS JSON.
 fn unknown_operation() -> Response<ResponseBody> {
-    let body = serde_json::json!({
-        "__type": "UnknownOperationException",
-        "message": "This service is not available in this version of the server.",
-    });
-    let mut response = Response::new(ResponseBody::whole(body.to_string()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    reply::set(
-        response.headers_mut(),
-        "content-type",
-        "application/x-amz-json-1.1",
+    let answer = ErrorAnswer::client(
+        "UnknownOperationException",
+        "This service is not available in this version of the server.",
     );
+    let mut response = answer.response();
+    reply::set(response.headers_mut(), "content-type", json::CONTENT_TYPE);
     response
 }
 

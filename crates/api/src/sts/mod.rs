@@ -2,29 +2,24 @@
 //!
 //! Source: AWS STS API Reference (2011-06-15).
 
-use std::error::Error;
 use std::sync::Arc;
 
-use bytes::Buf;
 use http::{Request, Response};
-use http_body::Body;
 use strongroom_iam::{
     AssumeRoleInput, AssumeRoleWithWebIdentityInput, GetFederationTokenInput, IamService,
     SessionInput, Tag, TemporaryCredentials,
 };
-use strongroom_ports::{Clock, Entropy};
 use strongroom_types::RequestContext;
 use zeroize::Zeroizing;
 
-use crate::iam::IamApiOptions;
+use crate::intake::{EdgeOptions, EdgePorts};
 use crate::query::{
-    ErrorAnswer, Operation, Outcome, Params, QueryEdge, QueryEdgeOptions, QueryService, answer,
-    date,
+    ErrorAnswer, Operation, Outcome, Params, QueryEdge, QueryService, answer, date,
 };
-use crate::recording::{Recorded, Recorder};
-use crate::s3::{AnyBody, ResponseBody};
+use crate::recording::Recorded;
+use crate::s3::{AnyBody, IncomingBody, ResponseBody};
 use crate::server::ConnectionInfo;
-use crate::sigv4::{Service, Verifier};
+use crate::sigv4::Service;
 use crate::xml::XmlWriter;
 
 /// Of the service's XML documents.
@@ -51,36 +46,17 @@ impl QueryService for Sts {
 
 impl StsApi {
     /// Puts the protocol in front of a service.
-    pub fn new(
-        service: Arc<IamService>,
-        verifier: Verifier,
-        options: IamApiOptions,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        recorder: Arc<Recorder>,
-    ) -> Self {
-        let options = QueryEdgeOptions {
-            region: options.region,
-            danger_keys_over_plain_http: options.danger_keys_over_plain_http,
-        };
-        let service = Arc::new(Sts(service));
-        Self(QueryEdge::new(
-            service, verifier, options, clock, entropy, recorder,
-        ))
+    pub fn new(service: Arc<IamService>, ports: EdgePorts, options: EdgeOptions) -> Self {
+        Self(QueryEdge::new(Arc::new(Sts(service)), ports, options))
     }
 
     /// Answers one request, whatever is wrong with it.
-    pub async fn handle<B>(
+    pub async fn handle<B: IncomingBody>(
         &self,
         request: Request<B>,
         connection: ConnectionInfo,
-    ) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf + Send> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let (parts, body) = request.into_parts();
-        self.0.handle(parts, AnyBody::new(body), connection).await
+    ) -> Response<ResponseBody> {
+        self.0.handle(request.map(AnyBody::new), connection).await
     }
 }
 

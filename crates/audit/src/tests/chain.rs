@@ -430,7 +430,8 @@ fn the_port_records_through_the_same_log() {
         .record(vec![event("RingCreated"), event("Sealed")])
         .wait()
         .unwrap();
-    let (key, value) = world.log().row_of(&event("Third")).unwrap();
+    let third = Event::completed(&event("Third"), &world.home(), &*world.entropy);
+    let (key, value) = world.log().row(&third);
     world.write(Table::AUDIT, key.to_vec(), value);
     world.settle();
     let names: BTreeSet<_> = world.names().into_iter().collect();

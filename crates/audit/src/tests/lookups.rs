@@ -11,7 +11,7 @@ use strongroom_ports::{
 use strongroom_types::{AccountId, Timestamp};
 
 use crate::fixture::{KEY_ARN, START, World};
-use crate::limits::RETENTION_MILLIS;
+use crate::limits::{RETENTION_MILLIS, SETTLE_MILLIS};
 use crate::{Attribute, Event, EventBuilder, Lookup, LookupError};
 
 impl World {
@@ -99,7 +99,7 @@ fn data_events_are_never_found_and_old_ones_no_longer() {
     world.record("CreateUser");
     world.settle();
     assert_eq!(world.found(&world.query(None)).len(), 1);
-    world.pass(RETENTION_MILLIS - 1000);
+    world.pass(RETENTION_MILLIS - SETTLE_MILLIS);
     assert_eq!(world.found(&world.query(None)).len(), 1);
     world.pass(1);
     assert!(world.found(&world.query(None)).is_empty());

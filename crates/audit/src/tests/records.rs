@@ -432,7 +432,7 @@ fn what_is_too_long_is_left_out_and_says_so() {
     assert_eq!(record["errorMessage"].as_str().unwrap().len(), 1024);
     let (_, value) = world.log().row(&event);
     assert!(
-        value.len() < crate::limits::BATCH_MAX_BYTES,
+        value.len() < crate::limits::BATCH_PACKED_MAX_BYTES,
         "{}",
         value.len()
     );

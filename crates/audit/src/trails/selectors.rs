@@ -278,13 +278,13 @@ impl Selectors {
                 }
                 let conditions = || selectors.iter().flat_map(|it| &it.conditions);
                 if conditions()
-                    .map(|it| it.lists().map(<[_]>::len).sum::<usize>())
+                    .map(|it| it.lists().map(|(_, list)| list.len()).sum::<usize>())
                     .sum::<usize>()
                     > ADVANCED_VALUES_MAX
                 {
                     return refuse("A trail has at most 500 values in advanced event selectors.");
                 }
-                if conditions().any(|it| it.lists().all(<[_]>::is_empty)) {
+                if conditions().any(|it| it.lists().all(|(_, list)| list.is_empty())) {
                     return refuse("A field selector has at least one operator.");
                 }
                 for selector in selectors {
@@ -374,7 +374,7 @@ impl AdvancedSelector {
                 Field::EventCategory | Field::ReadOnly | Field::ResourcesType
             )
         };
-        let only_equals = |it: &Condition| it.lists().skip(1).all(<[_]>::is_empty);
+        let only_equals = |it: &Condition| it.lists().skip(1).all(|(_, list)| list.is_empty());
         if !self.conditions.iter().filter(exact).all(only_equals) {
             return refuse("eventCategory, readOnly and resources.type take Equals only.");
         }
@@ -383,8 +383,8 @@ impl AdvancedSelector {
 }
 
 impl Condition {
-    /// `Equals` first.
-    fn lists(&self) -> impl Iterator<Item = &[String]> {
+    /// The API's name of each list, and the list. `Equals` first.
+    pub fn lists(&self) -> impl Iterator<Item = (&'static str, &[String])> {
         let Self {
             field: _,
             equals,
@@ -395,15 +395,15 @@ impl Condition {
             not_ends_with,
         } = self;
         [
-            equals,
-            starts_with,
-            ends_with,
-            not_equals,
-            not_starts_with,
-            not_ends_with,
+            ("Equals", equals),
+            ("StartsWith", starts_with),
+            ("EndsWith", ends_with),
+            ("NotEquals", not_equals),
+            ("NotStartsWith", not_starts_with),
+            ("NotEndsWith", not_ends_with),
         ]
         .into_iter()
-        .map(Vec::as_slice)
+        .map(|(name, list)| (name, list.as_slice()))
     }
 
     fn holds(&self, event: &Event) -> bool {

@@ -28,6 +28,9 @@ const GROUP_MAX_BYTES: usize = 4 << 20;
 const BUFFER_KEPT_BYTES: usize = 8 << 20;
 /// Longest wait for the companions of the last group.
 const COMPANIONS_WAIT_MAX: Duration = Duration::from_micros(300);
+/// So many times what a memtable may hold may be written to it, most of it replaced or deleted again:
+/// bounds what a start after a crash has to read.
+const WRITTEN_FACTOR: usize = 4;
 /// The active memtable may grow to so many times its bound while the frozen one moves.
 const BACKLOG_FACTOR: usize = 3;
 
@@ -332,8 +335,13 @@ impl Committer {
 
     fn freeze_if_full(&mut self) {
         let bound = self.shared.options.memtable_bytes;
-        let used = self.shared.view().active.read().used_bytes();
-        if used < bound || self.freeze() || used < bound.saturating_mul(BACKLOG_FACTOR) {
+        let (used, written) = {
+            let view = self.shared.view();
+            let active = view.active.read();
+            (active.used_bytes(), active.written_bytes())
+        };
+        let is_full = used >= bound || written >= bound.saturating_mul(WRITTEN_FACTOR);
+        if !is_full || self.freeze() || used < bound.saturating_mul(BACKLOG_FACTOR) {
             return;
         }
         // Memory is bounded: whoever writes faster than the index waits for it.

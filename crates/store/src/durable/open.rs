@@ -51,7 +51,7 @@ pub(super) fn open(
         covered,
         indexed,
         &mut |sequence, writes| {
-            memtable.apply(sequence, writes);
+            memtable.replay(sequence, writes);
             // A long journal goes into the index in steps: memory is bounded here, too.
             if memtable.used_bytes() >= options.memtable_bytes {
                 index.apply(&memtable, sequence, options.step_bytes(), &mut drop)?;
@@ -72,8 +72,11 @@ pub(super) fn open(
         .position(|segment| segment.first_sequence > covered)
         .unwrap_or(segments.len());
     let since_snapshot = segments.get(behind..).unwrap_or_default();
+    let since_snapshot = journal_bytes(since_snapshot);
     let signal = Signal {
-        journal_bytes: journal_bytes(since_snapshot),
+        journal_bytes: since_snapshot,
+        // No more than that.
+        indexed_bytes: since_snapshot,
         segments: segments.clone(),
         ..Signal::default()
     };

@@ -115,6 +115,7 @@ impl Shared {
             return Err(self.flush_failed(upkeep, error));
         }
         upkeep.position = last_sequence;
+        let indexed = u64::try_from(frozen.read().used_bytes()).unwrap_or(u64::MAX);
         {
             let mut view = self.view.write();
             *view = Arc::new(View {
@@ -124,7 +125,11 @@ impl Shared {
                 generation: view.generation,
             });
         }
-        self.signal.lock().index_full = false;
+        {
+            let mut signal = self.signal.lock();
+            signal.index_full = false;
+            signal.indexed_bytes = signal.indexed_bytes.saturating_add(indexed);
+        }
         self.changed.notify_all();
         Ok(())
     }
@@ -183,7 +188,8 @@ impl Shared {
         // files take on the disk counts, too. The last one always stays.
         let files = u64::try_from(signal.segments.len().saturating_sub(1)).unwrap_or(u64::MAX);
         let on_disk = files.saturating_mul(self.options.journal_file_len_bytes);
-        signal.journal_bytes > enough || on_disk > enough
+        let in_journal = signal.journal_bytes.max(on_disk);
+        signal.indexed_bytes > enough || in_journal > enough.saturating_mul(2)
     }
 
     fn take_snapshot(&self, upkeep: &mut Upkeep) -> Result<(), StoreError> {
@@ -214,7 +220,9 @@ impl Shared {
                     return Err(error);
                 }
             }
-            self.signal.lock().journal_bytes = 0;
+            let mut signal = self.signal.lock();
+            signal.journal_bytes = 0;
+            signal.indexed_bytes = 0;
         }
         self.delete_covered(upkeep)
     }

@@ -9,11 +9,20 @@ use crate::common::{MANUAL, SMALL, open_blobs, open_meta, rows};
 use bytes::Bytes;
 use strongroom_ports::{BlobError, BlobStore, CommitError, MetaStore, Table, Transaction, Write};
 use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
-use strongroom_store::{DurableMeta, FileBlobs, StoreError};
+use strongroom_store::{DurableMeta, FileBlobs, MetaOptions, StoreError};
 use strongroom_types::BlobId;
 
-const T: Table = Table::VERSIONS;
+/// It is behind the other one, whose rows are in the index when these are still on their way.
+const T: Table = Table::ACCESS_LOGS;
+/// Its rows are written once.
+const ONCE: Table = Table::AUDIT;
 const STEPS: u32 = 36;
+
+/// What goes into the index goes in several steps; nothing happens by itself, as with [`MANUAL`].
+const STEPPED: MetaOptions = MetaOptions {
+    memtable_bytes: 64 << 10,
+    ..MANUAL
+};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -41,16 +50,17 @@ fn apply(model: &mut Model, transaction: &Transaction) {
     }
 }
 
-/// Two rows that always change together, a row that goes, and one that stays.
+/// Two rows that always change together, and one that comes once and goes for ever, before it is in
+/// the index or after.
 fn transaction(step: u32) -> Transaction {
     let value = Bytes::from(format!("{step:08}").repeat(70));
     let slot = step % 7;
     let mut transaction = Transaction::new()
         .put(T, format!("left{slot}"), value.clone())
         .put(T, format!("right{slot}"), value)
-        .put(T, format!("row{step:04}"), "stays");
+        .put(ONCE, format!("row{step:04}"), "stays");
     if step >= 3 {
-        transaction = transaction.delete(T, format!("row{:04}", step - 3));
+        transaction = transaction.delete(ONCE, format!("row{:04}", step - 3));
     }
     transaction
 }
@@ -71,7 +81,7 @@ fn write_blob(blobs: &FileBlobs, id: BlobId, bytes: &[u8]) -> Result<(), BlobErr
 /// Runs the script until it ends or the store stops.
 fn run(disk: &SimDisk) -> Knowledge {
     let mut knows = Knowledge::default();
-    let Ok(meta) = open_meta(disk, MANUAL) else {
+    let Ok(meta) = open_meta(disk, STEPPED) else {
         return knows;
     };
     let Ok(blobs) = open_blobs(disk) else {
@@ -116,21 +126,22 @@ fn run(disk: &SimDisk) -> Knowledge {
             Ok(()) | Err(_) => {}
         }
         // Reads go on whatever happened to writes.
-        let found = rows(&meta, T);
+        let found = contents(&meta);
         for (key, value) in &knows.acknowledged {
-            assert!(found.iter().any(|row| row.0 == *key && row.1 == *value));
+            assert_eq!(found.get(key), Some(value));
         }
     }
     knows
 }
 
 fn contents(meta: &DurableMeta) -> Model {
-    rows(meta, T).into_iter().collect()
+    let once = rows(meta, ONCE);
+    rows(meta, T).into_iter().chain(once).collect()
 }
 
 /// Opens what is left and compares.
 fn verify(disk: &SimDisk, knows: &Knowledge, what: &str) {
-    let meta = open_meta(disk, MANUAL).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let meta = open_meta(disk, STEPPED).unwrap_or_else(|error| panic!("{what}: {error}"));
     let blobs = open_blobs(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
     let found = contents(&meta);
     let mut with_unknown = knows.acknowledged.clone();
@@ -246,6 +257,33 @@ fn a_full_disk_is_survived_without_restart() {
     }
 }
 
+/// The row is in the index, whose position does not say so; and its deletion is in the journal only.
+#[test]
+fn a_row_that_is_gone_does_not_come_back_with_half_a_step_of_the_index() {
+    let mut half = 0;
+    for behind in 0..60 {
+        let disk = SimDisk::new();
+        let meta = open_meta(&disk, STEPPED).unwrap();
+        let mut all = Transaction::new().put(ONCE, "once", "x");
+        for number in 0..20 {
+            all = all.put(T, format!("{number}"), vec![7; 1000]);
+        }
+        meta.commit(all).wait().unwrap();
+        plan(&disk, disk.operations() + behind, FaultKind::Enospc, false);
+        half += usize::from(meta.checkpoint().is_err());
+        disk.set_fault(None);
+        let gone = Transaction::new().delete(ONCE, "once");
+        meta.commit(gone).wait().unwrap();
+        drop(meta);
+        disk.crash(Crash::Killed);
+        let meta = open_meta(&disk, STEPPED).unwrap();
+        assert!(rows(&meta, ONCE).is_empty(), "{behind} operations later");
+        meta.checkpoint().unwrap();
+        assert!(rows(&meta, ONCE).is_empty(), "{behind} operations later");
+    }
+    assert!(half > 20, "{half}");
+}
+
 #[test]
 fn commits_go_on_once_there_is_space_again() {
     let disk = SimDisk::new();
@@ -275,7 +313,7 @@ fn commits_go_on_once_there_is_space_again() {
 #[test]
 fn below_the_floor_only_deletions_are_taken() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 1 << 20,
         ..MANUAL
     };
@@ -301,7 +339,7 @@ fn below_the_floor_only_deletions_are_taken() {
 #[test]
 fn below_the_floor_what_takes_away_may_use_half_of_it() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 64 << 20,
         ..MANUAL
     };
@@ -326,7 +364,7 @@ fn below_the_floor_what_takes_away_may_use_half_of_it() {
 #[test]
 fn below_the_floor_records_of_the_trail_may_use_a_quarter_of_it() {
     let disk = SimDisk::new();
-    let options = strongroom_store::MetaOptions {
+    let options = MetaOptions {
         floor_bytes: 64 << 20,
         ..MANUAL
     };

@@ -1,7 +1,6 @@
 //! `audit`: the trail for people: follow it, search it, verify it. The running server is asked; while
 //! none runs, the command opens the store and does the same itself.
 
-mod args;
 mod line;
 mod protocol;
 mod reading;
@@ -14,13 +13,12 @@ use std::time::Duration;
 use strongroom_audit::Anchor;
 use strongroom_ports::Clock as _;
 
-pub(crate) use self::args::AuditArgs;
-use self::args::{AuditAction, SearchArgs, TailArgs, VerifyArgs};
-pub(crate) use self::protocol::{AuditAnswer, AuditRequest};
-use self::protocol::{EventShown, EventsPage, FilterAsked, LaneBounds, LaneReport};
+pub(crate) use self::protocol::{AuditAnswer, AuditRequest, FilterAsked};
+use self::protocol::{EventShown, EventsPage, LaneBounds, LaneReport};
 pub(crate) use self::reading::AuditReading;
 use crate::adapters::SystemClock;
 use crate::admin::{Answer, Request, ask};
+use crate::cli::audit::{AuditAction, AuditArgs, SearchArgs, TailArgs, VerifyArgs};
 use crate::commands::{unexpected, with_accounts};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -17,7 +17,7 @@ use strongroom_backup::{Place, PlaceError};
 use strongroom_ports::Clock as _;
 
 use crate::adapters::SystemClock;
-use crate::cli::PlaceArgs;
+use crate::cli::backup::PlaceArgs;
 use crate::commands::read_endpoint;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

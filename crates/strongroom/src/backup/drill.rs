@@ -14,7 +14,7 @@ use strongroom_recover::{Counts, Loss, Plan, Progress, Report, prove};
 
 use super::restoring::{Opener, restore_to, wanted, warnings};
 use crate::adapters::SystemClock;
-use crate::cli::DrillArgs;
+use crate::cli::backup::DrillArgs;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::failure::{Exit, Failure};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use strongroom_backup::{Directory, Place};
 
 use super::bucket::Bucket;
-use crate::cli::PlaceArgs;
+use crate::cli::backup::PlaceArgs;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::key_file;

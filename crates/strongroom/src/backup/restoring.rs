@@ -20,7 +20,7 @@ use strongroom_ports::{Entropy, SealError};
 
 use super::{fresh_lineage, place_failure, show};
 use crate::adapters::SystemEntropy;
-use crate::cli::RestoreArgs;
+use crate::cli::backup::RestoreArgs;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::notes::Note;

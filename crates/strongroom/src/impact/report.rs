@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use strongroom_s3::DependentCounts;
 
-use super::source::{BucketShown, Counts, ImpactPage, KeyShown, MaterialShown};
+use super::source::{BucketShown, CountsShown, ImpactPage, KeyShown, MaterialShown};
 
 /// Buckets that people are shown; all are in the JSON.
 const BUCKETS_SHOWN: usize = 40;
@@ -36,15 +37,8 @@ pub(super) struct Report {
 pub(super) struct Sum {
     /// Buckets that hold some of it.
     pub(super) buckets: u64,
-    #[serde(flatten)]
-    pub(super) counts: Counts,
-}
-
-impl KeyShown {
-    /// Whether there is such a key.
-    pub(super) const fn is_there(&self) -> bool {
-        self.manager.is_some()
-    }
+    #[serde(flatten, with = "CountsShown")]
+    pub(super) counts: DependentCounts,
 }
 
 impl Report {
@@ -145,7 +139,7 @@ pub(super) fn text(report: &Report) -> String {
     if counts.is_nothing() {
         line(&mut out, format_args!("  nothing"));
     } else {
-        let Counts {
+        let DependentCounts {
             objects,
             versions,
             bytes,
@@ -301,8 +295,8 @@ fn buckets_text(out: &mut String, report: &Report) {
     }
 }
 
-fn row(out: &mut String, account: &str, counts: &Counts, what: &str) {
-    let Counts {
+fn row(out: &mut String, account: &str, counts: &DependentCounts, what: &str) {
+    let DependentCounts {
         objects,
         versions,
         bytes,
@@ -364,11 +358,11 @@ mod tests {
 
     #[test]
     fn pages_of_one_bucket_add_up_and_buckets_without_anything_are_left_out() {
-        let counts = Counts {
+        let counts = DependentCounts {
             objects: 1,
             versions: 2,
             bytes: 3,
-            ..Counts::default()
+            ..DependentCounts::default()
         };
         let bucket = |name: &str, counts| BucketShown {
             bucket: name.to_owned(),
@@ -383,23 +377,9 @@ mod tests {
             damaged: 0,
             next: None,
         };
-        let key = KeyShown {
-            arn: "arn".to_owned(),
-            state: "Deleted".to_owned(),
-            manager: None,
-            origin: None,
-            deletion_date: None,
-            valid_to: None,
-            aliases: Vec::new(),
-            grants: 0,
-            last_used: None,
-            last_used_for: None,
-            materials: Vec::new(),
-            trails: Vec::new(),
-        };
-        let mut report = Report::new(key);
+        let mut report = Report::new(KeyShown::deleted("arn".to_owned(), Vec::new()));
         report.add(page(vec![
-            bucket("empty", Counts::default()),
+            bucket("empty", DependentCounts::default()),
             bucket("a", counts),
         ]));
         report.add(page(vec![bucket("a", counts)]));

@@ -11,6 +11,7 @@ use strongroom_s3::{DependentCounts, Dependents, DependentsPage, DependentsPlace
 use strongroom_types::kms::KeyArn;
 use strongroom_types::{AccountId, Region, Timestamp};
 
+use crate::admin::malformed;
 use crate::failure::{Exit, Failure};
 
 /// Rows of a page.
@@ -81,6 +82,31 @@ pub(crate) struct KeyShown {
     pub(crate) trails: Vec<String>,
 }
 
+impl KeyShown {
+    /// One that is not there (any more).
+    pub(super) fn deleted(arn: String, trails: Vec<String>) -> Self {
+        Self {
+            arn,
+            state: "Deleted".to_owned(),
+            manager: None,
+            origin: None,
+            deletion_date: None,
+            valid_to: None,
+            aliases: Vec::new(),
+            grants: 0,
+            last_used: None,
+            last_used_for: None,
+            materials: Vec::new(),
+            trails,
+        }
+    }
+
+    /// Whether there is such a key.
+    pub(super) const fn is_there(&self) -> bool {
+        self.manager.is_some()
+    }
+}
+
 /// One material of a key.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MaterialShown {
@@ -114,81 +140,20 @@ pub(crate) struct BucketShown {
     pub(crate) account: String,
     /// Its default encryption names the key.
     pub(crate) default_encryption: bool,
-    #[serde(flatten)]
-    pub(crate) counts: Counts,
+    #[serde(flatten, with = "CountsShown")]
+    pub(crate) counts: DependentCounts,
 }
 
-/// How much depends on a key.
-#[derive(Serialize, Deserialize, Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Counts {
-    /// Objects whose current version does.
-    pub(crate) objects: u64,
-    /// All versions that do.
-    pub(crate) versions: u64,
-    /// Of their content.
-    pub(crate) bytes: u64,
-    /// Those of the versions that are under an S3 Bucket Key.
-    pub(crate) bucket_key_versions: u64,
-    /// Those that have two layers.
-    pub(crate) dsse_versions: u64,
-    /// Multipart uploads in progress.
-    pub(crate) uploads: u64,
-}
-
-impl Counts {
-    /// Adds what was counted elsewhere.
-    pub(crate) fn add(&mut self, other: &Self) {
-        let mut sum = DependentCounts::from(*self);
-        sum.add(&(*other).into());
-        *self = sum.into();
-    }
-
-    /// Nothing depends on the key.
-    pub(crate) const fn is_nothing(&self) -> bool {
-        self.versions == 0 && self.uploads == 0
-    }
-}
-
-impl From<DependentCounts> for Counts {
-    fn from(counts: DependentCounts) -> Self {
-        let DependentCounts {
-            objects,
-            versions,
-            bytes,
-            bucket_key_versions,
-            dsse_versions,
-            uploads,
-        } = counts;
-        Self {
-            objects,
-            versions,
-            bytes,
-            bucket_key_versions,
-            dsse_versions,
-            uploads,
-        }
-    }
-}
-
-impl From<Counts> for DependentCounts {
-    fn from(counts: Counts) -> Self {
-        let Counts {
-            objects,
-            versions,
-            bytes,
-            bucket_key_versions,
-            dsse_versions,
-            uploads,
-        } = counts;
-        Self {
-            objects,
-            versions,
-            bytes,
-            bucket_key_versions,
-            dsse_versions,
-            uploads,
-        }
-    }
+/// How [`DependentCounts`] are told.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DependentCounts")]
+pub(super) struct CountsShown {
+    objects: u64,
+    versions: u64,
+    bytes: u64,
+    bucket_key_versions: u64,
+    dsse_versions: u64,
+    uploads: u64,
 }
 
 /// A store that is asked.
@@ -266,7 +231,7 @@ impl ImpactSource<'_> {
             bucket: it.bucket.to_string(),
             account: it.owner.to_string(),
             default_encryption: it.default_encryption,
-            counts: it.counts.into(),
+            counts: it.counts,
         });
         let materials = materials.into_iter();
         Ok(ImpactPage {
@@ -283,20 +248,7 @@ impl ImpactSource<'_> {
 
 fn shown(arn: String, standing: Option<KeyStanding>, trails: Vec<String>) -> KeyShown {
     let Some(standing) = standing else {
-        return KeyShown {
-            arn,
-            state: "Deleted".to_owned(),
-            manager: None,
-            origin: None,
-            deletion_date: None,
-            valid_to: None,
-            aliases: Vec::new(),
-            grants: 0,
-            last_used: None,
-            last_used_for: None,
-            materials: Vec::new(),
-            trails,
-        };
+        return KeyShown::deleted(arn, trails);
     };
     let KeyStanding {
         arn: _,
@@ -335,14 +287,6 @@ fn shown(arn: String, standing: Option<KeyStanding>, trails: Vec<String>) -> Key
 
 fn unhex(text: &str) -> Result<Vec<u8>, Failure> {
     hex::decode(text).map_err(|_| malformed())
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }
 
 fn unreadable(error: &RowError) -> Failure {

@@ -1,15 +1,10 @@
-//! How far a job is, on standard error: one line that is drawn over on a terminal, a line now and
-//! then for a log.
+//! How far a job is: counts, and the time that is left at the pace of this run.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::admin::ReEncryptedPage;
+use crate::progress::StatusLine;
 
-/// Time between two lines where they stay.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-/// Time between two drawings where they do not.
-const DRAW_EVERY: Duration = Duration::from_millis(100);
 /// Cells of the bar.
 const BAR_CELLS: u64 = 20;
 /// Columns of a terminal that does not say.
@@ -17,24 +12,20 @@ const COLUMNS: usize = 80;
 
 /// What was shown, and when.
 pub(super) struct Progress {
-    is_terminal: bool,
+    line: StatusLine,
     total: u64,
     began: Instant,
     /// How many had been looked at when this run began.
     before: Option<u64>,
-    shown: Option<Instant>,
-    is_drawn: bool,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
         Self {
-            is_terminal: std::io::stderr().is_terminal(),
+            line: StatusLine::new(None),
             total: 0,
             began: Instant::now(),
             before: None,
-            shown: None,
-            is_drawn: false,
         }
     }
 
@@ -50,28 +41,21 @@ impl Progress {
             let before = page.looked_at.saturating_sub(page.looked_at_here);
             self.before = Some(before);
             if before > 0 {
-                self.line(&format!(
+                self.line.say(&format!(
                     "reencrypt: going on behind {before} versions that were looked at before"
                 ));
             }
         }
-        let every = if self.is_terminal {
-            DRAW_EVERY
-        } else {
-            LINE_EVERY
-        };
-        let due = self.shown.is_none_or(|shown| shown.elapsed() >= every);
-        if !due && !page.done {
+        if !self.line.is_due(page.done) {
             return;
         }
-        self.shown = Some(Instant::now());
         // Objects that were written since the count.
         self.total = self.total.max(page.looked_at);
         let counts = format!(
             "{} of {} versions, {} updated, {} so already, {} skipped",
             page.looked_at, self.total, page.updated, page.already, page.skipped
         );
-        if self.is_terminal {
+        if self.line.is_terminal() {
             let share = |of: u64| ratio(page.looked_at, self.total, of, page.done);
             let left = self
                 .left(page)
@@ -81,17 +65,17 @@ impl Progress {
                 bar(share(BAR_CELLS)),
                 share(100)
             );
-            self.draw(&text);
+            // A line that wraps cannot be drawn over.
+            let text: String = text.chars().take(columns().saturating_sub(1)).collect();
+            self.line.draw(&text);
         } else {
-            self.line(&format!("reencrypt: {counts}"));
+            self.line.say(&format!("reencrypt: {counts}"));
         }
     }
 
     /// Leaves the line that was drawn over.
     pub(super) fn end(&mut self) {
-        if std::mem::take(&mut self.is_drawn) {
-            let _ = writeln!(std::io::stderr());
-        }
+        self.line.leave();
     }
 
     /// How long the rest takes at the pace of this run.
@@ -104,22 +88,13 @@ impl Progress {
             .checked_div(u128::from(done))?;
         (rest > 0).then(|| Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX)))
     }
+}
 
-    fn draw(&mut self, text: &str) {
-        let columns = rustix::termios::tcgetwinsize(std::io::stderr())
-            .map_or(0, |size| usize::from(size.ws_col));
-        let columns = if columns == 0 { COLUMNS } else { columns };
-        // A line that wraps cannot be drawn over.
-        let text: String = text.chars().take(columns.saturating_sub(1)).collect();
-        let mut out = std::io::stderr().lock();
-        let _ = write!(out, "\r{text}\x1b[K").and_then(|()| out.flush());
-        self.is_drawn = true;
-    }
-
-    fn line(&mut self, text: &str) {
-        self.end();
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
-    }
+/// How wide the terminal is.
+fn columns() -> usize {
+    let columns =
+        rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { COLUMNS } else { columns }
 }
 
 /// `part` of `whole` in parts of `of`; all of it only when it is done.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::admin::{ReEncryptedPage, Skipped};
-use crate::cli::ReencryptArgs;
+use crate::cli::reencrypt::ReencryptArgs;
 use crate::failure::{Exit, Failure};
 use crate::output;
 

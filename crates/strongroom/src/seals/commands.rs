@@ -20,7 +20,7 @@ use super::shares::{Collected, Collector, NewShares};
 use super::slots::{self, Slot};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::{self, Answer, Request, SealRequest};
-use crate::cli::{SealAddArgs, SealRemoveArgs};
+use crate::cli::seal::{SealAddArgs, SealRemoveArgs};
 use crate::commands::{read_endpoint, unexpected};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -8,7 +8,7 @@ use super::commands::{ask_server, newest, nothing_given, say_either};
 use super::shares::is_share;
 use super::slots;
 use crate::admin::{Answer, Gift, SealRequest, Secret};
-use crate::cli::UnsealArgs;
+use crate::cli::unseal::UnsealArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};

@@ -18,6 +18,10 @@ use crate::notes;
 
 /// How long it rests between rounds: records reach the ledger within about two seconds.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
+/// How long it rests between rounds while much is recorded.
+const BUSY_ROUND_EVERY: Duration = Duration::from_millis(100);
+/// So many events of a round are much: as many as one batch has.
+const BUSY_EVENTS: u64 = 256;
 /// How often it looks for records that are too old, in milliseconds.
 const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
 
@@ -44,8 +48,7 @@ pub(super) fn start(
         }
         let summed_up = sum_up(&log, &recorder);
         match summed_up.and_then(|()| keep(&ledger, &trails, now, &mut swept)) {
-            Ok(true) => Duration::ZERO,
-            Ok(false) => ROUND_EVERY,
+            Ok(rest) => rest,
             Err(error) => {
                 tracing::error!(%error, "the audit trail is not moved into its ledger; tried again");
                 metrics::counter!("strongroom_audit_ledger_failures_total").increment(1);
@@ -92,19 +95,20 @@ pub(super) fn deliver(
     })
 }
 
-/// One round; whether there is more to do at once.
+/// One round; how long to rest after it.
 fn keep(
     ledger: &Ledger,
     trails: &Trails,
     now: Timestamp,
     swept: &mut Option<Timestamp>,
-) -> Result<bool, TrailError> {
-    let mut more = false;
+) -> Result<Duration, TrailError> {
+    let (mut more, mut count) = (false, 0);
     for lane in [Lane::Management, Lane::Data] {
         let moved = ledger.step(lane, now, false)?;
         metrics::counter!("strongroom_audit_events_total", "lane" => lane.name())
             .increment(moved.count);
         more |= moved.more;
+        count += moved.count;
     }
     let is_due = swept.is_none_or(|last| {
         let since = now.as_millis().checked_sub(last.as_millis());
@@ -121,5 +125,9 @@ fn keep(
         }
         more |= !all_done;
     }
-    Ok(more)
+    Ok(match count {
+        _ if more => Duration::ZERO,
+        BUSY_EVENTS.. => BUSY_ROUND_EVERY,
+        _ => ROUND_EVERY,
+    })
 }

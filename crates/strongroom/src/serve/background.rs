@@ -24,9 +24,28 @@ impl Stuck {
     }
 }
 
+/// What a thread is told while it rests.
+enum Call {
+    /// There is work.
+    Work,
+    /// There will be no more.
+    Stop,
+}
+
+/// Ends the rest of a thread: there is work for it.
+pub(super) struct Waker(Sender<Call>);
+
+impl Waker {
+    /// The next round begins now, or as soon as the one that goes on has ended.
+    pub(super) fn wake(&self) {
+        // A thread that has ended needs no work.
+        let _ = self.0.send(Call::Work);
+    }
+}
+
 /// A running thread; dropping it stops it after its round.
 pub(super) struct Background {
-    stop: Option<Sender<()>>,
+    calls: Sender<Call>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,7 +62,7 @@ impl Background {
         stuck: Stuck,
         mut round: impl FnMut() -> Duration + Send + 'static,
     ) -> io::Result<Self> {
-        let (stop, stopped) = channel();
+        let (calls, called) = channel();
         let work = move || {
             let mut panics_in_a_row = 0_u32;
             loop {
@@ -68,9 +87,16 @@ impl Background {
                         .increment(1);
                     rest_after_panic(panics_in_a_row)
                 };
-                match stopped.recv_timeout(rest) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                let is_stopped = match called.recv_timeout(rest) {
+                    Err(RecvTimeoutError::Timeout) => false,
+                    // Whatever else was called meanwhile is answered by the same round.
+                    Ok(first) => std::iter::once(first)
+                        .chain(called.try_iter())
+                        .any(|call| matches!(call, Call::Stop)),
+                    Err(RecvTimeoutError::Disconnected) => true,
+                };
+                if is_stopped {
+                    return;
                 }
             }
         };
@@ -78,9 +104,14 @@ impl Background {
             .name(name.to_owned())
             .spawn(work)?;
         Ok(Self {
-            stop: Some(stop),
+            calls,
             thread: Some(thread),
         })
+    }
+
+    /// For whoever makes work for it.
+    pub(super) fn waker(&self) -> Waker {
+        Waker(self.calls.clone())
     }
 }
 
@@ -93,7 +124,7 @@ fn rest_after_panic(panics_in_a_row: u32) -> Duration {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        let _ = self.calls.send(Call::Stop);
         if let Some(thread) = self.thread.take() {
             // A panic there was reported by the hook.
             let _ = thread.join();
@@ -128,5 +159,26 @@ mod tests {
         );
         drop(rounds);
         drop(thread);
+    }
+
+    #[test]
+    fn a_call_ends_a_rest_and_keeps_no_thread_from_its_end() {
+        let (told, rounds) = channel();
+        let thread = Background::start("test", Stuck::default(), move || {
+            let _ = told.send(());
+            Duration::from_secs(3600)
+        })
+        .unwrap();
+        let waker = thread.waker();
+        for _ in 0..3 {
+            rounds.recv_timeout(Duration::from_secs(30)).unwrap();
+            waker.wake();
+        }
+        drop(thread);
+        waker.wake();
+        assert!(
+            rounds.iter().count() <= 1,
+            "the last call may still have begun a round"
+        );
     }
 }

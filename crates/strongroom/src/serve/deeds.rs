@@ -19,57 +19,72 @@ pub(super) struct Deed {
 impl Deed {
     /// What a request does; nothing if it only looks, or if its change has a record of its own.
     pub(super) fn of(request: &Request) -> Option<Self> {
-        let deed = |name, details| Some(Self { name, details });
-        if let Request::RotateRootKey = request {
-            deed("RotateRootKey", Params::new())
-        } else if let Request::Rewrap = request {
-            deed("RewrapKeys", Params::new())
-        } else if let Request::RetireRootKey { version } = request {
-            let details = Params::new().number("version", (*version).into());
-            deed("RetireRootKey", details)
-        } else if let Request::Seal {
-            ask: SealRequest::ForgetShares,
-        } = request
-        {
-            deed("ForgetShares", Params::new())
-        } else if let Request::Verify {
-            ask: VerifyRequest::Start { sealed, .. },
-        } = request
-        {
-            deed("VerifyStore", Params::new().flag("withoutKeys", *sealed))
-        } else if let Request::Backup {
-            ask: BackupRequest::Begin { .. },
-        } = request
-        {
-            deed("BackupStore", Params::new())
-        } else if let Request::Backup {
-            ask: BackupRequest::Sign { digest, .. },
-        } = request
-        {
-            let details = Params::new().text("manifestSha256", &hex::encode(digest));
-            deed("SignBackup", details)
-        } else if let Request::ReloadTls = request {
-            deed("ReloadCertificates", Params::new())
-        } else if let Request::Env = request {
+        let (name, details) = match request {
+            Request::RotateRootKey => ("RotateRootKey", Params::new()),
+            Request::Rewrap => ("RewrapKeys", Params::new()),
+            Request::RetireRootKey { version } => {
+                let details = Params::new().number("version", (*version).into());
+                ("RetireRootKey", details)
+            }
+            Request::Seal { ask } => match ask {
+                SealRequest::ForgetShares => ("ForgetShares", Params::new()),
+                // The command notes it with the seals that it dropped.
+                SealRequest::Rekeyed { .. }
+                | SealRequest::Status
+                | SealRequest::Unseal { .. }
+                | SealRequest::RingChanged => return None,
+            },
+            Request::Verify { ask } => match ask {
+                VerifyRequest::Start { sealed, .. } => {
+                    ("VerifyStore", Params::new().flag("withoutKeys", *sealed))
+                }
+                VerifyRequest::Status | VerifyRequest::Report { .. } | VerifyRequest::Stop => {
+                    return None;
+                }
+            },
+            Request::Backup { ask } => match ask {
+                BackupRequest::Begin { .. } => ("BackupStore", Params::new()),
+                BackupRequest::Sign { digest, .. } => {
+                    let digest = hex::encode(digest);
+                    ("SignBackup", Params::new().text("manifestSha256", &digest))
+                }
+                BackupRequest::GoOn { .. }
+                | BackupRequest::Shreds { .. }
+                | BackupRequest::End { .. } => return None,
+            },
+            Request::ReloadTls => ("ReloadCertificates", Params::new()),
             // Whoever asks holds the root access key then.
-            deed("ShowRootAccessKey", Params::new())
-        } else if let Request::ReEncrypt {
-            bucket,
-            prefix,
-            key,
-            bucket_key,
-            limit: _,
-        } = request
-        {
-            let details = Params::new()
-                .text("bucketName", bucket)
-                .text("prefix", prefix)
-                .text("kmsKeyArn", key)
-                .flag("bucketKeyEnabled", *bucket_key);
-            deed("ReEncryptObjects", details)
-        } else {
-            None
-        }
+            Request::Env => ("ShowRootAccessKey", Params::new()),
+            Request::ReEncrypt {
+                bucket,
+                prefix,
+                key,
+                bucket_key,
+                limit: _,
+            } => {
+                let details = Params::new()
+                    .text("bucketName", bucket)
+                    .text("prefix", prefix)
+                    .text("kmsKeyArn", key)
+                    .flag("bucketKeyEnabled", *bucket_key);
+                ("ReEncryptObjects", details)
+            }
+            Request::RotateCredentials
+            | Request::AuditIsThere
+            | Request::Audit { .. }
+            | Request::Inspect { .. }
+            | Request::RootKeyStatus
+            | Request::CountVersions { .. }
+            | Request::Impact { .. }
+            | Request::Explain { .. }
+            | Request::Readers { .. }
+            | Request::Assumers { .. }
+            | Request::CreateAccount { .. }
+            | Request::ListAccounts
+            | Request::DisableAccount { .. }
+            | Request::RotateAccountCredentials { .. } => return None,
+        };
+        Some(Self { name, details })
     }
 
     /// Records it, with what came of it, and gives that on once the record is durable.

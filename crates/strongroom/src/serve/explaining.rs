@@ -1,9 +1,8 @@
 //! Explanations for the owner of the server, who asks over the admin socket.
 
 use strongroom_explain::{ExplainAsk, ExplainError, Explainer, ObjectAsk};
-use strongroom_types::{BucketName, ObjectKey, VersionId};
 
-use crate::admin::Answer;
+use crate::admin::{Answer, malformed, object_named};
 use crate::failure::{Exit, Failure};
 
 /// Principals of one page: other commands wait for its end.
@@ -45,16 +44,14 @@ impl Explaining {
     /// With what to do about it.
     pub(super) fn readers(
         &self,
-        (bucket, key, version): (&str, &str, Option<&str>),
+        object: (&str, &str, Option<&str>),
         from: Option<&str>,
     ) -> Result<Answer, Failure> {
+        let (bucket, key, version) = object_named(object)?;
         let ask = ObjectAsk {
-            bucket: BucketName::parse(bucket).map_err(|_| malformed())?,
-            key: ObjectKey::parse(key).map_err(|_| malformed())?,
-            version: version
-                .map(VersionId::parse)
-                .transpose()
-                .map_err(|_| malformed())?,
+            bucket,
+            key,
+            version,
         };
         let page = self.0.readers(&ask, from, PAGE);
         Ok(Answer::Readers(Box::new(
@@ -84,12 +81,4 @@ fn failure(error: &ExplainError) -> Failure {
         ExplainError::Unavailable(_) | _ => "look at the server's log",
     };
     Failure::new(Exit::General, error.to_string(), remedy)
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }

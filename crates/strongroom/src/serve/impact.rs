@@ -116,8 +116,7 @@ impl Walk {
             };
             total.counts.add(&found.counts);
             let name = found.bucket.to_string();
-            let depends = found.counts.versions > 0 || found.counts.uploads > 0;
-            if depends && total.last.as_ref() != Some(&name) {
+            if !found.counts.is_nothing() && total.last.as_ref() != Some(&name) {
                 total.buckets += 1;
                 total.last = Some(name);
             }

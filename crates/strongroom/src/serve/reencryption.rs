@@ -12,7 +12,7 @@ use strongroom_types::kms::KeyArn;
 use strongroom_types::{BucketName, Principal, RequestContext, RequestId, Transport};
 
 use crate::account::Account;
-use crate::admin::{Answer, RE_ENCRYPTION_PAGE_MAX, ReEncryptedPage, Skipped};
+use crate::admin::{Answer, RE_ENCRYPTION_PAGE_MAX, ReEncryptedPage, Skipped, malformed};
 use crate::failure::{Exit, Failure};
 
 /// The server's side of `strongroom reencrypt`.
@@ -150,14 +150,6 @@ fn explained(error: &S3Error) -> Failure {
         other => (other.to_string(), "look at the server's log"),
     };
     Failure::new(Exit::General, what, remedy)
-}
-
-fn malformed() -> Failure {
-    Failure::new(
-        Exit::General,
-        "the request is malformed",
-        "is the command of the server's version?",
-    )
 }
 
 #[cfg(test)]

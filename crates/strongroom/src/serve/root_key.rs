@@ -11,37 +11,37 @@
 //! Everything goes on after a crash where it was: the ring file says which version wraps, the row how
 //! far the work is. A body is never touched.
 
+mod ring;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 use strongroom_audit::{AuditLog, Event, EventBuilder, OWN_SOURCE, Params};
-use strongroom_crypto::{Keyring, RingError, RootState, UnsealKey, Unsealed};
+use strongroom_crypto::{RootState, UnsealKey};
 use strongroom_kms::KeyService;
-use strongroom_ports::{Clock, Entropy, SealError, Table, Transaction};
+use strongroom_ports::{Clock, Entropy, Table, Transaction};
 use strongroom_rows::{Record, RewrapPage, RewrapTask, SealedRows};
 use strongroom_s3::{Custody, S3, WrappedPlace};
-use zeroize::Zeroizing;
 
-use super::background::{Background, Stuck};
+use super::background::{Background, Stuck, Waker};
 use super::backups::Backups;
 use super::deeds;
 use crate::account::Accounts;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
 use crate::reports::Reports;
-use crate::ring_files::{RingFileError, RingFiles};
-use crate::unseal::ring_failure;
 
 /// Row of the work in [`Table::SETTINGS`].
 const WORK_KEY: &[u8] = b"root-key-work";
 /// Rows of a page. Other work waits for no more than that.
 const PAGE: usize = 200;
-/// How long the thread rests when there is nothing to do: a rotation is noticed within that.
-const IDLE: Duration = Duration::from_millis(500);
+/// How long the thread rests when there is nothing to do. Whoever makes work wakes it; what comes of
+/// itself is a rotation by schedule, and that is counted in days.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long it rests after a failure of the stores.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -129,6 +129,8 @@ pub(super) struct RootKey {
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held while the ring or the row of the work changes.
     pub(super) turn: Mutex<()>,
+    /// Of the thread, once it runs.
+    pub(super) waker: OnceLock<Waker>,
 }
 
 /// The key service's materials come first, then the places of S3.
@@ -142,14 +144,23 @@ impl RootKey {
     /// The operating system's, when it gives no thread.
     pub(super) fn start(self: &Arc<Self>, stuck: Stuck) -> io::Result<Background> {
         let own = Arc::clone(self);
-        Background::start("root-key", stuck, move || match own.round() {
+        let thread = Background::start("root-key", stuck, move || match own.round() {
             Ok(rest) => rest,
             Err(failure) => {
                 tracing::error!(what = %failure.what, "work on the root key is interrupted");
                 metrics::counter!("strongroom_root_key_failures_total").increment(1);
                 AFTER_FAILURE
             }
-        })
+        })?;
+        let _ = self.waker.set(thread.waker());
+        Ok(thread)
+    }
+
+    /// Tells the thread that there is work. One that does not run yet begins by looking.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
     }
 
     /// How things stand.
@@ -253,7 +264,9 @@ impl RootKey {
             total: self.count_all()?,
             ..WorkRow::default()
         };
-        self.save(&work, stored)
+        self.save(&work, stored)?;
+        self.wake();
+        Ok(())
     }
 
     /// Begins the wrapping anew once more, also if it had come to its end.
@@ -272,36 +285,9 @@ impl RootKey {
             ));
         }
         let work = self.begin(self.custody().ring().active_version())?;
-        self.save(&work, stored)
-    }
-
-    /// Takes the unseal key under which another process has written the ring.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Ring`] when the ring on disk does not open with it, or is not this store's newest.
-    pub(super) fn rekeyed(&self, unseal_key: &str) -> Result<(), Failure> {
-        let senseless = || Failure::new(Exit::Usage, "this is no unseal key", "");
-        let mut bytes = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(unseal_key, bytes.as_mut_slice()).map_err(|_| senseless())?;
-        let unseal_key = UnsealKey::parse(bytes.as_slice()).map_err(|_| senseless())?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = RingFiles::new(self.settings.data.ring());
-        let held = files.hold().map_err(|error| unlocked(&error))?;
-        let ring = open_with(&files, &unseal_key)?;
-        self.check_continues(&ring)?;
-        *self.unseal_key() = unseal_key;
-        drop(held);
-        tracing::warn!(generation = ring.generation(), "the key ring is rekeyed");
-        self.custody().replace_ring(ring);
-        self.accounts.note_ring_version()
-    }
-
-    /// The key that opens the ring, kept from changing while it is used.
-    pub(super) fn unseal_key(&self) -> MutexGuard<'_, UnsealKey> {
-        self.unseal_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.save(&work, stored)?;
+        self.wake();
+        Ok(())
     }
 
     fn custody(&self) -> &Arc<Custody> {
@@ -518,61 +504,6 @@ impl RootKey {
         Ok(version)
     }
 
-    /// Changes the ring on disk, then the one in use. The active version behind it.
-    fn change_ring(
-        &self,
-        change: impl FnOnce(&mut Keyring<Unsealed>) -> Result<(), RingError>,
-    ) -> Result<u32, Failure> {
-        let files = RingFiles::new(self.settings.data.ring());
-        let held = files.hold().map_err(|error| unlocked(&error))?;
-        let unseal_key = self.unseal_key();
-        // As it is on disk: a seal may have been added since the start.
-        let mut ring = open_with(&files, &unseal_key)?;
-        self.check_continues(&ring)?;
-        change(&mut ring).map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?;
-        files
-            .write(&ring, &unseal_key, &*self.entropy)
-            .map_err(ring_failure)?;
-        drop(held);
-        let version = ring.active_version();
-        self.custody().replace_ring(ring);
-        // From now on an older ring over this data is refused at the start.
-        self.accounts.note_ring_version()?;
-        Ok(version)
-    }
-
-    /// Refuses a ring on disk that lacks something of the one in use: writing over it would destroy
-    /// root keys that data needs.
-    fn check_continues(&self, on_disk: &Keyring<Unsealed>) -> Result<(), Failure> {
-        let in_use = self.custody().ring();
-        let holds = |version: &strongroom_crypto::RootVersion| {
-            on_disk
-                .root_versions()
-                .iter()
-                .any(|it| (it.version, it.created) == (version.version, version.created))
-        };
-        let in_use_versions = in_use.root_versions();
-        // A retirement that was interrupted after the ring was written.
-        let is_retired_there = |version: u32| {
-            self.work()
-                .is_ok_and(|(work, _)| work.retiring == Some(version))
-        };
-        let continues = on_disk.ring_id() == in_use.ring_id()
-            && on_disk.generation() >= in_use.generation()
-            && in_use_versions
-                .iter()
-                .all(|version| holds(version) || is_retired_there(version.version));
-        if continues {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Exit::Ring,
-            "the key ring on disk is older than the one in use, or another store's; it is not written over",
-            "put the newest copies of DIR/ring/ring.a and ring.b back while this server still runs: \
-             a restart without them loses what is under the newer root keys",
-        ))
-    }
-
     fn work(&self) -> Result<(WorkRow, Option<strongroom_ports::RowVersion>), Failure> {
         let stored = self
             .rows
@@ -640,37 +571,6 @@ struct RetirementReport {
     wrapped_keys_looked_at: u64,
     wrapped_keys_that_need_it: u64,
     program: &'static str,
-}
-
-/// Opens the ring on disk with the unseal key that is known.
-fn open_with(files: &RingFiles, unseal_key: &UnsealKey) -> Result<Keyring<Unsealed>, Failure> {
-    let opened = files.open(&|ring| {
-        if ring.is_of(unseal_key) {
-            return UnsealKey::parse(unseal_key.expose())
-                .map_err(|error| SealError::Damaged(error.to_string()));
-        }
-        Err(SealError::WrongSeal(
-            "the ring was rekeyed, and this server has not been given the new unseal key"
-                .to_owned(),
-        ))
-    });
-    match opened {
-        Ok(opened) => Ok(opened.ring),
-        Err(RingFileError::Seal(error)) => Err(Failure::new(
-            Exit::Ring,
-            error.to_string(),
-            "restart the server: its seals open the ring that is on disk now",
-        )),
-        Err(error) => Err(ring_failure(error)),
-    }
-}
-
-fn unlocked(error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Environment,
-        format!("the key ring cannot be locked: {error}"),
-        "check the data directory's permissions",
-    )
 }
 
 fn iso(millis: u64) -> String {
