@@ -17,6 +17,7 @@ CUSTOMER_KEY = bytes(range(100, 132))
 SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": CUSTOMER_KEY}
 FIELDS = ("owner bucket time ip requester request_id operation key uri status error sent size total turnaround referer agent version "
           "host_id signature cipher authentication host tls access_point acl").split()
+GRANTS = [{"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery"}, "Permission": "READ"}]
 FIELD = re.compile(r'\[[^\]]*\]|"[^"]*"|\S+')
 
 
@@ -184,9 +185,42 @@ def test_targets_are_checked(server):
     for bucket in ("no-such-bucket-anywhere", target):
         assert refused(s3.put_bucket_logging, **put(bucket)).code == "InvalidTargetBucketForLogging"
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=source)
-    grants = [{"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}, "Permission": "READ"}]
-    assert refused(s3.put_bucket_logging, **put(target, TargetGrants=grants)).code == "NotImplemented"
+    # A new bucket takes no lists.
+    assert refused(s3.put_bucket_logging, **put(target, TargetGrants=GRANTS)).code == "AccessControlListNotSupported"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=source)
     assert refused(s3.put_bucket_logging, Bucket="no-such-bucket-anywhere", BucketLoggingStatus={}).code == "NoSuchBucket"
+
+
+def test_grants_are_on_every_log_object_while_the_target_takes_lists(server):
+    clients = Clients(server.access())
+    s3 = clients.boto("https")
+    own = s3.list_buckets()["Owner"]["ID"]
+    logged = Logged(server, "g/")
+    s3, target = logged.s3, logged.target
+    s3.put_bucket_ownership_controls(Bucket=target, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]})
+    status = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "h/", "TargetGrants": GRANTS}}
+    logged.prefix = "h/"
+    logged.allow()
+    # The list needs its own right.
+    assert refused(s3.put_bucket_logging, Bucket=logged.source, BucketLoggingStatus=status).code == "AccessDenied"
+    policy = json.loads(s3.get_bucket_policy(Bucket=target)["Policy"])
+    policy["Statement"][0]["Action"] = ["s3:PutObject", "s3:PutObjectAcl"]
+    s3.put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
+    s3.put_bucket_logging(Bucket=logged.source, BucketLoggingStatus=status)
+    assert s3.get_bucket_logging(Bucket=logged.source)["LoggingEnabled"]["TargetGrants"] == GRANTS
+
+    def delivered():
+        s3.head_bucket(Bucket=logged.source)
+        return {key for key in logged.objects() if key.startswith("h/")}
+
+    first = poll(delivered, 60, 0.3)
+    acl = s3.get_object_acl(Bucket=target, Key=min(first))
+    assert {(it["Grantee"].get("ID", it["Grantee"].get("URI")), it["Permission"]) for it in acl["Grants"]} == {
+        (own, "FULL_CONTROL"), (GRANTS[0]["Grantee"]["URI"], "READ")}
+    # Lists count no more: the log goes on without.
+    s3.put_bucket_ownership_controls(Bucket=target, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+    before = delivered()
+    poll(lambda: delivered() - before, 60, 0.3)
 
 
 def test_the_aws_cli(server, tmp_path):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from callers import fresh
-from conftest import new_bucket, refused
-from test_w9 import bucket_policy
+from conftest import Clients, new_bucket, poll, refused
+from test_w9 import bucket_policy, key_policy
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +162,46 @@ def test_what_cannot_be_has_its_name(trails, place, s3):
     for call in (trails.list_queries, trails.list_dashboards):
         args = {"EventDataStore": "arn"} if call == trails.list_queries else {}
         assert refused(call, **args).code == "UnsupportedOperationException"
+
+
+@pytest.mark.parametrize("setting", [None, "sse-s3", "trail-key"])
+def test_digests_are_encrypted_as_the_setting_says_since_the_trail_was_made_or_updated(make_server, setting):
+    flags = ["--trail-digest-encryption", setting] if setting else []
+    server = make_server("--trail-delivery-interval", "1", *flags)
+
+    def connect():
+        clients = Clients(server.access())
+        return [clients.boto(service=name) for name in ("s3", "kms", "cloudtrail", "sts")]
+
+    s3, kms, trails, sts = connect()
+    account, bucket = sts.get_caller_identity()["Account"], new_bucket(s3)
+    arn = f"arn:aws:cloudtrail:{trails.meta.region_name}:{account}:trail/digests"
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(bucket_policy(account, arn, bucket)))
+    key = kms.create_key(Policy=json.dumps(key_policy(account, arn)))["KeyMetadata"]["Arn"]
+    trails.create_trail(Name="digests", S3BucketName=bucket, KmsKeyId=key, EnableLogFileValidation=True)
+
+    def digest():
+        """How the last digest of a run of the trail is encrypted; stopping makes it."""
+        before = keys()
+        trails.start_logging(Name="digests")
+        trails.stop_logging(Name="digests")
+        [new] = poll(lambda: keys() - before, 60, 0.3)
+        head = s3.head_object(Bucket=bucket, Key=new)
+        return head["ServerSideEncryption"], head.get("SSEKMSKeyId")
+
+    def keys():
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"AWSLogs/{account}/CloudTrail-Digest/")
+        return {it["Key"] for it in listed.get("Contents", [])}
+
+    plain, under = ("AES256", None), ("aws:kms", key)
+    assert digest() == (under if setting == "trail-key" else plain)
+    if setting != "trail-key":
+        return
+    # Another setting counts from the next update on.
+    server.stop()
+    server.args = ("--trail-delivery-interval", "1")
+    server.start()
+    s3, kms, trails, sts = connect()
+    assert digest() == under
+    trails.update_trail(Name="digests", EnableLogFileValidation=True)
+    assert digest() == plain

@@ -183,6 +183,18 @@ def test_a_token_of_the_issuer_opens_a_session_of_the_role(make_server, issuer):
         (issuer.token(sub="mallory"), (403, "AccessDenied")),
     ]:
         assert it.says(token) == answer
+    # Whose token is good is named in the record, also where the role is refused; others are strangers.
+    recorded = [json.loads(event["CloudTrailEvent"]) for event in it.clients.boto(service="cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "AssumeRoleWithWebIdentity"}])["Events"]]
+
+    def named(subject):
+        return {"type": "WebIdentityUser", "principalId": f"{it.provider}:app:{subject}", "userName": subject,
+                "identityProvider": it.provider}
+
+    assert [r["userIdentity"] for r in recorded if "errorCode" not in r] == [named("carol")] * 2
+    assert [r["userIdentity"] for r in recorded if r.get("errorCode") == "AccessDenied"] == [named("mallory")]
+    strangers = [r["userIdentity"]["type"] for r in recorded if r.get("errorCode") == "InvalidIdentityToken"]
+    assert strangers and set(strangers) == {"AWSAccount"}
     for path in (server.log, server.output):
         assert issuer.token().split(".")[0] not in path.read_text(), "a token is in the log"
     # The role's end is the session's.

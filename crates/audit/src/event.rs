@@ -10,7 +10,7 @@ use strongroom_types::{
 };
 
 use crate::completion;
-use crate::identity::{AWS_INTERNAL, Identity, forwarded_by, whole_second};
+use crate::identity::{AWS_INTERNAL, Identity, account_of, forwarded_by, whole_second};
 use crate::json::Json;
 use crate::limits::{
     ADDITIONAL_MAX_BYTES, DOCUMENT_MAX_BYTES, FACT_MAX_BYTES, NAME_MAX_BYTES, PARAMETERS_MAX_BYTES,
@@ -408,7 +408,7 @@ impl<'a> EventBuilder<'a> {
                 draft.identity = Identity::of(context);
                 draft.request_id = Some(context.request_id);
                 context.region.as_str().clone_into(&mut draft.region);
-                account = context.principal.acts_in().unwrap_or(home.account);
+                account = account_of(context).unwrap_or(home.account);
                 if let strongroom_types::Principal::Service { name, .. } = &context.principal {
                     draft.source_ip = name.to_string();
                     draft.user_agent = name.to_string();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{AccessKeyId, Principal, RequestContext, SessionKind, Timestamp};
+use strongroom_types::{
+    AccessKeyId, AccountId, Principal, RequestContext, Session, SessionKind, Timestamp, WebIdentity,
+};
 
 use crate::json::Json;
 
@@ -78,6 +80,9 @@ impl Identity {
                 };
             }
             Principal::Anonymous => {
+                if let Some((provider, of)) = web_identity(session.as_deref()) {
+                    return Self::of_web_identity(provider, of);
+                }
                 json.text("type", "AWSAccount");
                 json.text("principalId", "");
                 json.text("accountId", "ANONYMOUS_PRINCIPAL");
@@ -110,6 +115,23 @@ impl Identity {
             user_name,
             access_key_id: access_key_id.as_ref().map(ToString::to_string),
             arn: Some(arn),
+        }
+    }
+
+    /// Who proved itself to an OpenID Connect provider (CloudTrail User Guide, "`userIdentity` element",
+    /// on AWS STS APIs with SAML and web identity federation).
+    fn of_web_identity(provider: &str, WebIdentity { audience, subject }: &WebIdentity) -> Self {
+        let mut json = Json::new();
+        json.open();
+        json.text("type", "WebIdentityUser");
+        json.text("principalId", &format!("{provider}:{audience}:{subject}"));
+        json.text("userName", subject);
+        json.text("identityProvider", provider);
+        json.close();
+        Self {
+            json: json.into_string(),
+            user_name: Some(subject.clone()),
+            ..Self::default()
         }
     }
 
@@ -158,17 +180,29 @@ impl Identity {
     }
 }
 
+/// The provider that vouches for a caller without an account, and for whom.
+fn web_identity(session: Option<&Session>) -> Option<(&str, &WebIdentity)> {
+    let session = session?;
+    let provider = session.federated_provider.as_deref()?;
+    Some((provider, session.web_identity.as_ref()?))
+}
+
+/// In whose trail a call is that names nobody else's: in the caller's account, or in that of the
+/// provider which vouches for it.
+pub(crate) fn account_of(context: &RequestContext) -> Option<AccountId> {
+    context.principal.acts_in().or_else(|| {
+        let (provider, _) = web_identity(context.session.as_deref())?;
+        AccountId::parse(provider.split(':').nth(4)?).ok()
+    })
+}
+
 fn invoked_by(json: &mut Json, via: Option<&Arc<str>>) {
     if let Some(via) = via {
         json.text("invokedBy", &forwarded_by(via));
     }
 }
 
-fn session_context(
-    json: &mut Json,
-    context: &RequestContext,
-    session: Option<&strongroom_types::Session>,
-) {
+fn session_context(json: &mut Json, context: &RequestContext, session: Option<&Session>) {
     let Some(session) = session else { return };
     json.name("sessionContext");
     json.open();

@@ -134,6 +134,7 @@ fn session(kind: SessionKind, now: Timestamp) -> Session {
         transitive_tag_keys: Vec::new(),
         source_identity: None,
         federated_provider: None,
+        web_identity: None,
     }
 }
 

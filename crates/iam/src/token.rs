@@ -90,6 +90,7 @@ impl Token {
             transitive_tag_keys: self.transitive_tag_keys.clone(),
             source_identity: self.source_identity.clone(),
             federated_provider: self.federated_provider.clone(),
+            web_identity: None,
         })
     }
 }

@@ -78,6 +78,12 @@ impl Named {
         }
     }
 
+    /// The key, if those may know it who may not use it: what another account's alias stands for is
+    /// not told.
+    pub(crate) fn told_key(&self) -> Option<&KeyArn> {
+        self.foreign_alias.is_none().then_some(&self.arn)
+    }
+
     /// The name that those are told who may not use the key.
     fn told(&self) -> String {
         let alias = self.foreign_alias.clone();
@@ -246,6 +252,38 @@ impl KeyService {
                 }
             }
         }
+    }
+
+    /// The key behind an alias of the caller's own account and this region, for the record of a call
+    /// that failed; nothing where the operation takes no aliases, or the alias is not there. What
+    /// another account's alias stands for is not told.
+    pub fn key_of_own_alias(
+        &self,
+        caller: &RequestContext,
+        operation: &str,
+        key_id: &str,
+    ) -> Option<KeyArn> {
+        // ReEncrypt asks for two.
+        let mut operations = Operation::ALL.iter();
+        let takes_aliases =
+            operations.any(|it| it.takes_aliases() && it.name().starts_with(operation));
+        if !takes_aliases {
+            return None;
+        }
+        let own = caller.principal.acts_in()?;
+        let (account, name) = match KeyIdentifier::parse(key_id).ok()? {
+            KeyIdentifier::Alias(name) => (own, name),
+            KeyIdentifier::AliasArn(arn) if arn.region == self.options.region => {
+                (arn.account, arn.name)
+            }
+            KeyIdentifier::AliasArn(_) | KeyIdentifier::Id(_) | KeyIdentifier::Arn(_) => {
+                return None;
+            }
+        };
+        if account != own {
+            return None;
+        }
+        self.resolve_alias(account, name).ok().map(|it| it.arn)
     }
 
     fn resolve_alias(&self, account: AccountId, name: AliasName) -> Result<Named, KmsError> {

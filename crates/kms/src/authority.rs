@@ -30,7 +30,7 @@ impl KeyAuthority for KeyService {
         let outcome = until_undisturbed(|| {
             let ask = data_key_ask(operation, context, &[], false);
             let named = self.referred_key(caller, key, &ask)?;
-            meant = Some(named.arn.clone());
+            meant = named.told_key().cloned();
             let opened = self.admit_named(caller, &named, &ask)?;
             let len_bytes = DataKeySpec::Aes256.len_bytes();
             let plaintext = self.random(len_bytes);

@@ -384,6 +384,10 @@ mod tests {
                 target_bucket: BucketName::parse("logs").unwrap(),
                 target_prefix: "abc/".to_owned(),
                 key_format: LogKeyFormat::ByEventTime,
+                target_grants: vec![AclGrant {
+                    grantee: Grantee::Group(AclGroup::LogDelivery),
+                    permission: AclPermission::Read,
+                }],
             }),
         }
     }

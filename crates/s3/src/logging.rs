@@ -12,11 +12,12 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use strongroom_policy::actions::{self, PutObject};
 use strongroom_types::{
-    BucketName, ObjectKey, Principal, RequestContext, RequestId, ServiceSource, TlsVersion,
-    Transport,
+    AclGrant, AclPermission, BucketName, CanonicalId, ObjectKey, Principal, RequestContext,
+    RequestId, ServiceSource, TlsVersion, Transport,
 };
 
-use crate::{BucketView, Entry, S3, S3Error};
+use crate::rows::AclGrantRow;
+use crate::{AclRefusal, BucketView, Entry, S3, S3Error, WantedAcl};
 
 /// As whom logs are delivered: policies of target buckets name it.
 pub const LOGGING_SERVICE: &str = "logging.s3.amazonaws.com";
@@ -30,6 +31,20 @@ pub struct BucketLogging {
     pub target_prefix: String,
     /// `TargetObjectKeyFormat`.
     pub key_format: LogKeyFormat,
+    /// `TargetGrants`: what others may do to log objects, beside the owner's full control.
+    pub target_grants: Vec<AclGrant>,
+}
+
+impl BucketLogging {
+    /// The list of a log object of `owner`, if it is not private.
+    pub fn grants_of(&self, owner: &CanonicalId) -> Vec<AclGrant> {
+        if self.target_grants.is_empty() {
+            return Vec::new();
+        }
+        let own = AclGrant::to_account(owner.clone(), AclPermission::FullControl);
+        let others = self.target_grants.iter().filter(|it| **it != own).cloned();
+        std::iter::once(own.clone()).chain(others).collect()
+    }
 }
 
 /// What the keys of log objects look like behind the prefix.
@@ -82,6 +97,9 @@ pub(crate) struct LoggingRow {
     /// 0 none named, 1 simple, 2 by event time, 3 by delivery time.
     #[n(2)]
     pub key_format: u8,
+    /// Left out where there are none.
+    #[n(3)]
+    pub target_grants: Option<Vec<AclGrantRow>>,
 }
 
 impl LoggingRow {
@@ -95,6 +113,10 @@ impl LoggingRow {
                 LogKeyFormat::ByEventTime => 2,
                 LogKeyFormat::ByDeliveryTime => 3,
             },
+            target_grants: (!logging.target_grants.is_empty()).then(|| {
+                let grants = logging.target_grants.iter();
+                grants.map(AclGrantRow::from_grant).collect()
+            }),
         }
     }
 
@@ -109,6 +131,11 @@ impl LoggingRow {
                 3 => LogKeyFormat::ByDeliveryTime,
                 _ => return None,
             },
+            target_grants: {
+                let rows = self.target_grants.unwrap_or_default();
+                let grants = rows.iter().map(AclGrantRow::to_grant);
+                grants.collect::<Option<_>>()?
+            },
         })
     }
 }
@@ -120,7 +147,8 @@ impl S3 {
     ///
     /// # Errors
     ///
-    /// [`S3Error::NoSuchBucket`], [`S3Error::LogTarget`].
+    /// [`S3Error::NoSuchBucket`], [`S3Error::LogTarget`]; [`S3Error::Acl`] and
+    /// [`S3Error::AccessDenied`] for grants that the target does not take.
     pub fn put_bucket_logging(
         &self,
         entry: Entry<actions::PutBucketLogging>,
@@ -152,12 +180,21 @@ impl S3 {
         }
         let key = format!("{target_prefix}2026-01-01-00-00-00-0000000000000000");
         let key = ObjectKey::parse(&key).map_err(|_| S3Error::Unavailable)?;
-        let context = Arc::new(self.logging_context(source));
-        match self.enter_object::<PutObject>(context, target_bucket, &key, None) {
-            Ok(_) => Ok(()),
-            Err(S3Error::AccessDenied(_)) => refused(TargetRefusal::NotAllowed),
-            Err(error) => Err(error),
+        let grants = logging.grants_of(&target.owner_canonical_id);
+        if !grants.is_empty() && !target.object_ownership().has_acls() {
+            return Err(AclRefusal::NotSupported.into());
         }
+        let context = Arc::new(self.logging_context(source));
+        let entry = match self.enter_object::<PutObject>(context, target_bucket, &key, None) {
+            Err(S3Error::AccessDenied(_)) => return refused(TargetRefusal::NotAllowed),
+            entered => entered?,
+        };
+        if grants.is_empty() {
+            return Ok(());
+        }
+        // As for every list that comes with an object: its writer needs s3:PutObjectAcl.
+        let wanted = WantedAcl::Grants(grants);
+        self.owner_of_new(&entry, &wanted).map(drop)
     }
 
     /// The context of a delivery of a bucket's log.
@@ -196,6 +233,17 @@ impl S3 {
             }
             true
         })?;
+        for logged in &mut found {
+            let logging = &mut logged.logging;
+            if logging.target_grants.is_empty() {
+                continue;
+            }
+            // Where lists do not count any more, they are not sent: logs go on.
+            let target = self.read_bucket(&logging.target_bucket)?;
+            if target.is_none_or(|(target, _)| !target.object_ownership().has_acls()) {
+                logging.target_grants.clear();
+            }
+        }
         Ok(found)
     }
 }

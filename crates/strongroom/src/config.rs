@@ -19,7 +19,9 @@ use crate::failure::{Exit, Failure};
 use crate::files;
 
 pub(crate) use layer::Layer;
-pub(crate) use value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
+pub(crate) use value::{
+    ByteSize, DataEventLevel, DigestEncryption, IssuerKeysFile, Listen, LogFormat, LogLevel,
+};
 
 /// What the program works with, every setting decided.
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) audit_data_events: DataEventLevel,
     /// How long trails collect events before they deliver them.
     pub(crate) trail_delivery_interval: Duration,
+    /// What encrypts the digest files of trails that have a key.
+    pub(crate) trail_digest_encryption: DigestEncryption,
     /// Whose word on their clients' addresses is believed.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Issuers whose keys are not fetched.
@@ -153,6 +157,9 @@ impl Settings {
             trail_delivery_interval: Duration::from_secs(
                 layer.trail_delivery_interval.unwrap_or(300),
             ),
+            trail_digest_encryption: layer
+                .trail_digest_encryption
+                .unwrap_or(DigestEncryption::SseS3),
             trusted_proxies: layer.trusted_proxy.unwrap_or_default(),
             oidc_jwks: layer.oidc_jwks.unwrap_or_default(),
             oidc_ca: layer.oidc_ca,

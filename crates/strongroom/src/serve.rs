@@ -42,7 +42,7 @@ use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
 
-use self::access_logs::AccessLogs;
+use self::access_logs::{AccessLogs, Waiting};
 pub(crate) use self::backups::Backups;
 pub(crate) use self::deeds::{by_operator, record};
 use self::house::{Door, House, Listening};
@@ -51,7 +51,7 @@ pub(crate) use self::root_key::RootKeyStatus;
 use crate::account::{Account, Accounts};
 use crate::adapters::{SystemClock, SystemEntropy};
 use crate::admin::AdminSocket;
-use crate::config::{DataEventLevel, Listen, Settings};
+use crate::config::{DataEventLevel, DigestEncryption, Listen, Settings};
 use crate::credentials::CredentialMap;
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
@@ -293,11 +293,13 @@ fn assemble(
         signer: signer.clone(),
         target: delivery.clone(),
         authorizer: authorizer.clone(),
+        digests_under_key: settings.trail_digest_encryption == DigestEncryption::TrailKey,
     }));
     let access_logs = Arc::new(AccessLogs {
         log: Arc::default(),
         s3: s3.clone(),
         rows: rows.clone(),
+        waiting: Waiting::new(rows.clone(), audit.clone()),
         region: account.region.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),

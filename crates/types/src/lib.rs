@@ -42,7 +42,7 @@ pub use range::{ByteRange, RangeSpec};
 pub use request::{
     Principal, RequestContext, RequestId, Sent, ServiceSource, TlsVersion, Transport,
 };
-pub use session::{Session, SessionKind};
+pub use session::{Session, SessionKind, WebIdentity};
 pub use sse::{BlockedEncryption, BucketEncryption, SseAlgorithm};
 pub use tags::{Tag, TagError, TagSet};
 pub use timestamp::{Timestamp, TimestampError};

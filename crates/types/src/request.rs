@@ -252,6 +252,19 @@ pub struct Sent {
 }
 
 impl RequestContext {
+    /// The same request of who proved itself to an OpenID Connect provider: whoever signed it, if
+    /// anybody, has no part in it.
+    #[must_use]
+    pub fn of_web_identity(&self, proven: Arc<Session>) -> Self {
+        Self {
+            principal: Principal::Anonymous,
+            canonical_id: None,
+            access_key_id: None,
+            session: Some(proven),
+            ..self.clone()
+        }
+    }
+
     /// Whether key material may travel over this connection: TLS, or a peer on this host.
     pub fn is_confidential(&self) -> bool {
         self.transport.is_confidential(self.source_ip)

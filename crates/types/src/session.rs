@@ -23,6 +23,17 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// The provider behind a web identity, for `aws:FederatedProvider`.
     pub federated_provider: Option<String>,
+    /// Of who proved itself to a provider and has no session yet: what the provider says of it.
+    pub web_identity: Option<WebIdentity>,
+}
+
+/// Whom an OpenID Connect provider vouches for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct WebIdentity {
+    /// The application that it proved itself for.
+    pub audience: String,
+    /// Who it is to the provider.
+    pub subject: String,
 }
 
 /// How a session was made.

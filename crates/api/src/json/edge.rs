@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response};
 use strongroom_audit::Params;
+use strongroom_types::kms::KeyArn;
 use strongroom_types::{RequestContext, RequestId};
 use zeroize::Zeroizing;
 
@@ -12,7 +13,7 @@ use super::body;
 use super::slow::SlowLane;
 use super::{ErrorAnswer, Failure, Input, Member, ProtocolError, Writer, read_document};
 use crate::intake::{self, EdgeOptions, EdgePorts};
-use crate::recording::{Ended, Facts, Recorded, hidden_texts, json_parameters, without};
+use crate::recording::{Ended, Facts, Named, Recorded, hidden_texts, json_parameters, without};
 use crate::s3::{AnyBody, ResponseBody};
 use crate::server::ConnectionInfo;
 use crate::sigv4::{AuthError, Service, parse_authorization};
@@ -41,8 +42,18 @@ pub(crate) trait JsonService: Send + Sync + 'static {
     }
 
     /// What a call is about, by its input alone: for the records of those that fail.
-    fn named(_context: &RequestContext, _input: &Input) -> Facts {
-        Facts::default()
+    fn named(_context: &RequestContext, _input: &Input) -> Named {
+        Named::default()
+    }
+
+    /// The key that a caller's own alias stands for, where the operation takes aliases. It may block.
+    fn key_of_alias(
+        &self,
+        _context: &RequestContext,
+        _operation: &'static str,
+        _alias: &str,
+    ) -> Option<KeyArn> {
+        None
     }
 
     /// `requestParameters`: what was sent, without secrets.
@@ -158,7 +169,7 @@ impl<S: JsonService> JsonEdge<S> {
                     error,
                 } = refused;
                 let outcome = Err(Failure::from(error));
-                (operation, Facts::default(), secrets, outcome)
+                (operation, Named::default(), secrets, outcome)
             }
             Ok((operation, input)) => {
                 let (named, secrets) = (S::named(&context, &input), hidden_texts(&input));
@@ -170,12 +181,17 @@ impl<S: JsonService> JsonEdge<S> {
             Ok(Some(mut document)) => {
                 let facts = std::mem::take(&mut document.facts);
                 // What was asked for by name, and answered, is what was named.
-                (facts.or(named), Ok(Some(document)))
+                (facts.or(named.without_aliases()), Ok(Some(document)))
             }
-            Ok(None) => (named, Ok(None)),
-            Err(Failure::Told(answer)) => (named, Err(answer)),
-            // Nobody answers so behind the worker; if somebody did, it is an error of ours.
-            Err(Failure::NotInMemory) => (named, Err(S::broken())),
+            Ok(None) => (named.without_aliases(), Ok(None)),
+            Err(failure) => {
+                let answer = match failure {
+                    Failure::Told(answer) => answer,
+                    // Nobody answers so behind the worker; if somebody did, it is an error of ours.
+                    Failure::NotInMemory => S::broken(),
+                };
+                (self.resolved(operation, &context, named).await, Err(answer))
+            }
         };
         let is_recorded =
             told.is_ok() && operation.is_some_and(|it| it.recorded == Recorded::InTransaction);
@@ -251,6 +267,25 @@ impl<S: JsonService> JsonEdge<S> {
             ..refused(error)
         })?;
         Ok((operation, input))
+    }
+
+    /// What a failed call was about, with the keys that its aliases stand for.
+    async fn resolved(
+        &self,
+        operation: Option<&'static Operation<S>>,
+        context: &Arc<RequestContext>,
+        named: Named,
+    ) -> Facts {
+        let Some(operation) = operation.filter(|_| named.has_aliases()) else {
+            return named.without_aliases();
+        };
+        let (service, context) = (Arc::clone(&self.service), Arc::clone(context));
+        let keys = named.clone();
+        let on_worker = move || {
+            keys.with_aliases(|alias| service.key_of_alias(&context, operation.name, alias))
+        };
+        let resolved = tokio::task::spawn_blocking(on_worker).await;
+        resolved.unwrap_or_else(|_| named.without_aliases())
     }
 
     async fn run(

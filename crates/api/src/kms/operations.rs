@@ -2,13 +2,14 @@
 
 use strongroom_kms::{KeyService, KmsError};
 use strongroom_types::RequestContext;
+use strongroom_types::kms::KeyArn;
 
 use super::{
     handle_aliases, handle_asymmetric, handle_crypto, handle_grants, handle_import, handle_keys,
     handle_policies, handle_rotation, shapes,
 };
 use crate::json::{ErrorAnswer, Input, JsonService, Operation, Outcome, Run, unsupported};
-use crate::recording::{Facts, Recorded};
+use crate::recording::{Named, Recorded};
 use crate::sigv4::Service;
 use strongroom_audit::Params;
 
@@ -36,8 +37,17 @@ impl JsonService for KeyService {
         super::error::answer(&KmsError::Damaged)
     }
 
-    fn named(context: &RequestContext, input: &Input) -> Facts {
+    fn named(context: &RequestContext, input: &Input) -> Named {
         super::records::named(context, input)
+    }
+
+    fn key_of_alias(
+        &self,
+        context: &RequestContext,
+        operation: &'static str,
+        alias: &str,
+    ) -> Option<KeyArn> {
+        self.key_of_own_alias(context, operation, alias)
     }
 
     fn parameters(operation: &'static str, input: &Input) -> Params {

@@ -6,35 +6,32 @@ use strongroom_types::RequestContext;
 use strongroom_types::kms::{EncryptionAlgorithm, KeyArn, KeyIdentifier};
 
 use crate::json::Input;
-use crate::recording::{Facts, json_parameters, lower_camel};
+use crate::recording::{Named, json_parameters, lower_camel};
 
 /// Members that name a key, in the order of a record's resources.
 const KEYS: [&str; 4] = ["SourceKeyId", "KeyId", "DestinationKeyId", "TargetKeyId"];
 
-/// The keys that an input names by ARN or id. What an alias stands for is known where keys are, and
-/// told by those calls that succeed.
-pub(super) fn named(context: &RequestContext, input: &Input) -> Facts {
-    let mut facts = Facts::default();
+/// The keys that an input names.
+pub(super) fn named(context: &RequestContext, input: &Input) -> Named {
+    let mut named = Named::default();
     for member in KEYS {
         let Ok(Some(text)) = input.text(member) else {
             continue;
         };
-        let arn = match (KeyIdentifier::parse(&text), context.principal.account()) {
-            (Ok(KeyIdentifier::Arn(arn)), _) => arn,
-            (Ok(KeyIdentifier::Id(id)), Some(account)) => KeyArn {
+        match (KeyIdentifier::parse(&text), context.principal.account()) {
+            (Ok(KeyIdentifier::Arn(arn)), _) => named.key(arn),
+            (Ok(KeyIdentifier::Id(id)), Some(account)) => named.key(KeyArn {
                 region: context.region.clone(),
                 account,
                 id,
-            },
-            (
-                Ok(KeyIdentifier::Id(_) | KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_))
-                | Err(_),
-                _,
-            ) => continue,
-        };
-        facts.key(&arn);
+            }),
+            (Ok(KeyIdentifier::Alias(_) | KeyIdentifier::AliasArn(_)), Some(_)) => {
+                named.alias(text);
+            }
+            (Ok(_), None) | (Err(_), _) => {}
+        }
     }
-    facts
+    named
 }
 
 /// What was sent. Algorithms are there also where the default was meant.

@@ -139,6 +139,11 @@ impl<S: QueryService> QueryEdge<S> {
         let is_recorded =
             outcome.is_ok() && operation.is_some_and(|it| it.recorded == Recorded::InTransaction);
         let error = outcome.as_ref().err();
+        let proven = error.and_then(|it| it.proven.clone());
+        let context = match proven {
+            Some(proven) => Arc::new(context.of_web_identity(proven)),
+            None => context,
+        };
         let error = error.map(|it| (it.code, without((&*it.message).into(), &secrets)));
         let ended = Ended {
             context: &context,

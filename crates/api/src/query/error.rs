@@ -1,8 +1,10 @@
 //! Errors of the Query protocol, and how any error is told.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
+use strongroom_types::Session;
 
 use crate::json::ProtocolError;
 use crate::s3::ResponseBody;
@@ -18,6 +20,8 @@ pub(crate) struct ErrorAnswer {
     pub(crate) status: u16,
     /// `Message`.
     pub(crate) message: Cow<'static, str>,
+    /// Who asked, where the operation itself found out. Nobody is told; the record says it.
+    pub(crate) proven: Option<Arc<Session>>,
 }
 
 impl ErrorAnswer {
@@ -30,6 +34,7 @@ impl ErrorAnswer {
             code,
             status,
             message: message.into(),
+            proven: None,
         }
     }
 

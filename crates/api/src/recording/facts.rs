@@ -20,6 +20,55 @@ pub(crate) struct Subject {
     pub(crate) account: Option<AccountId>,
 }
 
+/// The keys that an input names, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Named(Vec<KeyName>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KeyName {
+    Key(KeyArn),
+    /// What it stands for is known where keys are.
+    Alias(String),
+}
+
+impl Named {
+    /// By ARN or id.
+    pub(crate) fn key(&mut self, arn: KeyArn) {
+        self.0.push(KeyName::Key(arn));
+    }
+
+    /// By alias.
+    pub(crate) fn alias(&mut self, alias: String) {
+        self.0.push(KeyName::Alias(alias));
+    }
+
+    /// Whether there is any alias.
+    pub(crate) fn has_aliases(&self) -> bool {
+        self.0.iter().any(|it| matches!(it, KeyName::Alias(_)))
+    }
+
+    /// The keys without those behind aliases.
+    pub(crate) fn without_aliases(&self) -> Facts {
+        self.with_aliases(|_| None)
+    }
+
+    /// The keys, with those behind aliases as `resolve` knows them.
+    pub(crate) fn with_aliases(&self, resolve: impl Fn(&str) -> Option<KeyArn>) -> Facts {
+        let mut facts = Facts::default();
+        for name in &self.0 {
+            match name {
+                KeyName::Key(arn) => facts.key(arn),
+                KeyName::Alias(alias) => {
+                    if let Some(arn) = resolve(alias) {
+                        facts.key(&arn);
+                    }
+                }
+            }
+        }
+        facts
+    }
+}
+
 /// Facts of an outcome.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {

@@ -17,7 +17,7 @@ mod query;
 mod s3;
 mod s3_call;
 
-pub(crate) use facts::{Facts, KMS_KEY};
+pub(crate) use facts::{Facts, KMS_KEY, Named};
 pub(crate) use json::{hidden_texts, hidden_texts_of_document, json_parameters, lower_camel};
 pub(crate) use query::query_parameters;
 pub(crate) use s3::{DeletedEntry, Learned, S3Outcome, S3Unmatched};

@@ -303,6 +303,7 @@ impl World {
             signer: Arc::new(SigningKeys::new(rows.clone())),
             target: Arc::new(Nowhere),
             authorizer,
+            digests_under_key: false,
         });
         let s3_options = S3ApiOptions {
             keep_alive,

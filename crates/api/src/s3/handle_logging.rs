@@ -7,8 +7,8 @@ use strongroom_types::BucketName;
 
 use super::call::{Call, blocking};
 use super::documents::DigestRule;
-use super::reply;
 use super::route::Reply;
+use super::{parse_acl, reply};
 use crate::error::{Failure, RequestError};
 use crate::xml::{S3_NAMESPACE, XmlWriter, parse};
 
@@ -24,10 +24,18 @@ pub(crate) async fn get_bucket_logging(call: Call) -> Reply {
             target_bucket,
             target_prefix,
             key_format,
+            target_grants,
         } = logging;
         xml.nested("LoggingEnabled", |xml| {
             xml.element("TargetBucket", target_bucket.as_str());
             xml.element("TargetPrefix", target_prefix);
+            if !target_grants.is_empty() {
+                xml.nested("TargetGrants", |xml| {
+                    for grant in target_grants {
+                        xml.nested("Grant", |xml| parse_acl::write_grant(xml, grant));
+                    }
+                });
+            }
             let partitioned = |xml: &mut XmlWriter, source| {
                 xml.nested("TargetObjectKeyFormat", |xml| {
                     xml.nested("PartitionedPrefix", |xml| {
@@ -72,10 +80,14 @@ fn logging_status(document: &[u8]) -> Result<Option<BucketLogging>, Failure> {
     let mut fields = enabled.into_fields("LoggingEnabled")?;
     let target_bucket = fields.required_text("TargetBucket")?;
     let target_prefix = fields.required_text("TargetPrefix")?;
-    if fields.optional("TargetGrants")?.is_some() {
-        // Grants on log objects: their readers are named by the target bucket's policy here.
-        let header = "TargetGrants".to_owned();
-        return Err(RequestError::NotImplemented { header }.into());
+    let mut target_grants = Vec::new();
+    if let Some(grants) = fields.optional("TargetGrants")? {
+        let mut grants = grants.into_fields("TargetGrants")?;
+        let elements = grants.list("Grant");
+        grants.finish()?;
+        for element in elements {
+            target_grants.push(parse_acl::grant(element)?);
+        }
     }
     let key_format = match fields.optional("TargetObjectKeyFormat")? {
         None => LogKeyFormat::Simple,
@@ -116,5 +128,6 @@ fn logging_status(document: &[u8]) -> Result<Option<BucketLogging>, Failure> {
         target_bucket,
         target_prefix,
         key_format,
+        target_grants,
     }))
 }

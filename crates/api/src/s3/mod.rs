@@ -57,6 +57,7 @@ use strongroom_types::{AccountId, BucketName, Region, RequestId};
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
 pub use keep_alive::KeepAlive;
+pub use parse_acl::grant_headers;
 
 pub(crate) use as_sent::AuthType;
 pub(crate) use body::AnyBody;

@@ -53,6 +53,21 @@ pub(crate) fn headers(headers: &HeaderMap) -> Result<WantedAcl, Failure> {
     }
 }
 
+/// The headers that ask for these grants, for services that write with a list.
+pub fn grant_headers(grants: &[AclGrant]) -> Vec<(String, String)> {
+    let of = |permission: AclPermission| {
+        let grants = grants.iter().filter(move |it| it.permission == permission);
+        let named = grants.map(|it| match &it.grantee {
+            Grantee::CanonicalUser(id) => format!("id=\"{}\"", id.as_str()),
+            Grantee::Group(group) => format!("uri=\"{}\"", group.uri()),
+        });
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let all = GRANTING.iter();
+    let all = all.map(|(name, permission)| ((*name).to_owned(), of(*permission)));
+    all.filter(|(_, value)| !value.is_empty()).collect()
+}
+
 /// The grantees of a header: `kind=value`, separated by commas, the value in quotes or not.
 fn listed(value: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
@@ -100,7 +115,8 @@ pub(crate) fn document(document: &[u8]) -> Result<WantedAcl, Failure> {
     Ok(WantedAcl::Document { owner, grants })
 }
 
-fn grant(element: Element) -> Result<AclGrant, Failure> {
+/// A `Grant`.
+pub(crate) fn grant(element: Element) -> Result<AclGrant, Failure> {
     let read = |element: Element| -> Result<(Element, String), XmlError> {
         let mut fields = element.into_fields("Grant")?;
         let grantee = fields.required("Grantee")?;
@@ -171,7 +187,7 @@ pub(crate) fn write(acl: &Acl) -> Bytes {
     xml.finish()
 }
 
-fn write_grant(xml: &mut XmlWriter, grant: &AclGrant) {
+pub(crate) fn write_grant(xml: &mut XmlWriter, grant: &AclGrant) {
     let (kind, element, value) = match &grant.grantee {
         Grantee::CanonicalUser(id) => ("CanonicalUser", "ID", id.as_str()),
         Grantee::Group(group) => ("Group", "URI", group.uri()),
@@ -273,6 +289,33 @@ mod tests {
             ];
             assert_eq!(wanted, WantedAcl::Grants(expected));
         }
+    }
+
+    #[test]
+    fn the_headers_of_grants_are_read_as_they_are_written() {
+        let mut grants = Vec::new();
+        for permission in AclPermission::ALL {
+            for grantee in [
+                Grantee::CanonicalUser(id('a')),
+                Grantee::Group(AclGroup::AllUsers),
+            ] {
+                grants.push(AclGrant {
+                    grantee,
+                    permission,
+                });
+            }
+        }
+        let written = grant_headers(&grants);
+        let map = written.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).unwrap();
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), value)
+        });
+        let WantedAcl::Grants(read) = headers(&map.collect()).unwrap() else {
+            panic!("no grants");
+        };
+        assert_eq!(read.len(), grants.len());
+        assert!(grants.iter().all(|it| read.contains(it)));
+        assert_eq!(grant_headers(&[]), []);
     }
 
     #[test]

@@ -136,7 +136,14 @@ fn assume_role_with_web_identity(sts: &Sts, caller: &Caller, p: &Params) -> Outc
             tags: Vec::new(),
         },
     };
-    let made = sts.0.assume_role_with_web_identity(caller, &input)?;
+    let mut proven = None;
+    let made = sts
+        .0
+        .assume_role_with_web_identity(caller, &input, &mut proven);
+    let made = made.map_err(|error| ErrorAnswer {
+        proven,
+        ..error.into()
+    })?;
     answer(move |xml| {
         credentials(xml, &made.assumed.credentials);
         xml.element("SubjectFromWebIdentityToken", &made.subject);

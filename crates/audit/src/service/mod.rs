@@ -42,6 +42,9 @@ pub struct CloudTrailPorts {
     pub target: Arc<dyn DeliveryTarget>,
     /// Decisions.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Whether digests of trails with a key that are made or updated from now on are encrypted with
+    /// that key; else with SSE-S3.
+    pub digests_under_key: bool,
 }
 
 /// CloudTrail. All methods block: call them from a worker thread.

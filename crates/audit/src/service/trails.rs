@@ -99,6 +99,7 @@ impl CloudTrail {
         let now = trails.now();
         let mut trail = Trail::new(&name, account, &trails.home().region, &bucket, now);
         trail.tags = tags;
+        trail.digests_under_key = self.ports.digests_under_key;
         let asked = asked(&rest)
             .text("name", name.as_str())
             .text("s3BucketName", &bucket);
@@ -141,7 +142,12 @@ impl CloudTrail {
             .text("name", &named)
             .optional("s3BucketName", change.bucket.as_deref());
         let change = self.with_key(caller, change)?;
-        let after = before.clone().updated(change.clone());
+        let digests_under_key = self.ports.digests_under_key;
+        let updated = |trail: Trail| Trail {
+            digests_under_key,
+            ..trail.updated(change.clone())
+        };
+        let after = updated(before.clone());
         after.check()?;
         let place = |trail: &Trail| {
             (
@@ -159,9 +165,8 @@ impl CloudTrail {
             (&params, &answered(&after)),
             &after.arn(),
         );
-        Ok(self.ports.trails.update(account, &name, &event, |trail| {
-            Ok(trail.updated(change.clone()))
-        })?)
+        let trails = &self.ports.trails;
+        Ok(trails.update(account, &name, &event, |trail| Ok(updated(trail)))?)
     }
 
     /// DeleteTrail.

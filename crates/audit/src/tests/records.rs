@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use strongroom_ports::AuditEvent;
 use strongroom_types::kms::EncryptionContext;
 use strongroom_types::{
-    Principal, RequestContext, RequestId, Session, SessionKind, Timestamp, Transport,
+    Principal, RequestContext, RequestId, Session, SessionKind, Timestamp, Transport, WebIdentity,
 };
 
 use crate::fixture::{ACCOUNT, KEY_ARN, START, World};
@@ -46,6 +46,7 @@ fn session(kind: SessionKind) -> Arc<Session> {
         transitive_tag_keys: Vec::new(),
         source_identity: None,
         federated_provider: None,
+        web_identity: None,
     })
 }
 
@@ -300,6 +301,38 @@ fn every_kind_of_caller_and_call_gives_a_record_of_the_documented_shape() {
         }
     }
     assert_eq!(checked, 6 * 5 * 2 * 2 * 3 * 2);
+}
+
+/// CloudTrail User Guide, "`userIdentity` element", of AssumeRoleWithWebIdentity.
+#[test]
+fn who_proved_itself_to_a_provider_is_named_and_in_the_providers_account() {
+    const PROVIDER: &str = "arn:aws:iam::444455556666:oidc-provider/issuer.example";
+    let world = World::new();
+    let proven = Session {
+        federated_provider: Some(PROVIDER.to_owned()),
+        web_identity: Some(WebIdentity {
+            audience: "app".to_owned(),
+            subject: "repo:acme/app".to_owned(),
+        }),
+        ..(*session(SessionKind::WebIdentity)).clone()
+    };
+    // Who signed has no part in it.
+    let context = world.alice().of_web_identity(Arc::new(proven));
+    let name = "AssumeRoleWithWebIdentity";
+    let event = EventBuilder::of(&context, "sts.amazonaws.com", name).failed("AccessDenied", "no");
+    let event = world.log().finish(event);
+    assert_eq!(event.user_name.as_deref(), Some("repo:acme/app"));
+    let record = parsed(&event);
+    assert_eq!(
+        record["userIdentity"],
+        json!({
+            "type": "WebIdentityUser",
+            "principalId": format!("{PROVIDER}:app:repo:acme/app"),
+            "userName": "repo:acme/app",
+            "identityProvider": PROVIDER,
+        })
+    );
+    assert_eq!(record["recipientAccountId"], "444455556666");
 }
 
 fn check_shape(event: &Event) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_policy::Conditions;
-use strongroom_types::{Principal, RequestContext, Session, SessionKind};
+use strongroom_types::{RequestContext, Session, SessionKind, WebIdentity};
 
 use super::token::{Claims, Unverified};
 use crate::elements;
@@ -51,7 +51,8 @@ pub struct WebIdentitySession {
 const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
 
 impl IamService {
-    /// AssumeRoleWithWebIdentity. Who signed the request, if anybody, has no part in it.
+    /// AssumeRoleWithWebIdentity. Who signed the request, if anybody, has no part in it. As soon as the
+    /// token is found good, `proven` tells whose it is, also if the role is refused then: for the record.
     ///
     /// # Errors
     ///
@@ -61,6 +62,7 @@ impl IamService {
         &self,
         caller: &RequestContext,
         input: &AssumeRoleWithWebIdentityInput,
+        proven: &mut Option<Arc<Session>>,
     ) -> Result<WebIdentitySession, IamError> {
         let AssumeRoleWithWebIdentityInput {
             role_arn,
@@ -97,6 +99,9 @@ impl IamService {
                 .keys(owner, &token.issuer, &provider.thumbprints, known)
         };
         let claims = token.verify(&find, &provider.client_ids, now)?;
+        let provider_arn = account.oidc_provider_arn(&provider.url);
+        let vouched = self.web_identity(&provider_arn, &claims);
+        *proven = Some(Arc::clone(&vouched));
         check_session_tags(&claims.tags)?;
         if let Some(identity) = &claims.source_identity {
             check_session_name(identity, "sourceIdentity", 64)?;
@@ -112,8 +117,7 @@ impl IamService {
             ));
         }
 
-        let provider_arn = account.oidc_provider_arn(&provider.url);
-        let context = self.web_identity(caller, &provider_arn);
+        let context = caller.of_web_identity(vouched);
         let asked = Asked::new(&context, ACTION);
         let refused = || IamError::AccessDenied(format!("Not authorized to perform {ACTION}"));
         let role = account
@@ -210,10 +214,10 @@ impl IamService {
         })
     }
 
-    /// Who asks: nobody of any account, vouched for by a provider.
-    fn web_identity(&self, caller: &RequestContext, provider_arn: &str) -> RequestContext {
+    /// What is proven of who asks: nobody of any account, vouched for by a provider.
+    fn web_identity(&self, provider_arn: &str, claims: &Claims) -> Arc<Session> {
         let now = self.now();
-        let session = Session {
+        Arc::new(Session {
             kind: SessionKind::WebIdentity,
             issued: now,
             expires: now,
@@ -223,14 +227,11 @@ impl IamService {
             transitive_tag_keys: Vec::new(),
             source_identity: None,
             federated_provider: Some(provider_arn.to_owned()),
-        };
-        RequestContext {
-            principal: Principal::Anonymous,
-            canonical_id: None,
-            access_key_id: None,
-            session: Some(Arc::new(session)),
-            ..caller.clone()
-        }
+            web_identity: Some(WebIdentity {
+                audience: claims.audiences.first().cloned().unwrap_or_default(),
+                subject: claims.subject.clone(),
+            }),
+        })
     }
 }
 

@@ -193,7 +193,8 @@ impl Federation {
             session: SessionInput::default(),
         };
         let stranger = caller(Principal::Anonymous);
-        self.iam.assume_role_with_web_identity(&stranger, &input)
+        self.iam
+            .assume_role_with_web_identity(&stranger, &input, &mut None)
     }
 
     fn signed(&self, claims: &Value) -> String {
@@ -425,7 +426,7 @@ fn the_trust_policy_decides_by_the_claims() {
             session: SessionInput::default(),
         };
         let stranger = caller(Principal::Anonymous);
-        let made = iam.assume_role_with_web_identity(&stranger, &input);
+        let made = iam.assume_role_with_web_identity(&stranger, &input, &mut None);
         made.unwrap_err().to_string()
     };
     assert_eq!(
@@ -442,7 +443,7 @@ fn the_trust_policy_decides_by_the_claims() {
         session: SessionInput::default(),
     };
     assert!(
-        iam.assume_role_with_web_identity(&root(), &signed_by_root)
+        iam.assume_role_with_web_identity(&root(), &signed_by_root, &mut None)
             .is_err()
     );
     // An account without the provider trusts nobody's word.

@@ -281,6 +281,21 @@ fn a_use_across_accounts_is_in_both_trails_and_a_refusal_in_the_callers() {
     assert_eq!(event.get("sharedEventID"), None);
     assert!(!event.to_string().contains(ACCOUNT), "whose it is, is told");
 
+    // Nor which key another account's alias stands for.
+    alias(&service, "alias/x", &key).unwrap();
+    let region = key.region.as_str();
+    let by_alias = format!("arn:aws:kms:{region}:{ACCOUNT}:alias/x");
+    let reference = KeyReference::Named(by_alias.clone());
+    let (outcome, trail) = world
+        .trail_of(|| KeyAuthority::generate_data_key(&service, &other, &reference, &s3_context()));
+    assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
+    let [event] = trail.as_slice() else {
+        panic!("{trail:?}");
+    };
+    assert_eq!(event["requestParameters"]["keyId"], by_alias.as_str());
+    assert_eq!(event.get("resources"), None);
+    assert!(!event.to_string().contains(&key.id.to_string()));
+
     let input = PutKeyPolicyInput {
         key_id: key.to_string(),
         policy_name: None,

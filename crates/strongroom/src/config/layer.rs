@@ -6,7 +6,9 @@ use clap::Args;
 use strongroom_api::Cidr;
 use strongroom_types::Region;
 
-use super::value::{ByteSize, DataEventLevel, IssuerKeysFile, Listen, LogFormat, LogLevel};
+use super::value::{
+    ByteSize, DataEventLevel, DigestEncryption, IssuerKeysFile, Listen, LogFormat, LogLevel,
+};
 use crate::failure::{Exit, Failure};
 
 /// Settings that one layer names.
@@ -106,6 +108,10 @@ pub(crate) struct Layer {
     /// How long trails collect events before they deliver a log file, 1 to 3600 [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = parse_delivery_interval)]
     pub(crate) trail_delivery_interval: Option<u64>,
+    /// What encrypts the digest files of trails that have a key and are made or updated from now on:
+    /// sse-s3, or trail-key [default: sse-s3]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) trail_digest_encryption: Option<DigestEncryption>,
     /// Proxy, or range of them, whose X-Forwarded-For and X-Forwarded-Proto are believed; may be
     /// repeated [default: nobody's]
     #[arg(long, value_name = "CIDR")]
@@ -129,7 +135,7 @@ pub(crate) struct Layer {
 }
 
 /// The settings' names, as in the configuration file.
-const NAMES: [&str; 35] = [
+const NAMES: [&str; 36] = [
     "data",
     "listen",
     "listen-tls",
@@ -159,6 +165,7 @@ const NAMES: [&str; 35] = [
     "access-log-interval",
     "audit-data-events",
     "trail-delivery-interval",
+    "trail-digest-encryption",
     "trusted-proxy",
     "oidc-jwks",
     "oidc-ca",
@@ -209,6 +216,9 @@ impl Layer {
             trail_delivery_interval: self
                 .trail_delivery_interval
                 .or(lower.trail_delivery_interval),
+            trail_digest_encryption: self
+                .trail_digest_encryption
+                .or(lower.trail_digest_encryption),
             trusted_proxy: self.trusted_proxy.or(lower.trusted_proxy),
             oidc_jwks: self.oidc_jwks.or(lower.oidc_jwks),
             oidc_ca: self.oidc_ca.or(lower.oidc_ca),
@@ -318,6 +328,7 @@ impl Layer {
             "trail-delivery-interval" => {
                 self.trail_delivery_interval = Some(parse_delivery_interval(text)?);
             }
+            "trail-digest-encryption" => self.trail_digest_encryption = Some(text.parse()?),
             "trusted-proxy" => self.trusted_proxy = Some(parse_list(text)?),
             "oidc-jwks" => self.oidc_jwks = Some(parse_list(text)?),
             "oidc-ca" => self.oidc_ca = Some(text.into()),
@@ -456,6 +467,7 @@ mod tests {
             "listen" | "listen-tls" => "127.0.0.1:1",
             "log-level" => "warn",
             "audit-data-events" => "write",
+            "trail-digest-encryption" => "trail-key",
             "log-format" => "json",
             "free-space-floor" => "1MiB",
             _ => "x",

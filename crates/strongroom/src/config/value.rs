@@ -145,6 +145,16 @@ words! {
     }
 }
 
+words! {
+    /// What encrypts the digest files of a trail with a key.
+    DigestEncryption {
+        /// SSE-S3: the proof stays readable when the key is not.
+        SseS3 = "sse-s3",
+        /// The trail's key.
+        TrailKey = "trail-key",
+    }
+}
+
 /// The keys of an OpenID Connect issuer in a file: `https://issuer.example=/etc/keys.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerKeysFile {

@@ -5,21 +5,24 @@
 //! Rows are deleted when their object is durable. The object's name follows from the first of them, so
 //! that a delivery that a crash cut off is put once more under the same name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
+use parking_lot::Mutex;
 use strongroom_api::AccessLog;
-use strongroom_api::s3::{ByService, ServicePut, ServiceS3};
+use strongroom_api::s3::{ByService, ServicePut, ServiceS3, grant_headers};
+use strongroom_audit::{AuditLog, Params};
 use strongroom_ports::{Clock, CommitError, Entropy, MetaError, Scan, Table, Transaction};
 use strongroom_rows::{Record, RowError, SealedRows};
 use strongroom_s3::{LOGGING_SERVICE, LogKeyFormat, LoggedBucket, S3, S3Error, log_source};
 use strongroom_types::{Region, Timestamp};
 
 use super::background::{Background, Stuck};
+use super::deeds::record;
 
 /// How long it rests between rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +52,7 @@ pub(super) struct AccessLogs {
     pub(super) log: Arc<AccessLog>,
     pub(super) s3: Arc<S3>,
     pub(super) rows: SealedRows,
+    pub(super) waiting: Waiting,
     pub(super) region: Region,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -110,7 +114,7 @@ impl AccessLogs {
                     && since(delivered) >= own.every
                 {
                     delivered = now;
-                    own.deliver(logged, &|object, body| {
+                    own.waiting.deliver(logged, &|object, body| {
                         let put = runtime.block_on(put.put(object, body));
                         put.map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
                     })?;
@@ -179,6 +183,24 @@ impl AccessLogs {
         self.entropy.fill(&mut random);
         [bucket.as_bytes(), &[0], &millis.to_be_bytes(), &random].concat()
     }
+}
+
+/// Lines on disk, on their way to the target buckets.
+pub(super) struct Waiting {
+    rows: SealedRows,
+    audit: AuditLog,
+    /// Rows that do not open, of which the trail knows. They stay where they are, for `verify`.
+    damaged: Mutex<BTreeSet<Bytes>>,
+}
+
+impl Waiting {
+    pub(super) fn new(rows: SealedRows, audit: AuditLog) -> Self {
+        Self {
+            rows,
+            audit,
+            damaged: Mutex::default(),
+        }
+    }
 
     /// Puts what waits, bucket by bucket.
     fn deliver(
@@ -186,9 +208,14 @@ impl AccessLogs {
         logged: &BTreeMap<String, LoggedBucket>,
         put: &dyn Fn(ServicePut, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), LogError> {
-        let mut start = Vec::new();
-        while let Some(batch) = self.next_batch(&start, logged)? {
-            let behind_bucket = [batch.bucket.as_bytes(), &[1]].concat();
+        let by_day = |bucket: &str| {
+            logged
+                .get(bucket)
+                .is_some_and(|it| it.logging.key_format == LogKeyFormat::ByEventTime)
+        };
+        let mut start = Bytes::new();
+        while let Some(batch) = self.next_batch(&start, &by_day)? {
+            let behind_bucket = [batch.bucket.as_bytes(), &[1]].concat().into();
             let Some(of) = logged.get(&batch.bucket) else {
                 // Nobody wants them any more.
                 self.remove(&batch.keys)?;
@@ -212,42 +239,84 @@ impl AccessLogs {
         Ok(())
     }
 
-    /// The first rows from `start` on that belong together.
+    /// The first rows from `start` on that belong together. Rows that do not open are passed over.
     fn next_batch(
         &self,
-        start: &[u8],
-        logged: &BTreeMap<String, LoggedBucket>,
+        start: &Bytes,
+        by_day: &dyn Fn(&str) -> bool,
     ) -> Result<Option<Batch>, LogError> {
-        let range = (Bytes::copy_from_slice(start), None);
-        let (rows, _) = self
-            .rows
-            .scan::<LinesRow>(Table::ACCESS_LOGS, range, OBJECT_ROWS)?;
-        let mut batch: Option<(Batch, u64)> = None;
-        for (row, LinesRow { text }) in rows {
-            let Some((bucket, millis, _)) = parse_key(&row.key) else {
-                self.remove(std::slice::from_ref(&row.key))?;
-                continue;
-            };
-            let day = millis / 86_400_000;
-            match &mut batch {
-                None => {
-                    let bucket = bucket.to_owned();
-                    let keys = vec![row.key.clone()];
-                    batch = Some((Batch { bucket, keys, text }, day));
-                }
-                Some((batch, first_day)) => {
-                    let by_day = logged
-                        .get(&batch.bucket)
-                        .is_some_and(|it| it.logging.key_format == LogKeyFormat::ByEventTime);
-                    if batch.bucket != bucket || (by_day && day != *first_day) {
-                        break;
+        let mut start = start.clone();
+        loop {
+            let page = self.rows.meta.scan(&Scan {
+                table: Table::ACCESS_LOGS,
+                start,
+                end: None,
+                limit: OBJECT_ROWS,
+                reverse: false,
+            })?;
+            let mut batch: Option<(Batch, u64)> = None;
+            for row in &page.rows {
+                let Some((bucket, millis, _)) = parse_key(&row.key) else {
+                    self.remove(std::slice::from_ref(&row.key))?;
+                    continue;
+                };
+                let opened = self
+                    .rows
+                    .open::<LinesRow>(Table::ACCESS_LOGS, &row.key, &row.value);
+                let text = match opened {
+                    Ok(LinesRow { text }) => text,
+                    Err(RowError::Damaged(_)) => {
+                        self.tell_damaged(bucket, millis, &row.key);
+                        continue;
                     }
-                    batch.keys.push(row.key.clone());
-                    batch.text.push_str(&text);
+                    Err(error) => return Err(error.into()),
+                };
+                let day = millis / 86_400_000;
+                match &mut batch {
+                    None => {
+                        let bucket = bucket.to_owned();
+                        let keys = vec![row.key.clone()];
+                        batch = Some((Batch { bucket, keys, text }, day));
+                    }
+                    Some((batch, first_day)) => {
+                        if batch.bucket != bucket || (by_day(bucket) && day != *first_day) {
+                            break;
+                        }
+                        batch.keys.push(row.key.clone());
+                        batch.text.push_str(&text);
+                    }
                 }
             }
+            match (batch, page.rows.last()) {
+                (Some((batch, _)), _) => return Ok(Some(batch)),
+                // Nothing good in it.
+                (None, Some(last)) if page.more => {
+                    start = [last.key.as_ref(), &[0]].concat().into();
+                }
+                (None, _) => return Ok(None),
+            }
         }
-        Ok(batch.map(|(batch, _)| batch))
+    }
+
+    /// Raises an integrity event, once for each row while the server runs.
+    fn tell_damaged(&self, bucket: &str, millis: u64, key: &Bytes) {
+        if !self.damaged.lock().insert(key.clone()) {
+            return;
+        }
+        let what = "access log";
+        let first = Timestamp::from_millis(millis).to_iso8601();
+        tracing::error!(bucket, %first, "lines of an access log do not verify; the others are delivered");
+        metrics::counter!("strongroom_integrity_events_total", "what" => what).increment(1);
+        let details = Params::new()
+            .text("what", what)
+            .text("bucketName", bucket)
+            .text("firstLine", &first)
+            .text("row", &hex::encode(key));
+        if let Err(failure) = record(&self.audit, "IntegrityFailure", &details, None) {
+            tracing::error!(reason = %failure.what, "an integrity event is not recorded");
+            // Told again in the next round.
+            self.damaged.lock().remove(key);
+        }
     }
 
     fn remove(&self, keys: &[Bytes]) -> Result<(), LogError> {
@@ -324,13 +393,126 @@ fn object(of: &LoggedBucket, batch: &Batch) -> Option<ServicePut> {
         },
         bucket: logging.target_bucket.to_string(),
         key,
-        headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+        headers: std::iter::once(("content-type".to_owned(), "text/plain".to_owned()))
+            .chain(grant_headers(
+                &logging.grants_of(&bucket.owner_canonical_id),
+            ))
+            .collect(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use strongroom_audit::{Attribute, Home, Ledger, Lookup};
+    use strongroom_crypto::Keyring;
+    use strongroom_rows::Custody;
+    use strongroom_store::MemoryMeta;
+    use strongroom_types::AccountId;
+
     use super::*;
+    use crate::adapters::{SystemClock, SystemEntropy};
+
+    fn waiting() -> Waiting {
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let clock = Arc::new(SystemClock::new());
+        let (ring, _) = Keyring::create(clock.now(), &*entropy);
+        let rows = SealedRows {
+            meta: Arc::new(MemoryMeta::new()),
+            custody: Arc::new(Custody::new(Arc::new(ring))),
+            entropy,
+        };
+        let home = Home {
+            account: AccountId::parse("111122223333").unwrap(),
+            region: Region::parse("us-east-1").unwrap(),
+        };
+        Waiting::new(rows.clone(), AuditLog::new(rows, clock, home))
+    }
+
+    impl Waiting {
+        /// Makes a row, with a byte changed if it shall not open.
+        fn put(&self, bucket: &str, number: u64, is_damaged: bool) {
+            let key = [
+                bucket.as_bytes(),
+                &[0],
+                &number.to_be_bytes(),
+                &number.to_be_bytes(),
+            ];
+            let (key, text) = (key.concat(), format!("{bucket} {number}\n"));
+            let sealed = self.rows.seal(Table::ACCESS_LOGS, &key, &LinesRow { text });
+            let mut value = sealed.to_vec();
+            if is_damaged {
+                value[20] ^= 1;
+            }
+            let put = Transaction::new().put(Table::ACCESS_LOGS, key, value);
+            self.rows.meta.commit(put).wait().unwrap();
+        }
+
+        /// The texts of all batches, as they would be delivered.
+        fn texts(&self) -> Vec<String> {
+            let mut texts = Vec::new();
+            while let Some(batch) = self.next_batch(&Bytes::new(), &|_| false).unwrap() {
+                self.remove(&batch.keys).unwrap();
+                texts.push(batch.text);
+            }
+            texts
+        }
+
+        /// The integrity events: bucket and row.
+        fn told(&self) -> Vec<serde_json::Value> {
+            let query = Lookup {
+                account: self.audit.home().account,
+                by: Some((Attribute::EventName, "IntegrityFailure".to_owned())),
+                start: None,
+                end: None,
+                max_results: 50,
+                next_token: None,
+            };
+            let ledger = Ledger::new(self.rows.clone(), self.audit.home().clone());
+            let page = ledger.lookup(&query, self.audit.now()).unwrap();
+            let parsed = page.events.iter();
+            let parsed = parsed.map(|it| serde_json::from_str::<serde_json::Value>(it.document()));
+            parsed
+                .map(|it| it.unwrap()["serviceEventDetails"].clone())
+                .collect()
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_is_told_once_and_holds_up_no_good_one() {
+        let waiting = waiting();
+        for (bucket, number, is_damaged) in [
+            ("a", 0, true),
+            ("a", 1, false),
+            ("a", 2, true),
+            ("a", 3, false),
+            ("b", 4, true),
+            ("c", 5, false),
+        ] {
+            waiting.put(bucket, number, is_damaged);
+        }
+        assert_eq!(waiting.texts(), ["a 1\na 3\n", "c 5\n"]);
+        assert_eq!(waiting.texts(), Vec::<String>::new());
+        let told = waiting.told();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told.iter().all(|it| it["what"] == "access log"));
+        let of_b = told.iter().filter(|it| it["bucketName"] == "b");
+        assert_eq!(of_b.count(), 1);
+        // What is written later is found behind them.
+        waiting.put("a", 6, false);
+        assert_eq!(waiting.texts(), ["a 6\n"]);
+        assert_eq!(waiting.told().len(), 3);
+    }
+
+    #[test]
+    fn more_damaged_rows_than_are_read_at_once_hide_nothing_behind_them() {
+        let waiting = waiting();
+        let many = u64::try_from(OBJECT_ROWS).unwrap() + 3;
+        for number in 0..many {
+            waiting.put("a", number, true);
+        }
+        waiting.put("a", many, false);
+        assert_eq!(waiting.texts(), [format!("a {many}\n")]);
+    }
 
     #[test]
     fn row_keys_are_read_back() {

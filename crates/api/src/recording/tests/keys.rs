@@ -121,3 +121,73 @@ async fn sse_c_keys_tokens_and_signatures_are_in_no_record() {
         assert!(!document.contains(&nobody.secret) && !document.contains("AWS4-HMAC"));
     }
 }
+
+#[tokio::test]
+async fn failures_name_the_key_behind_the_callers_own_alias() {
+    let world = world().await;
+    let (keys, nobody) = (root(), world.nobody().await);
+    let made = async || -> String {
+        let made = world.kms(&keys, "CreateKey", &json!({})).await;
+        let made: Value = serde_json::from_str(&made.body).unwrap();
+        made["KeyMetadata"]["Arn"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (made().await, made().await);
+    let alias = json!({ "AliasName": "alias/a", "TargetKeyId": first });
+    assert_eq!(world.kms(&keys, "CreateAlias", &alias).await.status, 200);
+    let alias_arn = format!("arn:aws:kms:us-east-1:{ACCOUNT}:alias/a");
+    let foreign = "arn:aws:kms:us-east-1:999900001111:alias/a";
+    let text = BASE64.encode([0; 64]);
+    for (who, operation, input, expected) in [
+        (
+            &nobody,
+            "Encrypt",
+            json!({ "KeyId": "alias/a", "Plaintext": text }),
+            vec![&first],
+        ),
+        (
+            &nobody,
+            "Encrypt",
+            json!({ "KeyId": alias_arn, "Plaintext": text }),
+            vec![&first],
+        ),
+        (
+            &nobody,
+            "DescribeKey",
+            json!({ "KeyId": "alias/a" }),
+            vec![&first],
+        ),
+        (
+            &keys,
+            "Decrypt",
+            json!({ "KeyId": "alias/a", "CiphertextBlob": text }),
+            vec![&first],
+        ),
+        (
+            &keys,
+            "ReEncrypt",
+            json!({ "SourceKeyId": second, "DestinationKeyId": "alias/a", "CiphertextBlob": text }),
+            vec![&second, &first],
+        ),
+        // Of others' aliases nothing is told, and where none is taken none is meant.
+        (
+            &keys,
+            "Encrypt",
+            json!({ "KeyId": foreign, "Plaintext": text }),
+            vec![],
+        ),
+        (
+            &keys,
+            "Encrypt",
+            json!({ "KeyId": "alias/none", "Plaintext": text }),
+            vec![],
+        ),
+        (&keys, "DisableKey", json!({ "KeyId": "alias/a" }), vec![]),
+    ] {
+        let told = world.kms(who, operation, &input).await;
+        assert_eq!(told.status, 400, "{operation} {input}: {}", told.body);
+        let record = world.record(&told, "kms.amazonaws.com");
+        let resources = record["resources"].as_array();
+        let named = resources.map(|all| all.iter().map(|it| &it["ARN"]).collect::<Vec<_>>());
+        assert_eq!(named.unwrap_or_default(), expected, "{operation} {input}");
+    }
+}

@@ -30,6 +30,7 @@ fn token_of(name: &str) -> Arc<Session> {
         transitive_tag_keys: Vec::new(),
         source_identity: Some(name.to_owned()),
         federated_provider: None,
+        web_identity: None,
     })
 }
 
