@@ -116,22 +116,51 @@ pub(crate) struct Unpacked {
 
 /// Unpacks a batch; `None` if it is not what [`Entries::into_batch`] makes.
 pub(crate) fn unpack(lane: Lane, batch: &BatchRow) -> Option<Unpacked> {
-    let len = usize::try_from(batch.len_bytes).ok()?;
-    if len > BATCH_MAX_BYTES {
-        return None;
-    }
-    let bytes = inflate(&batch.entries, len)?;
-    let mut events = Vec::new();
-    let mut rest = bytes.as_slice();
-    while let Some((prefix, behind)) = rest.split_first_chunk::<4>() {
-        let len = usize::try_from(u32::from_be_bytes(*prefix)).ok()?;
-        let (record, behind) = behind.split_at_checked(len)?;
-        events.push(<Event as Record>::decode(record)?);
-        rest = behind;
-    }
-    if !rest.is_empty() || u32::try_from(events.len()) != Ok(batch.events) {
+    let bytes = entries(batch)?;
+    let events = records(&bytes).map(|record| <Event as Record>::decode(record?));
+    let events: Vec<Event> = events.collect::<Option<_>>()?;
+    if u32::try_from(events.len()) != Ok(batch.events) {
         return None;
     }
     let hash = hash(lane, batch.number, &batch.previous, batch.events, &bytes);
     Some(Unpacked { events, hash })
+}
+
+/// The events of a batch at these positions, which rise: the others are passed over.
+pub(crate) fn pick(batch: &BatchRow, positions: &[u8]) -> Option<Vec<Event>> {
+    let bytes = entries(batch)?;
+    let mut positions = positions.iter().map(|it| usize::from(*it)).peekable();
+    let mut events = Vec::new();
+    for (at, record) in records(&bytes).enumerate() {
+        let record = record?;
+        if positions.next_if_eq(&at).is_some() {
+            events.push(<Event as Record>::decode(record)?);
+        }
+    }
+    Some(events)
+}
+
+fn entries(batch: &BatchRow) -> Option<Vec<u8>> {
+    let len = usize::try_from(batch.len_bytes).ok()?;
+    if len > BATCH_MAX_BYTES {
+        return None;
+    }
+    inflate(&batch.entries, len)
+}
+
+/// The encoded events of a batch's entries; `None` last if they are cut off.
+fn records(entries: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = Some(entries).filter(|rest| !rest.is_empty());
+    std::iter::from_fn(move || {
+        let entry = rest.take()?.split_first_chunk::<4>();
+        let split = entry.and_then(|(prefix, behind)| {
+            let len = usize::try_from(u32::from_be_bytes(*prefix)).ok()?;
+            behind.split_at_checked(len)
+        });
+        let Some((record, behind)) = split else {
+            return Some(None);
+        };
+        rest = Some(behind).filter(|rest| !rest.is_empty());
+        Some(Some(record))
+    })
 }

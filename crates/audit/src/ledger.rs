@@ -277,11 +277,33 @@ impl Ledger {
         lane: Lane,
         number: u64,
     ) -> Result<Option<(BatchRow, Unpacked)>, TrailError> {
+        let unpack = |batch: &BatchRow| chain::unpack(lane, batch);
+        self.read_batch_with(lane, number, unpack)
+    }
+
+    /// The events at some positions of a batch, if there is one of that number.
+    pub(crate) fn read_events(
+        &self,
+        lane: Lane,
+        number: u64,
+        positions: &[u8],
+    ) -> Result<Option<Vec<Event>>, TrailError> {
+        let pick = |batch: &BatchRow| chain::pick(batch, positions);
+        let picked = self.read_batch_with(lane, number, pick)?;
+        Ok(picked.map(|(_, events)| events))
+    }
+
+    fn read_batch_with<T>(
+        &self,
+        lane: Lane,
+        number: u64,
+        unpack: impl FnOnce(&BatchRow) -> Option<T>,
+    ) -> Result<Option<(BatchRow, T)>, TrailError> {
         let key = batch_key(lane, number);
         let Some((batch, _)) = self.rows.read::<BatchRow>(Table::AUDIT_LEDGER, &key)? else {
             return Ok(None);
         };
-        let unpacked = chain::unpack(lane, &batch).filter(|_| batch.number == number);
+        let unpacked = unpack(&batch).filter(|_| batch.number == number);
         let damaged = TrailError::Damaged(Table::AUDIT_LEDGER.0);
         Ok(Some((batch, unpacked.ok_or(damaged)?)))
     }

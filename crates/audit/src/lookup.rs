@@ -239,24 +239,10 @@ impl Ledger {
         posting: &PostingRow,
         found: &mut Vec<Event>,
     ) -> Result<(), TrailError> {
+        let events = self.read_events(Lane::Management, posting.batch, &posting.positions)?;
         // None: swept since.
-        let Some((_, unpacked)) = self.read_batch(Lane::Management, posting.batch)? else {
-            return Ok(());
-        };
-        let mut positions = posting
-            .positions
-            .iter()
-            .map(|it| usize::from(*it))
-            .peekable();
-        let events = unpacked
-            .events
-            .into_iter()
-            .enumerate()
-            .filter_map(|(at, event)| {
-                positions.next_if_eq(&at)?;
-                window.takes(&event).then_some(event)
-            });
-        found.extend(events);
+        let events = events.into_iter().flatten();
+        found.extend(events.filter(|event| window.takes(event)));
         Ok(())
     }
 
