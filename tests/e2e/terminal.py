@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import selectors
+import signal
 import subprocess
 import termios
 import time
@@ -19,6 +20,8 @@ class Terminal:
 
         def control():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            # Whoever runs these tests in the background may have turned it off for all that they start.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
         self.process = subprocess.Popen([str(word) for word in command], stdin=slave, stdout=slave, stderr=slave,
                                         start_new_session=True, preexec_fn=control, **options)

@@ -118,9 +118,11 @@ impl Subject {
         Ok(())
     }
 
-    /// Waits until the server has done what it left for later: it belongs to no other window.
+    /// Waits until the server has done what it left for later, and the disk what the kernel did: it
+    /// belongs to no other window.
     fn settle(&self) -> Result<()> {
         let end = Instant::now() + SETTLE_MAX;
+        rustix::fs::sync();
         loop {
             let before = self.server.cpu()?;
             std::thread::sleep(SETTLE_STEP);

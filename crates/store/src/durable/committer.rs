@@ -26,8 +26,12 @@ const GROUP_MAX_COMMITS: usize = 1024;
 const GROUP_MAX_BYTES: usize = 4 << 20;
 /// A frame buffer that grew beyond is given back.
 const BUFFER_KEPT_BYTES: usize = 8 << 20;
-/// Longest wait for the companions of the last group.
-const COMPANIONS_WAIT_MAX: Duration = Duration::from_micros(300);
+/// So many transactions of the last group are a crowd, and others are on their way.
+const CROWD: usize = 4;
+/// Longest wait for the others of a crowd.
+const CROWD_WAIT_MAX: Duration = Duration::from_micros(600);
+/// When nobody comes for so long, nobody is on the way.
+const CROWD_GAP: Duration = Duration::from_micros(200);
 /// So many times what a memtable may hold may be written to it, most of it replaced or deleted again:
 /// bounds what a start after a crash has to read.
 const WRITTEN_FACTOR: usize = 4;
@@ -121,19 +125,19 @@ impl Committer {
         }
     }
 
-    /// Takes what is queued. After a group of several, also waits a moment for its companions:
-    /// woken one by one, they arrive one by one, and each would else pay for a sync of its own. A
-    /// client on its own never waits.
+    /// Takes what is queued. After a crowd, also waits a moment for who is on the way, for no longer
+    /// than a sync takes: a sync costs the processor as much as several small requests do. A few
+    /// clients never wait.
     fn drain(&mut self, jobs: &mut VecDeque<Job>) {
         let mut bytes = jobs.iter().map(Job::len_bytes).sum::<usize>();
-        let deadline = Instant::now() + (self.usual_append / 8).min(COMPANIONS_WAIT_MAX);
+        let deadline = Instant::now() + self.usual_append.min(CROWD_WAIT_MAX);
         while jobs.len() < GROUP_MAX_COMMITS && bytes < GROUP_MAX_BYTES {
             let next = match self.queue.try_recv() {
                 Ok(job) => Ok(job),
-                Err(_) if jobs.len() > self.last_group_len / 2 => break,
+                Err(_) if self.last_group_len < CROWD => break,
                 Err(_) => {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    self.queue.recv_timeout(left)
+                    self.queue.recv_timeout(left.min(CROWD_GAP))
                 }
             };
             match next {
