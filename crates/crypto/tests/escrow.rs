@@ -74,7 +74,8 @@ fn an_escrow_gives_its_recipient_the_ring_and_the_key_that_opens_it() {
     assert_eq!(opened.unseal_key.expose(), made.unseal_key.expose());
     assert_eq!(opened.ring.ring_id(), parsed.ring_id());
     assert_eq!(opened.ring.slots().len(), 1);
-    assert!(!format!("{opened:?} {identity:?} {parsed:?}").contains("7, 7"));
+    // Two sevens may be in anything that is random.
+    assert!(!format!("{opened:?} {identity:?} {parsed:?}").contains("7, 7, 7, 7"));
 }
 
 #[test]
