@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use flate2::bufread::DeflateDecoder;
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, Compression, FlushCompress, Status};
 use strongroom_rows::Record;
 
 use crate::event::Event;
@@ -40,14 +40,14 @@ impl Entries {
         true
     }
 
-    /// The batch, and its hash.
+    /// The batch, and its hash; `None` if it cannot be packed.
     pub(crate) fn into_batch(
         self,
         lane: Lane,
         number: u64,
         previous: [u8; 32],
         packer: &mut Packer,
-    ) -> (BatchRow, [u8; 32]) {
+    ) -> Option<(BatchRow, [u8; 32])> {
         let hash = hash(lane, number, &previous, self.events, &self.bytes);
         let batch = BatchRow {
             number,
@@ -55,9 +55,9 @@ impl Entries {
             events: self.events,
             newest_millis: self.newest_millis,
             len_bytes: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
-            entries: packer.deflate(&self.bytes),
+            entries: packer.deflate(&self.bytes)?,
         };
-        (batch, hash)
+        Some((batch, hash))
     }
 }
 
@@ -69,16 +69,22 @@ impl Packer {
         Self(Compress::new(Compression::new(COMPRESSION_LEVEL), false))
     }
 
-    fn deflate(&mut self, bytes: &[u8]) -> Vec<u8> {
+    /// All of `bytes`, or nothing: what was packed is removed from where it was.
+    fn deflate(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.0.reset();
-        // A block that does not shrink is kept as it is, with a few bytes before it.
-        let mut deflated = Vec::with_capacity(bytes.len() + bytes.len() / 1000 + 64);
-        // Into memory that has room this cannot fail.
-        let _ = self
-            .0
-            .compress_vec(bytes, &mut deflated, FlushCompress::Finish);
-        deflated.shrink_to_fit();
-        deflated
+        let mut deflated = Vec::new();
+        loop {
+            // Records shrink to less than that; what does not shrink asks for more.
+            deflated.reserve(bytes.len() / 4 + 64);
+            let taken = usize::try_from(self.0.total_in()).ok()?;
+            let rest = bytes.get(taken..)?;
+            let packed = self
+                .0
+                .compress_vec(rest, &mut deflated, FlushCompress::Finish);
+            if packed.ok()? == Status::StreamEnd {
+                return Some(deflated);
+            }
+        }
     }
 }
 

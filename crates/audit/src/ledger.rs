@@ -53,8 +53,8 @@ impl Ledger {
         Self { rows, home }
     }
 
-    /// Moves events from the spool into batches, as many as fit into a transaction; those of the last
-    /// second wait, unless `all`. Call it about once a second, and again while there is more.
+    /// Moves events from the spool into batches, as many as fit into a transaction; those that
+    /// have not settled wait, unless `all`. Call it about once a second, and again while there is more.
     ///
     /// Exactly once: batches, index rows, the removal from the spool and the new head are one
     /// transaction, on the condition that the head was not changed. Any number of processes may call
@@ -82,7 +82,7 @@ impl Ledger {
         let mut packer = Packer::new();
         let mut rest = waiting.as_slice();
         while !rest.is_empty() && bytes < STEP_MAX_BYTES {
-            let taken = self.batch(lane, rest, &mut new, &mut packer);
+            let taken = self.batch(lane, rest, &mut new, &mut packer)?;
             let (events, behind) = rest.split_at_checked(taken.count).unwrap_or((rest, &[]));
             for (table, key, value) in taken.rows {
                 bytes += key.len() + value.len();
@@ -112,12 +112,14 @@ impl Ledger {
         waiting: &[Waiting],
         head: &mut HeadRow,
         packer: &mut Packer,
-    ) -> Taken {
+    ) -> Result<Taken, TrailError> {
         let number = head.next;
         let mut max_events = BATCH_MAX_EVENTS;
         let (count, batch, hash) = loop {
             let (count, entries) = first_entries(waiting, max_events);
-            let (batch, hash) = entries.into_batch(lane, number, head.hash, packer);
+            let (batch, hash) = entries
+                .into_batch(lane, number, head.hash, packer)
+                .ok_or(TrailError::Unpackable)?;
             // Records that are not alike do not shrink.
             if count <= 1 || batch.entries.len() <= BATCH_PACKED_MAX_BYTES {
                 break (count, batch, hash);
@@ -135,7 +137,7 @@ impl Ledger {
         head.next += 1;
         head.hash = hash;
         head.events += u64::from(batch.events);
-        Taken { count, rows }
+        Ok(Taken { count, rows })
     }
 
     /// What is in the spool and may go, oldest first; and whether there is more of it.

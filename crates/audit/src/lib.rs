@@ -80,6 +80,9 @@ pub enum TrailError {
     /// A row of this table does not verify, or holds something else.
     #[error("a row of the audit trail (table {0}) does not verify")]
     Damaged(u8),
+    /// A batch cannot be packed; its events stay in the spool.
+    #[error("a batch of the audit trail cannot be packed")]
+    Unpackable,
     /// The signing key failed.
     #[error("the trail's key does not sign: {0}")]
     Signing(#[from] strongroom_asymmetric::AsymmetricError),

@@ -97,7 +97,10 @@ impl From<TrailError> for CloudTrailError {
                     .increment(1);
                 Self::Damaged
             }
-            TrailError::Meta(_) | TrailError::Commit(_) | TrailError::Signing(_) => {
+            TrailError::Meta(_)
+            | TrailError::Commit(_)
+            | TrailError::Unpackable
+            | TrailError::Signing(_) => {
                 tracing::error!(%error, "the audit trail cannot be used");
                 Self::Unavailable
             }

@@ -382,6 +382,51 @@ fn data_events_have_a_chain_of_their_own() {
     assert!(world.verified().is_whole() && rows > 0);
 }
 
+/// Letters that nothing makes shorter.
+fn noise(seed: u64, len: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut letter = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from_u32(0x4e00 + u32::try_from(state % 0x5000).unwrap()).unwrap()
+    };
+    (0..len).map(|_| letter()).collect()
+}
+
+#[test]
+fn records_that_do_not_shrink_take_more_batches_and_none_is_lost() {
+    let world = World::new();
+    let context = world.alice();
+    let mut noted = Vec::new();
+    // The longest ones, and many of 3 KB.
+    for (n, len) in (0..).zip([13_000; 8].into_iter().chain([1_000; 200])) {
+        let params = Params::new().text("note", &noise(n, len));
+        let event = EventBuilder::of(&context, "kms.amazonaws.com", "Encrypt").params(&params);
+        let event = world.log().finish(event);
+        world
+            .log()
+            .append(std::slice::from_ref(&event))
+            .wait()
+            .unwrap();
+        noted.push((event.id, event.document));
+    }
+    assert_eq!(world.settle(), 208);
+    assert!(world.verified().is_whole());
+    let rows = world.all(Table::AUDIT_LEDGER);
+    assert!(rows.len() > 12, "{}", rows.len());
+    let longest = rows.iter().map(|row| row.value.len()).max().unwrap();
+    assert!(longest > 40 << 10, "{longest}");
+    let mut kept: Vec<_> = world
+        .events(LANE)
+        .into_iter()
+        .map(|it| (it.id, it.document))
+        .collect();
+    kept.sort();
+    noted.sort();
+    assert!(kept == noted);
+}
+
 #[test]
 fn what_the_first_version_of_the_trail_left_is_taken_over() {
     let world = World::new();
