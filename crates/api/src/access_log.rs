@@ -73,7 +73,7 @@ impl AccessLog {
     /// Logs a request, if its bucket is logged. `took` is the time to the answer's head.
     pub(crate) fn note(&self, outcome: &S3Outcome<'_>, took: Duration) {
         let logged = self.logged.load();
-        let Some(owner) = logged.get(outcome.bucket) else {
+        let Some(owner) = logged.get(outcome.asked.bucket) else {
             return;
         };
         let text = line(outcome, owner, took);
@@ -84,8 +84,8 @@ impl AccessLog {
         }
         waiting.bytes += text.len();
         waiting.lines.push(AccessLine {
-            bucket: outcome.bucket.to_owned(),
-            millis: outcome.context.received.as_millis(),
+            bucket: outcome.asked.bucket.to_owned(),
+            millis: outcome.asked.context.received.as_millis(),
             text,
         });
     }
@@ -94,7 +94,7 @@ impl AccessLog {
 /// The line: fields in AWS's order, `-` where there is nothing to say.
 fn line(outcome: &S3Outcome<'_>, owner: &str, took: Duration) -> String {
     let context = outcome.caller();
-    let header = |name: &str| outcome.parts.headers.get(name)?.to_str().ok();
+    let header = |name: &str| outcome.asked.parts.headers.get(name)?.to_str().ok();
     let requester = match &context.principal {
         Principal::Anonymous => None,
         Principal::Root { .. } => context
@@ -110,11 +110,15 @@ fn line(outcome: &S3Outcome<'_>, owner: &str, took: Duration) -> String {
     let took_millis = took.as_millis().to_string();
     let sent = outcome.length_bytes.filter(|length| *length > 0);
     let (tls, cipher) = match context.transport {
-        Transport::Tls(TlsVersion::V1_2) => (Some("TLSv1.2"), outcome.connection.cipher_suite),
-        Transport::Tls(TlsVersion::V1_3) => (Some("TLSv1.3"), outcome.connection.cipher_suite),
+        Transport::Tls(TlsVersion::V1_2) => {
+            (Some("TLSv1.2"), outcome.asked.connection.cipher_suite)
+        }
+        Transport::Tls(TlsVersion::V1_3) => {
+            (Some("TLSv1.3"), outcome.asked.connection.cipher_suite)
+        }
         Transport::Plain | Transport::Forwarded { .. } => (None, None),
     };
-    let (signature, authentication) = match outcome.auth_type {
+    let (signature, authentication) = match outcome.asked.auth_type {
         AuthType::Anonymous => (None, None),
         AuthType::Header => (Some("SigV4"), Some("AuthHeader")),
         AuthType::QueryString => (Some("SigV4"), Some("QueryString")),
@@ -122,7 +126,7 @@ fn line(outcome: &S3Outcome<'_>, owner: &str, took: Duration) -> String {
     };
     let mut line = Fields(String::with_capacity(512));
     line.plain(Some(owner));
-    line.plain(Some(outcome.bucket));
+    line.plain(Some(outcome.asked.bucket));
     line.raw(&format!("[{}]", log_time(context.received)));
     line.plain(Some(&context.source_ip.to_canonical().to_string()));
     line.plain(requester.as_deref());
@@ -139,11 +143,11 @@ fn line(outcome: &S3Outcome<'_>, owner: &str, took: Duration) -> String {
     line.quoted(header("referer"));
     line.quoted(header("user-agent"));
     line.plain(outcome.answered("x-amz-version-id"));
-    line.plain(Some(outcome.host_id));
+    line.plain(Some(outcome.asked.host_id));
     line.plain(signature);
     line.plain(cipher);
     line.plain(authentication);
-    line.plain(crate::intake::host(outcome.parts));
+    line.plain(crate::intake::host(outcome.asked.parts));
     line.plain(tls);
     // Access points, and whether an ACL was needed: neither is known.
     line.plain(None);
@@ -226,7 +230,7 @@ fn log_time(time: Timestamp) -> String {
 
 /// `GET /bucket/key?versionId=... HTTP/1.1`, without what signs and what opens.
 fn request_uri(outcome: &S3Outcome<'_>) -> String {
-    let parts = outcome.parts;
+    let parts = outcome.asked.parts;
     let mut uri = format!("{} {}", parts.method, parts.uri.path());
     let mut separator = '?';
     for pair in parts.uri.query().unwrap_or_default().split('&') {
@@ -270,7 +274,7 @@ fn object_size(outcome: &S3Outcome<'_>) -> Option<u64> {
         "GetObject" | "HeadObject" if outcome.status.is_success() => {
             outcome.answered("content-length")?.parse().ok()
         }
-        "PutObject" | "UploadPart" => outcome.sent_bytes(),
+        "PutObject" | "UploadPart" => outcome.asked.sent_bytes(),
         _ => None,
     }
 }
@@ -278,7 +282,7 @@ fn object_size(outcome: &S3Outcome<'_>) -> Option<u64> {
 /// `REST.GET.OBJECT` and its like: method, and what it is done to.
 fn operation(outcome: &S3Outcome<'_>) -> String {
     let name = outcome.route.name;
-    let method = outcome.parts.method.as_str();
+    let method = outcome.asked.parts.method.as_str();
     let kind = match name {
         "CopyObject" => return "REST.COPY.OBJECT".to_owned(),
         "UploadPartCopy" => return "REST.COPY.PART".to_owned(),

@@ -50,10 +50,9 @@ pub(crate) struct DeletedEntry {
 /// Code and text of an error, as they are told.
 pub(crate) type ErrorTold<'a> = (&'static str, Cow<'a, str>);
 
-/// A call of S3 that is about to be answered.
-pub(crate) struct S3Outcome<'a> {
-    /// The operation.
-    pub(crate) route: &'static Route,
+/// A request to S3, as its records tell it.
+#[derive(Clone, Copy)]
+pub(crate) struct S3Asked<'a> {
     /// Who asked; of forms, whoever signed the request, which is nobody.
     pub(crate) context: &'a RequestContext,
     /// Through what.
@@ -68,6 +67,75 @@ pub(crate) struct S3Outcome<'a> {
     pub(crate) key: Option<&'a str>,
     /// How it was signed.
     pub(crate) auth_type: AuthType,
+    /// `x-amz-id-2`.
+    pub(crate) host_id: &'a str,
+}
+
+impl S3Asked<'_> {
+    /// The length of the body, as the head declares it.
+    pub(crate) fn sent_bytes(&self) -> Option<u64> {
+        let length = |name| {
+            let value = self.parts.headers.get(name)?.to_str().ok()?;
+            value.parse::<u64>().ok()
+        };
+        length("x-amz-decoded-content-length").or_else(|| length("content-length"))
+    }
+
+    /// `requestParameters`, as far as the head has them, and the key.
+    fn parameters(&self, key: Option<&str>) -> Params {
+        let mut params = Params::new();
+        if !self.bucket.is_empty() {
+            params = params.text("bucketName", self.bucket);
+        }
+        params = params.optional("Host", intake::host(self.parts));
+        params = params.optional("key", key);
+        let mut shown = BTreeSet::new();
+        for (name, value) in self.query.pairs() {
+            if is_shown_parameter(name) && shown.insert(name) {
+                params = params.text(name, &String::from_utf8_lossy(value));
+            }
+        }
+        for name in SHOWN_HEADERS {
+            if let Some(value) = self.parts.headers.get(*name) {
+                params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
+            }
+        }
+        params
+    }
+
+    /// `additionalEventData`, as far as it does not depend on the outcome.
+    fn additional(&self) -> Params {
+        let method = match self.auth_type {
+            AuthType::Anonymous => None,
+            AuthType::Header => Some("AuthHeader"),
+            AuthType::QueryString => Some("QueryString"),
+            AuthType::Form => Some("HtmlForm"),
+        };
+        let mut additional = Params::new();
+        if method.is_some() {
+            additional = additional.text("SignatureVersion", "SigV4");
+        }
+        additional
+            .optional("CipherSuite", self.connection.cipher_suite)
+            .number("bytesTransferredIn", self.sent_bytes().unwrap_or(0))
+            .optional("AuthenticationMethod", method)
+            .text("x-amz-id-2", self.host_id)
+    }
+
+    /// The context of the record, in which `caller` asked.
+    fn recorded_context(&self, caller: &RequestContext) -> RequestContext {
+        let mut context = caller.clone();
+        intake::note_sent(&mut context, self.parts, self.connection, None);
+        context
+    }
+}
+
+/// A call of S3 that is about to be answered.
+pub(crate) struct S3Outcome<'a> {
+    /// The request.
+    pub(crate) asked: S3Asked<'a>,
+    /// The operation.
+    pub(crate) route: &'static Route,
     /// What its handler learned.
     pub(crate) learned: Option<&'a Learned>,
     /// Whose the bucket is, where that was found out besides.
@@ -80,21 +148,19 @@ pub(crate) struct S3Outcome<'a> {
     pub(crate) answered: &'a HeaderMap,
     /// The length of the answer, in bytes, where it is known.
     pub(crate) length_bytes: Option<u64>,
-    /// `x-amz-id-2`.
-    pub(crate) host_id: &'a str,
 }
 
 impl S3Outcome<'_> {
     /// Who asked.
     pub(crate) fn caller(&self) -> &RequestContext {
         let signer = self.learned.and_then(|learned| learned.signer.get());
-        signer.map_or(self.context, |signer| signer)
+        signer.map_or(self.asked.context, |signer| signer)
     }
 
     /// The key.
     pub(crate) fn key(&self) -> Option<&str> {
         let learned = self.learned.and_then(|learned| learned.key.get());
-        learned.map(String::as_str).or(self.key)
+        learned.map(String::as_str).or(self.asked.key)
     }
 
     /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
@@ -134,14 +200,9 @@ impl S3Outcome<'_> {
             .filter(|owner| was_in || self.error.is_none() || own == Some(*owner))
     }
 
-    /// The length of the body, as the head declares it.
-    pub(crate) fn sent_bytes(&self) -> Option<u64> {
-        sent_bytes(self.parts)
-    }
-
     /// `requestParameters`.
     fn parameters(&self) -> Params {
-        let params = parameters_of(self.parts, self.query, self.bucket, self.key());
+        let params = self.asked.parameters(self.key());
         match self.learned.and_then(|learned| learned.document.get()) {
             Some(document) => with_document(params, document),
             None => params,
@@ -174,7 +235,7 @@ impl S3Outcome<'_> {
         if self.answered(CUSTOMER).is_some() {
             return Some("SSE_C");
         }
-        let is_asked = self.parts.headers.contains_key(ALGORITHM);
+        let is_asked = self.asked.parts.headers.contains_key(ALGORITHM);
         Some(match (self.answered(ALGORITHM)?, is_asked) {
             ("AES256", true) => "SSE_S3",
             ("AES256", false) => "Default_SSE_S3",
@@ -189,8 +250,7 @@ impl S3Outcome<'_> {
     /// `additionalEventData` and `resources`.
     fn facts(&self) -> Facts {
         let mut facts = Facts::default();
-        let sent = self.sent_bytes();
-        let mut additional = additional_of(self.connection, self.auth_type, sent, self.host_id);
+        let mut additional = self.asked.additional();
         if let Some(entries) = self.learned.and_then(|learned| learned.deleted.get()) {
             additional = with_deleted(additional, entries);
         }
@@ -201,15 +261,8 @@ impl S3Outcome<'_> {
         facts.additional = additional;
         facts.response = self.response();
         facts.owner = self.owner();
-        facts.of_s3(self.bucket, self.key(), self.told_owner());
+        facts.of_s3(self.asked.bucket, self.key(), self.told_owner());
         facts
-    }
-
-    /// The context of the record.
-    fn recorded_context(&self) -> RequestContext {
-        let mut context = self.caller().clone();
-        intake::note_sent(&mut context, self.parts, self.connection, None);
-        context
     }
 
     /// As it is recorded, in that context.
@@ -240,85 +293,6 @@ impl Facts {
     }
 }
 
-/// A request that asks for no operation of this server's.
-pub(crate) struct S3Unmatched<'a> {
-    /// Who asked.
-    pub(crate) context: &'a RequestContext,
-    /// Through what.
-    pub(crate) connection: &'a ConnectionInfo,
-    /// The head of the request.
-    pub(crate) parts: &'a Parts,
-    /// Its query.
-    pub(crate) query: &'a Query,
-    /// The bucket, as addressed; empty where there is none.
-    pub(crate) bucket: &'a str,
-    /// The key, as addressed.
-    pub(crate) key: Option<&'a str>,
-    /// How it was signed.
-    pub(crate) auth_type: AuthType,
-    /// AWS's name of what is asked for.
-    pub(crate) operation: &'static str,
-    /// Code and text of the error.
-    pub(crate) error: ErrorTold<'a>,
-    /// `x-amz-id-2`.
-    pub(crate) host_id: &'a str,
-}
-
-/// `requestParameters`, as far as the head has them.
-fn parameters_of(parts: &Parts, query: &Query, bucket: &str, key: Option<&str>) -> Params {
-    let mut params = Params::new();
-    if !bucket.is_empty() {
-        params = params.text("bucketName", bucket);
-    }
-    params = params.optional("Host", intake::host(parts));
-    params = params.optional("key", key);
-    let mut shown = BTreeSet::new();
-    for (name, value) in query.pairs() {
-        if is_shown_parameter(name) && shown.insert(name) {
-            params = params.text(name, &String::from_utf8_lossy(value));
-        }
-    }
-    for name in SHOWN_HEADERS {
-        if let Some(value) = parts.headers.get(*name) {
-            params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
-        }
-    }
-    params
-}
-
-/// `additionalEventData`, as far as it does not depend on the outcome.
-fn additional_of(
-    connection: &ConnectionInfo,
-    auth_type: AuthType,
-    sent_bytes: Option<u64>,
-    host_id: &str,
-) -> Params {
-    let method = match auth_type {
-        AuthType::Anonymous => None,
-        AuthType::Header => Some("AuthHeader"),
-        AuthType::QueryString => Some("QueryString"),
-        AuthType::Form => Some("HtmlForm"),
-    };
-    let mut additional = Params::new();
-    if method.is_some() {
-        additional = additional.text("SignatureVersion", "SigV4");
-    }
-    additional
-        .optional("CipherSuite", connection.cipher_suite)
-        .number("bytesTransferredIn", sent_bytes.unwrap_or(0))
-        .optional("AuthenticationMethod", method)
-        .text("x-amz-id-2", host_id)
-}
-
-/// The length of a body, as its head declares it.
-fn sent_bytes(parts: &Parts) -> Option<u64> {
-    let length = |name| {
-        let value = parts.headers.get(name)?.to_str().ok()?;
-        value.parse::<u64>().ok()
-    };
-    length("x-amz-decoded-content-length").or_else(|| length("content-length"))
-}
-
 impl Recorder {
     /// Records a call of S3, if it is one that is recorded: operations on buckets, and every call
     /// that is denied. What strangers look for and do not find is counted and sampled as what they
@@ -334,7 +308,7 @@ impl Recorder {
         if is_optional && !self.wants_data() {
             return Ok(());
         }
-        let context = outcome.recorded_context();
+        let context = outcome.asked.recorded_context(outcome.caller());
         let ended = outcome.ended(&context);
         if is_optional {
             self.record_if_wanted(ended).await
@@ -345,46 +319,38 @@ impl Recorder {
 
     /// Adds the record of a call that succeeds to the transaction of its change.
     pub(crate) fn add_s3(&self, transaction: Transaction, outcome: &S3Outcome<'_>) -> Transaction {
-        let context = outcome.recorded_context();
+        let context = outcome.asked.recorded_context(outcome.caller());
         let events = self.events(outcome.ended(&context));
         let add = |transaction, event| self.log.add(transaction, event);
         events.iter().fold(transaction, add)
     }
 
-    /// Records a request that asks for no operation of this server's, by whoever is known. That of
-    /// nobody known is counted and sampled.
+    /// Records a request that asks for no operation of this server's, but for `operation` in AWS's words,
+    /// by whoever is known. That of nobody known is counted and sampled.
     ///
     /// # Errors
     ///
     /// [`Unrecorded`]: the answer must be withheld.
-    pub(crate) async fn record_unmatched(&self, asked: S3Unmatched<'_>) -> Result<(), Unrecorded> {
-        let S3Unmatched {
-            context,
-            connection,
-            parts,
-            query,
-            bucket,
-            key,
-            auth_type,
-            operation,
-            error,
-            host_id,
-        } = asked;
-        let mut context = context.clone();
-        intake::note_sent(&mut context, parts, connection, None);
+    pub(crate) async fn record_unmatched(
+        &self,
+        asked: S3Asked<'_>,
+        operation: &'static str,
+        error: ErrorTold<'_>,
+    ) -> Result<(), Unrecorded> {
+        let context = asked.recorded_context(asked.context);
         let mut facts = Facts {
-            additional: additional_of(connection, auth_type, sent_bytes(parts), host_id),
+            additional: asked.additional(),
             ..Facts::default()
         };
-        facts.of_s3(bucket, key, None);
+        facts.of_s3(asked.bucket, asked.key, None);
         self.record(Ended {
             context: &context,
             service: Service::S3,
             operation,
             error: Some(error),
             facts,
-            parameters: Some(parameters_of(parts, query, bucket, key)),
-            is_data: key.is_some(),
+            parameters: Some(asked.parameters(asked.key)),
+            is_data: asked.key.is_some(),
         })
         .await
     }

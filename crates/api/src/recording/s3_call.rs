@@ -13,7 +13,7 @@ use strongroom_s3::ChangeRecord;
 use strongroom_types::{AccountId, RequestContext};
 
 use super::s3::ErrorTold;
-use super::{Learned, Recorder, S3Outcome, Unrecorded};
+use super::{Learned, Recorder, S3Asked, S3Outcome, Unrecorded};
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, Failure};
 use crate::s3::{AuthType, Route};
@@ -49,21 +49,23 @@ impl S3Call {
         length_bytes: Option<u64>,
     ) -> S3Outcome<'a> {
         S3Outcome {
+            asked: S3Asked {
+                context: &self.context,
+                connection: &self.connection,
+                parts: &self.parts,
+                query: &self.query,
+                bucket: &self.place.bucket,
+                key: self.place.key(),
+                auth_type: self.auth_type,
+                host_id: &self.place.host_id,
+            },
             route: self.route,
-            context: &self.context,
-            connection: &self.connection,
-            parts: &self.parts,
-            query: &self.query,
-            bucket: &self.place.bucket,
-            key: self.place.key(),
-            auth_type: self.auth_type,
             learned: self.learned.as_deref(),
             owner: None,
             error,
             status: StatusCode::OK,
             answered,
             length_bytes,
-            host_id: &self.place.host_id,
         }
     }
 }

@@ -52,7 +52,7 @@ use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{S3, S3Error};
-use strongroom_types::{AccountId, BucketName, Region, RequestId};
+use strongroom_types::{AccountId, BucketName, Region, RequestContext, RequestId};
 
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
@@ -76,8 +76,8 @@ use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake::{self, EdgePorts};
 use crate::recording::{
-    BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Call, S3Outcome,
-    S3Unmatched, Unrecorded,
+    BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Asked, S3Call,
+    S3Outcome, Unrecorded,
 };
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
@@ -294,21 +294,23 @@ impl S3Api {
         };
         let is_recorded = error.is_none() && change.is_some_and(|change| change.is_kept());
         let outcome = S3Outcome {
+            asked: S3Asked {
+                context: &context,
+                connection: &connection,
+                parts: &parts,
+                query: &query,
+                bucket: &place.bucket,
+                key: place.key(),
+                auth_type,
+                host_id: &place.host_id,
+            },
             route,
-            context: &context,
-            connection: &connection,
-            parts: &parts,
-            query: &query,
-            bucket: &place.bucket,
-            key: place.key(),
-            auth_type,
             learned: learned.as_deref(),
             owner,
             error,
             status: response.status(),
             answered: response.headers(),
             length_bytes: Body::size_hint(response.body()).exact(),
-            host_id: &place.host_id,
         };
         if self.access_log.is_on() {
             let took = self.clock.monotonic().saturating_sub(began);
@@ -319,15 +321,22 @@ impl S3Api {
         } else {
             self.recorder.record_s3(outcome).await
         };
-        let response = match recorded {
-            Ok(()) => response,
-            Err(Unrecorded) => withheld(&place),
-        };
         Answered {
             operation: route.name,
             action: route.action,
-            response,
+            response: unless_withheld(recorded, response, &place),
         }
+    }
+
+    /// The context of a request that was just read, of which nobody is known to have signed it.
+    fn context(
+        &self,
+        parts: &Parts,
+        connection: &ConnectionInfo,
+        request_id: RequestId,
+    ) -> RequestContext {
+        let (received, region) = (self.clock.now(), self.options.region.clone());
+        intake::context(parts, connection, request_id, received, region)
     }
 
     /// The answer to a request that nobody is known to have signed, and its record.
@@ -339,8 +348,7 @@ impl S3Api {
         place: &ErrorPlace,
         failure: &crate::error::Failure,
     ) -> Response<ResponseBody> {
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(parts, connection, request_id, received, region);
+        let mut context = self.context(parts, connection, request_id);
         intake::note_sent(&mut context, parts, connection, None);
         let (operation, is_data) = match self.asked_for(parts) {
             Some((query, address)) => {
@@ -362,10 +370,7 @@ impl S3Api {
             parameters: None,
             is_data,
         });
-        match recorded.await {
-            Ok(()) => error_response(failure, place),
-            Err(Unrecorded) => withheld(place),
-        }
+        unless_withheld(recorded.await, error_response(failure, place), place)
     }
 
     /// The answer to a request that asks for nothing that this server does, and its record.
@@ -378,13 +383,12 @@ impl S3Api {
         place: &ErrorPlace,
         failure: &crate::error::Failure,
     ) -> Response<ResponseBody> {
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(parts, connection, request_id, received, region);
+        let mut context = self.context(parts, connection, request_id);
         intake::sign_in(&mut context, verified.credential.as_deref());
         // What cannot be read is not addressed to anything.
         let (query, address) = self.asked_for(parts).unwrap_or_default();
         let answer = failure.answer(place);
-        let recorded = self.recorder.record_unmatched(S3Unmatched {
+        let asked = S3Asked {
             context: &context,
             connection,
             parts,
@@ -392,14 +396,12 @@ impl S3Api {
             bucket: address.bucket.as_deref().unwrap_or_default(),
             key: address.key.as_deref(),
             auth_type: auth_type(verified),
-            operation: absent_name(&seen(parts, &query, &address)),
-            error: (answer.code, answer.message),
             host_id: &place.host_id,
-        });
-        match recorded.await {
-            Ok(()) => error_response(failure, place),
-            Err(Unrecorded) => withheld(place),
-        }
+        };
+        let operation = absent_name(&seen(parts, &query, &address));
+        let error = (answer.code, answer.message);
+        let recorded = self.recorder.record_unmatched(asked, operation, error);
+        unless_withheld(recorded.await, error_response(failure, place), place)
     }
 
     /// The answer to a request for a service that is not here, which nobody has authenticated, and its
@@ -417,8 +419,7 @@ impl S3Api {
             code,
             response,
         } = elsewhere;
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(parts, connection, request_id, received, region);
+        let mut context = self.context(parts, connection, request_id);
         intake::note_sent(&mut context, parts, connection, None);
         let recorded = self.recorder.record(Ended {
             context: &context,
@@ -429,10 +430,7 @@ impl S3Api {
             parameters: None,
             is_data: false,
         });
-        match recorded.await {
-            Ok(()) => response,
-            Err(Unrecorded) => withheld(place),
-        }
+        unless_withheld(recorded.await, response, place)
     }
 
     /// Whose a bucket is, if there is one of that name.
@@ -494,8 +492,8 @@ impl S3Api {
         } = asked;
         let level = level(&address);
         let auth_type = auth_type(&verified);
-        let (received, region) = (self.clock.now(), self.options.region.clone());
-        let mut context = intake::context(&parts, &connection, request_id, received, region);
+        let mut context = self.context(&parts, &connection, request_id);
+        let received = context.received;
         intake::sign_in(&mut context, verified.credential.as_deref());
         place.bucket = address.bucket.clone().unwrap_or_default();
         if let Some(upload_id) = query.get("uploadId") {
@@ -640,9 +638,16 @@ fn level(address: &Address) -> Level {
     }
 }
 
-/// The answer in the place of one that could not be recorded.
-fn withheld(place: &ErrorPlace) -> Response<ResponseBody> {
-    error_response(&S3Error::Damaged.into(), place)
+/// The answer, or another in its place if the call could not be recorded.
+fn unless_withheld(
+    recorded: Result<(), Unrecorded>,
+    response: Response<ResponseBody>,
+    place: &ErrorPlace,
+) -> Response<ResponseBody> {
+    match recorded {
+        Ok(()) => response,
+        Err(Unrecorded) => error_response(&S3Error::Damaged.into(), place),
+    }
 }
 
 fn header_text(parts: &Parts, name: &str) -> Option<String> {
