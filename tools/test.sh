@@ -48,6 +48,9 @@ fi
 if ! $fast; then
     step "end to end"
     cargo build --release --locked --bin strongroom
+    # Gone when all passed; what a failure left behind stays to be looked at.
+    homes="$(mktemp -d "${TMPDIR:-/tmp}/strongroom-e2e.XXXXXX")"
     STRONGROOM_BIN="${CARGO_TARGET_DIR:-target}/release/strongroom" \
-        .venv/bin/pytest tests/e2e -n 2 --dist loadgroup
+        .venv/bin/pytest tests/e2e -n 2 --dist loadgroup --basetemp "$homes/pytest"
+    rm -rf "$homes"
 fi
