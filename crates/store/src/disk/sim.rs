@@ -34,8 +34,12 @@ pub enum FaultKind {
     /// does.
     Eio,
     /// `ENOSPC` from whatever takes space (create, write, allocate, longer length, rename, mkdir);
-    /// other operations succeed.
+    /// a write stops half way. Other operations succeed.
     Enospc,
+    /// `ENOSPC` from a sync, as file systems say it that look for room late (thin volumes, delayed
+    /// allocation). It drops what it should have written, as with [`FaultKind::Eio`]; other
+    /// operations succeed.
+    EnospcAtSync,
     /// A write stops half way, with `EIO`; other operations fail with `EIO`.
     ShortWrite,
     /// The machine stops: this and every later operation fails, reads included, until
@@ -206,6 +210,17 @@ impl SimDisk {
     }
 }
 
+/// What an operation does, as far as faults ask.
+#[derive(Clone, Copy)]
+enum Operation {
+    /// Writes bytes.
+    Write,
+    /// Takes space in another way.
+    Grow,
+    Sync,
+    Other,
+}
+
 /// What survives of the unsynced changes.
 enum Survival {
     Nothing,
@@ -236,28 +251,29 @@ impl Survival {
 }
 
 impl State {
-    /// Counts an operation that changes something, and fails it if that is planned. `Ok(true)`
-    /// asks for a short write.
-    fn begin(&mut self, epoch: u64, takes_space: bool) -> io::Result<bool> {
+    /// Counts an operation that changes something, and fails it if that is planned. An error inside
+    /// `Ok` is for the second half of a write.
+    fn begin(&mut self, epoch: u64, what: Operation) -> io::Result<Option<io::Error>> {
         if self.off || epoch != self.epoch {
             return Err(eio());
         }
         let operation = self.operations;
         self.operations += 1;
         let Some(fault) = self.fault else {
-            return Ok(false);
+            return Ok(None);
         };
-        let hit =
-            operation == fault.at_operation || (fault.sticky && operation > fault.at_operation);
-        if !hit {
-            return Ok(false);
+        if operation < fault.at_operation || (operation > fault.at_operation && !fault.sticky) {
+            return Ok(None);
         }
-        match fault.kind {
-            FaultKind::Eio => Err(eio()),
-            FaultKind::Enospc if takes_space => Err(enospc()),
-            FaultKind::Enospc => Ok(false),
-            FaultKind::ShortWrite => Ok(true),
-            FaultKind::PowerOff => {
+        match (fault.kind, what) {
+            (FaultKind::ShortWrite, Operation::Write) => Ok(Some(eio())),
+            (FaultKind::Enospc, Operation::Write) => Ok(Some(enospc())),
+            (FaultKind::Enospc, Operation::Grow) | (FaultKind::EnospcAtSync, Operation::Sync) => {
+                Err(enospc())
+            }
+            (FaultKind::Enospc | FaultKind::EnospcAtSync, _) => Ok(None),
+            (FaultKind::Eio | FaultKind::ShortWrite, _) => Err(eio()),
+            (FaultKind::PowerOff, _) => {
                 self.off = true;
                 Err(eio())
             }
@@ -441,9 +457,7 @@ impl Disk for SimDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
         let epoch = state.epoch;
-        if state.begin(epoch, true)? {
-            return Err(eio());
-        }
+        state.begin(epoch, Operation::Grow)?;
         state.check_parent(path)?;
         if state.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -468,9 +482,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         let epoch = state.epoch;
-        if state.begin(epoch, true)? {
-            return Err(eio());
-        }
+        state.begin(epoch, Operation::Grow)?;
         state.check_parent(to)?;
         let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), file);
@@ -484,9 +496,7 @@ impl Disk for SimDisk {
     fn unlink(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         let epoch = state.epoch;
-        if state.begin(epoch, false)? {
-            return Err(eio());
-        }
+        state.begin(epoch, Operation::Other)?;
         state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
         state.change_name(parent(path), NameChange::Remove(path.to_owned()));
         Ok(())
@@ -520,9 +530,7 @@ impl Disk for SimDisk {
     fn create_dir(&self, directory: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         let epoch = state.epoch;
-        if state.begin(epoch, true)? {
-            return Err(eio());
-        }
+        state.begin(epoch, Operation::Grow)?;
         state.check_parent(directory)?;
         // Directories are made once, when a store is formatted: they are durable at once here.
         state.directories.insert(directory.to_owned());
@@ -532,9 +540,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, directory: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         let epoch = state.epoch;
-        if state.begin(epoch, false)? {
-            return Err(eio());
-        }
+        state.begin(epoch, Operation::Sync)?;
         for change in state.pending_names.remove(directory).unwrap_or_default() {
             state.apply_durably(change);
         }
@@ -581,20 +587,24 @@ impl SimFile {
             Change::Write(offset, bytes) => offset + bytes.len(),
             Change::SetLen(end) => *end,
         };
-        let short = state.begin(self.epoch, end > len || matches!(change, Change::Write(..)))?;
+        let what = match &change {
+            Change::Write(..) => Operation::Write,
+            Change::SetLen(_) if end > len => Operation::Grow,
+            Change::SetLen(_) => Operation::Other,
+        };
+        let failed = state.begin(self.epoch, what)?;
         state.take_space(end.saturating_sub(len))?;
         let change = match change {
-            Change::Write(offset, mut bytes) if short => {
+            Change::Write(offset, mut bytes) if failed.is_some() => {
                 bytes.truncate(bytes.len() / 2);
                 Change::Write(offset, bytes)
             }
-            Change::SetLen(_) if short => return Err(eio()),
             whole @ (Change::Write(..) | Change::SetLen(_)) => whole,
         };
         let inode = state.inode(self.file)?;
         apply(&mut inode.bytes, &change);
         inode.pending.push(change);
-        if short { Err(eio()) } else { Ok(()) }
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -645,15 +655,14 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state.lock();
-        if let Ok(false) = state.begin(self.epoch, false) {
+        let begun = state.begin(self.epoch, Operation::Sync).map(drop);
+        if begun.is_ok() {
             state.inode(self.file)?.sync();
-            return Ok(());
-        }
-        if !state.off && state.epoch == self.epoch {
+        } else if !state.off && state.epoch == self.epoch {
             // "fsyncgate": the pages count as clean from now on, and are lost.
             state.inode(self.file)?.pending.clear();
         }
-        Err(eio())
+        begun
     }
 
     fn len_bytes(&self) -> io::Result<u64> {

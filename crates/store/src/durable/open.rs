@@ -30,6 +30,9 @@ pub(super) fn open(
 ) -> Result<DurableMeta, StoreError> {
     for directory in [journal::DIRECTORY, snapshot::DIRECTORY] {
         disk.create_dir(directory)?;
+        // A process that was killed may have left names that are seen and not durable; others are
+        // deleted because they are there.
+        disk.sync_dir(directory)?;
     }
     disk.sync_dir("")?;
     snapshot::remove_leftovers(disk.as_ref())?;

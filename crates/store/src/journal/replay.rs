@@ -240,14 +240,14 @@ fn settle(end: &End) -> Result<(), StoreError> {
         last_extent,
         torn,
     } = end;
-    if let Some((start, len)) = *last_extent {
-        // An earlier process may have seen its sync of this frame fail. The kernel then calls the
-        // pages clean although they are not on the disk, and no sync would write them again:
-        // so they are made dirty once more.
-        let mut frame = vec![0; len];
-        file.read_at(start, &mut frame)?;
-        file.write_at(start, &frame)?;
-    }
+    // An earlier process may have seen its sync of this frame fail. The kernel then calls the pages
+    // clean although they are not on the disk, and no sync would write them again: so they are made
+    // dirty once more. Of a file without frames that may be the header, because of which the files
+    // before it will be deleted.
+    let (start, len) = last_extent.unwrap_or((0, FILE_HEADER_LEN_BYTES));
+    let mut written = vec![0; len];
+    file.read_at(start, &mut written)?;
+    file.write_at(start, &written)?;
     if *torn {
         file.set_len(*offset)?;
     }

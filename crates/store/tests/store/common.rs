@@ -30,6 +30,36 @@ impl Entropy for Counting {
     }
 }
 
+/// Numbers that follow from a seed (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0xd134_2543_de82_ef95))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+    }
+}
+
+/// The seeds of random histories: `STRONGROOM_CRASH_SEEDS` of them, or as many as a build machine can
+/// bear, from `STRONGROOM_CRASH_FIRST_SEED` on. A test whose histories are long takes one in `share`.
+pub(crate) fn seeds(share: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let first = number("STRONGROOM_CRASH_FIRST_SEED").unwrap_or(0);
+    first..first + number("STRONGROOM_CRASH_SEEDS").unwrap_or(250) / share
+}
+
 pub(crate) static RING: LazyLock<Arc<Keyring<Unsealed>>> =
     LazyLock::new(|| Arc::new(Keyring::create(Timestamp::from_seconds(0), &Counting::from(1)).0));
 

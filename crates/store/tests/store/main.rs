@@ -13,3 +13,5 @@ mod crash;
 mod mark;
 mod model;
 mod recovery;
+mod spool;
+mod zeros;
