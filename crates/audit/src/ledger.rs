@@ -149,40 +149,52 @@ impl Ledger {
     ) -> Result<(Vec<Waiting>, bool), TrailError> {
         let mut waiting = Vec::new();
         let mut more = false;
-        for (start, end) in settled(lane, now, all) {
-            let page = self.rows.meta.scan(&Scan {
-                table: Table::AUDIT,
-                start: start.into(),
-                end: Some(end.into()),
-                limit: STEP_MAX_EVENTS,
-                reverse: false,
-            })?;
-            more |= page.more;
-            for row in page.rows {
-                if let Some(spooled) = self.open_spooled(&row) {
-                    let key = row.key;
-                    waiting.push(Waiting { key, spooled });
-                }
-            }
+        for range in settled(lane, now, all) {
+            let (rows, are_more) = self.spooled(range, STEP_MAX_EVENTS)?;
+            more |= are_more;
+            waiting.extend(rows);
         }
+        more |= waiting.len() > STEP_MAX_EVENTS;
         waiting.truncate(STEP_MAX_EVENTS);
-        // Without anything to move now, more of it would be no use.
-        let more = more && !waiting.is_empty();
         Ok((waiting, more))
     }
 
     /// Whether an event up to that time still waits in the spool.
     pub(crate) fn has_waiting(&self, lane: Lane, until: Timestamp) -> Result<bool, TrailError> {
         let behind = EventId::with_tail(until, [0xFF; 10]);
-        let page = self.rows.meta.scan(&Scan {
-            table: Table::AUDIT,
-            start: vec![SPOOL, lane.code()].into(),
-            end: Some(spool_key(lane, behind).into()),
-            limit: STEP_MAX_EVENTS,
-            reverse: false,
-        })?;
-        // One that does not verify never leaves.
-        Ok(page.rows.iter().any(|row| self.open_spooled(row).is_some()))
+        let range = (vec![SPOOL, lane.code()], spool_key(lane, behind));
+        Ok(!self.spooled(range, 1)?.0.is_empty())
+    }
+
+    /// The first rows of a range of the spool that verify, `wanted` of them if there are so many, and
+    /// whether there are rows behind. One that does not verify never leaves, and holds nothing up.
+    fn spooled(
+        &self,
+        (mut start, end): KeyRange,
+        wanted: usize,
+    ) -> Result<(Vec<Waiting>, bool), TrailError> {
+        let end = Bytes::from(end);
+        let mut found = Vec::new();
+        loop {
+            let page = self.rows.meta.scan(&Scan {
+                table: Table::AUDIT,
+                start: start.into(),
+                end: Some(end.clone()),
+                limit: wanted,
+                reverse: false,
+            })?;
+            let last = page.rows.last().map(|row| row.key.clone());
+            for row in page.rows {
+                if let Some(spooled) = self.open_spooled(&row) {
+                    let key = row.key;
+                    found.push(Waiting { key, spooled });
+                }
+            }
+            match last.filter(|_| page.more) {
+                Some(last) if found.len() < wanted => start = [last.as_ref(), &[0]].concat(),
+                behind => return Ok((found, behind.is_some())),
+            }
+        }
     }
 
     /// The event of a spool row, of either format.

@@ -8,11 +8,11 @@ use strongroom_ports::{AuditEvent, AuditSink as _, Row, Table, Transaction};
 use strongroom_rows::Record as _;
 
 use crate::fixture::{KEY_ARN, START, World};
-use crate::limits::{BATCH_MAX_EVENTS, RETENTION_MILLIS, SETTLE_MILLIS};
-use crate::records::{BatchRow, FirstFormatRow, HeadRow, batch_key, head_key};
+use crate::limits::{BATCH_MAX_EVENTS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_EVENTS};
+use crate::records::{BatchRow, FirstFormatRow, HeadRow, batch_key, head_key, spool_key};
 use crate::{
-    Anchor, Cursor, Direction, Event, EventBuilder, Filter, Finding, Lane, Moved, Outcome, Page,
-    Params, Report,
+    Anchor, Cursor, Direction, Event, EventBuilder, EventId, Filter, Finding, Lane, Moved, Outcome,
+    Page, Params, Report,
 };
 
 const LANE: Lane = Lane::Management;
@@ -425,6 +425,45 @@ fn records_that_do_not_shrink_take_more_batches_and_none_is_lost() {
     kept.sort();
     noted.sort();
     assert!(kept == noted);
+}
+
+#[test]
+fn rows_that_do_not_verify_hold_no_others_up_however_many_they_are() {
+    let world = World::new();
+    let rows = u64::try_from(STEP_MAX_EVENTS).unwrap() + 9;
+    let damaged = (0..rows).fold(Transaction::new(), |transaction, n| {
+        let mut tail = [0; 10];
+        tail[2..].copy_from_slice(&n.to_be_bytes());
+        let key = spool_key(LANE, EventId::with_tail(START, tail));
+        transaction.put(Table::AUDIT, key, "damaged")
+    });
+    world.meta.commit(damaged).wait().unwrap();
+    world.pass(1);
+    world.record("A");
+    assert!(world.ledger().has_waiting(LANE, world.now()).unwrap());
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.names(), ["A"]);
+    assert!(!world.ledger().has_waiting(LANE, world.now()).unwrap());
+    assert_eq!(world.verified().findings.len(), STEP_MAX_EVENTS + 9);
+}
+
+#[test]
+fn a_step_says_that_there_is_more_of_either_format() {
+    let world = World::new();
+    for n in 0..600_u64 {
+        let time = START.as_millis() + n;
+        let key = [time.to_be_bytes(), [1; 8], [2; 8], n.to_be_bytes()].concat();
+        let row = FirstFormatRow {
+            name: "DisableKey".to_owned(),
+            document: br#"{"eventSource":"kms.amazonaws.com"}"#.to_vec(),
+        };
+        let value = world.rows().seal(Table::AUDIT, &key, &row);
+        world.write(Table::AUDIT, key, value);
+        world.record("A");
+    }
+    while world.ledger().step(LANE, world.now(), true).unwrap().more {}
+    assert_eq!(world.events(LANE).len(), 1200);
+    assert!(world.all(Table::AUDIT).is_empty());
 }
 
 #[test]
