@@ -47,8 +47,9 @@ impl Record for ClockRow {
 }
 
 impl KeyService {
-    /// Whether the wall clock can be believed so far that what it says is due may be destroyed.
-    pub(crate) fn clock_is_believed(&self) -> bool {
+    /// Whether the wall clock can be believed so far that what it says is due may be destroyed: keys,
+    /// and whatever else goes by its date for good. Blocks.
+    pub fn clock_is_believed(&self) -> bool {
         let guard = &self.shared.clock_guard;
         if !guard.is_compared() {
             let last = if self.options.danger_trust_clock {
@@ -209,7 +210,7 @@ impl ClockGuard {
 fn doubt(ahead: Duration, why: &str) {
     tracing::warn!(
         ahead_seconds = ahead.as_secs(),
-        "{why}: no key and no imported material is destroyed for 24 hours. If the clock is wrong, set \
+        "{why}: no key, no imported material and no record of the audit trail is destroyed for 24 hours. If the clock is wrong, set \
          it right. If it is right, nothing need be done; to destroy at once what is due, start once \
          with --danger-trust-clock"
     );

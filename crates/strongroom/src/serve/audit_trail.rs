@@ -10,6 +10,7 @@ use strongroom_api::Recorder;
 use strongroom_api::cloudtrail::S3Delivery;
 use strongroom_audit::trails::{Delivery, DigestSigner, Stepped, Trails};
 use strongroom_audit::{AuditLog, Lane, Ledger, TrailError};
+use strongroom_kms::KeyService;
 use strongroom_types::Timestamp;
 
 use super::background::{Background, Stuck};
@@ -33,6 +34,7 @@ const SWEEP_EVERY_MILLIS: u64 = 3_600_000;
 pub(super) fn start(
     log: &AuditLog,
     recorder: &Arc<Recorder>,
+    kms: Arc<KeyService>,
     data: &DataDir,
     stuck: Stuck,
 ) -> io::Result<Background> {
@@ -40,6 +42,7 @@ pub(super) fn start(
     let ledger = Ledger::new(log.rows().clone(), log.home().clone());
     let trails = Trails::new(log.clone());
     let mut swept: Option<Timestamp> = None;
+    let clock_is_believed = move || kms.clock_is_believed();
     Background::start("audit-trail", stuck, move || {
         let now = log.now();
         if let Err(error) = notes::take_in(&data, &log) {
@@ -47,7 +50,7 @@ pub(super) fn start(
             metrics::counter!("strongroom_audit_ledger_failures_total").increment(1);
         }
         let summed_up = sum_up(&log, &recorder);
-        match summed_up.and_then(|()| keep(&ledger, &trails, now, &mut swept)) {
+        match summed_up.and_then(|()| keep(&ledger, &trails, now, &mut swept, &clock_is_believed)) {
             Ok(rest) => rest,
             Err(error) => {
                 tracing::error!(%error, "the audit trail is not moved into its ledger; tried again");
@@ -95,12 +98,14 @@ pub(super) fn deliver(
     })
 }
 
-/// One round; how long to rest after it.
+/// One round; how long to rest after it. Nothing is removed for its age by a clock that is not
+/// believed: one that is ahead by mistake would remove all there is.
 fn keep(
     ledger: &Ledger,
     trails: &Trails,
     now: Timestamp,
     swept: &mut Option<Timestamp>,
+    clock_is_believed: &dyn Fn() -> bool,
 ) -> Result<Duration, TrailError> {
     let (mut more, mut count) = (false, 0);
     for lane in [Lane::Management, Lane::Data] {
@@ -115,7 +120,7 @@ fn keep(
         // A clock that was set back ends the wait, too.
         since.is_none_or(|since| since >= SWEEP_EVERY_MILLIS)
     });
-    if is_due && !more {
+    if is_due && !more && clock_is_believed() {
         let mut all_done = true;
         for lane in [Lane::Management, Lane::Data] {
             all_done &= !ledger.sweep(lane, now, trails.keep_from(lane)?)?.more;
@@ -130,4 +135,54 @@ fn keep(
         BUSY_EVENTS.. => BUSY_ROUND_EVERY,
         _ => ROUND_EVERY,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_audit::{EventBuilder, Home, OWN_SOURCE};
+    use strongroom_crypto::Keyring;
+    use strongroom_ports::Clock as _;
+    use strongroom_rows::{Custody, SealedRows};
+    use strongroom_store::MemoryMeta;
+    use strongroom_types::{AccountId, Region};
+
+    use super::*;
+    use crate::adapters::{SystemClock, SystemEntropy};
+
+    const YEAR_MILLIS: u64 = 365 * 24 * 3_600_000;
+
+    fn log() -> AuditLog {
+        let clock = Arc::new(SystemClock::new());
+        let (ring, _) = Keyring::create(clock.now(), &SystemEntropy);
+        let rows = SealedRows {
+            meta: Arc::new(MemoryMeta::new()),
+            custody: Arc::new(Custody::new(Arc::new(ring))),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let home = Home {
+            account: AccountId::parse("111122223333").unwrap(),
+            region: Region::parse("us-east-1").unwrap(),
+        };
+        AuditLog::new(rows, clock, home)
+    }
+
+    #[test]
+    fn a_clock_that_is_not_believed_removes_no_record() {
+        let log = log();
+        let ledger = Ledger::new(log.rows().clone(), log.home().clone());
+        let trails = Trails::new(log.clone());
+        let event = EventBuilder::by_service(log.home().account, OWN_SOURCE, "VerifyStore");
+        log.append(&[log.finish(event)]).wait().unwrap();
+        let settled = Timestamp::from_millis(log.now().as_millis() + 1000);
+        let a_year_on = Timestamp::from_millis(settled.as_millis() + YEAR_MILLIS);
+        let mut swept = None;
+        let mut round = |now, believed: bool| {
+            keep(&ledger, &trails, now, &mut swept, &|| believed).unwrap();
+            let lane = Lane::Management;
+            ledger.end(lane).unwrap().batch - ledger.oldest(lane).unwrap().batch
+        };
+        assert_eq!(round(settled, true), 1);
+        assert_eq!(round(a_year_on, false), 1, "the clock may have jumped");
+        assert_eq!(round(a_year_on, true), 0, "it was right");
+    }
 }

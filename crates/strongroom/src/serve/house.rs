@@ -257,6 +257,7 @@ impl House {
             audit_trail::start(
                 &parts.audit,
                 &parts.recorder,
+                parts.kms.clone(),
                 &self.settings.data,
                 self.stuck.clone(),
             ),
