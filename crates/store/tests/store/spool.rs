@@ -266,7 +266,10 @@ fn come_and_go(meta: &DurableMeta, number: u64) {
 
 fn snapshots(disk: &SimDisk) -> usize {
     let paths = disk.paths();
-    paths.iter().filter(|path| path.ends_with(".srs")).count()
+    paths
+        .iter()
+        .filter(|path| path.starts_with("snapshot/"))
+        .count()
 }
 
 #[test]
