@@ -258,7 +258,6 @@ fn what_a_failed_sync_left_to_be_seen_is_not_built_on() {
         for (kind, sticky) in [
             (FaultKind::Eio, false),
             (FaultKind::Eio, true),
-            (FaultKind::EnospcAtSync, false),
             (FaultKind::EnospcAtSync, true),
         ] {
             let what = format!("{kind:?} {sticky} at {operation}");

@@ -6,18 +6,18 @@ use strongroom_store::MetaOptions;
 use strongroom_store::disk::{Crash, Fault, FaultKind, SimDisk};
 
 const T: Table = Table::SETTINGS;
-const COMMITS: u64 = 18;
+const COMMITS: u64 = 14;
 const ROW_BYTES: usize = 24 << 10;
 
-/// Frames of 24 KiB are written within zeros that are there, and such of half a MiB across their end;
+/// Frames of 24 KiB are written within zeros that are there, and such of 192 KiB across their end;
 /// the files end, too.
 const OPTIONS: MetaOptions = MetaOptions {
-    journal_file_len_bytes: 1 << 20,
+    journal_file_len_bytes: 384 << 10,
     ..MANUAL
 };
 
 const fn rows_of(number: u64) -> u64 {
-    if number % 4 == 3 { 20 } else { 1 }
+    if number % 4 == 3 { 8 } else { 1 }
 }
 
 /// Commits: the numbers of those that were acknowledged, and of the first one of which nobody told.
@@ -104,7 +104,7 @@ fn zeros_ahead_take_nothing_away_whatever_fails() {
             }));
             let told = run(&disk);
             let seeds = if kind == FaultKind::PowerOff {
-                0..6
+                0..3
             } else {
                 0..1
             };
