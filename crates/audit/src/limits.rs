@@ -80,6 +80,13 @@ pub const SELECTORS_MAX: usize = 5;
 pub const DATA_RESOURCES_MAX: usize = 250;
 /// Values of all conditions of a trail's advanced selectors (PutEventSelectors API).
 pub const ADVANCED_VALUES_MAX: usize = 500;
+/// Longest selectors of a trail, as they are stored, in bytes: they fit into a row with the rest of it. Ours.
+pub const SELECTORS_MAX_BYTES: usize = 48 << 10;
+/// Most changes of what a trail wants that are told apart before the events between them are delivered.
+/// Ours.
+pub const EARLIER_MAX: usize = 8;
+/// Longest selectors of all of them, in bytes. Ours.
+pub const EARLIER_MAX_BYTES: usize = 8 << 10;
 /// Tags of a trail (AddTags API).
 pub const TAGS_MAX: usize = 50;
 /// Longest key prefix of a trail (CreateTrail API).
