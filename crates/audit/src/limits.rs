@@ -29,6 +29,9 @@ pub const BATCH_SPAN_MILLIS: u64 = 10_000;
 /// milliseconds. They are durable and are found all the same. Short, since what goes on before the
 /// store moves its rows into its index is never written there.
 pub const SETTLE_MILLIS: u64 = 250;
+/// How long an event may wait in the spool before it is in the ledger, in milliseconds: some seconds, and
+/// more where the store is slow.
+pub const SPOOL_MAX_MILLIS: u64 = 60_000;
 /// Most rows of the spool that one step moves.
 pub const STEP_MAX_EVENTS: usize = 1024;
 /// A step's transaction takes no further batch beyond, in bytes; the port allows 1 MiB.

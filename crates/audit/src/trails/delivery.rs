@@ -296,8 +296,11 @@ impl Delivery {
     /// Forgets what the trail wanted before, when the events of that time are delivered.
     fn forget_earlier(&self, state: &mut TrailState, now: Timestamp) -> Result<(), TrailError> {
         let ledger = &self.trails.ledger;
-        for earlier in &mut state.earlier {
-            if earlier.management_end.is_none() && self.is_in_ledger(earlier.until_millis, now)? {
+        let unknown = state.earlier.iter_mut();
+        for earlier in unknown.filter(|it| it.management_end.is_none()) {
+            // A time to come is from before the clock was set back: what is recorded now is of later.
+            let set_back = now.as_millis() < earlier.until_millis;
+            if set_back || self.is_in_ledger(earlier.until_millis, now)? {
                 earlier.management_end = Some(ledger.end(Lane::Management)?.batch);
                 earlier.data_end = Some(ledger.end(Lane::Data)?.batch);
             }

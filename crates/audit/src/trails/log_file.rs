@@ -7,7 +7,7 @@ use crate::TrailError;
 use crate::event::Event;
 use crate::gzip::gzip;
 use crate::ledger::Ledger;
-use crate::limits::{LOG_FILE_MAX_BYTES, LOG_FILE_MAX_EVENTS};
+use crate::limits::{LOG_FILE_MAX_BYTES, LOG_FILE_MAX_EVENTS, SPOOL_MAX_MILLIS};
 use crate::read::Cursor;
 use crate::records::Lane;
 use crate::trails::state::TrailState;
@@ -121,11 +121,17 @@ impl LogFile {
     }
 }
 
+/// Whether what comes into the ledger after logging was started happened since, too. What is much older
+/// is from after the clock was set back.
+fn is_since(since_millis: u64, time: u64) -> bool {
+    time >= since_millis || since_millis - time > SPOOL_MAX_MILLIS
+}
+
 /// Whether an event is one of this trail.
 fn takes(trail: &Trail, state: &TrailState, event: &Event) -> bool {
     let time = event.time_millis;
     event.account == trail.account
-        && time >= state.since_millis
+        && is_since(state.since_millis, time)
         && state.stopping_millis.is_none_or(|stopped| time <= stopped)
         && state.wants(trail, event)
 }

@@ -305,6 +305,32 @@ fn a_clock_that_is_set_back_holds_up_neither_files_nor_digests() {
 }
 
 #[test]
+fn what_happens_after_the_clock_was_set_back_is_delivered() {
+    let setting = Setting::new(World::new());
+    setting.create(UpdateTrail::default());
+    let set_back = || {
+        let now = setting.world.now().as_millis();
+        setting.world.clock.set(Timestamp::from_millis(now - HOUR));
+    };
+    setting.world.pass(2 * HOUR);
+    setting.record("X");
+    setting.start();
+    set_back();
+    setting.record("A");
+    setting.pass(300_000);
+    // What is wanted now counts, though the change was in an hour to come.
+    setting.update(|trail| trail.selectors = nothing());
+    set_back();
+    setting.pass(1000);
+    setting.pass(300_000);
+    setting.record("Y");
+    setting.pass(300_000);
+    setting.update(|trail| trail.selectors = Selectors::default());
+    setting.record("B");
+    assert_eq!(delivered(&setting), ["A", "B"]);
+}
+
+#[test]
 fn what_happens_while_a_file_is_put_is_of_the_next_one() {
     let setting = logging();
     *setting.bucket.busy.lock() = Some(setting.world.clone());
