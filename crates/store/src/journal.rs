@@ -190,8 +190,6 @@ impl Journal {
                 file.allocate(allocated)?;
             }
             file.write_at(0, &header.encode(&cipher))?;
-            file.sync_data()?;
-            self.disk.sync_dir(DIRECTORY)?;
             Ok(OpenSegment {
                 file,
                 sealer: FrameSealer::new(&header, cipher),
@@ -200,21 +198,27 @@ impl Journal {
                 written_bytes: header_len,
             })
         });
-        match made {
-            Ok(open) => {
-                self.segments.push(Segment {
-                    number,
-                    first_sequence,
-                    used_bytes: header_len,
-                });
-                Ok(open)
-            }
+        let open = match made {
+            Ok(open) => open,
             Err(error) if is_full(&error) => {
-                // If this fails too, a file without frames stays, which replay passes over.
+                // Its header is not whole. If this fails too, or is undone by a crash, replay passes
+                // over it.
                 let _ = self.disk.unlink(&path);
-                Err(AppendError::NoSpace)
+                return Err(AppendError::NoSpace);
             }
-            Err(error) => Err(AppendError::Failed(error)),
-        }
+            Err(error) => return Err(AppendError::Failed(error)),
+        };
+        // After a sync that failed, if only for want of room, nobody knows whether a file that says
+        // where the one before ends will be there. So that one must not go on.
+        let synced = open.file.sync_data();
+        synced
+            .and_then(|()| self.disk.sync_dir(DIRECTORY))
+            .map_err(AppendError::Failed)?;
+        self.segments.push(Segment {
+            number,
+            first_sequence,
+            used_bytes: header_len,
+        });
+        Ok(open)
     }
 }
