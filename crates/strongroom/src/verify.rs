@@ -219,6 +219,8 @@ fn read_all(
                 rows: read.rows,
                 losses: read.losses,
                 custody,
+                // The index knows, below.
+                acknowledged: None,
             })
         }
     };
@@ -391,6 +393,17 @@ fn tell(report: &Report) -> Result<(), Failure> {
         output::say(&format!(
             "{arn} is {}: of {} versions under it, checksums were verified",
             key.state, key.versions
+        ))?;
+    }
+    if report.root_key_versions.len() > 1 {
+        let counts: Vec<String> = report
+            .root_key_versions
+            .iter()
+            .map(|(version, count)| format!("{version}: {count}"))
+            .collect();
+        output::say(&format!(
+            "blobs by version of the root key: {}; more than one is an unfinished rotation, or older copies put back",
+            counts.join(", ")
         ))?;
     }
     for what in &report.unchecked {

@@ -46,6 +46,9 @@ segment; with --sealed, or while the server is sealed, it verifies the checksums
 whose KMS key is disabled or gone, and SSE-C objects without their key, have their checksums verified; that
 is no damage. Each finding names the object, the file and the offset.
 
+Without keys it finds damage, and files that were exchanged or moved; not what is missing, nor an older
+copy of a file that was put back: the report says so.
+
 What a crash or a deletion leaves for the collector is listed, and is no damage.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use strongroom_audit::Ledger;
+use strongroom_store::DurableMeta;
 use strongroom_verify::{Custody, Opened, Plan, Progress, verify};
 
 use super::Parts;
@@ -41,7 +42,7 @@ struct Shared {
 
 /// What is needed of an open store.
 struct Store {
-    meta: Arc<dyn strongroom_ports::MetaStore>,
+    meta: Arc<DurableMeta>,
     custody: Custody,
     ledger: Ledger,
 }
@@ -111,7 +112,7 @@ impl Store {
         let own = Arc::clone(&parts.root_key);
         let rows = own.rows.custody.clone();
         Self {
-            meta: parts.meta.clone(),
+            meta: Arc::clone(&parts.meta),
             ledger: Ledger::new(parts.audit.rows().clone(), parts.audit.home().clone()),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
@@ -119,6 +120,12 @@ impl Store {
                 customer_keys: Vec::new(),
             },
         }
+    }
+
+    /// The last commit that is durable now; a store that has stopped does not know.
+    fn acknowledged(&self) -> Option<u64> {
+        let hold = self.meta.hold_files();
+        self.meta.mark(&hold).ok().map(|mark| mark.last_sequence)
     }
 }
 
@@ -187,10 +194,11 @@ impl Shared {
         let plan = Plan {
             root,
             opened: store.map(|store| Opened {
-                rows: Arc::clone(&store.meta),
+                rows: Arc::clone(&store.meta) as _,
                 losses: Vec::new(),
                 custody: &store.custody,
                 ledger: store.ledger.clone(),
+                acknowledged: store.acknowledged(),
             }),
             on_line: true,
             bytes_per_second,
