@@ -3,6 +3,7 @@ clear, and in plain words what it cannot see; with keys all of it, on line and o
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -212,8 +213,97 @@ def test_a_journal_file_that_a_crash_brought_back_is_no_damage(make_server, tmp_
     assert json.loads(verify(server, "--json").stdout)["findings"] == []
 
 
+def signed_by(directory, report, text=None):
+    """Whether openssl takes the signature of a report, or of a changed text, for that of the store."""
+    content = directory / "looked at"
+    content.write_bytes(report.read_bytes() if text is None else text)
+    done = subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", directory / "report-key.pem", "-in", content,
+                           "-sigfile", f"{report}.sig"], capture_output=True)
+    content.unlink()
+    return done.returncode == 0
+
+
 def verify(server, *words, code=0):
     done = subprocess.run([binary(), "verify", "--data", str(server.data), "--key-file", str(server.key_file), *map(str, words)],
                           env=clean_env(server.home), capture_output=True, text=True, timeout=240)
     assert done.returncode == code, (done.returncode, done.stdout[-4000:], done.stderr[-3000:])
     return done
+
+
+def reports(directory):
+    return sorted(directory.glob("verified-*.json"))
+
+
+def test_the_report_is_signed_by_the_store_whoever_made_it(make_server, tmp_path):
+    server = make_server()
+    s3 = Clients(server.access()).boto()
+    s3.create_bucket(Bucket="data")
+    s3.put_object(Bucket="data", Key="k", Body=os.urandom(100_000))
+    kept = server.data / "reports"
+    printed = verify(server, "--json").stdout
+    [on_line] = reports(kept)
+    assert printed.encode() == on_line.read_bytes(), "what is printed is what is signed"
+    report = json.loads(printed)
+    ring = (server.data / "ring/ring.a").read_bytes()[12:28].hex()
+    assert report["what"] == "strongroom verify" and report["ring_id"] == ring and report["began"] <= report["ended"] and report["on_line"]
+    assert re.fullmatch(r"verified-\d{8}T\d{6}Z\.json", on_line.name) and on_line.stat().st_mode & 0o077 == 0
+    assert signed_by(kept, on_line) and not signed_by(kept, on_line, printed.replace('"damaged": 0', '"damaged": 1').encode())
+    key = (kept / "report-key.pem").read_bytes()
+    on_line.rename(tmp_path / "first")
+    # Checksums alone, by the same server; elsewhere, too.
+    said = verify(server, "--sealed", "--report", tmp_path / "elsewhere").stdout
+    [copy] = reports(tmp_path / "elsewhere")
+    assert f"The signed report is {copy}." in said and signed_by(tmp_path / "elsewhere", copy)
+    assert not json.loads(copy.read_text())["with_keys"] and (tmp_path / "elsewhere/report-key.pem").read_bytes() == key
+    [path.unlink() for path in reports(kept)]
+    server.stop()
+    # Without the server, by the same key; of damage as well.
+    said = verify(server).stdout
+    [off_line] = reports(kept)
+    assert f"The signed report is {off_line}." in said and signed_by(kept, off_line) and not json.loads(off_line.read_text())["on_line"]
+    assert (kept / "report-key.pem").read_bytes() == key
+    [blob] = [path for path in (server.data / "blobs/blobs").rglob("*") if path.is_file()]
+    with Undo() as undo:
+        undo.keep(blob)
+        blob.write_bytes(blob.read_bytes()[:-1])
+        printed = verify(server, "--json", "--report", tmp_path / "damage", code=DAMAGE).stdout
+        [of_damage] = reports(tmp_path / "damage")
+        assert printed.encode() == of_damage.read_bytes() and json.loads(printed)["damaged"] == 1
+        assert signed_by(tmp_path / "damage", of_damage) and (tmp_path / "damage/report-key.pem").read_bytes() == key
+    # Without keys nobody can sign, and that is said.
+    before = reports(kept)
+    done = verify(server, "--sealed")
+    assert "leaves no signed report: that takes the store's keys" in done.stderr and reports(kept) == before
+
+
+def test_a_store_that_was_never_verified_signs_without_the_server(make_server):
+    server = make_server()
+    server.stop()
+    assert not reports(server.data / "reports")
+    assert "The signed report is" in verify(server).stdout
+    [report] = reports(server.data / "reports")
+    assert signed_by(server.data / "reports", report)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root verifies what is another user's")
+def test_what_root_keeps_of_a_verification_is_the_servers(make_server):
+    server = make_server()
+    server.stop()
+    shutil.rmtree(server.data / "reports", ignore_errors=True)
+    for path in [server.data, *server.data.rglob("*")]:
+        os.chown(path, 4242, 4243)
+    verify(server)
+    made = [server.data / "reports", *(server.data / "reports").iterdir()]
+    assert len(made) == 4 and {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(4242, 4243)}
+    for path in [server.data, *server.data.rglob("*")]:
+        os.chown(path, 0, 0)
+
+
+def test_a_report_that_cannot_be_kept_fails_no_verification(make_server, tmp_path):
+    server = make_server()
+    (tmp_path / "file").write_text("no directory")
+    for _ in range(2):
+        done = verify(server, "--report", tmp_path / "file" / "below")
+        assert "leaves no signed report" in done.stderr and "0 damaged" in done.stdout
+        server.stop()
+    server.start()
