@@ -461,7 +461,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Negative {
     out.bytes(verifier, "salt changed", |s| s[0] ^= 1);
     out.bytes(verifier, "truncated", |s| s.truncate(63));
 
-    let [row, checksum, of_part, _, footer, frame, _] = records else {
+    let [row, checksum, of_part, _, footer, frame, _, _] = records else {
         panic!()
     };
     out.inputs(row, "another table", json!({"table": 4}));
