@@ -248,10 +248,10 @@ impl Shared {
 }
 
 /// Signs a report, if somebody can.
-fn told(began: &Began, report: &Report, signer: Option<&RootKey>) -> Told {
-    let ring_id = signer.map(|own| own.rows.custody.ring().ring_id());
+fn told(began: &Began, report: &Report, owner: Option<&RootKey>) -> Told {
+    let ring_id = owner.map(|own| own.rows.custody.ring().ring_id());
     let text = began.text(report, ring_id);
-    let signed = match signer {
+    let signed = match owner {
         _ if report.incomplete => Err("it was ended before it was through".to_owned()),
         None => Err("the server is sealed, and cannot sign".to_owned()),
         Some(own) => {
