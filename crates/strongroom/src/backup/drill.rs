@@ -24,7 +24,7 @@ use crate::notes::Note;
 use crate::output;
 use crate::progress::Bar;
 use crate::recover::customer_key;
-use crate::reports::write_off_line;
+use crate::reports::{stamp, write_off_line};
 use crate::serve::backups_off_line;
 use crate::unseal::{self, Environment};
 
@@ -233,12 +233,7 @@ impl Drill<'_> {
     }
 
     fn report_name(&self, what: &str) -> String {
-        let digits = self.began.split(['.', 'Z']).next().unwrap_or_default();
-        let when: String = digits
-            .chars()
-            .filter(|it| !matches!(it, '-' | ':'))
-            .collect();
-        format!("{what}-{when}Z")
+        format!("{what}-{}", stamp(&self.began))
     }
 
     /// Reports what kept everything from coming back.
