@@ -5,6 +5,7 @@ STRONGROOM_E2E_ENDPOINT points the tests that need no process of ours at another
 tests that start servers fail there, because they have nothing to start.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -200,19 +201,40 @@ def make_server(tmp_path):
         server.assert_sane()
 
 
+@contextlib.contextmanager
+def common_home(request, name):
+    """A directory for what many tests share. It goes when they are over, as their own directories go, unless one failed
+    meanwhile: a journal alone is 64 MiB, and a run has dozens of them."""
+    failed = request.session.testsfailed
+    home = request.getfixturevalue("tmp_path_factory").mktemp(name)
+    yield home
+    if request.session.testsfailed == failed:
+        shutil.rmtree(home)
+
+
+@contextlib.contextmanager
+def common_server(request, name, *args, kind=Server):
+    """A server that many tests share; it must survive them all and leave with code 0."""
+    with common_home(request, name) as home:
+        server = kind(home, *args, trace=False).start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            server.assert_sane()
+
+
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    """Access to the server that tests share; it must survive them all and leave with code 0."""
+def shared(request):
+    """Access to the server that tests share."""
     if ENDPOINT:
         secure = os.environ.get("STRONGROOM_E2E_ENDPOINT_TLS", ENDPOINT)
         yield SimpleNamespace(http=ENDPOINT, https=secure, ca=os.environ.get("AWS_CA_BUNDLE"),
                               access=os.environ["AWS_ACCESS_KEY_ID"], secret=os.environ["AWS_SECRET_ACCESS_KEY"],
                               region=os.environ["AWS_DEFAULT_REGION"])
         return
-    server = Server(tmp_path_factory.mktemp("shared"), trace=False).start()
-    yield server.access()
-    server.stop()
-    server.assert_sane()
+    with common_server(request, "shared") as server:
+        yield server.access()
 
 
 @pytest.fixture(scope="session")

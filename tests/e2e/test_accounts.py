@@ -7,16 +7,14 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from conftest import Clients, Server, binary, clean_env, new_bucket, refused
+from conftest import Clients, binary, clean_env, common_server, new_bucket, refused
 from test_iam import AWS, trust
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("accounts"), trace=False).start()
-    yield server
-    server.stop()
-    server.assert_sane()
+def server(request):
+    with common_server(request, "accounts") as server:
+        yield server
 
 
 def strongroom(server, *words, code=0):

@@ -10,7 +10,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import Clients, Server, binary, clean_env, new_bucket
+from conftest import Clients, binary, clean_env, common_server, new_bucket
 
 BODY = b"plaintext"
 CUSTOMER_KEY = bytes(range(32))
@@ -203,11 +203,9 @@ class Zoo:
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("zoo"), trace=False).start()
-    yield Zoo(server)
-    server.stop()
-    server.assert_sane()
+def zoo(request):
+    with common_server(request, "zoo") as server:
+        yield Zoo(server)
 
 
 # Of what depends on the request: whether it holds for requests from here, without MFA.

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from conftest import Clients, Server, binary, clean_env, new_bucket
+from conftest import Clients, Server, binary, clean_env, common_home, new_bucket
 from sealing import PASSPHRASE, ring, with_passphrase
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "second_reader"))
@@ -119,13 +119,12 @@ class Ring:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    home = tmp_path_factory.mktemp("ring")
-    made = Ring(home)
-    yield made
-    for server in (made.server, made.other):
-        server.assert_sane()
-    shutil.rmtree(home)
+def world(request):
+    with common_home(request, "ring") as home:
+        made = Ring(home)
+        yield made
+        for server in (made.server, made.other):
+            server.assert_sane()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import Clients, binary, clean_env, new_bucket
+from conftest import Clients, binary, clean_env, common_server, new_bucket
 from terminal import Terminal
 
 # Verbs that do something and report nothing.
@@ -68,21 +68,18 @@ def test_a_flag_that_is_none_is_a_usage_error(verb):
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory):
+def busy(request):
     """A server with a bucket and a key, in no hurry to wrap keys anew."""
-    from conftest import Server
-    server = Server(tmp_path_factory.mktemp("busy"), "--root-key-rewrap-rate", "20", trace=False).start()
-    clients = Clients(server.access())
-    s3, kms = clients.boto(), clients.boto(service="kms")
-    server.bucket, server.arn = new_bucket(s3), kms.create_key()["KeyMetadata"]["Arn"]
-    for n in range(12):
-        s3.put_object(Bucket=server.bucket, Key=f"k{n}", Body=b"x")
-    # With one version of the root key there is nothing to wrap anew.
-    subprocess.run([binary(), "root-key", "rotate", "--data", server.data], env=clean_env(server.home), check=True,
-                   capture_output=True, timeout=120)
-    yield server
-    server.stop()
-    server.assert_sane()
+    with common_server(request, "busy", "--root-key-rewrap-rate", "20") as server:
+        clients = Clients(server.access())
+        s3, kms = clients.boto(), clients.boto(service="kms")
+        server.bucket, server.arn = new_bucket(s3), kms.create_key()["KeyMetadata"]["Arn"]
+        for n in range(12):
+            s3.put_object(Bucket=server.bucket, Key=f"k{n}", Body=b"x")
+        # With one version of the root key there is nothing to wrap anew.
+        subprocess.run([binary(), "root-key", "rotate", "--data", server.data], env=clean_env(server.home), check=True,
+                       capture_output=True, timeout=120)
+        yield server
 
 
 def json_of(server, *words, code=0):
