@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
-from conftest import Server
+from conftest import BOTOCORE, Server
 from s3raw import Raw, Signer
 
 VERSION = "2012-10-17"
@@ -89,6 +89,7 @@ class Callers:
         self.switch = Switch()
         self.session = botocore.session.Session()
         self.session._credentials = self.switch
+        self.session.register_component("data_loader", BOTOCORE.get_component("data_loader"))
         self.clients = {}
         self.root = Actor(access.access, access.secret)
 

@@ -14,11 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from types import SimpleNamespace
 
 import boto3
+import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -145,6 +147,19 @@ class Server:
             assert not found, text[max(0, found.start() - 500):][:2000]
 
 
+# A session reads and parses the model of each service that it makes clients for, which takes longer than most tests: one
+# for all. It is not safe to use from several threads at once.
+BOTOCORE = botocore.session.Session()
+BOTO, BOTO_LOCK = boto3.session.Session(botocore_session=BOTOCORE), threading.Lock()
+
+
+def boto_client(service, access=None, secret=None, token=None, **options):
+    """A boto3 client that signs with these credentials, or with none."""
+    with BOTO_LOCK:
+        return BOTO.client(service, aws_access_key_id=access, aws_secret_access_key=secret, aws_session_token=token,
+                           **options)
+
+
 class Clients:
     """boto3 and raw clients for one server."""
 
@@ -153,11 +168,11 @@ class Clients:
         self.region = access.region
 
     def boto(self, scheme="http", style="path", service="s3", **config):
-        session = boto3.session.Session(self.access.access, self.access.secret, region_name=self.region)
         tls = {"verify": self.access.ca} if scheme == "https" and self.access.ca else {}
         config = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": style}, "max_pool_connections": 32,
                   **config}
-        return session.client(service, endpoint_url=getattr(self.access, scheme), config=Config(**config), **tls)
+        return boto_client(service, self.access.access, self.access.secret, region_name=self.region,
+                           endpoint_url=getattr(self.access, scheme), config=Config(**config), **tls)
 
     def raw(self, scheme="http"):
         a = self.access
