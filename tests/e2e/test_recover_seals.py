@@ -15,7 +15,6 @@ from test_recover import KEY, lines
 from test_second_reader import SmallZoo
 
 KINDS = ["key-file", "passphrase", "shares", "credential", "credential-by-fd", "kms", "pkcs11", "tpm"]
-pytestmark = pytest.mark.xdist_group("recover-seals")
 
 
 class Sealed:

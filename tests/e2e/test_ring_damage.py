@@ -17,7 +17,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "second_rea
 from formats import crc64  # noqa: E402
 from seals import parse_ring  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("ring-damage")
 SEAL, RING, STORE, ENVIRONMENT = 3, 4, 5, 6
 
 
