@@ -350,13 +350,13 @@ def test_copies_of_two_stores_are_told_apart_and_none_is_lost(store):
 def test_check_names_each_damage_before_a_start(store):
     path = ring(store.server)[1]
     path.write_bytes(store.good[:-1])
-    found = store.run("check")
+    found = store.run("check", "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0")
     assert "ring.b is damaged" in found.stdout + found.stderr, found
     path.unlink()
-    found = store.run("check")
+    found = store.run("check", "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0")
     assert "ring.b is missing" in found.stdout + found.stderr, found
     for path in ring(store.server):
         path.write_bytes(b"x")
-    found = store.run("check")
+    found = store.run("check", "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0")
     assert found.returncode == RING, (found.returncode, found.stdout, found.stderr)
     assert store.shown() == {"ring.a": b"x", "ring.b": b"x"}
