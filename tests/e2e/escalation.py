@@ -5,6 +5,7 @@ import json
 import pytest
 
 from callers import Account, Callers, TimedServer, allow, document, fresh, told
+from conftest import common_server
 from test_audit_verbs import audit
 
 S3_DENIED, KMS_DENIED = (403, "AccessDenied"), (400, "AccessDeniedException")
@@ -28,15 +29,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    server = TimedServer(tmp_path_factory.mktemp("escalation"), trace=False).start()
+def world(request):
     REFUSED.clear()
-    try:
+    with common_server(request, "escalation", kind=TimedServer) as server:
         yield World(server)
         each_refusal_left_its_record(server)
-    finally:
-        server.stop()
-        server.assert_sane()
 
 
 # Service and request id of every call that the module's server refused for lack of rights.
