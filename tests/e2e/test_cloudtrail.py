@@ -57,7 +57,10 @@ def test_a_trail_is_made_described_changed_and_deleted(trails, place, account):
     assert refused(trails.update_trail, Name=name, S3BucketName="no-such-bucket-here").code == \
         "S3BucketDoesNotExistException"
     trails.stop_logging(Name=name)
-    assert trails.get_trail_status(Name=name)["StopLoggingTime"]
+    stopped = trails.get_trail_status(Name=name)["StopLoggingTime"]
+    # The last time stays when it logs again.
+    trails.start_logging(Name=name)
+    assert trails.get_trail_status(Name=name)["StopLoggingTime"] == stopped
     trails.delete_trail(Name=name)
     for call in (trails.get_trail, trails.get_trail_status, trails.delete_trail, trails.start_logging):
         told = refused(call, Name=name)
@@ -103,7 +106,16 @@ def test_selectors_of_both_kinds(trails, place):
                   {"EventSelectors": basic * 6},
                   {"EventSelectors": [{"DataResources": [{"Type": "AWS::Lambda::Function", "Values": ["a"]}]}]},
                   {"AdvancedEventSelectors": [{"FieldSelectors": [{"Field": "eventName", "Equals": ["x"]}]}]},
-                  {"AdvancedEventSelectors": [{"FieldSelectors": [{"Field": "nothing", "Equals": ["x"]}]}]}]:
+                  {"AdvancedEventSelectors": [{"FieldSelectors": [{"Field": "nothing", "Equals": ["x"]}]}]},
+                  # What would never deliver anything, and what is too long to keep.
+                  {"AdvancedEventSelectors": [{"FieldSelectors": [
+                      {"Field": "eventCategory", "Equals": ["Data"]},
+                      {"Field": "resources.type", "Equals": ["AWS::S3::Objekt"]}]}]},
+                  {"AdvancedEventSelectors": [{"FieldSelectors": [
+                      {"Field": "eventCategory", "Equals": ["Management"]}, {"Field": "readOnly", "Equals": ["yes"]}]}]},
+                  {"EventSelectors": [{"DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::b*/x"]}]}]},
+                  {"EventSelectors": [{"DataResources": [
+                      {"Type": "AWS::S3::Object", "Values": ["arn:aws:s3:::b/" + "x" * 300] * 250}]}]}]:
         told = refused(trails.put_event_selectors, TrailName=name, **wrong)
         assert told.code == "InvalidEventSelectorsException", wrong
     assert trails.get_event_selectors(TrailName=name)["AdvancedEventSelectors"] == advanced
@@ -128,8 +140,10 @@ def test_tags(trails, place):
     assert tags() == {"b": None, "c": "3"}
     many = [{"Key": f"k{n}", "Value": "v"} for n in range(49)]
     assert refused(trails.add_tags, ResourceId=arn, TagsList=many).code == "TagsLimitExceededException"
-    for wrong in ([{"Key": "aws:x"}], [{"Key": "k"}, {"Key": "k"}]):
+    for wrong in ([{"Key": "aws:x"}], [{"Key": "k"}, {"Key": "k"}], [{"Key": "<k>"}]):
         assert refused(trails.add_tags, ResourceId=arn, TagsList=wrong).code == "InvalidTagParameterException"
+        other = {**place, "Name": fresh("tagged-")}
+        assert refused(trails.create_trail, **other, TagsList=wrong).code == "InvalidTagParameterException"
     region, account = arn.split(":")[3:5]
     for other, code in [(arn + "x", "ResourceNotFoundException"), ("arn:aws:s3:::b", "CloudTrailARNInvalidException"),
                         (place["Name"], "CloudTrailARNInvalidException"),
@@ -138,9 +152,10 @@ def test_tags(trails, place):
         assert refused(trails.add_tags, ResourceId=other, TagsList=[{"Key": "k"}]).code == code, other
 
 
-def test_what_cannot_be_has_its_name(trails, place, s3):
+def test_what_cannot_be_has_its_name(trails, place, s3, account):
     create = trails.create_trail
-    for name in ("-abc", "a..b", "10.0.0.1", "x" * 129):
+    arn = f"arn:aws:cloudtrail:{trails.meta.region_name}:111122223333:trail/abc"
+    for name in ("-abc", "a..b", "10.0.0.1", "x" * 129, arn.replace("111122223333", account)):
         assert refused(create, **{**place, "Name": name}).code == "InvalidTrailNameException", name
     assert refused(create, **{**place, "S3BucketName": "No_Bucket"}).code == "InvalidS3BucketNameException"
     assert refused(create, **place, S3KeyPrefix="x" * 201).code == "InvalidS3PrefixException"

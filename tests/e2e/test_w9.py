@@ -325,6 +325,40 @@ def test_the_auditor_needs_both_halves_and_the_administrator_reads_nothing(watch
     watch.fails(users["keeper"] + f"aws s3api get-object --bucket {BUCKET} --key {log} out", "AccessDenied")
 
 
+def test_validate_logs_finds_nothing_wrong_before_the_first_digest(watch):
+    said = watch.validate()
+    assert "No digests found" in said and "INVALID" not in said, said
+
+
+def test_a_bucket_that_is_gone_is_replaced_and_the_chain_goes_on(watch):
+    """What was on its way into the old bucket goes into the new one."""
+    s3, new = watch.s3, "logs-again"
+    watch.iam.create_group(GroupName="before")
+    watch.delivered()
+    watch.hour()
+    first = set(watch.keys()) | set(watch.keys("CloudTrail-Digest"))
+    s3.delete_bucket_policy(Bucket=BUCKET)
+    watch.iam.create_group(GroupName="without-bucket")
+    watch.until(lambda: watch.status().get("LatestDeliveryError") == "AccessDenied")
+    s3.create_bucket(Bucket=new)
+    s3.put_bucket_policy(Bucket=new, Policy=json.dumps(bucket_policy(watch.account, watch.arn, new)))
+    # The first file is not taken at the old place once more; it goes to the new one without a wait.
+    watch.trail.update_trail(Name=NAME, S3BucketName=new)
+    poll(lambda: "LatestDeliveryError" not in watch.status(), 30, 0.2)
+    watch.clock.pass_(3600)
+
+    def listed():
+        return [o["Key"] for o in s3.list_objects_v2(Bucket=new).get("Contents", [])]
+
+    poll(lambda: any("CloudTrail-Digest" in key for key in listed()), 60, 0.2)
+    bodies = [gzip.decompress(s3.get_object(Bucket=new, Key=key)["Body"].read()) for key in listed()]
+    assert sum(body.count(b"without-bucket") > 0 for body in bodies) == 1
+    said = watch.validate()
+    assert "INVALID" not in said
+    for key in first:
+        assert f"s3://{BUCKET}/{key}\tvalid" in said, said
+
+
 def test_an_outage_is_told_and_caught_up_with(watch):
     """The key is disabled, then the bucket's policy is gone: nothing is lost, and the chain is whole."""
     s3 = watch.s3

@@ -3,7 +3,8 @@
 key materials, inline and blob objects of every mode, and, where the journal is lost too, what the blobs alone tell.
 
 For small stores: everything is in memory, and checksums are computed in Python.
-Usage: store.py DATA (--key-file FILE | --passphrase-file FILE | --shares-file FILE) [--sse-c-key FILE ...] [--out DIR]
+Usage: store.py DATA (--key-file FILE | --passphrase-file FILE | --shares-file FILE | --escrow FILE --identity FILE)
+                [--sse-c-key FILE ...] [--out DIR]
 """
 
 import argparse
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import escrow  # noqa: E402
 import seals  # noqa: E402
 from formats import (CRC32C, Fields, InvalidTag, Refused, be, crc, crc64, layers_of, material_id, need,  # noqa: E402
                      open_attribute, open_blob, open_frame, open_inner_header, open_material, open_name, open_ring, open_row,
@@ -189,7 +191,9 @@ def read_rows(meta, services):
         if path == journals[0]:
             need(journal.sequence <= base + 1, "the journal begins too late")
             expected = journal.sequence
-        need(journal.sequence == expected, "a gap between journal files")
+        # A crash may bring back a file that was deleted because the snapshot replaces it.
+        need(journal.sequence == expected or expected < journal.sequence <= base + 1, "a gap between journal files")
+        expected = journal.sequence
         for payload in journal.frames(path == journals[-1]):
             fields = Fields(payload)
             first, count = fields.number(8), fields.number(4)
@@ -276,13 +280,18 @@ SUMS = {1: lambda data: be(zlib.crc32(data), 4), 2: lambda data: crc(CRC32C, 32,
         4: lambda data: hashlib.sha1(data).digest(), 5: lambda data: hashlib.sha256(data).digest()}
 
 
+def unseal(stored, unseal_key=None, **given):
+    """The unseal key of a ring, by what was given; an escrow gives the key itself."""
+    return seals.unseal_key(stored, **given) if unseal_key is None else unseal_key
+
+
 class Store:
     """An opened store."""
 
     def __init__(self, data, customer_keys=(), **given):
         self.data, self.customer_keys = pathlib.Path(data), customer_keys
         stored = self.newest_ring()
-        self.ring = open_ring(stored, seals.unseal_key(stored, **given))
+        self.ring = open_ring(stored, unseal(stored, **given))
         self.services = self.ring["services"]
         self.rows = read_rows(self.data / "meta", self.services)
         self.materials = {}
@@ -626,15 +635,16 @@ def last_footer(data):
     raise Refused("no footer")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=pathlib.Path)
-    for name in ("key-file", "passphrase-file", "shares-file"):
+def add_openers(parser):
+    """The options of what opens a store and its objects, and of where they go."""
+    for name in ("key-file", "passphrase-file", "shares-file", "escrow", "identity"):
         parser.add_argument(f"--{name}", type=pathlib.Path)
     parser.add_argument("--sse-c-key", type=pathlib.Path, action="append", default=[])
     parser.add_argument("--unreferenced", action="store_true", help="also what no row names")
     parser.add_argument("--out", type=pathlib.Path, help="write bodies there, named by their SHA-256")
-    args = parser.parse_args()
+
+
+def given_openers(args):
     given = {}
     if args.key_file:
         given["key_file"] = args.key_file.read_text()
@@ -642,15 +652,30 @@ def main():
         given["passphrase"] = args.passphrase_file.read_text().splitlines()[0]
     if args.shares_file:
         given["shares"] = args.shares_file.read_text().split()
-    store = Store(args.data, [path.read_bytes() for path in args.sse_c_key], **given)
+    if args.escrow:
+        given["unseal_key"] = escrow.open_files(args.escrow, args.identity)["unseal_key"]
+    return given
+
+
+def report_objects(store, args, more):
+    """Prints every object, and a report; the exit code."""
     objects, report = store.everything(args.unreferenced)
     if args.out:
         args.out.mkdir(mode=0o700, parents=True)
         for it in objects:
             if it.body is not None:
                 (args.out / hashlib.sha256(it.body).hexdigest()).write_bytes(it.body)
-    print(json.dumps({"objects": [it.told() for it in objects], "report": report}, indent=1))
+    print(json.dumps({"objects": [it.told() for it in objects], "report": report, **more}, indent=1))
     return 5 if report["losses"] or report["without_rows"] else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=pathlib.Path)
+    add_openers(parser)
+    args = parser.parse_args()
+    store = Store(args.data, [path.read_bytes() for path in args.sse_c_key], **given_openers(args))
+    return report_objects(store, args, {})
 
 
 if __name__ == "__main__":

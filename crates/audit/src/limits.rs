@@ -29,6 +29,9 @@ pub const BATCH_SPAN_MILLIS: u64 = 10_000;
 /// milliseconds. They are durable and are found all the same. Short, since what goes on before the
 /// store moves its rows into its index is never written there.
 pub const SETTLE_MILLIS: u64 = 250;
+/// How long an event may wait in the spool before it is in the ledger, in milliseconds: some seconds, and
+/// more where the store is slow.
+pub const SPOOL_MAX_MILLIS: u64 = 60_000;
 /// Most rows of the spool that one step moves.
 pub const STEP_MAX_EVENTS: usize = 1024;
 /// A step's transaction takes no further batch beyond, in bytes; the port allows 1 MiB.
@@ -80,6 +83,13 @@ pub const SELECTORS_MAX: usize = 5;
 pub const DATA_RESOURCES_MAX: usize = 250;
 /// Values of all conditions of a trail's advanced selectors (PutEventSelectors API).
 pub const ADVANCED_VALUES_MAX: usize = 500;
+/// Longest selectors of a trail, as they are stored, in bytes: they fit into a row with the rest of it. Ours.
+pub const SELECTORS_MAX_BYTES: usize = 48 << 10;
+/// Most changes of what a trail wants that are told apart before the events between them are delivered.
+/// Ours.
+pub const EARLIER_MAX: usize = 8;
+/// Longest selectors of all of them, in bytes. Ours.
+pub const EARLIER_MAX_BYTES: usize = 8 << 10;
 /// Tags of a trail (AddTags API).
 pub const TAGS_MAX: usize = 50;
 /// Longest key prefix of a trail (CreateTrail API).

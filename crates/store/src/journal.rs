@@ -26,8 +26,8 @@ use crate::keys::StoreKeys;
 /// The directory.
 pub(crate) const DIRECTORY: &str = "journal";
 
-/// How much is filled with zeros at a time.
-const ZEROS_LEN_BYTES: usize = 1 << 20;
+/// How much is filled with zeros at a time: who commits meanwhile waits for it.
+const ZEROS_LEN_BYTES: usize = 128 << 10;
 
 /// The path of the file with this number.
 pub(crate) fn path(number: u64) -> String {

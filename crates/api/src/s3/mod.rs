@@ -53,7 +53,7 @@ use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{S3, S3Error};
-use strongroom_types::{AccountId, BucketName, Region, RequestContext, RequestId};
+use strongroom_types::{Region, RequestContext, RequestId};
 
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};

@@ -93,7 +93,9 @@ impl CloudTrail {
         if !tags.is_empty() && !matches!(allowed, Err(CloudTrailError::AccessDenied(_))) {
             self.authorize_trail(caller, "cloudtrail:AddTags", &name, &conditions)?;
         }
-        let (account, name) = allowed?;
+        let account = allowed?.0;
+        // An ARN names a trail that is there.
+        let name = TrailName::parse(&name)?;
         elsewhere.check()?;
         let trails = &self.ports.trails;
         let now = trails.now();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use minicbor::{Decode, Encode};
-use strongroom_types::{AccountId, Region, Timestamp};
+use strongroom_types::{AccountId, Region, Tag, TagError, TagSet, Timestamp};
 
 use crate::limits::{PREFIX_MAX_BYTES, TAGS_MAX};
 use crate::trails::Selectors;
@@ -31,7 +31,10 @@ pub enum TrailProblem {
     #[error("A trail has at most {TAGS_MAX} tags.")]
     TooManyTags,
     /// `InvalidTagParameterException`.
-    #[error("A tag's key has 1 to 128 and its value 0 to 256 characters; aws: is reserved.")]
+    #[error(
+        "A tag's key has 1 to 128 and its value 0 to 256 letters, digits, spaces and + - = . _ : / @; \
+         no two have the same key, and aws: is reserved."
+    )]
     Tag,
     /// `TrailAlreadyExistsException`.
     #[error("Trail {0} already exists.")]
@@ -272,18 +275,20 @@ impl Trail {
                 "Multi-Region trail must include global service events.",
             ));
         }
-        if self.tags.len() > TAGS_MAX {
-            return Err(TrailProblem::TooManyTags);
-        }
-        let tag = |(key, value): &(String, String)| {
-            (1..=128).contains(&key.chars().count())
-                && value.chars().count() <= 256
-                && !key.starts_with("aws:")
+        let tag = |(key, value): &(String, String)| Tag {
+            key: key.clone(),
+            value: value.clone(),
         };
-        if !self.tags.iter().all(tag) {
-            return Err(TrailProblem::Tag);
+        match TagSet::parse(self.tags.iter().map(tag).collect(), TAGS_MAX) {
+            Ok(_) => self.selectors.check(),
+            Err(TagError::TooMany { .. }) => Err(TrailProblem::TooManyTags),
+            Err(
+                TagError::InvalidKey
+                | TagError::InvalidValue
+                | TagError::SystemKey
+                | TagError::Duplicate,
+            ) => Err(TrailProblem::Tag),
         }
-        self.selectors.check()
     }
 
     /// `prefix/AWSLogs/ACCOUNT/` or without prefix: under which all is delivered.
@@ -386,6 +391,23 @@ mod tests {
                 ..UpdateTrail::default()
             });
             assert_eq!(refused, Err(TrailProblem::Prefix), "{prefix}");
+        }
+        let tags = |tags: &[(&str, &str)]| {
+            let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let tags = tags.iter().map(own).collect();
+            Trail {
+                tags,
+                ..trail.clone()
+            }
+            .check()
+        };
+        assert_eq!(tags(&[("team", "red"), ("b/c", "")]), Ok(()));
+        for wrong in [
+            [("a", "1"), ("a", "2")],
+            [("aws:a", ""), ("b", "")],
+            [("a", "<"), ("b", "")],
+        ] {
+            assert_eq!(tags(&wrong), Err(TrailProblem::Tag), "{wrong:?}");
         }
         let refused = update(UpdateTrail {
             bucket: text("No"),

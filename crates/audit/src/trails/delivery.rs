@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_ports::{CommitError, Table, Transaction};
+use strongroom_ports::{CommitError, Transaction};
 use strongroom_types::Timestamp;
 
 use crate::TrailError;
@@ -18,7 +18,7 @@ use crate::trails::digest::{DIGEST_ALGORITHM, Digest, digest_key};
 use crate::trails::log_file::{LogFile, Until, file_key, sha256};
 use crate::trails::signing::DigestSigner;
 use crate::trails::state::{Pending, Previous, TrailState, Window};
-use crate::trails::store::{Stored, Trails, window};
+use crate::trails::store::{Stored, Trails};
 
 /// How an object is to be encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,24 +113,26 @@ impl Delivery {
 
     /// Does the next thing for each trail: records what to put, or puts what was recorded.
     ///
-    /// A trail whose objects are not taken is tried again later, and holds no other up.
+    /// A trail whose objects are not taken is tried again later, and holds no other up; nor does one
+    /// whose rows are damaged.
     ///
     /// # Errors
     ///
-    /// [`TrailError`] if the store cannot be read or written.
+    /// [`TrailError`] if the store cannot be read or written. What could be done is done.
     pub fn step(&self, now: Timestamp) -> Result<Stepped, TrailError> {
         let mut worked = Stepped::Idle;
-        for stored in self.trails.all()? {
-            match self.step_trail(&stored, now) {
+        let mut failed = None;
+        for stored in self.trails.each()? {
+            match stored.and_then(|stored| self.step_trail(&stored, now)) {
                 // A conflict: somebody else is at this trail, an API call or another process.
                 Ok(Stepped::Worked) | Err(TrailError::Commit(CommitError::Conflict)) => {
                     worked = Stepped::Worked;
                 }
                 Ok(Stepped::Idle) => {}
-                Err(error) => return Err(error),
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(worked)
+        failed.map_or(Ok(worked), Err)
     }
 
     fn step_trail(&self, stored: &Stored, now: Timestamp) -> Result<Stepped, TrailError> {
@@ -144,27 +146,25 @@ impl Delivery {
             return Ok(Stepped::Idle);
         }
         let mut new = state.clone();
+        self.forget_earlier(&mut new, now)?;
         if state.pending.is_some() {
             self.put_pending(trail, &mut new, now)?;
         } else if let Some(plan) = self.plan(trail, &mut new, now)? {
             new.pending = Some(plan);
         } else if state.stopping_millis.is_some() && self.is_flushed(&state, now)? {
             if let Some(window) = &state.window {
-                let end = end_of(&state, window, now);
+                let end = self.early_end(trail, window, now)?;
                 new.pending = Some(self.digest(trail, end, true)?);
             } else {
                 new.stopping_millis = None;
+                new.earlier = Vec::new();
             }
         }
         let given_up = state
             .stopped_millis
             .is_some_and(|stopped| now_millis > stopped.saturating_add(LAST_ATTEMPTS_MILLIS));
         if new.deleted && (given_up || !new.is_active(trail)) {
-            let transaction = Transaction::new()
-                .expect(Table::AUDIT_TRAILS, id.state_key(), version)
-                .delete(Table::AUDIT_TRAILS, id.state_key())
-                .delete(Table::AUDIT_TRAILS, id.trail_key());
-            self.trails.rows.meta.commit(transaction).wait()?;
+            self.trails.remove(stored, &new, version)?;
             return Ok(Stepped::Worked);
         }
         if new == state {
@@ -204,13 +204,24 @@ impl Delivery {
                     false,
                 )?));
             }
-            let early = end_of(state, window, now);
-            if window.files.len() >= DIGEST_MAX_FILES && now_millis >= early.as_millis() {
-                return Ok(Some(self.digest(trail, early, false)?));
+            if !trail.validation {
+                // What was delivered while the chain was to be is proven still.
+                let early = self.early_end(trail, window, now)?;
+                return Ok(Some(self.digest(trail, early, true)?));
             }
-            if window.files.len() >= DIGEST_MAX_FILES {
+            // The clock was set back: nobody waits until it was an hour after an hour to come.
+            let set_back = window.start_millis > now_millis.saturating_add(DIGEST_INTERVAL_MILLIS);
+            let is_full = window.files.len() >= DIGEST_MAX_FILES;
+            if is_full || (set_back && !window.files.is_empty()) {
+                let early = self.early_end(trail, window, now)?;
+                if set_back || now_millis >= early.as_millis() {
+                    return Ok(Some(self.digest(trail, early, false)?));
+                }
                 return Ok(None);
             }
+        }
+        if let Some(held) = state.held.take() {
+            return Ok(Some(held));
         }
         let age = now_millis.checked_sub(state.flushed_millis);
         let due = age.is_none_or(|age| age >= self.interval_millis);
@@ -218,19 +229,18 @@ impl Delivery {
             return Ok(None);
         }
         let file = LogFile::read(&self.trails.ledger, trail, state, Until::Enough)?;
+        if file.is_all && state.stopping_millis.is_none() {
+            // What comes while this is put is of the next time: else there is no end of small files.
+            state.flushed_millis = now_millis;
+        }
         if file.events == 0 {
             state.management = file.management_end;
             state.data = file.data_end;
-            if state.stopping_millis.is_none() {
-                state.flushed_millis = now_millis;
-            }
             return Ok(None);
         }
-        let mut random = [0; 16];
-        self.trails.rows.entropy.fill(&mut random);
         Ok(Some(Pending::File {
             bucket: trail.bucket.clone(),
-            key: file_key(trail, now, random),
+            key: self.new_file_key(trail, now),
             management_end: file.management_end,
             data_end: file.data_end,
         }))
@@ -246,18 +256,118 @@ impl Delivery {
         })
     }
 
+    /// The end of a digest that comes before its hour is over: whole seconds, and later than the last
+    /// of the trail and of any that had its name, which would be overwritten.
+    fn early_end(
+        &self,
+        trail: &Trail,
+        window: &Window,
+        now: Timestamp,
+    ) -> Result<Timestamp, TrailError> {
+        // One that is far ahead is from before the clock was set back.
+        let near = now.as_millis().saturating_add(DIGEST_INTERVAL_MILLIS);
+        let ends = self.trails.last_ends_of(trail)?;
+        let last = ends.into_iter().filter(|end| *end <= near).max();
+        let after = window.start_millis.max(last.unwrap_or(0)) + 1000;
+        let seconds = now.as_seconds().max(after / 1000);
+        Ok(Timestamp::from_seconds(seconds))
+    }
+
     /// Whether all events up to the end of logging have been looked at.
     fn is_flushed(&self, state: &TrailState, now: Timestamp) -> Result<bool, TrailError> {
         let Some(stopped) = state.stopping_millis else {
             return Ok(true);
         };
         let ledger = &self.trails.ledger;
-        let settled = now.as_millis() >= stopped + SETTLE_MILLIS || now.as_millis() < stopped;
-        Ok(settled
-            && !ledger.has_waiting(Lane::Management, Timestamp::from_millis(stopped))?
-            && !ledger.has_waiting(Lane::Data, Timestamp::from_millis(stopped))?
+        Ok(self.is_in_ledger(stopped, now)?
             && state.management >= ledger.end(Lane::Management)?.batch
             && state.data >= ledger.end(Lane::Data)?.batch)
+    }
+
+    /// Whether all events up to that time have left the spool.
+    fn is_in_ledger(&self, millis: u64, now: Timestamp) -> Result<bool, TrailError> {
+        let ledger = &self.trails.ledger;
+        let settled = now.as_millis() >= millis + SETTLE_MILLIS || now.as_millis() < millis;
+        Ok(settled
+            && !ledger.has_waiting(Lane::Management, Timestamp::from_millis(millis))?
+            && !ledger.has_waiting(Lane::Data, Timestamp::from_millis(millis))?)
+    }
+
+    /// Forgets what the trail wanted before, when the events of that time are delivered.
+    fn forget_earlier(&self, state: &mut TrailState, now: Timestamp) -> Result<(), TrailError> {
+        let ledger = &self.trails.ledger;
+        let unknown = state.earlier.iter_mut();
+        for earlier in unknown.filter(|it| it.management_end.is_none()) {
+            // A time to come is from before the clock was set back: what is recorded now is of later.
+            let set_back = now.as_millis() < earlier.until_millis;
+            if set_back || self.is_in_ledger(earlier.until_millis, now)? {
+                earlier.management_end = Some(ledger.end(Lane::Management)?.batch);
+                earlier.data_end = Some(ledger.end(Lane::Data)?.batch);
+            }
+        }
+        state.forget_earlier();
+        Ok(())
+    }
+
+    /// The same thing at the trail's place of now, if that is another.
+    fn at_its_place(&self, trail: &Trail, pending: &Pending, now: Timestamp) -> Option<Pending> {
+        let (Pending::File { bucket, key, .. } | Pending::Digest { bucket, key, .. }) = pending;
+        if *bucket == trail.bucket && key.starts_with(&format!("{}CloudTrail", trail.root())) {
+            return None;
+        }
+        let bucket = trail.bucket.clone();
+        Some(match pending {
+            Pending::File {
+                bucket: _,
+                key: _,
+                management_end,
+                data_end,
+            } => Pending::File {
+                bucket,
+                key: self.new_file_key(trail, now),
+                management_end: *management_end,
+                data_end: *data_end,
+            },
+            Pending::Digest {
+                bucket: _,
+                key: _,
+                end_millis,
+                fingerprint,
+                last,
+            } => Pending::Digest {
+                bucket,
+                key: digest_key(trail, Timestamp::from_millis(*end_millis)),
+                end_millis: *end_millis,
+                fingerprint: fingerprint.clone(),
+                last: *last,
+            },
+        })
+    }
+
+    /// After a refusal: what was planned for a place that the trail has no more goes to the new one,
+    /// and a log file lets a digest that is due go first, which may be taken where it is not.
+    fn after_refusal(&self, trail: &Trail, state: &mut TrailState, now: Timestamp) {
+        let Some(pending) = &state.pending else {
+            return;
+        };
+        if let Some(moved) = self.at_its_place(trail, pending, now) {
+            state.pending = Some(moved);
+            state.retry_millis = 0;
+            return;
+        }
+        let is_due = |it: &Window| {
+            now.as_millis() >= it.start_millis + DIGEST_INTERVAL_MILLIS || !trail.validation
+        };
+        if matches!(pending, Pending::File { .. }) && state.window.as_ref().is_some_and(is_due) {
+            state.held = state.pending.take();
+            state.retry_millis = 0;
+        }
+    }
+
+    fn new_file_key(&self, trail: &Trail, now: Timestamp) -> String {
+        let mut random = [0; 16];
+        self.trails.rows.entropy.fill(&mut random);
+        file_key(trail, now, random)
     }
 
     /// Puts what was recorded, and records that it was put or why not.
@@ -305,6 +415,7 @@ impl Delivery {
                     .sink
                     .put(object(&bucket, &key, body, encryption, Vec::new()));
                 if !settle(state, put, now, false) {
+                    self.after_refusal(trail, state, now);
                     return Ok(());
                 }
                 state.management = management_end;
@@ -349,35 +460,24 @@ impl Delivery {
                     .sink
                     .put(object(&bucket, &key, body, encryption, metadata));
                 if !settle(state, put, now, true) {
+                    self.after_refusal(trail, state, now);
                     return Ok(());
                 }
                 state.last_end_millis = end_millis;
-                state.window = if last {
-                    state.stopping_millis = None;
-                    // Started again while the last digest was on its way.
-                    (trail.logging && trail.validation).then(|| window(end_millis))
-                } else {
-                    Some(Window {
-                        start_millis: end_millis,
-                        files: Vec::new(),
-                        previous: Some(Previous {
-                            bucket,
-                            key,
-                            hash: sha256(&json),
-                            signature,
-                        }),
-                    })
-                };
+                state.window = (!last).then(|| Window {
+                    start_millis: end_millis,
+                    files: Vec::new(),
+                    previous: Some(Previous {
+                        bucket,
+                        key,
+                        hash: sha256(&json),
+                        signature,
+                    }),
+                });
             }
         }
         Ok(())
     }
-}
-
-/// The end of a digest that comes before its hour is over: whole seconds, and later than the last.
-fn end_of(state: &TrailState, window: &Window, now: Timestamp) -> Timestamp {
-    let after = window.start_millis.max(state.last_end_millis) + 1000;
-    Timestamp::from_seconds(now.as_seconds().max(after / 1000))
 }
 
 /// Notes the outcome of a put. True if it is done.

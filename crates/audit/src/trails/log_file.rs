@@ -7,7 +7,7 @@ use crate::TrailError;
 use crate::event::Event;
 use crate::gzip::gzip;
 use crate::ledger::Ledger;
-use crate::limits::{LOG_FILE_MAX_BYTES, LOG_FILE_MAX_EVENTS};
+use crate::limits::{LOG_FILE_MAX_BYTES, LOG_FILE_MAX_EVENTS, SPOOL_MAX_MILLIS};
 use crate::read::Cursor;
 use crate::records::Lane;
 use crate::trails::state::TrailState;
@@ -23,6 +23,8 @@ pub(crate) struct LogFile {
     /// The batch behind the last that was read, of each lane.
     pub management_end: u64,
     pub data_end: u64,
+    /// Whether nothing was left behind because the file was full.
+    pub is_all: bool,
 }
 
 /// Where to stop reading: at the batches of a plan, or where it is enough.
@@ -47,9 +49,10 @@ impl LogFile {
             newest_millis: 0,
             management_end: state.management,
             data_end: state.data,
+            is_all: true,
         };
         for lane in Lane::ALL {
-            if lane == Lane::Data && !trail.selectors.wants_data() {
+            if lane == Lane::Data && !state.wants_data(trail) {
                 // Nothing of it; but not all of the past either, when that changes.
                 file.data_end = match until {
                     Until::Plan { data, .. } => data,
@@ -70,6 +73,7 @@ impl LogFile {
                 let full =
                     file.json.len() >= LOG_FILE_MAX_BYTES || file.events >= LOG_FILE_MAX_EVENTS;
                 if full && matches!(until, Until::Enough) {
+                    file.is_all = false;
                     break;
                 }
                 let Some((events, next)) = ledger.read_next(lane, Cursor { batch: at })? else {
@@ -117,18 +121,19 @@ impl LogFile {
     }
 }
 
+/// Whether what comes into the ledger after logging was started happened since, too. What is much older
+/// is from after the clock was set back.
+fn is_since(since_millis: u64, time: u64) -> bool {
+    time >= since_millis || since_millis - time > SPOOL_MAX_MILLIS
+}
+
 /// Whether an event is one of this trail.
 fn takes(trail: &Trail, state: &TrailState, event: &Event) -> bool {
     let time = event.time_millis;
-    let global = matches!(
-        event.source.as_str(),
-        "iam.amazonaws.com" | "sts.amazonaws.com"
-    );
     event.account == trail.account
-        && time >= state.since_millis
+        && is_since(state.since_millis, time)
         && state.stopping_millis.is_none_or(|stopped| time <= stopped)
-        && (trail.global_events || !global)
-        && trail.selectors.takes(event)
+        && state.wants(trail, event)
 }
 
 /// `[prefix/]AWSLogs/ACCOUNT/CloudTrail/REGION/YYYY/MM/DD/ACCOUNT_CloudTrail_REGION_YYYYMMDDTHHmmZ_UNIQUE.json.gz`,

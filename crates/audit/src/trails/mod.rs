@@ -15,6 +15,7 @@
 mod config;
 mod delivery;
 mod digest;
+mod earlier;
 mod log_file;
 mod selectors;
 mod signing;
@@ -27,6 +28,7 @@ pub use config::{Trail, TrailName, TrailProblem, UpdateTrail};
 pub(crate) use config::{is_trail_arn, trail_arn};
 pub use delivery::{DeliveredObject, Delivery, DeliveryError, Encryption, ObjectSink, Stepped};
 pub use digest::{DIGEST_ALGORITHM, signing_text};
+pub use earlier::Earlier;
 pub use selectors::{
     AdvancedSelector, Condition, DataResource, Field, ReadWrite, Selector, Selectors,
 };

@@ -1,9 +1,10 @@
 //! Event selectors: which events a trail delivers.
 
 use minicbor::{Decode, Encode};
+use strongroom_types::BucketName;
 
 use crate::event::Event;
-use crate::limits::{ADVANCED_VALUES_MAX, DATA_RESOURCES_MAX, SELECTORS_MAX};
+use crate::limits::{ADVANCED_VALUES_MAX, DATA_RESOURCES_MAX, SELECTORS_MAX, SELECTORS_MAX_BYTES};
 use crate::trails::TrailProblem;
 
 /// What a trail delivers: of either kind, as PutEventSelectors sets one and removes the other.
@@ -16,6 +17,9 @@ pub enum Selectors {
     #[n(1)]
     Advanced(#[n(0)] Vec<AdvancedSelector>),
 }
+
+/// The resources that this server has data events of.
+const DATA_TYPE: &str = "AWS::S3::Object";
 
 /// `ReadWriteType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -234,6 +238,9 @@ impl Selectors {
     /// [`TrailProblem::EventSelectors`], with what is wrong.
     pub fn check(&self) -> Result<(), TrailProblem> {
         let refuse = |text: &str| Err(TrailProblem::EventSelectors(text.to_owned()));
+        if self.length_bytes() > SELECTORS_MAX_BYTES {
+            return refuse("The event selectors of a trail are too long together.");
+        }
         match self {
             Self::Basic(selectors) => {
                 if selectors.is_empty() || selectors.len() > SELECTORS_MAX {
@@ -243,18 +250,15 @@ impl Selectors {
                 if resources().map(|it| it.values.len()).sum::<usize>() > DATA_RESOURCES_MAX {
                     return refuse("A trail has at most 250 data resources.");
                 }
-                if resources().any(|it| it.kind != "AWS::S3::Object") {
+                if resources().any(|it| it.kind != DATA_TYPE) {
                     return refuse("Data events are those of AWS::S3::Object.");
                 }
-                let is_s3 = |value: &String| {
-                    value == "arn:aws:s3"
-                        || value == "arn:aws:s3:::"
-                        || value
-                            .strip_prefix("arn:aws:s3:::")
-                            .is_some_and(|it| it.contains('/'))
-                };
-                if !resources().flat_map(|it| &it.values).all(is_s3) {
-                    return refuse("A data resource is arn:aws:s3 or arn:aws:s3:::BUCKET/PREFIX.");
+                let mut values = resources().flat_map(|it| &it.values);
+                if let Some(wrong) = values.find(|value| !is_of_objects(value)) {
+                    return refuse(&format!(
+                        "Value {wrong} for DataResources.Values is invalid: \
+                         a data resource is arn:aws:s3 or arn:aws:s3:::BUCKET/PREFIX."
+                    ));
                 }
                 let known = |source: &String| {
                     matches!(
@@ -293,6 +297,24 @@ impl Selectors {
             }
         }
         Ok(())
+    }
+
+    /// All there is.
+    pub(crate) fn everything() -> Self {
+        Self::Basic(vec![Selector {
+            read_write: ReadWrite::All,
+            management: true,
+            data_resources: vec![DataResource {
+                kind: DATA_TYPE.to_owned(),
+                values: vec!["arn:aws:s3".to_owned()],
+            }],
+            excluded_sources: Vec::new(),
+        }])
+    }
+
+    /// How long they are when they are stored.
+    pub(crate) fn length_bytes(&self) -> usize {
+        minicbor::to_vec(self).map_or(usize::MAX, |bytes| bytes.len())
     }
 
     /// Whether an event is delivered. A pure function of both.
@@ -378,7 +400,29 @@ impl AdvancedSelector {
         if !self.conditions.iter().filter(exact).all(only_equals) {
             return refuse("eventCategory, readOnly and resources.type take Equals only.");
         }
+        // What can never be is a mistake, and nobody would see that nothing is delivered.
+        let values = |field| {
+            let of = self.conditions.iter().filter(move |it| it.field == field);
+            of.flat_map(|it| &it.equals)
+        };
+        if !values(Field::ReadOnly).all(|it| it == "true" || it == "false") {
+            return refuse("readOnly is true or false.");
+        }
+        if !values(Field::ResourcesType).all(|it| it == DATA_TYPE) {
+            return refuse("Data events are those of AWS::S3::Object.");
+        }
         Ok(())
+    }
+}
+
+/// All objects, those of a bucket, or those of it whose keys begin so.
+fn is_of_objects(value: &str) -> bool {
+    match value.strip_prefix("arn:aws:s3:::") {
+        Some("") => true,
+        Some(place) => place
+            .split_once('/')
+            .is_some_and(|(bucket, _)| BucketName::parse(bucket).is_ok()),
+        None => value == "arn:aws:s3",
     }
 }
 
@@ -593,7 +637,23 @@ mod tests {
 
     #[test]
     fn selectors_that_the_api_refuses_are_refused() {
+        let long = format!("arn:aws:s3:::photos/{}", "x".repeat(300));
+        let of_data = |kind| {
+            vec![
+                equals(Field::EventCategory, "Data"),
+                equals(Field::ResourcesType, kind),
+            ]
+        };
         for selectors in [
+            // What could never be delivered, and what no row could hold.
+            basic(ReadWrite::All, true, &["arn:aws:s3:::ph*/raw/"]),
+            basic(ReadWrite::All, true, &["arn:aws:s3:::/raw"]),
+            basic(ReadWrite::All, true, &[long.as_str(); 250]),
+            advanced(of_data("AWS::S3::Objekt")),
+            advanced(vec![
+                equals(Field::EventCategory, "Management"),
+                equals(Field::ReadOnly, "yes"),
+            ]),
             Selectors::Basic(Vec::new()),
             Selectors::Basic(vec![
                 Selector {

@@ -5,6 +5,7 @@ use strongroom_rows::record_kinds;
 use strongroom_types::Timestamp;
 
 use crate::trails::Trail;
+use crate::trails::earlier::Earlier;
 use crate::trails::signing::SigningKeyRow;
 use crate::trails::store::AccountTrailsRow;
 
@@ -64,6 +65,14 @@ pub struct TrailState {
     /// The trail was deleted, and goes when the rest is delivered.
     #[n(16)]
     pub deleted: bool,
+    /// A log file that is refused, put aside for a digest that is due. It keeps its name: that it was
+    /// refused may be what was misheard.
+    #[n(17)]
+    pub held: Option<Pending>,
+    /// What was wanted before, oldest first, while events of that time are still to be delivered.
+    #[n(18)]
+    #[cbor(default)]
+    pub earlier: Vec<Earlier>,
 }
 
 /// What the next digest covers.
@@ -79,6 +88,18 @@ pub struct Window {
     /// The digest before; none of the first of a chain.
     #[n(2)]
     pub previous: Option<Previous>,
+}
+
+impl Window {
+    /// Of a chain that begins then.
+    pub(crate) fn beginning(millis: u64) -> Self {
+        let start = Timestamp::from_seconds(Timestamp::from_millis(millis).as_seconds());
+        Self {
+            start_millis: start.as_millis(),
+            files: Vec::new(),
+            previous: None,
+        }
+    }
 }
 
 /// A log file that was delivered.
@@ -168,7 +189,31 @@ impl TrailState {
 
     /// Whether anything is left to deliver: logging is on, or the rest of it is due.
     pub fn is_active(&self, trail: &Trail) -> bool {
-        trail.logging || self.stopping_millis.is_some() || self.pending.is_some()
+        trail.logging
+            || self.stopping_millis.is_some()
+            || self.pending.is_some()
+            || self.held.is_some()
+    }
+
+    /// The end of the last digest, also of one that is about to be put, in milliseconds.
+    pub(crate) fn last_end(&self) -> u64 {
+        match self.pending {
+            Some(Pending::Digest { end_millis, .. }) => end_millis.max(self.last_end_millis),
+            Some(Pending::File { .. }) | None => self.last_end_millis,
+        }
+    }
+
+    /// Begins a chain of digests if the trail is to have one and has none; goes on with one that was
+    /// about to end.
+    pub(crate) fn prove(&mut self, trail: &Trail, at_millis: u64) {
+        if !(trail.logging && trail.validation) {
+            return;
+        }
+        if self.window.is_none() {
+            self.window = Some(Window::beginning(at_millis));
+        } else if let Some(Pending::Digest { last, .. }) = &mut self.pending {
+            *last = false;
+        }
     }
 }
 

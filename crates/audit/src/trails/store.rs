@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
-use strongroom_ports::{RowVersion, Table, Transaction};
+use strongroom_ports::{RowVersion, Scan, Table, Transaction};
 use strongroom_rows::{SealedRows, until_undisturbed};
 use strongroom_types::{AccountId, Timestamp};
 
@@ -12,10 +12,10 @@ use crate::ledger::Ledger;
 use crate::limits::TRAILS_MAX;
 use crate::log::AuditLog;
 use crate::records::Lane;
-use crate::trails::state::{Pending, TrailState, Window};
+use crate::trails::state::TrailState;
 use crate::trails::{DataEvents, Trail, TrailName, TrailProblem};
 
-/// Trails read at a time; an account has five, and those that are just being deleted.
+/// Trails read at a time.
 const PAGE_ROWS: usize = 1000;
 pub(crate) const TRAIL: u8 = b'T';
 const STATE: u8 = b'S';
@@ -27,6 +27,11 @@ const ACCOUNT: u8 = b'A';
 pub(crate) struct AccountTrailsRow {
     #[n(0)]
     generation: u64,
+    /// The end of the last digest of any trail that is gone, in milliseconds: digests are named by it
+    /// and by the trail's name, which may be used again.
+    #[n(1)]
+    #[cbor(default)]
+    last_end_millis: u64,
 }
 
 /// The trails of a store. All methods block: call them from a worker thread.
@@ -235,16 +240,16 @@ impl Trails {
             trail.check()?;
             let transaction = self.put_trail(stored.id, stored.version, &trail);
             let (mut state, version) = self.state(stored.id)?;
-            let transaction = if trail.logging && before.validation != trail.validation {
-                // A chain begins or ends with the setting.
-                state.window = trail.validation.then(|| window(event.time_millis));
-                state.pending = state
-                    .pending
-                    .filter(|it| matches!(it, Pending::File { .. }));
-                self.put_state(transaction, stored.id, version, &state)
-            } else {
-                transaction
-            };
+            let wants_the_same =
+                before.selectors == trail.selectors && before.global_events == trail.global_events;
+            if state.is_active(&before) && !wants_the_same {
+                state.wanted_until(&before, event.time_millis);
+            }
+            // A chain begins with the setting; where it ends, a last digest is due.
+            state.prove(&trail, event.time_millis);
+            // What was refused may be taken now.
+            state.retry_millis = 0;
+            let transaction = self.put_state(transaction, stored.id, version, &state);
             self.commit(transaction, event)?;
             Ok(trail)
         })
@@ -270,18 +275,18 @@ impl Trails {
                 logging: true,
                 ..stored.trail
             };
-            if state.stopping_millis.take().is_some() {
+            if let Some(stopped) = state.stopping_millis.take() {
                 // Before the rest of the last time was delivered: the chain goes on.
+                state.was_off(&trail, stopped, at);
                 state.started_millis = Some(at);
             } else if !was_logging {
                 state.management = self.ledger.end(Lane::Management)?.batch;
                 state.data = self.ledger.end(Lane::Data)?.batch;
                 state.since_millis = at;
                 state.flushed_millis = at;
-                state.window = trail.validation.then(|| window(at));
                 state.started_millis = Some(at);
             }
-            state.stopped_millis = None;
+            state.prove(&trail, at);
             let transaction = self.put_trail(stored.id, stored.version, &trail);
             let transaction = self.put_state(transaction, stored.id, version, &state);
             self.commit(transaction, event)
@@ -370,7 +375,12 @@ impl Trails {
 
     /// All trails of all accounts, those that are being deleted included.
     pub(crate) fn all(&self) -> Result<Vec<Stored>, TrailError> {
-        self.scan(vec![TRAIL], vec![TRAIL + 1])
+        self.each()?.into_iter().collect()
+    }
+
+    /// The same, each on its own: one that is damaged is no reason to do nothing for the others.
+    pub(crate) fn each(&self) -> Result<Vec<Result<Stored, TrailError>>, TrailError> {
+        self.scan((vec![TRAIL], vec![TRAIL + 1]))
     }
 
     fn live(&self, account: AccountId) -> Result<Vec<Stored>, TrailError> {
@@ -378,7 +388,8 @@ impl Trails {
         // No byte of UTF-8 digits is above that of the account's last.
         let end = [start.as_slice(), &[0xFF; 17]].concat();
         let mut live = Vec::new();
-        for stored in self.scan(start, end)? {
+        for stored in self.scan((start, end))? {
+            let stored = stored?;
             if !self.state(stored.id)?.0.deleted {
                 live.push(stored);
             }
@@ -386,20 +397,38 @@ impl Trails {
         Ok(live)
     }
 
-    fn scan(&self, start: Vec<u8>, end: Vec<u8>) -> Result<Vec<Stored>, TrailError> {
-        let range = (Bytes::from(start), Some(Bytes::from(end)));
-        let (rows, _) = self
-            .rows
-            .scan::<Trail>(Table::AUDIT_TRAILS, range, PAGE_ROWS)?;
-        let stored = rows.into_iter().filter_map(|(row, trail)| {
-            let id = row.key.get(1..)?.try_into().ok()?;
-            Some(Stored {
-                id: TrailId(id),
-                trail,
-                version: row.version,
-            })
-        });
-        Ok(stored.collect())
+    fn scan(
+        &self,
+        (start, end): (Vec<u8>, Vec<u8>),
+    ) -> Result<Vec<Result<Stored, TrailError>>, TrailError> {
+        let table = Table::AUDIT_TRAILS;
+        let mut start = Bytes::from(start);
+        let mut found = Vec::new();
+        loop {
+            let page = self.rows.meta.scan(&Scan {
+                table,
+                start,
+                end: Some(Bytes::from(end.clone())),
+                limit: PAGE_ROWS,
+                reverse: false,
+            })?;
+            let last = page.rows.last().map(|row| row.key.clone());
+            for row in page.rows {
+                let Some(id) = row.key.get(1..).and_then(|id| id.try_into().ok()) else {
+                    continue;
+                };
+                let opened = self.rows.open::<Trail>(table, &row.key, &row.value);
+                found.push(opened.map_err(TrailError::from).map(|trail| Stored {
+                    id: TrailId(id),
+                    trail,
+                    version: row.version,
+                }));
+            }
+            match last {
+                Some(last) if page.more => start = [&last, [0].as_slice()].concat().into(),
+                _ => return Ok(found),
+            }
+        }
     }
 
     fn named(&self, account: AccountId, name: &TrailName) -> Result<Stored, TrailsError> {
@@ -443,18 +472,61 @@ impl Trails {
 
     /// A transaction in which trails of an account come or go.
     fn counted(&self, account: AccountId) -> Result<Transaction, TrailError> {
-        let key = [&[ACCOUNT], account.as_str().as_bytes()].concat();
+        self.change_account(account.as_str(), |row| row.generation += 1)
+    }
+
+    fn change_account(
+        &self,
+        account: &str,
+        change: impl FnOnce(&mut AccountTrailsRow),
+    ) -> Result<Transaction, TrailError> {
+        let key = account_key(account);
         let table = Table::AUDIT_TRAILS;
         let read = self.rows.read::<AccountTrailsRow>(table, &key)?;
         let (mut row, version) = match read {
             Some((row, version)) => (row, Some(version)),
             None => (AccountTrailsRow::default(), None),
         };
-        row.generation += 1;
+        change(&mut row);
         let value = self.rows.seal(table, &key, &row);
         Ok(Transaction::new()
             .expect(table, key.clone(), version)
             .put(table, key, value))
+    }
+
+    /// Removes a trail that has nothing left to deliver.
+    pub(crate) fn remove(
+        &self,
+        stored: &Stored,
+        state: &TrailState,
+        version: Option<RowVersion>,
+    ) -> Result<(), TrailError> {
+        let account = stored.trail.account.as_str();
+        let changed = self.change_account(account, |row| {
+            row.last_end_millis = row.last_end_millis.max(state.last_end_millis);
+        })?;
+        let transaction = changed
+            .expect(Table::AUDIT_TRAILS, stored.id.state_key(), version)
+            .delete(Table::AUDIT_TRAILS, stored.id.state_key())
+            .delete(Table::AUDIT_TRAILS, stored.id.trail_key());
+        self.rows.meta.commit(transaction).wait()?;
+        Ok(())
+    }
+
+    /// The ends of the last digests, in milliseconds, of whatever had or has the name of `trail`, itself
+    /// included.
+    pub(crate) fn last_ends_of(&self, trail: &Trail) -> Result<Vec<u64>, TrailError> {
+        let key = account_key(&trail.account);
+        let read = self
+            .rows
+            .read::<AccountTrailsRow>(Table::AUDIT_TRAILS, &key)?;
+        let mut ends: Vec<u64> = read.iter().map(|(row, _)| row.last_end_millis).collect();
+        for stored in self.each()?.into_iter().flatten() {
+            if (&stored.trail.account, &stored.trail.name) == (&trail.account, &trail.name) {
+                ends.push(self.state(stored.id)?.0.last_end());
+            }
+        }
+        Ok(ends)
     }
 
     fn commit(&self, transaction: Transaction, event: &Event) -> Result<(), TrailsError> {
@@ -469,12 +541,6 @@ impl Trails {
     }
 }
 
-/// A chain that begins then.
-pub(crate) fn window(millis: u64) -> Window {
-    let start = Timestamp::from_seconds(Timestamp::from_millis(millis).as_seconds());
-    Window {
-        start_millis: start.as_millis(),
-        files: Vec::new(),
-        previous: None,
-    }
+fn account_key(account: &str) -> Vec<u8> {
+    [&[ACCOUNT], account.as_bytes()].concat()
 }

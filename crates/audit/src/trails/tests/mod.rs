@@ -1,5 +1,6 @@
 //! Trails from CreateTrail to files that verify.
 
+mod changes;
 mod configuration;
 mod delivery;
 mod signatures;
@@ -33,6 +34,10 @@ struct Bucket {
     /// For each put to come: refused; or done, with the answer lost.
     outcomes: Mutex<Vec<Outcome>>,
     refuses: Mutex<bool>,
+    /// What is refused: `bucket/key` has that in it.
+    refused_part: Mutex<Option<&'static str>>,
+    /// Where something happens with each put, and is in the ledger at once.
+    busy: Mutex<Option<World>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,17 @@ impl ObjectSink for Bucket {
             code: "AccessDenied".to_owned(),
             message: "no".to_owned(),
         };
-        if *self.refuses.lock() || outcome == Outcome::Refused {
+        if let Some(world) = &*self.busy.lock() {
+            world.record("Meanwhile");
+            let ledger = world.ledger();
+            ledger.step(Lane::Management, world.now(), true).unwrap();
+        }
+        let place = format!("{}/{}", object.bucket, object.key);
+        let is_refused = self
+            .refused_part
+            .lock()
+            .is_some_and(|it| place.contains(it));
+        if *self.refuses.lock() || is_refused || outcome == Outcome::Refused {
             return Err(denied);
         }
         self.puts.lock().push(object.key.clone());
@@ -167,6 +182,17 @@ impl Setting {
         self.trails
             .stop(self.account(), &Self::name(), &self.call("StopLogging"))
             .unwrap();
+    }
+
+    fn update(&self, change: impl Fn(&mut Trail)) {
+        let event = self.call("UpdateTrail");
+        let changed = self
+            .trails
+            .update(self.account(), &Self::name(), &event, |mut trail| {
+                change(&mut trail);
+                Ok(trail)
+            });
+        changed.unwrap();
     }
 
     fn state(&self) -> TrailState {
