@@ -41,7 +41,7 @@ REFUSED = []
 
 
 def each_refusal_left_its_record(server):
-    denials = {"s3": "AccessDenied", "kms": "AccessDeniedException", "iam": "AccessDenied", "sts": "AccessDenied"}
+    denials = {"s3": "AccessDenied", "kms": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}
     records = [json.loads(line) for line in audit(server, "search", "--json", "-n", "1000000").stdout.splitlines()]
     for service, request_id in REFUSED:
         found = [it for it in records if it.get("requestID") == request_id

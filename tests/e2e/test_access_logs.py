@@ -201,10 +201,11 @@ def test_grants_are_on_every_log_object_while_the_target_takes_lists(server):
     status = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "h/", "TargetGrants": GRANTS}}
     logged.prefix = "h/"
     logged.allow()
-    # The list needs its own right.
-    assert refused(s3.put_bucket_logging, Bucket=logged.source, BucketLoggingStatus=status).code == "AccessDenied"
+    # s3:PutObject is all that the log's service needs; whoever denies lists denies its lists.
     policy = json.loads(s3.get_bucket_policy(Bucket=target)["Policy"])
-    policy["Statement"][0]["Action"] = ["s3:PutObject", "s3:PutObjectAcl"]
+    denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectAcl", "Resource": f"arn:aws:s3:::{target}/*"}
+    s3.put_bucket_policy(Bucket=target, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], denial]}))
+    assert refused(s3.put_bucket_logging, Bucket=logged.source, BucketLoggingStatus=status).code == "AccessDenied"
     s3.put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
     s3.put_bucket_logging(Bucket=logged.source, BucketLoggingStatus=status)
     assert s3.get_bucket_logging(Bucket=logged.source)["LoggingEnabled"]["TargetGrants"] == GRANTS

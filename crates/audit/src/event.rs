@@ -338,9 +338,15 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// `errorCode` and `errorMessage`, as the client got them.
+    /// `errorCode` and `errorMessage`, as the client got them; but a denial is `AccessDenied` in the
+    /// records of all services, also of those whose clients get `AccessDeniedException` (so records of
+    /// KMS show it, and so queries for denials ask for it).
     #[must_use]
     pub fn failed(mut self, code: &str, message: &str) -> Self {
+        let code = match code {
+            "AccessDeniedException" => "AccessDenied",
+            code => code,
+        };
         self.draft.error = Some((code.to_owned(), message.to_owned()));
         self
     }

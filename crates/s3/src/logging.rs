@@ -192,7 +192,7 @@ impl S3 {
         if grants.is_empty() {
             return Ok(());
         }
-        // As for every list that comes with an object: its writer needs s3:PutObjectAcl.
+        // As at each delivery: a statement that denies lists denies these.
         let wanted = WantedAcl::Grants(grants);
         self.owner_of_new(&entry, &wanted).map(drop)
     }

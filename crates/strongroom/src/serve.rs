@@ -41,6 +41,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use self::access_logs::{AccessLogs, Waiting};
 pub(crate) use self::backups::Backups;
@@ -402,6 +403,12 @@ async fn serve(
         .serve(Arc::new(door))
         .map_err(|error| admin_failure(&error))?;
     server.run(house.gate(), shutdown).await;
+    if timeout(WORKERS_GRACE, house.gate().settled())
+        .await
+        .is_err()
+    {
+        tracing::error!("requests that nobody waits for did not end in time");
+    }
     house.close();
     drop(admin);
     house.verdict()

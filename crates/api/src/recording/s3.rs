@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 use strongroom_audit::Params;
 use strongroom_ports::Transaction;
@@ -28,6 +28,8 @@ pub(crate) struct Learned {
     pub(crate) signer: OnceLock<Arc<RequestContext>>,
     /// The key that a form names.
     pub(crate) key: OnceLock<String>,
+    /// The fields of a form that records show as headers.
+    pub(crate) fields: OnceLock<HeaderMap>,
     /// Whose the bucket is.
     pub(crate) owner: OnceLock<AccountId>,
     /// Whether the record shows the document in the body: that of a bucket operation.
@@ -81,8 +83,8 @@ impl S3Asked<'_> {
         length("x-amz-decoded-content-length").or_else(|| length("content-length"))
     }
 
-    /// `requestParameters`, as far as the head has them, and the key.
-    fn parameters(&self, key: Option<&str>) -> Params {
+    /// `requestParameters`, as far as the head and those headers have them, and the key.
+    fn parameters(&self, key: Option<&str>, headers: &HeaderMap) -> Params {
         let mut params = Params::new();
         if !self.bucket.is_empty() {
             params = params.text("bucketName", self.bucket);
@@ -96,7 +98,7 @@ impl S3Asked<'_> {
             }
         }
         for name in SHOWN_HEADERS {
-            if let Some(value) = self.parts.headers.get(*name) {
+            if let Some(value) = headers.get(*name) {
                 params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
             }
         }
@@ -163,6 +165,19 @@ impl S3Outcome<'_> {
         learned.map(String::as_str).or(self.asked.key)
     }
 
+    /// The headers; of a form, the fields that stand for them.
+    fn headers(&self) -> &HeaderMap {
+        let fields = self.learned.and_then(|learned| learned.fields.get());
+        fields.unwrap_or(&self.asked.parts.headers)
+    }
+
+    /// Whether something was changed though there is an error: some of the keys of DeleteObjects.
+    fn is_done_in_part(&self) -> bool {
+        let entries = self.learned.and_then(|learned| learned.deleted.get());
+        self.error.is_none()
+            && entries.is_some_and(|entries| entries.iter().any(|entry| entry.error.is_none()))
+    }
+
     /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
     /// was denied.
     fn error(&self) -> Option<ErrorTold<'_>> {
@@ -202,7 +217,7 @@ impl S3Outcome<'_> {
 
     /// `requestParameters`.
     fn parameters(&self) -> Params {
-        let params = self.asked.parameters(self.key());
+        let params = self.asked.parameters(self.key(), self.headers());
         match self.learned.and_then(|learned| learned.document.get()) {
             Some(document) => with_document(params, document),
             None => params,
@@ -228,14 +243,14 @@ impl S3Outcome<'_> {
         const ALGORITHM: &str = "x-amz-server-side-encryption";
         if !matches!(
             self.route.name,
-            "PutObject" | "CopyObject" | "CreateMultipartUpload"
+            "PutObject" | "PostObject" | "CopyObject" | "CreateMultipartUpload"
         ) {
             return None;
         }
         if self.answered(CUSTOMER).is_some() {
             return Some("SSE_C");
         }
-        let is_asked = self.asked.parts.headers.contains_key(ALGORITHM);
+        let is_asked = self.headers().contains_key(ALGORITHM);
         Some(match (self.answered(ALGORITHM)?, is_asked) {
             ("AES256", true) => "SSE_S3",
             ("AES256", false) => "Default_SSE_S3",
@@ -272,6 +287,7 @@ impl S3Outcome<'_> {
             service: Service::S3,
             operation: self.route.event_name(),
             error: self.error(),
+            is_done_in_part: self.is_done_in_part(),
             facts: self.facts(),
             parameters: Some(self.parameters()),
             is_data: self.route.is_data(),
@@ -348,8 +364,9 @@ impl Recorder {
             service: Service::S3,
             operation,
             error: Some(error),
+            is_done_in_part: false,
             facts,
-            parameters: Some(asked.parameters(asked.key)),
+            parameters: Some(asked.parameters(asked.key, &asked.parts.headers)),
             is_data: asked.key.is_some(),
         })
         .await
@@ -420,6 +437,17 @@ const SHOWN_HEADERS: &[&str] = &[
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
 ];
+
+/// Those of them that records show.
+pub(crate) fn shown(headers: &HeaderMap) -> HeaderMap {
+    let mut shown = HeaderMap::new();
+    for name in SHOWN_HEADERS {
+        if let Some(value) = headers.get(*name) {
+            shown.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    shown
+}
 
 /// Whether records show a parameter of the query. Those that sign are never shown.
 fn is_shown_parameter(name: &str) -> bool {

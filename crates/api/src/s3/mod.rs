@@ -39,6 +39,7 @@ mod parse_query;
 mod parse_xml;
 mod reply;
 mod route;
+mod running;
 mod unconfigured;
 
 use std::sync::Arc;
@@ -52,7 +53,7 @@ use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{S3, S3Error};
-use strongroom_types::{AccountId, BucketName, Region, RequestContext, RequestId};
+use strongroom_types::{Region, RequestContext, RequestId};
 
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
@@ -61,23 +62,26 @@ pub use parse_acl::grant_headers;
 
 pub(crate) use as_sent::AuthType;
 pub(crate) use body::AnyBody;
+pub(crate) use call::owner_of;
 pub(crate) use reply::set as set_header;
 pub(crate) use route::Route;
 #[cfg(test)]
 pub(crate) use route::Selector;
+pub(crate) use running::One;
 
 use address::Address;
 use as_sent::AsSent;
 use call::Call;
 use other_services::Elsewhere;
-use route::{Level, Reply, Seen};
+use route::{Level, ReplyFuture, Seen};
+use running::Running;
 
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake::{self, EdgePorts};
 use crate::recording::{
-    BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Asked, S3Call,
-    S3Outcome, Unrecorded,
+    BucketChange, Ended, Facts, LatePorts, LateRecord, Learned, Recorded, Recorder, S3Asked,
+    S3Call, S3Outcome, Unrecorded,
 };
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
@@ -113,7 +117,8 @@ impl S3ApiOptions {
     }
 }
 
-/// The S3 protocol in front of the S3 service.
+/// The S3 protocol in front of the S3 service. Clones are one.
+#[derive(Clone)]
 pub struct S3Api {
     s3: Arc<S3>,
     verifier: Arc<Verifier>,
@@ -122,6 +127,7 @@ pub struct S3Api {
     entropy: Arc<dyn Entropy>,
     recorder: Arc<Recorder>,
     access_log: Arc<AccessLog>,
+    running: Running,
 }
 
 /// What the log and the metrics say of a request.
@@ -148,7 +154,13 @@ impl S3Api {
             entropy,
             recorder,
             access_log: Arc::default(),
+            running: Running::default(),
         }
+    }
+
+    /// Waits until the calls have ended that go on whether anybody waits for their answers or not.
+    pub async fn settled(&self) {
+        self.running.settled().await;
     }
 
     /// Logs the requests of the buckets that `access_log` names.
@@ -267,20 +279,63 @@ impl S3Api {
             request_id,
             &mut place,
         );
-        let (context, learned) = (Arc::clone(&call.context), call.learned.clone());
-        let (change, late) = (call.change.clone(), call.late.clone());
-        let (parts, query) = (Arc::clone(&call.parts), Arc::clone(&call.query));
-        let outcome: Reply = (route.handler)(call).await;
-        let (response, failure) = match outcome {
+        let told = Asking {
+            route,
+            auth_type,
+            connection,
+            began,
+            place,
+            context: Arc::clone(&call.context),
+            parts: Arc::clone(&call.parts),
+            query: Arc::clone(&call.query),
+            learned: call.learned.clone(),
+            change: call.change.clone(),
+            late: call.late.clone(),
+        };
+        let handled = (route.handler)(call);
+        let response = if self.is_kept_on(route) {
+            let api = self.clone();
+            self.running
+                .to_its_end(async move { api.answer_told(handled, told).await })
+                .await
+        } else {
+            self.answer_told(handled, told).await
+        };
+        Answered {
+            operation: route.name,
+            action: route.action,
+            response,
+        }
+    }
+
+    /// Whether a call goes on and is recorded whether anybody waits for its answer or not: its change
+    /// of an object may stand then, and somebody wants to know of those. A change of a bucket takes its
+    /// record along.
+    fn is_kept_on(&self, route: &Route) -> bool {
+        route.changes_object() && (self.recorder.wants_data() || self.access_log.is_on())
+    }
+
+    /// The answer of the operation, when the call is recorded.
+    async fn answer_told(&self, handled: ReplyFuture, told: Asking) -> Response<ResponseBody> {
+        let Asking {
+            route,
+            auth_type,
+            connection,
+            began,
+            place,
+            context,
+            parts,
+            query,
+            learned,
+            change,
+            late,
+        } = told;
+        let (response, failure) = match handled.await {
             Ok(response) => (response, None),
             Err(failure) => (error_response(&failure, &place), Some(failure)),
         };
         if late.is_some_and(|late| late.is_late()) {
-            return Answered {
-                operation: route.name,
-                action: route.action,
-                response,
-            };
+            return response;
         }
         let error = failure.map(|failure| {
             let answer = failure.answer(&place);
@@ -288,7 +343,7 @@ impl S3Api {
         });
         // Who was not let in learned nothing.
         let owner = if response.status() == StatusCode::FORBIDDEN {
-            self.owner_of(&place.bucket).await
+            owner_of(&self.s3, &place.bucket).await
         } else {
             None
         };
@@ -321,11 +376,7 @@ impl S3Api {
         } else {
             self.recorder.record_s3(outcome).await
         };
-        Answered {
-            operation: route.name,
-            action: route.action,
-            response: unless_withheld(recorded, response, &place),
-        }
+        unless_withheld(recorded, response, &place)
     }
 
     /// The context of a request that was just read, of which nobody is known to have signed it.
@@ -366,6 +417,7 @@ impl S3Api {
             service: Service::S3,
             operation,
             error: Some((answer.code, answer.message)),
+            is_done_in_part: false,
             facts: Facts::default(),
             parameters: None,
             is_data,
@@ -426,25 +478,12 @@ impl S3Api {
             service,
             operation: UNKNOWN,
             error: Some((code, "".into())),
+            is_done_in_part: false,
             facts: Facts::default(),
             parameters: None,
             is_data: false,
         });
         unless_withheld(recorded.await, response, place)
-    }
-
-    /// Whose a bucket is, if there is one of that name.
-    async fn owner_of(&self, bucket: &str) -> Option<AccountId> {
-        let name = BucketName::parse(bucket).ok()?;
-        let known = self.s3.resident().map(|resident| resident.owner_of(&name));
-        let owner = match known {
-            Some(Err(S3Error::NotInMemory)) | None => {
-                let s3 = Arc::clone(&self.s3);
-                call::blocking(move || Ok(s3.owner_of(&name)?)).await.ok()
-            }
-            Some(known) => known.ok(),
-        };
-        owner.flatten()
     }
 
     /// What a head says of what it asks for, as far as it can be read.
@@ -544,9 +583,13 @@ impl S3Api {
             Recorded::AtEdge => None,
         };
         let late = route.may_end_late().then(|| {
-            let (recorder, access_log) = (self.recorder.clone(), self.access_log.clone());
-            let late = LateRecord::new(told(), recorder, access_log, self.clock.clone(), began);
-            Arc::new(late)
+            let ports = LatePorts {
+                s3: self.s3.clone(),
+                recorder: self.recorder.clone(),
+                access_log: self.access_log.clone(),
+                clock: self.clock.clone(),
+            };
+            Arc::new(LateRecord::new(told(), ports, began, self.running.one()))
         });
         let call = Call {
             learned,
@@ -603,6 +646,21 @@ struct Found {
     route: &'static Route,
     auth_type: AuthType,
     call: Call,
+}
+
+/// What is told of a call when it ends.
+struct Asking {
+    route: &'static Route,
+    auth_type: AuthType,
+    connection: ConnectionInfo,
+    began: Duration,
+    place: ErrorPlace,
+    context: Arc<RequestContext>,
+    parts: Arc<Parts>,
+    query: Arc<Query>,
+    learned: Option<Arc<Learned>>,
+    change: Option<Arc<BucketChange>>,
+    late: Option<Arc<LateRecord>>,
 }
 
 /// The name in records of what nobody can tell.
