@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CipherSuite, ServerConfig};
 use strongroom_types::Timestamp;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -124,6 +124,24 @@ impl TlsFiles {
     fn stamp(&self) -> Option<[Stamp; 2]> {
         Some([Stamp::of(&self.certificate)?, Stamp::of(&self.key)?])
     }
+}
+
+/// The name of a cipher suite in AWS's records: that of OpenSSL. rustls has a spelling of its own.
+pub(super) fn cipher_suite_name(suite: CipherSuite) -> Option<&'static str> {
+    Some(match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "ECDHE-ECDSA-CHACHA20-POLY1305"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        other => return other.as_str(),
+    })
 }
 
 /// What changes when a file does.
@@ -287,6 +305,19 @@ mod tests {
         TlsFiles {
             certificate: directory.join("tls.crt"),
             key: directory.join("tls.key"),
+        }
+    }
+
+    #[test]
+    fn every_cipher_suite_that_is_offered_has_its_name_in_aws_records() {
+        for suite in rustls::crypto::aws_lc_rs::default_provider().cipher_suites {
+            let name = cipher_suite_name(suite.suite()).unwrap();
+            assert!(
+                name.starts_with("TLS_AES_")
+                    || name == "TLS_CHACHA20_POLY1305_SHA256"
+                    || name.starts_with("ECDHE-"),
+                "{name}"
+            );
         }
     }
 
