@@ -223,8 +223,7 @@ pub(crate) fn with_accounts<T>(
         clock,
         entropy,
     };
-    let holds_blobs = store::holds_blobs(settings)?;
-    let (account, _) = accounts.load_or_create(None, holds_blobs)?;
+    let account = accounts.loaded()?;
     with(&accounts, &account)
 }
 
