@@ -242,8 +242,7 @@ fn with_opened<T>(
         clock,
         entropy,
     };
-    let holds_blobs = store::holds_blobs(settings)?;
-    let (account, _) = accounts.load_or_create(None, holds_blobs)?;
+    let account = accounts.loaded()?;
     with(&accounts, &account)
 }
 

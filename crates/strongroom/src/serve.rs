@@ -223,8 +223,9 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let holds_blobs = store::hold_any(&*blobs)?;
-    let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
+    let shreds = store::open_shreds(settings)?;
+    let holds_data = store::hold_any(&*blobs, &shreds)?;
+    let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_data)?;
     let audit = accounts.audit_log(&account);
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let identities = identities::open(&accounts, &account)?;
@@ -241,7 +242,7 @@ fn assemble(
     let rows = accounts.sealed_rows();
     let key_ports = KeyServicePorts {
         rows: rows.clone(),
-        shreds: Arc::new(store::open_shreds(settings)?),
+        shreds: Arc::new(shreds),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
         audit: audit.clone(),

@@ -20,7 +20,7 @@ mod s3_call;
 pub(crate) use facts::{Facts, KMS_KEY, Named};
 pub(crate) use json::{hidden_texts, hidden_texts_of_document, json_parameters, lower_camel};
 pub(crate) use query::query_parameters;
-pub(crate) use s3::{DeletedEntry, Learned, S3Asked, S3Outcome, shown};
+pub(crate) use s3::{DeleteError, DeletedEntry, Learned, S3Asked, S3Outcome, shown};
 pub(crate) use s3_call::{BucketChange, LatePorts, LateRecord, S3Call};
 
 use std::borrow::Cow;

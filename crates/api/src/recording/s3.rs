@@ -38,6 +38,8 @@ pub(crate) struct Learned {
     pub(crate) document: OnceLock<Vec<u8>>,
     /// What became of the keys that DeleteObjects names.
     pub(crate) deleted: OnceLock<Vec<DeletedEntry>>,
+    /// The destination of a copy lets nothing in, so that its source is not read.
+    pub(crate) destination_refused: OnceLock<()>,
 }
 
 /// One key of DeleteObjects.
@@ -45,8 +47,19 @@ pub(crate) struct Learned {
 pub(crate) struct DeletedEntry {
     /// The key.
     pub(crate) key: String,
-    /// Code and text of its error.
-    pub(crate) error: Option<(&'static str, String)>,
+    /// The version that it is about, or that of the delete marker that was made.
+    pub(crate) version: Option<String>,
+    /// Why it was not deleted.
+    pub(crate) error: Option<DeleteError>,
+}
+
+/// The error of one key of DeleteObjects.
+#[derive(Debug)]
+pub(crate) struct DeleteError {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// The status that a request of its own would have been answered with.
+    pub(crate) status: u16,
 }
 
 /// Code and text of an error, as they are told.
@@ -184,10 +197,21 @@ impl S3Outcome<'_> {
         if let Some((code, message)) = &self.error {
             return Some((code, Cow::Borrowed(message)));
         }
-        let entries = self.learned.and_then(|learned| learned.deleted.get())?;
-        let denied = |it: &DeletedEntry| it.error.clone().filter(|(code, _)| *code == DENIED);
-        let (code, message) = entries.iter().find_map(denied)?;
-        Some((code, message.into()))
+        let mut errors = self.deleted().iter().filter_map(|it| it.error.as_ref());
+        let denied = errors.find(|error| error.code == DENIED)?;
+        Some((denied.code, denied.message.as_str().into()))
+    }
+
+    /// What became of the keys of DeleteObjects.
+    pub(crate) fn deleted(&self) -> &[DeletedEntry] {
+        let entries = self.learned.and_then(|learned| learned.deleted.get());
+        entries.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether the destination of a copy lets nothing in.
+    pub(crate) fn is_destination_refused(&self) -> bool {
+        self.learned
+            .is_some_and(|it| it.destination_refused.get().is_some())
     }
 
     /// Whether the caller was refused for lack of rights, be it at the end of a 200.
@@ -402,7 +426,7 @@ fn with_deleted(additional: Params, entries: &[DeletedEntry]) -> Params {
             bytes <= DELETED_MAX_BYTES
         })
         .map(|entry| {
-            let code = entry.error.as_ref().map(|(code, _)| *code);
+            let code = entry.error.as_ref().map(|error| error.code);
             Params::new()
                 .text("key", &entry.key)
                 .optional("errorCode", code)

@@ -48,7 +48,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
@@ -227,7 +227,9 @@ impl S3Api {
             Ok(verified) => verified,
             Err(error) => {
                 let failure = error.into();
-                let refused = self.refuse(&parts, &connection, request_id, &place, &failure);
+                let began = self.clock.monotonic();
+                let connection = (&connection, began);
+                let refused = self.refuse(&parts, connection, request_id, &place, &failure);
                 return Answered {
                     operation: "Unknown",
                     action: "",
@@ -255,7 +257,7 @@ impl S3Api {
                 let unmatched = self.refuse_unmatched(
                     &parts,
                     &verified,
-                    &connection,
+                    (&connection, began),
                     request_id,
                     &place,
                     &failure,
@@ -394,16 +396,17 @@ impl S3Api {
     async fn refuse(
         &self,
         parts: &Parts,
-        connection: &ConnectionInfo,
+        (connection, began): (&ConnectionInfo, Duration),
         request_id: RequestId,
         place: &ErrorPlace,
         failure: &crate::error::Failure,
     ) -> Response<ResponseBody> {
         let mut context = self.context(parts, connection, request_id);
         intake::note_sent(&mut context, parts, connection, None);
-        let (operation, is_data) = match self.asked_for(parts) {
+        let asked_for = self.asked_for(parts);
+        let (operation, is_data) = match &asked_for {
             Some((query, address)) => {
-                let seen = seen(parts, &query, &address);
+                let seen = seen(parts, query, address);
                 match route::select(&seen) {
                     Ok(route) => (route.event_name(), route.is_data()),
                     Err(_) => (absent_name(&seen), seen.level == Level::Object),
@@ -412,6 +415,19 @@ impl S3Api {
             None => (UNKNOWN, false),
         };
         let answer = failure.answer(place);
+        if let Some((query, address)) = &asked_for {
+            let asked = S3Asked {
+                context: &context,
+                connection,
+                parts,
+                query,
+                bucket: address.bucket.as_deref().unwrap_or_default(),
+                key: address.key.as_deref(),
+                auth_type: AuthType::Anonymous,
+                host_id: &place.host_id,
+            };
+            self.note_refused(asked, operation, (answer.status, answer.code), began);
+        }
         let recorded = self.recorder.record(Ended {
             context: &context,
             service: Service::S3,
@@ -430,7 +446,7 @@ impl S3Api {
         &self,
         parts: &Parts,
         verified: &Verified,
-        connection: &ConnectionInfo,
+        (connection, began): (&ConnectionInfo, Duration),
         request_id: RequestId,
         place: &ErrorPlace,
         failure: &crate::error::Failure,
@@ -451,9 +467,24 @@ impl S3Api {
             host_id: &place.host_id,
         };
         let operation = absent_name(&seen(parts, &query, &address));
+        self.note_refused(asked, operation, (answer.status, answer.code), began);
         let error = (answer.code, answer.message);
         let recorded = self.recorder.record_unmatched(asked, operation, error);
         unless_withheld(recorded.await, error_response(failure, place), place)
+    }
+
+    /// Logs a request that got no further than its head.
+    fn note_refused(
+        &self,
+        asked: S3Asked<'_>,
+        operation: &str,
+        error: (u16, &'static str),
+        began: Duration,
+    ) {
+        if self.access_log.is_on() {
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.access_log.note_refused(asked, operation, error, took);
+        }
     }
 
     /// The answer to a request for a service that is not here, which nobody has authenticated, and its
@@ -558,6 +589,7 @@ impl S3Api {
         // Of calls on objects the record needs no more than the head, or there is none.
         let learns = !route.is_data()
             || matches!(route.name, "PostObject" | "DeleteObjects")
+            || (is_copy(route) && self.access_log.is_on())
             || self.recorder.wants_data();
         let learned = Learned {
             shows_document: !route.is_data(),
@@ -678,6 +710,17 @@ fn seen<'a>(parts: &'a Parts, query: &'a Query, address: &Address) -> Seen<'a> {
         query,
         headers: &parts.headers,
     }
+}
+
+fn is_copy(route: &Route) -> bool {
+    matches!(route.name, "CopyObject" | "UploadPartCopy")
+}
+
+/// Bucket, key and version of what a copy reads.
+pub(crate) fn copy_source(headers: &HeaderMap) -> Option<(String, String, Option<String>)> {
+    let source = parse_headers::copy_source(headers).ok()?;
+    let version = source.version.map(|it| it.to_string());
+    Some((source.bucket.to_string(), source.key.to_string(), version))
 }
 
 fn auth_type(verified: &Verified) -> AuthType {

@@ -50,6 +50,15 @@ pub(crate) fn run(
             let mut filter = args.filter.asked();
             filter.since_millis = args.since.map(|it| it.first(clock.now()));
             filter.until_millis = args.until.map(|it| it.last(clock.now()));
+            if let (Some(since), Some(until)) = (filter.since_millis, filter.until_millis)
+                && since > until
+            {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "--since is later than --until: nothing lies between them",
+                    "exchange them; 2h is earlier than 1h, since both say how long ago",
+                ));
+            }
             with_trail(settings, environment, "search", |trail| {
                 search(trail, args, &filter)
             })
@@ -284,6 +293,9 @@ fn search(trail: &Trail<'_>, args: &SearchArgs, filter: &FilterAsked) -> Result<
         }
     }
     bar.end();
+    if found == 0 {
+        bar.remark("no record fits");
+    }
     out.flush().map(|_| ())
 }
 
