@@ -114,7 +114,7 @@ impl Recorder {
         let is_counted = match &ended.error {
             Some((reason, _)) if ended.context.principal == Principal::Anonymous => {
                 let (now, source) = (self.log.now(), ended.context.source_ip);
-                self.denials.lock().note(source, *reason, now) == Noted::Counted
+                self.denials.lock().note(source, reason, now) == Noted::Counted
             }
             Some(_) | None => false,
         };

@@ -615,13 +615,13 @@ impl S3Api {
             Recorded::AtEdge => None,
         };
         let late = route.may_end_late().then(|| {
-            let ports = LatePorts {
+            let needs = LatePorts {
                 s3: self.s3.clone(),
                 recorder: self.recorder.clone(),
                 access_log: self.access_log.clone(),
                 clock: self.clock.clone(),
             };
-            Arc::new(LateRecord::new(told(), ports, began, self.running.one()))
+            Arc::new(LateRecord::new(told(), needs, began, self.running.one()))
         });
         let call = Call {
             learned,

@@ -170,13 +170,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
 
     let (outcome, trail) = world.trail_of(|| service.decrypt_data_key(&refused, &blob, &other));
     assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
-    one(
-        "denied",
-        trail,
-        "Decrypt",
-        "AccessDenied",
-        Some(&arn),
-    );
+    one("denied", trail, "Decrypt", "AccessDenied", Some(&arn));
 
     // Memory does not tell it: then bob could have waited for the record.
     let (outcome, trail) =

@@ -326,6 +326,7 @@ impl Case {
                 role_id,
                 role_name,
                 session_name,
+                role_arn: _,
             } => json!({
                 "kind": "session", "account": account.as_str(), "id": **role_id,
                 "role": **role_name, "session": **session_name,

@@ -132,9 +132,9 @@ fn from_parameters(record: Record<'_>) -> Option<String> {
 fn from_details(record: Record<'_>) -> Option<String> {
     let details = record.0.pointer("/serviceEventDetails")?.as_object()?;
     let told = details.iter().filter(|(name, _)| *name != "operatorUid");
-    let told = told.map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
+    let told = told.map(|(name, value)| match value.as_str() {
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
     });
     let told: Vec<String> = told.collect();
     (!told.is_empty()).then(|| told.join(", "))
