@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
-from conftest import Server
+from conftest import BOTO_CLIENTS, BOTOCORE, Server
 from s3raw import Raw, Signer
 
 VERSION = "2012-10-17"
@@ -89,6 +89,7 @@ class Callers:
         self.switch = Switch()
         self.session = botocore.session.Session()
         self.session._credentials = self.switch
+        self.session.register_component("data_loader", BOTOCORE.get_component("data_loader"))
         self.clients = {}
         self.root = Actor(access.access, access.secret)
 
@@ -102,6 +103,7 @@ class Callers:
             verify = {"verify": self.access.ca} if scheme == "https" else {}
             self.clients[kind] = self.session.create_client(
                 service, region_name=self.region, endpoint_url=getattr(self.access, scheme), config=config, **verify)
+            BOTO_CLIENTS.add(self.clients[kind])
         return self.clients[kind]
 
     def raw(self, actor, scheme="http"):

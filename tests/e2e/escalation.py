@@ -5,6 +5,7 @@ import json
 import pytest
 
 from callers import Account, Callers, TimedServer, allow, document, fresh, told
+from conftest import common_server
 from test_audit_verbs import audit
 
 S3_DENIED, KMS_DENIED = (403, "AccessDenied"), (400, "AccessDeniedException")
@@ -28,15 +29,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    server = TimedServer(tmp_path_factory.mktemp("escalation"), trace=False).start()
+def world(request):
     REFUSED.clear()
-    try:
+    with common_server(request, "escalation", kind=TimedServer) as server:
         yield World(server)
         each_refusal_left_its_record(server)
-    finally:
-        server.stop()
-        server.assert_sane()
 
 
 # Service and request id of every call that the module's server refused for lack of rights.
@@ -44,7 +41,7 @@ REFUSED = []
 
 
 def each_refusal_left_its_record(server):
-    denials = {"s3": "AccessDenied", "kms": "AccessDeniedException", "iam": "AccessDenied", "sts": "AccessDenied"}
+    denials = {"s3": "AccessDenied", "kms": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}
     records = [json.loads(line) for line in audit(server, "search", "--json", "-n", "1000000").stdout.splitlines()]
     for service, request_id in REFUSED:
         found = [it for it in records if it.get("requestID") == request_id

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ from conftest import Clients, new_bucket, poll, refused, tool
 CUSTOMER_KEY = bytes(range(100, 132))
 SSE_C = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": CUSTOMER_KEY}
 FIELDS = ("owner bucket time ip requester request_id operation key uri status error sent size total turnaround referer agent version "
-          "host_id signature cipher authentication host tls access_point acl").split()
+          "host_id signature cipher authentication host tls access_point acl source_region").split()
 GRANTS = [{"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery"}, "Permission": "READ"}]
 FIELD = re.compile(r'\[[^\]]*\]|"[^"]*"|\S+')
 
@@ -60,16 +61,25 @@ class Logged:
     def text(self):
         return "".join(self.s3.get_object(Bucket=self.target, Key=key)["Body"].read().decode() for key in self.objects())
 
-    def line(self, answer):
-        """The one line of a call."""
+    def lines(self, answer):
+        """The lines of a call."""
         headers = answer["ResponseMetadata"]["HTTPHeaders"]
 
         def found():
             return [line for line in parsed(self.text()) if line["request_id"] == headers["x-amz-request-id"]]
 
-        lines = poll(found, 60, 0.3)
+        return poll(found, 60, 0.3)
+
+    def line(self, answer):
+        """The one line of a call."""
+        lines = self.lines(answer)
         assert len(lines) == 1, lines
         return lines[0]
+
+
+def signed_by(server, **credentials):
+    """A client with other credentials."""
+    return Clients(SimpleNamespace(**{**vars(server.access()), **credentials})).boto()
 
 
 @pytest.fixture
@@ -92,7 +102,7 @@ def test_lines_have_the_fields_of_s3(server):
     assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000", line["time"])
     assert line["uri"].startswith("PUT /") and line["uri"].endswith(" HTTP/1.1") and "Boto3" in line["agent"]
     assert line["signature"] == "SigV4" and line["authentication"] == "AuthHeader" and line["tls"] == "TLSv1.3"
-    assert line["cipher"].startswith("TLS") and line["host"].startswith("127.0.0.1") and line["host_id"] == put["ResponseMetadata"]["HostId"]
+    assert line["cipher"].startswith("TLS_") and line["source_region"] == "-" and line["host"].startswith("127.0.0.1") and line["host_id"] == put["ResponseMetadata"]["HostId"]
     assert int(line["total"]) >= 0
     line = logged.line(get)
     assert (line["operation"], line["status"], line["sent"], line["size"]) == ("REST.GET.OBJECT", "206", "10", "1000")
@@ -100,6 +110,62 @@ def test_lines_have_the_fields_of_s3(server):
     assert (line["status"], line["error"]) == ("404", "NoSuchKey")
     assert logged.line(listed)["operation"] == "REST.GET.BUCKET"
     assert all(re.fullmatch(r"logs/\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-[0-9A-F]{16}", key) for key in logged.objects())
+
+
+def test_copies_and_deletions_are_told_object_by_object(server):
+    logged = Logged(server)
+    s3, source, other = logged.s3, logged.source, new_bucket(logged.s3)
+    of_part = {"uri": "-", "sent": "-", "size": "-", "total": "-", "turnaround": "-", "referer": "-", "agent": "-"}
+
+    def is_part(line, **expected):
+        expected = {"bucket": source, "signature": "SigV4", "authentication": "AuthHeader", **of_part, **expected}
+        assert line == {**line, **expected}
+
+    from_a = {"Bucket": source, "Key": "a b"}
+    s3.put_object(**from_a, Body=b"x")
+    # Out of the bucket: what was read is in its log, though the request was another bucket's.
+    is_part(logged.line(s3.copy_object(Bucket=other, Key="copy", CopySource=from_a)),
+            operation="REST.COPY.OBJECT_GET", key="a%20b", status="200", error="-", requester=s3.list_buckets()["Owner"]["ID"])
+    within = {line["operation"]: line for line in logged.lines(s3.copy_object(Bucket=source, Key="c", CopySource=from_a))}
+    assert set(within) == {"REST.COPY.OBJECT", "REST.COPY.OBJECT_GET"}
+    assert (within["REST.COPY.OBJECT"]["key"], within["REST.COPY.OBJECT_GET"]["key"]) == ("c", "a%20b")
+    assert within["REST.COPY.OBJECT"]["uri"].startswith("PUT /")
+    upload = s3.create_multipart_upload(Bucket=other, Key="parts")["UploadId"]
+    part = s3.upload_part_copy(Bucket=other, Key="parts", UploadId=upload, PartNumber=1, CopySource=from_a)
+    is_part(logged.line(part), operation="REST.COPY.PART_GET", key="a%20b", status="200")
+    # What is not there, and what may not be read.
+    missing = refused(s3.copy_object, Bucket=other, Key="copy", CopySource={"Bucket": source, "Key": "none"})
+    is_part(logged.line(missing.answer), operation="REST.COPY.OBJECT_GET", key="none", status="404", error="NoSuchKey")
+    iam = logged.clients.boto(service="iam")
+    iam.create_user(UserName="thief")
+    iam.put_user_policy(UserName="thief", PolicyName="p", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{other}/*"]}}))
+    key = iam.create_access_key(UserName="thief")["AccessKey"]
+    thief = signed_by(server, access=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    denied = refused(thief.copy_object, Bucket=other, Key="copy", CopySource=from_a)
+    is_part(logged.line(denied.answer), operation="REST.COPY.OBJECT_GET", key="a%20b", status="403", error="AccessDenied",
+            requester=f"arn:aws:iam::{logged.account}:user/thief")
+    # What its destination refuses has read nothing.
+    nowhere = refused(s3.copy_object, Bucket="no-such-bucket-anywhere", Key="copy", CopySource=from_a)
+    both = s3.delete_objects(Bucket=source, Delete={"Objects": [{"Key": "a b"}, {"Key": "c"}]})
+    lines = logged.lines(both)
+    assert sorted(line["operation"] for line in lines) == ["BATCH.DELETE.OBJECT"] * 2 + ["REST.POST.MULTI_OBJECT_DELETE"]
+    each = {line["key"]: line for line in lines if line["operation"] == "BATCH.DELETE.OBJECT"}
+    assert set(each) == {"a%20b", "c"}
+    for line in each.values():
+        is_part(line, status="204", error="-")
+    assert nowhere.headers["x-amz-request-id"] not in logged.text()
+
+
+def test_requests_that_get_no_further_than_their_head_have_lines(server):
+    logged = Logged(server)
+    absent = refused(logged.s3.get_object_torrent, Bucket=logged.source, Key="k")
+    line = logged.line(absent.answer)
+    assert (line["operation"], line["key"], line["status"], line["error"]) == ("REST.GET.OBJECT", "k", "501", "NotImplemented")
+    wrong = signed_by(server, secret="wrong")
+    line = logged.line(refused(wrong.get_object, Bucket=logged.source, Key="k").answer)
+    assert (line["operation"], line["key"], line["status"]) == ("REST.GET.OBJECT", "k", "403")
+    assert (line["error"], line["requester"], line["authentication"]) == ("SignatureDoesNotMatch", "-", "-")
 
 
 def test_nothing_secret_is_in_a_log(server):
@@ -184,6 +250,8 @@ def test_targets_are_checked(server):
 
     for bucket in ("no-such-bucket-anywhere", target):
         assert refused(s3.put_bucket_logging, **put(bucket)).code == "InvalidTargetBucketForLogging"
+    # The text says what helps.
+    assert "policy of the target bucket must allow logging.s3.amazonaws.com" in refused(s3.put_bucket_logging, **put(target)).message
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=source)
     # A new bucket takes no lists.
     assert refused(s3.put_bucket_logging, **put(target, TargetGrants=GRANTS)).code == "AccessControlListNotSupported"
@@ -201,10 +269,11 @@ def test_grants_are_on_every_log_object_while_the_target_takes_lists(server):
     status = {"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "h/", "TargetGrants": GRANTS}}
     logged.prefix = "h/"
     logged.allow()
-    # The list needs its own right.
-    assert refused(s3.put_bucket_logging, Bucket=logged.source, BucketLoggingStatus=status).code == "AccessDenied"
+    # s3:PutObject is all that the log's service needs; whoever denies lists denies its lists.
     policy = json.loads(s3.get_bucket_policy(Bucket=target)["Policy"])
-    policy["Statement"][0]["Action"] = ["s3:PutObject", "s3:PutObjectAcl"]
+    denial = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectAcl", "Resource": f"arn:aws:s3:::{target}/*"}
+    s3.put_bucket_policy(Bucket=target, Policy=json.dumps(policy | {"Statement": [*policy["Statement"], denial]}))
+    assert refused(s3.put_bucket_logging, Bucket=logged.source, BucketLoggingStatus=status).code == "AccessDenied"
     s3.put_bucket_policy(Bucket=target, Policy=json.dumps(policy))
     s3.put_bucket_logging(Bucket=logged.source, BucketLoggingStatus=status)
     assert s3.get_bucket_logging(Bucket=logged.source)["LoggingEnabled"]["TargetGrants"] == GRANTS

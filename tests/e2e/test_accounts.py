@@ -3,20 +3,17 @@
 import json
 import subprocess
 
-import boto3
 import pytest
 from botocore.config import Config
 
-from conftest import Clients, Server, binary, clean_env, new_bucket, refused
+from conftest import Clients, binary, boto_client, clean_env, common_server, new_bucket, refused
 from test_iam import AWS, trust
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("accounts"), trace=False).start()
-    yield server
-    server.stop()
-    server.assert_sane()
+def server(request):
+    with common_server(request, "accounts") as server:
+        yield server
 
 
 def strongroom(server, *words, code=0):
@@ -33,10 +30,9 @@ def create(server, name):
 
 
 def client(server, key, service):
-    session = boto3.session.Session(key["AccessKeyId"], key["SecretAccessKey"], key.get("SessionToken"),
-                                    region_name="us-east-1")
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
-    return session.client(service, endpoint_url=server.endpoint["http"], config=config)
+    return boto_client(service, key["AccessKeyId"], key["SecretAccessKey"], key.get("SessionToken"),
+                       region_name="us-east-1", endpoint_url=server.endpoint["http"], config=config)
 
 
 def primary(server, service):

@@ -176,11 +176,11 @@ def test_refusals_have_one_record_with_the_error(w, clients, shared):
         assert event["resources"][0]["ARN"] == w.key and event["responseElements"] is None
 
     assert refused(user.get_object, Bucket=w.bucket, Key="k").code == "AccessDenied"
-    one("Decrypt", "AccessDeniedException", name)
+    one("Decrypt", "AccessDenied", name)
     assert refused(user.get_object, Bucket=w.bucket, Key="bucket-key").code == "AccessDenied"
-    one("Decrypt", "AccessDeniedException", name)
+    one("Decrypt", "AccessDenied", name)
     assert refused(user.put_object, Bucket=w.bucket, Key="l", Body=b"x", **w.sse()).code == "AccessDenied"
-    one("GenerateDataKey", "AccessDeniedException", name)
+    one("GenerateDataKey", "AccessDenied", name)
     w.kms.disable_key(KeyId=w.key)
     assert [e["eventName"] for e in w.new()] == ["DisableKey"]
     assert refused(w.s3.get_object, Bucket=w.bucket, Key="k").code == "KMS.DisabledException"

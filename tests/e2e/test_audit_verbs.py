@@ -1,6 +1,7 @@
 """`strongroom audit tail`, `search` and `verify`: the trail for people, with and without a server."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -51,6 +52,17 @@ def used(make_server):
     return server
 
 
+def look_at_objects(used):
+    """Two objects under the key, one of them read; and the operator puts the bucket under the key."""
+    s3 = Clients(used.access()).boto()
+    s3.create_bucket(Bucket="looked-at")
+    for name in ("a b", "other"):
+        s3.put_object(Bucket="looked-at", Key=name, Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=used.audited_key)
+    s3.get_object(Bucket="looked-at", Key="a b")["Body"].read()
+    subprocess.run([binary(), "reencrypt", "s3://looked-at", "--kms-key", used.audited_key, "--data", str(used.data)], check=True,
+                   env=clean_env(used.home), capture_output=True, timeout=60)
+
+
 def test_search_finds_by_each_filter_with_and_without_a_server(used):
     def check():
         found = records(used)
@@ -83,11 +95,42 @@ def test_search_finds_by_each_filter_with_and_without_a_server(used):
     assert off_line[:len(on_line)] == on_line
 
 
+def test_what_a_line_shows_can_be_asked_for(used):
+    look_at_objects(used)
+
+    def check():
+        created = records(used, "--event", "CreateUser", "--outcome", "ok")
+        assert records(used, "--event", "iam:CreateUser", "--outcome", "ok") == created
+        assert records(used, "--event", "createuser", "--outcome", "ok") == created
+        assert records(used, "--event", "kms:CreateUser") == []
+        assert names(records(used, "--bucket", "s3://looked-at"))[0] == "CreateBucket"
+        assert records(used, "--bucket", "looked-at") == records(used, "--bucket", "s3://looked-at/")
+        [read] = records(used, "--bucket", "s3://looked-at/a b", "--event", "Decrypt")
+        assert read["requestParameters"]["encryptionContext"] == {"aws:s3:arn": "arn:aws:s3:::looked-at/a b"}
+        by_operator = records(used, "--principal", f"operator:{os.geteuid()}")
+        assert {"ShowRootAccessKey", "ReEncryptObjects"} <= set(names(by_operator))
+        assert "ReEncryptObjects" in names(records(used, "--bucket", "looked-at", "--key", used.audited_key))
+
+    check()
+    used.stop()
+    check()
+
+
 def test_a_line_says_who_did_what_and_how_it_ended(used):
+    look_at_objects(used)
     lines = audit(used, "search").stdout.splitlines()
     assert lines and all(LINE.match(line) for line in lines), lines
     assert [line for line in lines if re.search(r"  \d{12}:root  iam:CreateUser  \S+  ok  127\.0\.0\.1$", line)], lines
     assert [line for line in lines if f"kms:CreateKey  {used.audited_key.split(':')[-1]}  ok" in line], lines
+    key = used.audited_key.split(":")[-1]
+    deed = f"  operator:{os.geteuid()}  strongroom:ReEncryptObjects  s3://looked-at, {key}  ok  this server"
+    assert [line for line in lines if line.endswith(deed)], lines
+    # A person who finds nothing hears so; a script sees it.
+    nothing = Terminal(command(used, "search", "--event", "NoSuchEvent"), env=clean_env(used.home))
+    nothing.expect("no record fits")
+    assert nothing.end() == 0
+    done = audit(used, "search", "--event", "NoSuchEvent")
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_tail_shows_the_newest_and_follows(used):
@@ -173,7 +216,24 @@ def test_verify_compares_with_anchors_and_finds_a_trail_that_was_rolled_back(use
     assert not report["whole"]
 
 
+def test_a_store_without_its_metadata_is_no_whole_trail(used):
+    """Who looks at a trail that was taken away must not be shown a new and empty one."""
+    used.stop()
+    for file in (used.data / "meta" / "journal").iterdir():
+        file.unlink()
+    (used.data / "meta" / "index.srx").unlink()
+    for verb in ("verify", "search", "tail"):
+        done = audit(used, verb, code=5)
+        assert "there is no account in this store: its metadata is missing" in done.stderr and done.stdout == ""
+    # Nor does a server begin anew over the keys of a store that lost its metadata.
+    serve = subprocess.run([binary(), "serve", "--data", str(used.data), "--key-file", str(used.key_file), "--listen",
+                            "127.0.0.1:0", "--listen-tls", "off"], env=clean_env(used.home), capture_output=True, text=True, timeout=60)
+    assert serve.returncode == 5 and "the metadata that names them is missing" in serve.stderr, serve
+
+
 def test_what_cannot_be_asked_is_refused(used, tmp_path):
+    assert "--since is later than --until" in audit(used, "search", "--since", "1h", "--until", "2h", code=2).stderr
+    assert "s3://BUCKET/KEY" in audit(used, "search", "--bucket", "photos/a.jpg", code=2).stderr
     assert "a time is" in audit(used, "search", "--since", "yesterday", code=2).stderr
     assert "possible values: ok, denied, failed" in audit(used, "search", "--outcome", "maybe", code=2).stderr
     assert "is no anchor" in audit(used, "verify", "--anchor", "management:1:zz", code=2).stderr

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from callers import ANONYMOUS, Account, Actor, Callers, allow, deny, document, server_with_expired_session, told
+from conftest import common_home
 from operations import FREE, OPERATIONS, UNSIGNED, trusting
 from operations_kms import UNSUPPORTED, key_of
 from stage import Stage, rows
@@ -61,13 +62,14 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    server, expired = server_with_expired_session(tmp_path_factory.mktemp("table"))
-    try:
-        yield World(server, expired)
-    finally:
-        server.stop()
-    server.assert_sane()
+def world(request):
+    with common_home(request, "table") as home:
+        server, expired = server_with_expired_session(home)
+        try:
+            yield World(server, expired)
+        finally:
+            server.stop()
+        server.assert_sane()
 
 
 def call(world, row, op, actor, args):

@@ -2,13 +2,12 @@
 
 import json
 
-import boto3
 import botocore
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import new_bucket, refused
+from conftest import boto_client, new_bucket, refused
 from s3raw import UNSIGNED
 from test_iam import account, as_user, iam, name, sts, user  # noqa: F401 - fixtures
 
@@ -144,8 +143,9 @@ def test_an_alias_is_the_key_that_it_stands_for(s3, kms, key, filled):
 
 def test_a_presigned_url_has_its_signers_rights(s3, clients, raw, iam, user, own, filled):  # noqa: F811
     client = as_user(clients, own, "s3")
-    signer = boto3.session.Session(own["AccessKeyId"], own["SecretAccessKey"], region_name=clients.region).client(
-        "s3", endpoint_url=clients.access.http, config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+    signer = boto_client("s3", own["AccessKeyId"], own["SecretAccessKey"], region_name=clients.region,
+                         endpoint_url=clients.access.http,
+                         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
     url = signer.generate_presigned_url("get_object", {"Bucket": filled, "Key": "k"}, ExpiresIn=60)
 
     def get():

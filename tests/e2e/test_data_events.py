@@ -59,7 +59,7 @@ def test_a_write_and_a_read_have_the_shape_of_cloudtrail(store):
     assert parameters["bucketName"] == store.bucket and parameters["key"] == "a/b c" and parameters["Host"].startswith("127.0.0.1")
     assert put["responseElements"] == {"x-amz-server-side-encryption": "AES256"}
     more = put["additionalEventData"]
-    assert more["SignatureVersion"] == "SigV4" and more["AuthenticationMethod"] == "AuthHeader" and more["CipherSuite"].startswith("TLS")
+    assert more["SignatureVersion"] == "SigV4" and more["AuthenticationMethod"] == "AuthHeader" and more["CipherSuite"].startswith("TLS_")
     assert more["bytesTransferredIn"] == 1000 and more["SSEApplied"] == "Default_SSE_S3" and more["x-amz-id-2"]
     assert put["resources"] == [{"type": "AWS::S3::Object", "ARN": f"arn:aws:s3:::{store.bucket}/a/b c"},
                                 {"accountId": account, "type": "AWS::S3::Bucket", "ARN": f"arn:aws:s3:::{store.bucket}"}]

@@ -4,13 +4,12 @@ import json
 import subprocess
 import types
 
-import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from conftest import Clients, Server, binary, clean_env, new_bucket
+from conftest import Clients, binary, boto_client, clean_env, common_server, new_bucket
 
 BODY = b"plaintext"
 CUSTOMER_KEY = bytes(range(32))
@@ -57,10 +56,9 @@ class Zoo:
         return done
 
     def client(self, made, service="s3"):
-        session = boto3.session.Session(made["AccessKeyId"], made["SecretAccessKey"], made.get("SessionToken"),
-                                        region_name=self.access.region)
-        return session.client(service, endpoint_url=self.access.https, verify=self.access.ca,
-                              config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
+        return boto_client(service, made["AccessKeyId"], made["SecretAccessKey"], made.get("SessionToken"),
+                           region_name=self.access.region, endpoint_url=self.access.https, verify=self.access.ca,
+                           config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
 
     def arn(self, kind, name):
         return f"arn:aws:iam::{self.account}:{kind}/{name}"
@@ -89,8 +87,8 @@ class Zoo:
         new_bucket(self.s3, BUCKET)
         self.key = self.kms.create_key()["KeyMetadata"]["Arn"]
         self.actors[f"arn:aws:iam::{self.account}:root"] = self.s3
-        self.actors["anonymous"] = boto3.session.Session(region_name=self.access.region).client(
-            "s3", endpoint_url=self.access.https, verify=self.access.ca,
+        self.actors["anonymous"] = boto_client(
+            "s3", region_name=self.access.region, endpoint_url=self.access.https, verify=self.access.ca,
             config=Config(signature_version=UNSIGNED, s3={"addressing_style": "path"}))
         self.user("nobody")
         self.user("storage", read)
@@ -203,11 +201,9 @@ class Zoo:
 
 
 @pytest.fixture(scope="module")
-def zoo(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("zoo"), trace=False).start()
-    yield Zoo(server)
-    server.stop()
-    server.assert_sane()
+def zoo(request):
+    with common_server(request, "zoo") as server:
+        yield Zoo(server)
 
 
 # Of what depends on the request: whether it holds for requests from here, without MFA.

@@ -5,14 +5,13 @@ import urllib.parse
 import urllib.request
 import uuid
 
-import boto3
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from conftest import refused
+from conftest import boto_client, refused
 
 READ = json.dumps({"Version": "2012-10-17",
                    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]})
@@ -57,10 +56,9 @@ def policy(iam):
 
 def as_user(clients, made, service):
     """A client that signs with a key or a temporary credential."""
-    session = boto3.session.Session(made["AccessKeyId"], made["SecretAccessKey"], made.get("SessionToken"),
-                                    region_name=clients.region)
-    return session.client(service, endpoint_url=clients.access.http,
-                          config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
+    return boto_client(service, made["AccessKeyId"], made["SecretAccessKey"], made.get("SessionToken"),
+                       region_name=clients.region, endpoint_url=clients.access.http,
+                       config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}))
 
 
 def test_users(iam, account, name):

@@ -6,6 +6,7 @@ Policies see the request as it was sent: a bucket's default is not a header.
 import pytest
 
 from callers import Account, Callers, TimedServer, deny, told
+from conftest import common_server
 
 SSE = "s3:x-amz-server-side-encryption"
 KEY_ID = SSE + "-aws-kms-key-id"
@@ -14,13 +15,9 @@ DENIED = (403, "AccessDenied")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    server = TimedServer(tmp_path_factory.mktemp("examples"), trace=False).start()
-    try:
+def world(request):
+    with common_server(request, "examples", kind=TimedServer) as server:
         yield World(server)
-    finally:
-        server.stop()
-        server.assert_sane()
 
 
 class World:

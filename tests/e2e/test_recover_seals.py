@@ -8,14 +8,13 @@ import subprocess
 
 import pytest
 
-from conftest import Server, binary, clean_env
+from conftest import Server, binary, clean_env, common_home
 from sealing import PASSPHRASE, PIN, add_kms_seal, credentials_of, hsm_environment, run, run_json, with_passphrase
 from softtpm import SoftTpm
 from test_recover import KEY, lines
 from test_second_reader import SmallZoo
 
 KINDS = ["key-file", "passphrase", "shares", "credential", "credential-by-fd", "kms", "pkcs11", "tpm"]
-pytestmark = pytest.mark.xdist_group("recover-seals")
 
 
 class Sealed:
@@ -73,15 +72,14 @@ class Sealed:
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory):
-    home = tmp_path_factory.mktemp("sealed")
-    made = Sealed(home)
-    yield made
-    made.tpm.remove()
-    made.authority.stop()
-    for server in (made.authority, made.server):
-        server.assert_sane()
-    shutil.rmtree(home)
+def sealed(request):
+    with common_home(request, "sealed") as home:
+        made = Sealed(home)
+        yield made
+        made.tpm.remove()
+        made.authority.stop()
+        for server in (made.authority, made.server):
+            server.assert_sane()
 
 
 @pytest.fixture

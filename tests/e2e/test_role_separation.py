@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from callers import Account, Actor, Callers, TimedServer, allow, fresh, told
-from conftest import binary, clean_env
+from conftest import binary, clean_env, common_server
 from operations import OPERATIONS
 from operations_kms import UNSUPPORTED
 from operations_s3 import s3_state
@@ -119,13 +119,9 @@ class SeparatedStage(Stage):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    server = TimedServer(tmp_path_factory.mktemp("roles"), trace=False).start()
-    try:
+def world(request):
+    with common_server(request, "roles", kind=TimedServer) as server:
         yield Separated(server, other_account(server))
-    finally:
-        server.stop()
-        server.assert_sane()
 
 
 def other_account(server):

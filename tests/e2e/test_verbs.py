@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import Clients, binary, clean_env, new_bucket
+from conftest import Clients, binary, clean_env, common_server, new_bucket
 from terminal import Terminal
 
 # Verbs that do something and report nothing.
@@ -68,21 +68,18 @@ def test_a_flag_that_is_none_is_a_usage_error(verb):
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory):
+def busy(request):
     """A server with a bucket and a key, in no hurry to wrap keys anew."""
-    from conftest import Server
-    server = Server(tmp_path_factory.mktemp("busy"), "--root-key-rewrap-rate", "20", trace=False).start()
-    clients = Clients(server.access())
-    s3, kms = clients.boto(), clients.boto(service="kms")
-    server.bucket, server.arn = new_bucket(s3), kms.create_key()["KeyMetadata"]["Arn"]
-    for n in range(12):
-        s3.put_object(Bucket=server.bucket, Key=f"k{n}", Body=b"x")
-    # With one version of the root key there is nothing to wrap anew.
-    subprocess.run([binary(), "root-key", "rotate", "--data", server.data], env=clean_env(server.home), check=True,
-                   capture_output=True, timeout=120)
-    yield server
-    server.stop()
-    server.assert_sane()
+    with common_server(request, "busy", "--root-key-rewrap-rate", "20") as server:
+        clients = Clients(server.access())
+        s3, kms = clients.boto(), clients.boto(service="kms")
+        server.bucket, server.arn = new_bucket(s3), kms.create_key()["KeyMetadata"]["Arn"]
+        for n in range(12):
+            s3.put_object(Bucket=server.bucket, Key=f"k{n}", Body=b"x")
+        # With one version of the root key there is nothing to wrap anew.
+        subprocess.run([binary(), "root-key", "rotate", "--data", server.data], env=clean_env(server.home), check=True,
+                       capture_output=True, timeout=120)
+        yield server
 
 
 def json_of(server, *words, code=0):
@@ -93,7 +90,9 @@ def json_of(server, *words, code=0):
 
 
 def test_verbs_that_got_json_late_report_what_they_say(busy):
-    checked = json_of(busy, "check", "--key-file", str(busy.key_file), code=5)
+    # Of its own ports: on a machine that has a server, the usual ones are taken.
+    checked = json_of(busy, "check", "--key-file", str(busy.key_file), "--listen", "127.0.0.1:0", "--listen-tls",
+                      "127.0.0.1:0", code=5)
     locked, = [it for it in checked["findings"] if it["number"] == "SR09"]
     assert locked["severity"] == "error" and locked["exit_code"] == 5 and locked["what"] and locked["remedy"]
     done = json_of(busy, "reencrypt", f"s3://{busy.bucket}/k1", "--kms-key", busy.arn)

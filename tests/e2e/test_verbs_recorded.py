@@ -128,6 +128,46 @@ def test_without_a_server_the_record_is_there_once_from_the_next_start_on(make_s
     run(server, "audit", "verify")
 
 
+def test_what_only_looks_is_recorded_where_it_opens_the_key_ring(make_server):
+    server = make_server()
+    clients = Clients(server.access())
+    s3 = clients.boto()
+    s3.create_bucket(Bucket="data")
+    s3.put_object(Bucket="data", Key="k", Body=b"x")
+    key = clients.boto(service="kms").create_key()["KeyMetadata"]["KeyId"]
+    looks = [
+        (["inspect", "s3://data/k"], 0, "InspectObject", {"bucketName": "data", "key": "k"}),
+        (["inspect", "s3://data/missing"], 1, "InspectObject", {"bucketName": "data", "key": "missing"}),
+        (["kms", "impact", key], 0, "AssessKeyImpact", {"keyId": key}),
+        (["account", "list"], 0, "ListAccounts", {}),
+        (["audit", "search", "--event", "CreateKey"], 0, "ReadAuditTrail", {"command": "search"}),
+        (["audit", "verify"], 0, "ReadAuditTrail", {"command": "verify"}),
+    ]
+    server.stop()
+    for words, code, _, _ in looks:
+        run(server, *words, code=code)
+    # It opens nothing.
+    run(server, "verify", "--sealed", key=False)
+    assert len(notes(server)) == len(looks)
+    server.start()
+
+    def told():
+        names = {name for _, _, name, _ in looks}
+        return [record for record in records(server) if record["eventName"] in names]
+
+    found = told()
+    assert [record["eventName"] for record in found] == [name for _, _, name, _ in looks]
+    for record, (words, code, name, details) in zip(found, looks):
+        if code == 0:
+            assert_recorded(record, name, details)
+        else:
+            assert record["errorCode"] == "Failed" and record["serviceEventDetails"]["key"] == "missing", record
+    # A server has it open.
+    for words, code, _, _ in looks:
+        run(server, *words, code=code)
+    assert notes(server) == [] and told() == found
+
+
 def test_a_restored_store_begins_its_trail_with_where_it_came_from(make_server, tmp_path):
     server = make_server()
     backup(server, tmp_path)

@@ -392,7 +392,10 @@ class Store:
         path = self.data / "blobs" / "blobs" / f"{ident[0]:02x}" / ident.hex()
         if not path.exists():
             raise Lost("missing", "its blob is not there")
-        return path.read_bytes()
+        data = path.read_bytes()
+        if data[:4] == b"SRB1":
+            need(last_footer(data).get(0x81, ident) == ident, "the blob's name in its footer")
+        return data
 
     def stored_stream(self, place, inline_key, size):
         """The stream at a place, without its footer."""
@@ -476,7 +479,9 @@ class Store:
             groups = -(-manifest[0] // 64)
             length = 56 + 10 * groups + 29 + manifest[0] * 51 + groups * 29
             if len(stored) == length + 8:
-                need(crc64(stored[:length]) == stored[length:], "checksum of the part list")
+                # Since files say their names, the blob's id is in it.
+                sums = [crc64(stored[:length] + manifest[2]), crc64(stored[:length])]
+                need(stored[length:] in sums, "checksum of the part list")
                 stored = stored[:length]
         preamble = b"SRM1" + bucket + version + manifest[3] + be(manifest[0], 4)
         need(stored[:56] == preamble, "preamble of the manifest")

@@ -63,6 +63,12 @@ impl Front {
         self
     }
 
+    /// Waits until the calls have ended that go on whether anybody waits for their answers or not: when
+    /// nobody asks any more, and before what they need is taken away.
+    pub async fn settled(&self) {
+        self.s3.settled().await;
+    }
+
     /// Answers one request, whatever is wrong with it.
     pub async fn handle<B: IncomingBody>(
         &self,

@@ -42,6 +42,13 @@ impl Gate {
         // A second front would be another set of services over the same store.
         let _ = self.front.set(front);
     }
+
+    /// [`Front::settled`].
+    pub async fn settled(&self) {
+        if let Some(front) = self.front.get() {
+            front.settled().await;
+        }
+    }
 }
 
 impl Handler for Gate {

@@ -215,12 +215,39 @@ impl Event {
         std::str::from_utf8(&self.document).unwrap_or_default()
     }
 
+    /// The service's name: `kms` of `kms.amazonaws.com`.
+    pub fn service(&self) -> &str {
+        service_name(&self.source)
+    }
+
+    /// `operator:UID`, of what somebody with the operator's rights on this host did.
+    pub fn operator(&self) -> Option<String> {
+        if !self.by_service || self.source != OWN_SOURCE {
+            return None;
+        }
+        let (_, rest) = self.document().split_once("\"operatorUid\":")?;
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        (!digits.is_empty()).then(|| operator_name(digits))
+    }
+
     /// The event that a part of this server reported through the port: its document may lack what every
     /// record has, which is added. A document that is no JSON object is kept as a text.
     pub fn completed(event: &AuditEvent, home: &Home, entropy: &dyn Entropy) -> Self {
         let id = EventId::new(event.time, entropy);
         completion::complete(event, event.name, id, home)
     }
+}
+
+/// The name of the service whose `eventSource` is `source`.
+pub fn service_name(source: &str) -> &str {
+    let domains = [".amazonaws.com", ".local"];
+    let name = domains.iter().find_map(|it| source.strip_suffix(it));
+    name.unwrap_or(source)
+}
+
+/// What the operator is called whose user's id is `uid`.
+pub fn operator_name(uid: &str) -> String {
+    format!("operator:{uid}")
 }
 
 /// Whose store this is: for events that belong to nobody else.
@@ -338,9 +365,15 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// `errorCode` and `errorMessage`, as the client got them.
+    /// `errorCode` and `errorMessage`, as the client got them; but a denial is `AccessDenied` in the
+    /// records of all services, also of those whose clients get `AccessDeniedException` (so records of
+    /// KMS show it, and so queries for denials ask for it).
     #[must_use]
     pub fn failed(mut self, code: &str, message: &str) -> Self {
+        let code = match code {
+            "AccessDeniedException" => "AccessDenied",
+            code => code,
+        };
         self.draft.error = Some((code.to_owned(), message.to_owned()));
         self
     }

@@ -211,7 +211,10 @@ fn session_context(json: &mut Json, context: &RequestContext, session: Option<&S
     match (&context.principal, &session.kind) {
         (
             Principal::RoleSession {
-                role_id, role_name, ..
+                role_id,
+                role_name,
+                role_arn,
+                ..
             },
             _,
         ) => {
@@ -219,7 +222,7 @@ fn session_context(json: &mut Json, context: &RequestContext, session: Option<&S
             json.open();
             json.text("type", "Role");
             json.text("principalId", role_id);
-            json.text("arn", &format!("arn:aws:iam::{account}:role/{role_name}"));
+            json.text("arn", role_arn);
             json.text("accountId", account);
             json.text("userName", role_name);
             json.close();
@@ -239,6 +242,9 @@ fn session_context(json: &mut Json, context: &RequestContext, session: Option<&S
         json.name("webIdFederationData");
         json.open();
         json.text("federatedProvider", provider);
+        json.name("attributes");
+        json.open();
+        json.close();
         json.close();
     }
     json.name("attributes");

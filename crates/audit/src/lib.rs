@@ -51,7 +51,10 @@ pub mod service;
 pub mod trails;
 mod verify;
 
-pub use event::{EVENT_VERSION, Event, EventBuilder, EventId, Home, OWN_SOURCE, Resource};
+pub use event::{
+    EVENT_VERSION, Event, EventBuilder, EventId, Home, OWN_SOURCE, Resource, operator_name,
+    service_name,
+};
 pub use identity::{AWS_INTERNAL, forwarded_by};
 pub use in_memory::IN_MEMORY;
 pub use index::Attribute;

@@ -4,6 +4,7 @@ use strongroom_types::Timestamp;
 
 use crate::TrailError;
 use crate::event::Event;
+use crate::json::Json;
 use crate::ledger::Ledger;
 use crate::records::Lane;
 
@@ -101,16 +102,19 @@ impl Outcome {
     }
 }
 
+/// What is in a record before the bucket that is copied from.
+const COPY_SOURCES: [&str; 2] = ["\"x-amz-copy-source\":\"", "\"x-amz-copy-source\":\"/"];
+
 /// What `search` shows. Empty is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Part of the user's ARN, name or access key id.
+    /// Part of the user's ARN, name or access key id, or of [`Event::operator`].
     pub principal: Option<String>,
-    /// Part of the ARN of a KMS key, or the whole name of an alias that was used.
+    /// Part of the ARN of a KMS key; or the whole name or ARN of an alias that was used.
     pub key: Option<String>,
-    /// The name of a bucket: of a resource, or in an encryption context.
+    /// The name of a bucket, or `BUCKET/KEY`: of a resource, in an encryption context, or copied from.
     pub bucket: Option<String>,
-    /// The name of the operation.
+    /// The name of the operation, alone or behind the service's (`kms:Decrypt`), in any case.
     pub event_name: Option<String>,
     /// Part of the id of the request.
     pub request_id: Option<String>,
@@ -142,18 +146,14 @@ impl Filter {
             has(&event.user_arn, part)
                 || has(&event.user_name, part)
                 || has(&event.access_key_id, part)
+                || has(&event.operator(), part)
         }) && key.as_deref().is_none_or(|part| {
             let is = |it: &crate::Resource| it.kind == "AWS::KMS::Key" && it.arn.contains(part);
-            let alias = || event.document().contains(&format!("\"{part}\""));
-            event.resources.iter().any(is) || (part.starts_with("alias/") && alias())
-        }) && bucket.as_deref().is_none_or(|name| {
-            let arn = format!("arn:aws:s3:::{name}");
-            let within = format!("\"{arn}/");
-            let whole = format!("\"{arn}\"");
-            event.resources.iter().any(|it| it.arn == arn)
-                || event.document().contains(&within)
-                || event.document().contains(&whole)
-        }) && event_name.as_deref().is_none_or(|name| event.name == name)
+            event.resources.iter().any(is) || alias(part).is_some_and(|it| names_alias(event, it))
+        }) && bucket.as_deref().is_none_or(|name| is_about(event, name))
+            && event_name
+                .as_deref()
+                .is_none_or(|name| is_named(event, name))
             && request_id
                 .as_deref()
                 .is_none_or(|part| event.document().contains(part))
@@ -161,6 +161,53 @@ impl Filter {
             && from.is_none_or(|from| event.time() >= from)
             && until.is_none_or(|until| event.time() <= until)
     }
+}
+
+/// The alias's name in `alias/NAME`, or in its ARN.
+fn alias(text: &str) -> Option<&str> {
+    let is_arn = text.starts_with("arn:");
+    let at = if is_arn { text.find(":alias/")? + 1 } else { 0 };
+    text.get(at..).filter(|name| name.starts_with("alias/"))
+}
+
+/// Whether the event tells the alias, alone or at the end of its ARN.
+fn names_alias(event: &Event, alias: &str) -> bool {
+    let told = [format!("\"{alias}\""), format!(":{alias}\"")];
+    told.iter().any(|told| event.document().contains(told))
+}
+
+/// Whether the event is about that bucket or one of its objects; or, with a key, about that object.
+fn is_about(event: &Event, place: &str) -> bool {
+    let arn = format!("arn:aws:s3:::{place}");
+    let says = |text: &str| event.document().contains(text);
+    if event.resources.iter().any(|it| it.arn == arn) || says(&quoted(&arn)) {
+        return true;
+    }
+    if place.contains('/') {
+        return false;
+    }
+    says(&format!("\"{arn}/"))
+        || COPY_SOURCES
+            .iter()
+            .any(|before| says(&format!("{before}{place}/")))
+        || (event.by_service && says(&format!("\"bucketName\":\"{place}\"")))
+}
+
+/// Whether the event is `NAME` or `SERVICE:NAME`.
+fn is_named(event: &Event, name: &str) -> bool {
+    let (service, name) = match name.rsplit_once(':') {
+        Some((service, name)) => (Some(service), name),
+        None => (None, name),
+    };
+    event.name.eq_ignore_ascii_case(name)
+        && service.is_none_or(|it| event.service().eq_ignore_ascii_case(it))
+}
+
+/// As it stands in a document.
+fn quoted(text: &str) -> String {
+    let mut json = Json::default();
+    json.quote(text);
+    json.into_string()
 }
 
 impl Ledger {

@@ -22,6 +22,7 @@ const FIELD_WRAPPED_KEY: u8 = 1;
 const FIELD_RECORD: u8 = 2;
 const FIELD_ENCRYPTION: u8 = 3;
 const FIELD_HEADER_CHECKSUM: u8 = 0x80;
+const FIELD_BLOB_ID: u8 = 0x81;
 /// Set in the type of a field that a reader may skip if it does not know it.
 const FIELD_OPTIONAL: u8 = 0x80;
 
@@ -39,6 +40,9 @@ pub struct Footer {
     /// [`keyless_checksum`](crate::keyless_checksum) of the stream's header, so that a scrub without
     /// keys sees damage there too; absent in footers from before there was one.
     pub header_checksum: Option<[u8; 8]>,
+    /// The name of the file that it stands in, so that a scrub without keys sees files that were
+    /// exchanged; absent in footers from before there was one.
+    pub blob_id: Option<[u8; 16]>,
 }
 
 /// Writes a footer. A record beyond [`FOOTER_MAX_BYTES`] makes one that no reader accepts.
@@ -48,6 +52,7 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
         record,
         encryption,
         header_checksum,
+        blob_id,
     } = footer;
     let mut out = Vec::with_capacity(64 + wrapped_key.as_bytes().len() + record.len());
     out.extend_from_slice(MAGIC);
@@ -62,6 +67,10 @@ pub fn encode_footer(footer: &Footer) -> Vec<u8> {
     if let Some(checksum) = header_checksum {
         out.push(FIELD_HEADER_CHECKSUM);
         put_prefixed(&mut out, checksum);
+    }
+    if let Some(id) = blob_id {
+        out.push(FIELD_BLOB_ID);
+        put_prefixed(&mut out, id);
     }
     out.extend_from_slice(&be32(out.len() + FOOTER_END_LEN_BYTES));
     let checksum = crc32c(&out);
@@ -114,7 +123,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
         return Err(FormatError::BadMagic);
     }
     let (mut wrapped_key, mut record, mut encryption) = (None, None, None);
-    let mut header_checksum = None;
+    let (mut header_checksum, mut blob_id) = (None, None);
     while fields.remaining() > 0 {
         let kind = fields.u8()?;
         let value = fields.prefixed()?;
@@ -127,7 +136,13 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
             FIELD_HEADER_CHECKSUM if header_checksum.is_none() => {
                 header_checksum = Some(value.try_into().map_err(|_| FormatError::BadLength)?);
             }
-            other if other >= FIELD_OPTIONAL && other != FIELD_HEADER_CHECKSUM => {}
+            FIELD_BLOB_ID if blob_id.is_none() => {
+                blob_id = Some(value.try_into().map_err(|_| FormatError::BadLength)?);
+            }
+            other
+                if other >= FIELD_OPTIONAL
+                    && other != FIELD_HEADER_CHECKSUM
+                    && other != FIELD_BLOB_ID => {}
             unknown => return Err(FormatError::UnknownField(unknown)),
         }
     }
@@ -139,6 +154,7 @@ pub fn parse_footer(tail: &[u8]) -> Result<(Footer, usize), FormatError> {
         record,
         encryption,
         header_checksum,
+        blob_id,
     };
     Ok((footer, total))
 }

@@ -70,8 +70,8 @@ pub use frame::{FRAME_OVERHEAD_BYTES, FrameCipher};
 pub use identity::{ObjectIdentity, PartIdentity};
 pub use kms::{
     BLOB_OVERHEAD_BYTES, CiphertextBlob, MATERIAL_MAX_BYTES, MaterialIdentity,
-    SHRED_FILE_LEN_BYTES, ShredId, material_id, seal_blob, shred_file_root_version,
-    wrapped_material_root_version,
+    SHRED_FILE_LEN_BYTES, ShredId, material_id, seal_blob, shred_file_names,
+    shred_file_root_version, wrapped_material_root_version,
 };
 pub use page::{PAGE_LEN_BYTES, PageCipher, STORED_PAGE_LEN_BYTES};
 pub use ring::{

@@ -439,6 +439,7 @@ fn footer_parses_from_the_end_of_a_file() {
         record: b"sealed record".to_vec(),
         encryption: None,
         header_checksum: Some([7; 8]),
+        blob_id: Some([9; 16]),
     };
     let bytes = encode_footer(&footer);
     let file = [&b"header and segments"[..], &bytes].concat();
@@ -461,9 +462,22 @@ fn footer_parses_from_the_end_of_a_file() {
         parse_footer(&with_field(&bytes, 0x7F)),
         Err(FormatError::UnknownField(0x7F))
     );
-    assert_eq!(parse_footer(&with_field(&bytes, 0x81)).unwrap().0, footer);
-    // Once, and of eight bytes.
-    assert!(parse_footer(&with_field(&bytes, 0x80)).is_err());
+    assert_eq!(parse_footer(&with_field(&bytes, 0x82)).unwrap().0, footer);
+    // Once, and of eight and sixteen bytes.
+    for known in [0x80, 0x81] {
+        assert!(parse_footer(&with_field(&bytes, known)).is_err());
+    }
+    let bare = encode_footer(&Footer {
+        header_checksum: None,
+        blob_id: None,
+        ..footer
+    });
+    for known in [0x80, 0x81] {
+        assert_eq!(
+            parse_footer(&with_field(&bare, known)),
+            Err(FormatError::BadLength)
+        );
+    }
     assert_eq!(
         parse_footer(&with_field(&bytes, 2)),
         Err(FormatError::UnknownField(2))

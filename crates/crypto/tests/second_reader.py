@@ -399,19 +399,20 @@ def parse_footer(tail):
     found = {}
     while fields.at < len(fields.data):
         kind, value = fields.number(1), fields.prefixed()
-        if kind in (1, 2, 3, 0x80):
+        if kind in (1, 2, 3, 0x80, 0x81):
             need(kind not in found, "repeated field")
             found[kind] = value
         else:
             need(kind & 0x80, "unknown field")
     need(set(found) >= {1, 2}, "missing field")
     need(len(found.get(0x80, bytes(8))) == 8, "length of the header's checksum")
+    need(len(found.get(0x81, bytes(16))) == 16, "length of the blob's name")
     return found, total
 
 
 def open_footer(tail):
     found, total = parse_footer(tail)
-    return found[1] + found[2] + found.get(0x80, b"") + str(total).encode()
+    return found[1] + found[2] + found.get(0x80, b"") + found.get(0x81, b"") + str(total).encode()
 
 
 def open_frame(stored, service_key, salt, index, aad):

@@ -483,6 +483,7 @@ impl Explainer {
             if trust.is_some() && who.kind == Kind::Root {
                 return Err(Denied {
                     message: "root users cannot assume roles".to_owned(),
+                    is_implicit: false,
                 });
             }
             asking.witness.decide(&AccessRequest {

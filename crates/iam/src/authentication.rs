@@ -144,6 +144,7 @@ impl Identities {
                     account: id,
                     role_id: role.id.as_str().into(),
                     role_name: role.name.as_str().into(),
+                    role_arn: account.role_arn(role).into(),
                     session_name: token.name.as_str().into(),
                 }
             }

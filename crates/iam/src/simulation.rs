@@ -105,6 +105,7 @@ impl IamService {
                         account: account.id,
                         role_id: role.id.as_str().into(),
                         role_name: role.name.as_str().into(),
+                        role_arn: arn.as_str().into(),
                         session_name: "simulation".into(),
                     };
                 } else if let Some(group) = account

@@ -55,6 +55,7 @@ impl SurveyedRole {
             account,
             role_id: self.id.as_str().into(),
             role_name: self.name.as_str().into(),
+            role_arn: self.arn.as_str().into(),
             session_name: session_name.into(),
         }
     }

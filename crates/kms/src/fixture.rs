@@ -350,12 +350,13 @@ impl People {
     /// As [`People::user`], a role and the request of a session of it.
     pub(crate) fn role(&self, account: &str, name: &str, policy: Option<&str>) -> RequestContext {
         let arn = format!("arn:aws:iam::{account}:role/{name}");
-        let role_id = self.put(arn, "AROA", policy);
+        let role_id = self.put(arn.clone(), "AROA", policy);
         RequestContext {
             principal: Principal::RoleSession {
                 account: AccountId::parse(account).unwrap(),
                 role_id,
                 role_name: name.into(),
+                role_arn: arn.into(),
                 session_name: "s".into(),
             },
             ..caller(account)

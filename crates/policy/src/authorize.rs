@@ -284,6 +284,8 @@ impl<A: ActionOnVersion> Authorized<A> {
 pub struct Denied {
     /// The text of `AccessDenied`.
     pub message: String,
+    /// Nothing allows it, and no statement denies it.
+    pub is_implicit: bool,
 }
 
 /// An evaluator without policies, for the tests of services: an account's root user owns what the
@@ -307,6 +309,7 @@ impl Authorizer for RootOnly {
                     context.principal.arn(),
                     quoted(resource),
                 ),
+                is_implicit: true,
             })
         };
         match &context.principal {
@@ -332,6 +335,7 @@ impl Authorizer for RootOnly {
             },
             Principal::Anonymous => Err(Denied {
                 message: "Access Denied".to_owned(),
+                is_implicit: true,
             }),
             Principal::Root { .. }
             | Principal::User { .. }

@@ -528,6 +528,10 @@ impl Authorizer for Witness {
             } else {
                 Err(Denied {
                     message: explanation.decision.message(&question),
+                    is_implicit: matches!(
+                        explanation.decision.outcome,
+                        Outcome::ImplicitlyDenied(_)
+                    ),
                 })
             };
             self.state().seen.push(explanation);

@@ -97,6 +97,7 @@ impl Authorizer for PolicyAuthorizer {
                     }
                     Err(Denied {
                         message: decision.message(question),
+                        is_implicit: matches!(decision.outcome, Outcome::ImplicitlyDenied(_)),
                     })
                 }
             }

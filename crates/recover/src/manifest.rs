@@ -4,7 +4,7 @@ use strongroom_crypto::{ObjectIdentity, RowSealer, ServiceKey, keyless_checksum}
 use strongroom_types::{AttemptUid, PartNumber};
 
 use crate::Fields;
-use crate::records::Place;
+use crate::records::{ManifestPlace, Place};
 
 const PREAMBLE_LEN_BYTES: usize = 56;
 const GROUP_PARTS: usize = 64;
@@ -39,32 +39,51 @@ pub fn len_max_bytes(part_count: u32) -> Option<usize> {
 /// one have none.
 pub const CHECKSUM_LEN_BYTES: usize = 8;
 
-/// Whether a manifest is as it was written, by its checksum, which needs no key; `None` if it has none.
-pub fn is_sound(stored: &[u8], part_count: u32) -> Option<bool> {
-    let len = len_max_bytes(part_count)?;
-    let (list, checksum) = stored.split_at_checked(len)?;
-    (!checksum.is_empty()).then(|| checksum == keyless_checksum(list))
+/// What the checksum behind a manifest in a blob says, which needs no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checksum {
+    /// It is as it was written, in the file that it was written to.
+    Sound,
+    /// It is as it was written; the checksum is from before the file's name was in it.
+    Nameless,
+    /// There is none: it is from before there were checksums.
+    Absent,
+    /// It is damaged, cut short, or another file's.
+    Wrong,
+}
+
+/// Holds the manifest in the blob `id` against its checksum.
+pub fn checksum(stored: &[u8], part_count: u32, id: &[u8; 16]) -> Checksum {
+    let len = len_max_bytes(part_count).unwrap_or(usize::MAX);
+    match stored.split_at_checked(len) {
+        Some((_, [])) => Checksum::Absent,
+        Some((list, sum)) if sum == keyless_checksum(&[list, id].concat()) => Checksum::Sound,
+        Some((list, sum)) if sum == keyless_checksum(list) => Checksum::Nameless,
+        Some(_) | None => Checksum::Wrong,
+    }
 }
 
 /// Opens a manifest; `None` if it is another's, or damaged.
 pub fn open(
     stored: &[u8],
-    id: &[u8; 16],
-    part_count: u32,
+    place: &ManifestPlace,
     object: &ObjectIdentity,
     key: &ServiceKey,
 ) -> Option<Vec<Part>> {
-    if is_sound(stored, part_count) == Some(false) {
-        return None;
-    }
-    let stored = stored.get(..len_max_bytes(part_count)?)?;
+    let ManifestPlace { part_count, id, .. } = *place;
+    let len = len_max_bytes(part_count)?;
+    let is_as_written = match (&place.inline, &place.blob) {
+        (None, Some(blob)) => checksum(stored, part_count, blob) != Checksum::Wrong,
+        (Some(_), _) | (None, None) => stored.len() == len,
+    };
+    let stored = stored.get(..len).filter(|_| is_as_written)?;
     let cipher = RowSealer::new(key);
     let (preamble, sealed) = stored.split_at_checked(PREAMBLE_LEN_BYTES)?;
     let expected = [
         b"SRM1",
         object.bucket.as_bytes().as_slice(),
         object.version.as_bytes(),
-        id,
+        &id,
         &part_count.to_be_bytes(),
     ]
     .concat();

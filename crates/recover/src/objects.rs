@@ -336,7 +336,7 @@ impl Found<'_> {
         };
         let stored = stored.ok_or(Broken::Stored(Outcome::Missing))?;
         let key = keys.ring().service_key(ServicePurpose::Manifest);
-        let parts = manifest::open(&stored, &place.id, place.part_count, self.object, key)
+        let parts = manifest::open(&stored, place, self.object, key)
             .ok_or(Broken::Stored(Outcome::Damaged))?;
         let stream = |part: manifest::Part| {
             let identity = PartIdentity {

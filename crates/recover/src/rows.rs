@@ -415,7 +415,12 @@ impl Reader<'_> {
         is_last: bool,
         tell: &mut dyn FnMut(u64),
     ) -> io::Result<()> {
-        if self.next.is_some_and(|next| file.sequence > next) {
+        // Files that the snapshot replaces are deleted in no order that a crash would keep.
+        let covered = self.snapshot_end.saturating_add(1);
+        if self
+            .next
+            .is_some_and(|next| file.sequence > next.max(covered))
+        {
             self.lose(at, "journal files before this one are missing");
         }
         if self.next.is_none() && file.number > 1 && file.sequence > 1 {

@@ -13,7 +13,7 @@ use strongroom_ports::{Table, Transaction};
 use strongroom_types::{Acl, CannedAcl, ObjectOwnership, Principal, VersionId};
 
 use crate::acls::{NewOwner, WantedAcl, acl_to_rows};
-use crate::{AclRefusal, BucketView, Entry, S3, S3Error};
+use crate::{AclRefusal, BucketView, Entry, LOGGING_SERVICE, S3, S3Error};
 
 impl S3 {
     /// GetBucketAcl: the list that counts.
@@ -167,7 +167,13 @@ impl S3 {
         if *wanted != WantedAcl::Unspecified && !says_nothing {
             // As its writer's: if it is given to the bucket's owner, that is by this list.
             let owner = bucket.new_owner(&WantedAcl::Unspecified, writer);
-            self.decide_list_of_new(entry, owner)?;
+            match self.decide_list_of_new(entry, owner) {
+                // Who lets the log in lets in its lists, too: the policies that S3 asks for allow
+                // s3:PutObject only (S3 User Guide, "Permissions for log delivery"). A statement that
+                // denies lists denies these.
+                Err(S3Error::AccessDenied(denied)) if denied.is_implicit && is_log(entry) => {}
+                decided => decided?,
+            }
             self.check_grantees(bucket, wanted)?;
         }
         bucket.owner_of_new(wanted, writer)
@@ -210,6 +216,11 @@ impl S3 {
         }
         Ok(())
     }
+}
+
+/// Whether S3 itself writes it: the access log of a bucket.
+fn is_log(entry: &Entry<PutObject>) -> bool {
+    matches!(&entry.context().principal, Principal::Service { name, .. } if **name == *LOGGING_SERVICE)
 }
 
 /// Whether the bucket's stored list gives something to others than its owner.

@@ -249,6 +249,7 @@ pub enum GranteePlace {
 fn denied() -> Denied {
     Denied {
         message: "Access Denied".to_owned(),
+        is_implicit: false,
     }
 }
 

@@ -534,5 +534,6 @@ fn account_of(arrival: &Arrival) -> Result<AccountId, S3Error> {
 fn nobody() -> Denied {
     Denied {
         message: "Access Denied".to_owned(),
+        is_implicit: false,
     }
 }

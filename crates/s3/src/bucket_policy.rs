@@ -396,7 +396,11 @@ fn public_policies_are_blocked<A: Action>(entry: &Entry<A>) -> S3Error {
         A::NAME,
         entry.proof().resource().arn(),
     );
-    Denied { message }.into()
+    Denied {
+        message,
+        is_implicit: false,
+    }
+    .into()
 }
 
 /// Adds to `transaction` that the bucket's policy goes.

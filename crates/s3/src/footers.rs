@@ -195,6 +195,7 @@ impl S3 {
             Kept {
                 record: footer.record,
                 header_checksum: footer.header_checksum,
+                blob_id: footer.blob_id,
             }
         } else {
             // The record is lost for recovery; the key must not stay for that.
@@ -202,6 +203,7 @@ impl S3 {
             Kept {
                 record: Vec::new(),
                 header_checksum: None,
+                blob_id: None,
             }
         };
         let wrapped = WrappedKey::parse(&key.wrapped).map_err(|_| damaged("wrapped key"))?;

@@ -72,7 +72,7 @@ pub enum TargetRefusal {
     OtherOwner,
     /// Its policy does not let the logging service put objects under the prefix.
     #[error(
-        "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
+        "The policy of the target bucket must allow logging.s3.amazonaws.com to do s3:PutObject under the target prefix"
     )]
     NotAllowed,
 }
@@ -192,7 +192,7 @@ impl S3 {
         if grants.is_empty() {
             return Ok(());
         }
-        // As for every list that comes with an object: its writer needs s3:PutObjectAcl.
+        // As at each delivery: a statement that denies lists denies these.
         let wanted = WantedAcl::Grants(grants);
         self.owner_of_new(&entry, &wanted).map(drop)
     }

@@ -312,8 +312,9 @@ impl S3 {
             return Ok(StoredManifest { row, blob: None });
         }
         let blob = self.blob_in_flight();
-        // Rows have checksums of their own in the journal.
-        let checksum = keyless_checksum(&sealed);
+        // Rows have checksums of their own in the journal. The name is in it, so that files that were
+        // exchanged are found without keys.
+        let checksum = keyless_checksum(&[&sealed[..], blob.id().as_bytes()].concat());
         let len = len_u64(sealed.len() + checksum.len());
         let mut writer = self.ports.blobs.create(blob.id(), len)?;
         writer.write(&sealed)?;

@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 use strongroom_crypto::{
     Attribute, DataKey, Footer, ObjectIdentity, WrappedKey, encode_footer, keyless_checksum,
 };
-use strongroom_types::{Entropy, Timestamp};
+use strongroom_types::{BlobId, Entropy, Timestamp};
 
 use crate::Custody;
 use crate::rows::{KmsRow, MetadataRow, PairRow, Record};
@@ -103,7 +103,7 @@ impl RecoveryRow {
         wrapped: &WrappedKey,
         identity: &ObjectIdentity,
         kms: Option<(&KmsRow, &Custody)>,
-        header: &[u8],
+        (blob, header): (BlobId, &[u8]),
         entropy: &dyn Entropy,
     ) -> Vec<u8> {
         let record = data_key.seal_attribute(
@@ -115,6 +115,7 @@ impl RecoveryRow {
         let kept = Kept {
             record,
             header_checksum: Some(keyless_checksum(header)),
+            blob_id: Some(*blob.as_bytes()),
         };
         encode_with_key(kept, wrapped, identity, kms, entropy)
     }
@@ -126,6 +127,8 @@ pub(crate) struct Kept {
     pub record: Vec<u8>,
     /// Of the stream's header.
     pub header_checksum: Option<[u8; 8]>,
+    /// Of the file.
+    pub blob_id: Option<[u8; 16]>,
 }
 
 /// The footer of a blob whose sealed record is there already.
@@ -140,6 +143,7 @@ pub(crate) fn encode_with_key(
         wrapped_key: wrapped.clone(),
         record: kept.record,
         header_checksum: kept.header_checksum,
+        blob_id: kept.blob_id,
         encryption: kms.map(|(row, custody)| {
             let place = footer_place(identity);
             let plaintext = Record::encode(row);

@@ -459,7 +459,7 @@ impl StreamWriter {
             &job.wrapped,
             &job.identity,
             job.kms.as_ref().map(|row| (row, &*service.ports.custody)),
-            self.sealer.header(),
+            (self.blob.id(), self.sealer.header()),
             &*service.ports.entropy,
         );
         self.buffer.extend_from_slice(&footer);

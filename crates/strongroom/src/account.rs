@@ -90,7 +90,26 @@ impl std::fmt::Debug for RootKey {
 }
 
 impl Accounts {
-    /// The store's account; the second value is true when it has just been made.
+    /// The store's account, for commands: none of them makes one where the metadata is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Store`] for damage and where there is no account, [`Exit::Ring`] for an older ring.
+    pub(crate) fn loaded(&self) -> Result<Account, Failure> {
+        let account = self.load(None)?.ok_or_else(|| {
+            Failure::new(
+                Exit::Store,
+                "there is no account in this store: its metadata is missing, or it is new",
+                "restore DIR/meta from a backup; a new store gets its account when a server \
+                 starts: strongroom serve",
+            )
+        })?;
+        self.note_ring_at_start()?;
+        Ok(account)
+    }
+
+    /// The store's account; the second value is true when it has just been made. `holds_data` says
+    /// whether there is anything besides that only a store with an account can hold.
     ///
     /// # Errors
     ///
@@ -99,16 +118,16 @@ impl Accounts {
     pub(crate) fn load_or_create(
         &self,
         region: Option<&Region>,
-        holds_blobs: bool,
+        holds_data: bool,
     ) -> Result<(Account, bool), Failure> {
         if let Some(account) = self.load(region)? {
             self.note_ring_at_start()?;
             return Ok((account, false));
         }
         // To an empty metadata store every body is an orphan, and would be swept away.
-        if holds_blobs {
+        if holds_data {
             return Err(damaged(
-                "there are bodies of objects, but the metadata that names them is missing",
+                "there are bodies of objects or keys, but the metadata that names them is missing",
             ));
         }
         // Without this row a store is new; with other rows, the row has been lost.

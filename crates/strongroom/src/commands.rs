@@ -13,6 +13,8 @@ use crate::admin::{Answer, EnvAnswer, Request, ask};
 use crate::config::{Listen, Settings};
 use crate::failure::{Exit, Failure};
 use crate::findings::{self, Severity};
+use crate::notes::Note;
+use crate::ring_files::OpenedRing;
 use crate::serve::{by_operator, record};
 use crate::unseal::{self, Environment};
 use crate::{output, shell, store, tenants};
@@ -99,7 +101,7 @@ pub(crate) fn rotate_credentials(
     let new_id = match ask(&settings.data.admin_socket(), &Request::RotateCredentials)? {
         Some(Answer::Rotated { access_key_id }) => access_key_id,
         Some(_) => return Err(unexpected()),
-        None => with_accounts(settings, environment, |accounts, account| {
+        None => with_accounts(settings, environment, None, |accounts, account| {
             let iam = tenants::off_line(accounts, account)?;
             let new = accounts.rotate_root_key()?;
             iam.delete_own_root_keys()
@@ -140,7 +142,7 @@ pub(crate) fn env_answer(
 
 /// Without a server: the addresses that it would listen on, or did when it last ran.
 fn env_off_line(settings: &Settings, environment: Environment<'_>) -> Result<EnvAnswer, Failure> {
-    with_accounts(settings, environment, |accounts, account| {
+    with_accounts(settings, environment, None, |accounts, account| {
         // As the server records it.
         let audit = accounts.audit_log(account);
         record(
@@ -183,10 +185,13 @@ pub(crate) fn read_endpoint(path: &Path) -> (Option<String>, Option<String>) {
     (value("http="), value("https="))
 }
 
-/// Opens the store while no server does.
+/// Opens the store while no server does. `look` is the record of a command that only looks, for which
+/// the key ring is opened all the same: its name, and what it tells. Commands that change something
+/// have a record of that.
 pub(crate) fn with_accounts<T>(
     settings: &Settings,
     environment: Environment<'_>,
+    look: Option<(&'static str, Params)>,
     with: impl FnOnce(&Accounts, &Account) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     if !settings.data.root().exists() {
@@ -213,6 +218,20 @@ pub(crate) fn with_accounts<T>(
         .map_err(environment_failure)?
         .ok_or_else(|| findings::locked(settings).failure)?;
     let opened = unseal::unseal(settings, &entropy, environment)?;
+    let note = look.map(|(name, details)| Note::begin(&settings.data, &opened.ring, name, details));
+    let outcome = with_opened(settings, opened, entropy, with);
+    if let Some(note) = note {
+        note.end(Params::new(), outcome.as_ref().err());
+    }
+    outcome
+}
+
+fn with_opened<T>(
+    settings: &Settings,
+    opened: OpenedRing,
+    entropy: Arc<dyn Entropy>,
+    with: impl FnOnce(&Accounts, &Account) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let custody = Arc::new(Custody::new(Arc::new(opened.ring)));
     let meta = store::open_meta(settings, &custody, &entropy)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -223,8 +242,7 @@ pub(crate) fn with_accounts<T>(
         clock,
         entropy,
     };
-    let holds_blobs = store::holds_blobs(settings)?;
-    let (account, _) = accounts.load_or_create(None, holds_blobs)?;
+    let account = accounts.loaded()?;
     with(&accounts, &account)
 }
 

@@ -93,6 +93,19 @@ pub(crate) fn read_open(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Gives `path` to whom `root` belongs: a command of root must not leave what the server cannot read.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn give_to_owner_of(root: &Path, path: &Path) -> io::Result<()> {
+    let (wanted, made) = (fs::metadata(root)?, fs::symlink_metadata(path)?);
+    if (wanted.uid(), wanted.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(wanted.uid()), Some(wanted.gid()))
+}
+
 fn keep_owner(new: &Path, old: &Path) -> io::Result<()> {
     let Ok(before) = fs::symlink_metadata(old) else {
         return Ok(());

@@ -4,6 +4,7 @@
 mod report;
 mod source;
 
+use strongroom_audit::Params;
 use strongroom_ports::Clock as _;
 
 use self::report::{Report, text};
@@ -96,7 +97,7 @@ fn whole(
             count(*key, &mut asking, bar)
         }
         Some(_) => Err(unexpected()),
-        None => off_line(settings, &first, environment, bar),
+        None => off_line(settings, (&args.key, &first), environment, bar),
     }
 }
 
@@ -114,11 +115,12 @@ fn asked(settings: &Settings, impact: &ImpactAsk) -> Result<Option<ImpactAnswer>
 
 fn off_line(
     settings: &Settings,
-    first: &ImpactAsk,
+    (key, first): (&str, &ImpactAsk),
     environment: Environment<'_>,
     bar: &mut Bar,
 ) -> Result<Report, Failure> {
-    with_accounts(settings, environment, |accounts, account| {
+    let look = ("AssessKeyImpact", Params::new().text("keyId", key));
+    with_accounts(settings, environment, Some(look), |accounts, account| {
         let rows = accounts.sealed_rows();
         let source = ImpactSource {
             rows: &rows,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use strongroom_audit::Params;
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_ports::{Entropy, MetaStore};
 use strongroom_types::Timestamp;
@@ -16,6 +17,7 @@ use crate::cli::inspect::InspectArgs;
 use crate::commands::unexpected;
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::notes::Note;
 use crate::progress::Bar;
 use crate::unseal::{self, Environment};
 use crate::{output, verify};
@@ -76,8 +78,23 @@ fn off_line(
     let _lock = verify::lock(settings)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let opened = unseal::unseal_as_it_is(settings, &entropy, environment)?;
+    let details = Params::new()
+        .text("bucketName", args.object.bucket.as_str())
+        .text("key", args.object.key.as_str())
+        .optional("versionId", args.version_id.as_deref());
+    let note = Note::begin(&settings.data, &opened.ring, "InspectObject", details);
+    let outcome = look(settings, args, &opened.ring);
+    note.end(Params::new(), outcome.as_ref().err());
+    outcome
+}
+
+fn look(
+    settings: &Settings,
+    args: &InspectArgs,
+    ring: &Keyring<Unsealed>,
+) -> Result<Inspection, Failure> {
     let mut bar = Bar::new("inspect");
-    let read = read_off_line(&settings.data.meta(), &opened.ring, &mut |done, all| {
+    let read = read_off_line(&settings.data.meta(), ring, &mut |done, all| {
         bar.show("reading the journal", done, all);
     });
     bar.end();
@@ -94,7 +111,7 @@ fn off_line(
     let (bucket, key) = (&args.object.bucket, &args.object.key);
     answer(
         settings,
-        (&*read.rows, &opened.ring),
+        (&*read.rows, ring),
         (bucket.as_str(), key.as_str(), args.version_id.as_deref()),
     )
 }

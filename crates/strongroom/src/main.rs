@@ -44,6 +44,7 @@ mod shell;
 mod store;
 mod tenants;
 mod unseal;
+mod verified;
 mod verify;
 
 use std::process::ExitCode;

@@ -18,7 +18,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use minicbor::{Decode, Encode};
@@ -179,7 +179,7 @@ fn entry_key(id: EventId, place: u8) -> Vec<u8> {
 /// Makes the file, locked and with its first entry, before it has its name.
 fn create(root: &Path, directory: &Path, words: &Words) -> io::Result<File> {
     files::make_private_dir(directory)?;
-    give_to_owner_of(root, directory)?;
+    files::give_to_owner_of(root, directory)?;
     let path = directory.join(words.id.to_string());
     let unfinished = directory.join(format!("{}{UNFINISHED}", words.id));
     let mut file = OpenOptions::new()
@@ -189,7 +189,7 @@ fn create(root: &Path, directory: &Path, words: &Words) -> io::Result<File> {
         .open(&unfinished)?;
     let made = (|| {
         file.try_lock()?;
-        give_to_owner_of(root, &unfinished)?;
+        files::give_to_owner_of(root, &unfinished)?;
         file.write_all(&words.entry(None))?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
@@ -200,15 +200,6 @@ fn create(root: &Path, directory: &Path, words: &Words) -> io::Result<File> {
         let _ = fs::remove_file(&unfinished);
     }
     made.map(|()| file)
-}
-
-/// A command of root must not leave what the server cannot read.
-fn give_to_owner_of(root: &Path, path: &Path) -> io::Result<()> {
-    let (wanted, made) = (fs::metadata(root)?, fs::symlink_metadata(path)?);
-    if (wanted.uid(), wanted.gid()) == (made.uid(), made.gid()) {
-        return Ok(());
-    }
-    chown(path, Some(wanted.uid()), Some(wanted.gid()))
 }
 
 /// Why notes are not taken into the trail.

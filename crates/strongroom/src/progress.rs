@@ -117,6 +117,13 @@ impl Bar {
     pub(crate) fn end(&mut self) {
         self.line.erase();
     }
+
+    /// Tells a person what a script sees by itself.
+    pub(crate) fn remark(&mut self, text: &str) {
+        if self.line.is_terminal() {
+            self.line.say(text);
+        }
+    }
 }
 
 fn write(text: &str) {

@@ -10,16 +10,20 @@
 //! The private key is a sealed row of the store. So a report proves that it was made by a server that
 //! had this store open, and that nobody changed it since.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use minicbor::{Decode, Encode};
+use rustix::process::geteuid;
 use serde::Serialize;
 use strongroom_asymmetric::PrivateKey;
 use strongroom_crypto::{Keyring, Unsealed};
-use strongroom_ports::{Entropy, Table, Transaction};
+use strongroom_ports::{CommitError, Entropy, Table, Transaction};
 use strongroom_rows::{Custody, Record, SealedRows};
 use strongroom_types::kms::{KeySpec, MessageType, SigningAlgorithm};
 use strongroom_verify::read_off_line;
@@ -87,9 +91,16 @@ impl<'a> Reports<'a> {
     ///
     /// [`Exit::Store`] for the signing key, [`Exit::Environment`] for the files.
     pub(crate) fn write(&self, name: &str, report: &impl Serialize) -> Result<PathBuf, Failure> {
+        self.write_text(name, &text_of(report))
+    }
+
+    /// The same of a report that is text already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reports::write`].
+    pub(crate) fn write_text(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let key = self.key()?;
-        let text = serde_json::to_string_pretty(report).unwrap_or_default();
-        let text = format!("{text}\n");
         let signature = key
             .sign(
                 SigningAlgorithm::Ed25519Sha512,
@@ -101,12 +112,12 @@ impl<'a> Reports<'a> {
         let file = format!("{name}.json");
         let path = self.directory.join(&file);
         let write = || {
-            files::make_private_dir(&self.directory)?;
-            files::replace(&self.directory.join(PUBLIC_KEY_FILE), pem.as_bytes())?;
-            files::replace(&self.directory.join(format!("{file}.sig")), &signature)?;
-            files::replace(&path, text.as_bytes())
+            make_directory(&self.directory)?;
+            put(&self.directory, PUBLIC_KEY_FILE.as_ref(), pem.as_bytes())?;
+            put(&self.directory, format!("{file}.sig").as_ref(), &signature)?;
+            put(&self.directory, file.as_ref(), text.as_bytes())
         };
-        write().map_err(|error: std::io::Error| {
+        write().map_err(|error: io::Error| {
             Failure::new(
                 Exit::Environment,
                 format!("the report {} cannot be written: {error}", path.display()),
@@ -129,13 +140,8 @@ impl<'a> Reports<'a> {
     fn key(&self) -> Result<PrivateKey, Failure> {
         let spec = KeySpec::EccNistEdwards25519;
         let custody = &self.rows.custody;
-        let stored = self.rows.meta.read(Table::SETTINGS, KEY_KEY);
-        if let Some(stored) = stored.map_err(|error| failed(&error.to_string()))? {
-            let row = custody
-                .open_record::<ReportKeyRow>(Table::SETTINGS, KEY_KEY, &stored.value)
-                .map_err(|error| failed(&error.to_string()))?;
-            return PrivateKey::from_pkcs8(spec, &row.pkcs8)
-                .map_err(|error| failed(&error.to_string()));
+        if let Some(key) = self.stored_key()? {
+            return Ok(key);
         }
         let key = PrivateKey::generate(spec).map_err(|error| failed(&error.to_string()))?;
         let row = ReportKeyRow {
@@ -145,9 +151,29 @@ impl<'a> Reports<'a> {
         let transaction = Transaction::new()
             .expect(Table::SETTINGS, KEY_KEY.to_vec(), None)
             .put(Table::SETTINGS, KEY_KEY.to_vec(), sealed);
-        let committed = self.rows.meta.commit(transaction).wait();
-        committed.map_err(|error| failed(&error.to_string()))?;
-        Ok(key)
+        match self.rows.meta.commit(transaction).wait() {
+            Ok(_) => Ok(key),
+            // Somebody was faster.
+            Err(CommitError::Conflict) => self
+                .stored_key()?
+                .ok_or_else(|| failed("its row comes and goes")),
+            Err(error) => Err(failed(&error.to_string())),
+        }
+    }
+
+    fn stored_key(&self) -> Result<Option<PrivateKey>, Failure> {
+        let stored = self.rows.meta.read(Table::SETTINGS, KEY_KEY);
+        let Some(stored) = stored.map_err(|error| failed(&error.to_string()))? else {
+            return Ok(None);
+        };
+        let row = self
+            .rows
+            .custody
+            .open_record::<ReportKeyRow>(Table::SETTINGS, KEY_KEY, &stored.value)
+            .map_err(|error| failed(&error.to_string()))?;
+        PrivateKey::from_pkcs8(KeySpec::EccNistEdwards25519, &row.pkcs8)
+            .map(Some)
+            .map_err(|error| failed(&error.to_string()))
     }
 }
 
@@ -171,6 +197,64 @@ pub(crate) fn write_off_line(
         entropy: Arc::clone(&entropy),
     };
     Reports::in_directory(directory, &rows, &entropy).write(name, report)
+}
+
+/// A report as its file holds it.
+pub(crate) fn text_of(report: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(report).unwrap_or_default();
+    format!("{text}\n")
+}
+
+/// When a report began, as in the names of files; `iso` is ISO 8601.
+pub(crate) fn stamp(iso: &str) -> String {
+    let digits = iso.split(['.', 'Z']).next().unwrap_or_default();
+    let when: String = digits
+        .chars()
+        .filter(|it| !matches!(it, '-' | ':'))
+        .collect();
+    format!("{when}Z")
+}
+
+/// Copies a signed report, its signature and the public key into another directory. Its path there.
+///
+/// # Errors
+///
+/// The operating system's.
+pub(crate) fn copy(signed: &Path, directory: &Path) -> io::Result<PathBuf> {
+    make_directory(directory)?;
+    let mut signature = signed.file_name().unwrap_or_default().to_owned();
+    signature.push(".sig");
+    let from = signed.parent().unwrap_or(Path::new("."));
+    for name in [PUBLIC_KEY_FILE.as_ref(), signature.as_os_str()] {
+        put(directory, name, &fs::read(from.join(name))?)?;
+    }
+    let name = signed.file_name().unwrap_or_default();
+    put(directory, name, &fs::read(signed)?)?;
+    Ok(directory.join(name))
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    let is_new = !directory.is_dir();
+    files::make_private_dir(directory)?;
+    let parent = directory.parent().filter(|it| !it.as_os_str().is_empty());
+    match parent {
+        Some(parent) if is_new => give_away(parent, directory),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn put(directory: &Path, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let path = directory.join(name);
+    files::replace(&path, bytes)?;
+    give_away(directory, &path)
+}
+
+/// What root makes in the server's directory is the server's. Nobody else can give anything away.
+fn give_away(owner: &Path, path: &Path) -> io::Result<()> {
+    if geteuid().is_root() {
+        files::give_to_owner_of(owner, path)?;
+    }
+    Ok(())
 }
 
 /// A SubjectPublicKeyInfo as PEM (RFC 7468).

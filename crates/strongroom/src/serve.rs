@@ -41,6 +41,7 @@ use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{Custody, S3, S3Options, S3Ports};
 use strongroom_store::DurableMeta;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use self::access_logs::{AccessLogs, Waiting};
 pub(crate) use self::backups::Backups;
@@ -222,8 +223,9 @@ fn assemble(
         clock: clock.clone(),
         entropy: entropy.clone(),
     };
-    let holds_blobs = store::hold_any(&*blobs)?;
-    let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_blobs)?;
+    let shreds = store::open_shreds(settings)?;
+    let holds_data = store::hold_any(&*blobs, &shreds)?;
+    let (account, _) = accounts.load_or_create(settings.region.as_ref(), holds_data)?;
     let audit = accounts.audit_log(&account);
     let credentials = Arc::new(CredentialMap::new(&account, &accounts.root_keys()?));
     let identities = identities::open(&accounts, &account)?;
@@ -240,7 +242,7 @@ fn assemble(
     let rows = accounts.sealed_rows();
     let key_ports = KeyServicePorts {
         rows: rows.clone(),
-        shreds: Arc::new(store::open_shreds(settings)?),
+        shreds: Arc::new(shreds),
         authorizer: authorizer.clone(),
         principals: identities.clone(),
         audit: audit.clone(),
@@ -402,6 +404,12 @@ async fn serve(
         .serve(Arc::new(door))
         .map_err(|error| admin_failure(&error))?;
     server.run(house.gate(), shutdown).await;
+    if timeout(WORKERS_GRACE, house.gate().settled())
+        .await
+        .is_err()
+    {
+        tracing::error!("requests that nobody waits for did not end in time");
+    }
     house.close();
     drop(admin);
     house.verdict()

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use strongroom_ports::{BlobStore, Entropy};
+use strongroom_ports::{BlobStore, Entropy, ShredStore};
 use strongroom_s3::Custody;
 use strongroom_store::disk::{Disk, RealDisk};
 use strongroom_store::{BlobOptions, DurableMeta, FileBlobs, FileShreds, MetaOptions, StoreError};
@@ -61,25 +61,20 @@ pub(crate) fn open_shreds(settings: &Settings) -> Result<FileShreds, Failure> {
     FileShreds::open(disk).map_err(|error| unreachable_disk(&error))
 }
 
-/// Whether there are bodies of objects, of a store that is not running.
-///
-/// # Errors
-///
-/// As [`open_blobs`].
-pub(crate) fn holds_blobs(settings: &Settings) -> Result<bool, Failure> {
-    hold_any(&open_blobs(settings)?)
-}
-
-/// Whether there are bodies of objects.
+/// Whether there are bodies of objects, or shred keys of keys.
 ///
 /// # Errors
 ///
 /// [`Exit::Environment`] for the disk.
-pub(crate) fn hold_any(blobs: &dyn BlobStore) -> Result<bool, Failure> {
+pub(crate) fn hold_any(blobs: &dyn BlobStore, shreds: &dyn ShredStore) -> Result<bool, Failure> {
     let found = blobs.list(None, 1).map_err(io::Error::other);
-    found
-        .map(|ids| !ids.is_empty())
-        .map_err(|error| unreachable_disk(&error))
+    let found = found.map_err(|error| unreachable_disk(&error))?;
+    if !found.is_empty() {
+        return Ok(true);
+    }
+    let found = shreds.list().map_err(io::Error::other);
+    let found = found.map_err(|error| unreachable_disk(&error))?;
+    Ok(!found.is_empty())
 }
 
 fn open_disk(opened: io::Result<RealDisk>) -> Result<Arc<dyn Disk>, Failure> {

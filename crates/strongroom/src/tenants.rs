@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use strongroom_audit::Params;
 use strongroom_iam::{AccountView, IamError, IamService, RootAccessKey};
 use strongroom_policy::PolicyAuthorizer;
 use strongroom_types::AccountId;
@@ -172,12 +173,15 @@ fn perform(
     request: &Request,
     environment: Environment<'_>,
 ) -> Result<Answer, Failure> {
-    match ask(&settings.data.admin_socket(), request)? {
-        Some(answer) => Ok(answer),
-        None => with_accounts(settings, environment, |accounts, account| {
-            answer(&off_line(accounts, account)?, request)
-        }),
+    if let Some(answer) = ask(&settings.data.admin_socket(), request)? {
+        return Ok(answer);
     }
+    // Changes are recorded in their transactions.
+    let looks = matches!(request, Request::ListAccounts);
+    let look = looks.then(|| ("ListAccounts", Params::new()));
+    with_accounts(settings, environment, look, |accounts, account| {
+        answer(&off_line(accounts, account)?, request)
+    })
 }
 
 /// The identity service while no server runs.

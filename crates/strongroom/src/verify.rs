@@ -1,6 +1,7 @@
 //! `verify`: beside the running server by asking it, and off line.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use strongroom_audit::{Home, Ledger, Params};
 use strongroom_crypto::CustomerKey;
-use strongroom_ports::{Entropy, MetaStore};
+use strongroom_ports::Entropy;
 use strongroom_rows::{Custody as RowCustody, SealedRows};
 use strongroom_store::check_index;
 use strongroom_types::{AccountId, Region};
@@ -26,7 +27,9 @@ use crate::failure::{Exit, Failure};
 use crate::notes::Note;
 use crate::progress::Bar;
 use crate::recover::customer_key;
+use crate::reports::{self, Reports};
 use crate::unseal::{self, Environment};
+use crate::verified::Began;
 use crate::{findings, output};
 
 /// Time between two looks at how far the server is.
@@ -51,16 +54,37 @@ pub(crate) fn run(
             sealed: args.sealed,
         },
     };
-    let report = match ask(&settings.data.admin_socket(), &start)? {
+    let outcome = match ask(&settings.data.admin_socket(), &start)? {
         Some(_) => on_line(settings, args)?,
         None => off_line(settings, args, environment)?,
     };
+    let Outcome {
+        report,
+        text,
+        signed,
+    } = outcome;
     if args.json {
-        output::say(&serde_json::to_string_pretty(&report).unwrap_or_default())?;
+        output::say(text.trim_end_matches('\n'))?;
     } else {
         tell(&report)?;
     }
+    match signed {
+        Ok(_) if args.json => {}
+        Ok(path) => output::say(&format!("The signed report is {}.", path.display()))?,
+        Err(why) => output::complain(&format!(
+            "strongroom: warning: this verification leaves no signed report: {why}"
+        )),
+    }
     verdict(&report)
+}
+
+/// What came of it.
+struct Outcome {
+    report: Report,
+    /// The same as its file holds it.
+    text: String,
+    /// Where that file is, or why there is none.
+    signed: Result<PathBuf, String>,
 }
 
 /// What the report means for who asked.
@@ -89,7 +113,7 @@ fn verdict(report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn on_line(settings: &Settings, args: &VerifyArgs) -> Result<Report, Failure> {
+fn on_line(settings: &Settings, args: &VerifyArgs) -> Result<Outcome, Failure> {
     if !args.sse_c_key.is_empty() {
         let _ = asked(settings, VerifyRequest::Stop);
         return Err(Failure::new(
@@ -99,7 +123,7 @@ fn on_line(settings: &Settings, args: &VerifyArgs) -> Result<Report, Failure> {
         ));
     }
     let mut bar = Bar::new("verify");
-    loop {
+    let signed = loop {
         let Answer::Verifying(state) = asked(settings, VerifyRequest::Status)? else {
             return Err(unexpected());
         };
@@ -108,16 +132,21 @@ fn on_line(settings: &Settings, args: &VerifyArgs) -> Result<Report, Failure> {
             done_bytes,
             all_bytes,
             failure,
+            signed,
+            unsigned,
         } = state;
         if let Some(why) = failure {
             return Err(Failure::new(Exit::Store, why, "look at the server's log"));
         }
         if !running {
-            break;
+            let why = || unsigned.unwrap_or_else(|| "the server did not sign it".to_owned());
+            break signed
+                .map(|name| settings.data.reports().join(name))
+                .ok_or_else(why);
         }
         bar.show(&of_bytes(done_bytes, all_bytes), done_bytes, all_bytes);
         thread::sleep(LOOK_EVERY);
-    }
+    };
     bar.end();
     let (mut text, mut from) = (String::new(), Some(0));
     while let Some(at) = from {
@@ -129,7 +158,17 @@ fn on_line(settings: &Settings, args: &VerifyArgs) -> Result<Report, Failure> {
         text.push_str(&piece);
         from = next;
     }
-    serde_json::from_str(&text).map_err(|_| unexpected())
+    let signed = match (signed, &args.report) {
+        (Ok(path), Some(directory)) => {
+            reports::copy(&path, directory).map_err(|error| error.to_string())
+        }
+        (signed, _) => signed,
+    };
+    Ok(Outcome {
+        report: serde_json::from_str(&text).map_err(|_| unexpected())?,
+        text,
+        signed,
+    })
 }
 
 fn asked(settings: &Settings, what: VerifyRequest) -> Result<Answer, Failure> {
@@ -169,7 +208,7 @@ fn off_line(
     settings: &Settings,
     args: &VerifyArgs,
     environment: Environment<'_>,
-) -> Result<Report, Failure> {
+) -> Result<Outcome, Failure> {
     let data = &settings.data;
     let lock = lock(settings)?;
     let custody = if args.sealed {
@@ -186,7 +225,7 @@ fn off_line(
     if let Some(note) = note {
         let found = outcome.as_ref().map_or_else(
             |_| Params::new(),
-            |report| {
+            |Outcome { report, .. }| {
                 Params::new()
                     .number("damaged", report.damaged)
                     .number("foreign", report.foreign)
@@ -202,10 +241,12 @@ fn read_all(
     settings: &Settings,
     args: &VerifyArgs,
     custody: Option<&Custody>,
-) -> Result<Report, Failure> {
+) -> Result<Outcome, Failure> {
     let data = &settings.data;
+    let began = Began::now();
     let mut bar = Bar::new("verify");
     let mut last_commit = 0;
+    let mut store = None;
     let opened = match custody {
         None => None,
         Some(custody) => {
@@ -214,11 +255,19 @@ fn read_all(
             });
             let read = read.map_err(|error| unreadable(&VerifyError::Io(error)))?;
             last_commit = read.last_commit;
+            let rows = SealedRows {
+                meta: Arc::clone(&read.rows),
+                custody: Arc::new(RowCustody::new((custody.ring)())),
+                entropy: Arc::new(SystemEntropy),
+            };
+            store = Some(rows.clone());
             Some(Opened {
-                ledger: ledger(&read.rows, custody)?,
+                ledger: ledger(rows)?,
                 rows: read.rows,
                 losses: read.losses,
                 custody,
+                // The index knows, below.
+                acknowledged: None,
             })
         }
     };
@@ -253,7 +302,22 @@ fn read_all(
     for why in index.into_iter().flat_map(|index| index.damage) {
         report.add(Finding::damage("index", why).in_file("meta/index.srx"));
     }
-    Ok(report)
+    let ring_id = custody.map(|custody| (custody.ring)().ring_id());
+    let text = began.text(&report, ring_id);
+    let signed = match &store {
+        Some(rows) => {
+            let directory = args.report.clone().unwrap_or_else(|| data.reports());
+            let reports = Reports::in_directory(directory, rows, &rows.entropy);
+            let kept = began.keep(&reports, &text);
+            kept.map_err(|failure| failure.what)
+        }
+        None => Err("that takes the store's keys".to_owned()),
+    };
+    Ok(Outcome {
+        report,
+        text,
+        signed,
+    })
 }
 
 /// Keys of a store that no server uses; `None` when both copies of the ring are damaged, which the
@@ -293,12 +357,7 @@ fn custody(
 }
 
 /// The audit trail, to be read.
-fn ledger(rows: &Arc<dyn MetaStore>, custody: &Custody) -> Result<Ledger, Failure> {
-    let rows = SealedRows {
-        meta: Arc::clone(rows),
-        custody: Arc::new(RowCustody::new((custody.ring)())),
-        entropy: Arc::new(SystemEntropy),
-    };
+fn ledger(rows: SealedRows) -> Result<Ledger, Failure> {
     // Where new events would belong; there are none.
     let home = Home {
         account: AccountId::parse("000000000000").map_err(|_| unexpected())?,
@@ -391,6 +450,17 @@ fn tell(report: &Report) -> Result<(), Failure> {
         output::say(&format!(
             "{arn} is {}: of {} versions under it, checksums were verified",
             key.state, key.versions
+        ))?;
+    }
+    if report.root_key_versions.len() > 1 {
+        let counts: Vec<String> = report
+            .root_key_versions
+            .iter()
+            .map(|(version, count)| format!("{version}: {count}"))
+            .collect();
+        output::say(&format!(
+            "blobs by version of the root key: {}; more than one is an unfinished rotation, or older copies put back",
+            counts.join(", ")
         ))?;
     }
     for what in &report.unchecked {

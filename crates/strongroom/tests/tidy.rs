@@ -85,6 +85,23 @@ fn every_crate_is_on_the_map() {
 }
 
 #[test]
+fn every_crate_of_ours_is_compiled_quickly() {
+    let workspace = read(&root().join("Cargo.toml"));
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let manifest = read(&entry.unwrap().path().join("Cargo.toml"));
+        let name = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("name = \""))
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap();
+        assert!(
+            workspace.contains(&format!("\n{name}.opt-level = 1\n")),
+            "{name} is not below [profile.dev.package] in Cargo.toml"
+        );
+    }
+}
+
+#[test]
 fn every_dependency_is_justified() {
     let manifest = read(&root().join("Cargo.toml"));
     let justified = read(&root().join("docs/dependencies.md"));

@@ -32,6 +32,8 @@ pub enum Principal {
         role_id: Arc<str>,
         /// The role's name.
         role_name: Arc<str>,
+        /// The role's ARN, which has its path.
+        role_arn: Arc<str>,
         /// The session's name.
         session_name: Arc<str>,
     },

@@ -91,7 +91,7 @@ impl Body<'_, '_> {
         };
         let ring = self.walk.keys.ring();
         let key = ring.service_key(ServicePurpose::Manifest);
-        let parts = manifest::open(&stored, &place.id, place.part_count, self.object, key);
+        let parts = manifest::open(&stored, place, self.object, key);
         let Some(parts) = parts else {
             return self.tell_at(&at, "part-list", "its part list does not open");
         };

@@ -422,8 +422,7 @@ impl Inspector<'_> {
                     version,
                 };
                 let key = self.ring.service_key(ServicePurpose::Manifest);
-                let all = manifest::open(&stored, &place.id, place.part_count, &identity, key)
-                    .ok_or(damaged)?;
+                let all = manifest::open(&stored, place, &identity, key).ok_or(damaged)?;
                 let shown = all.iter().take(STREAMS_SHOWN).map(|part| {
                     let row_key = [version.as_bytes().as_slice(), part.attempt.as_bytes()].concat();
                     let number = Some(part.number.value());

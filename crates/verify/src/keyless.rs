@@ -1,12 +1,13 @@
 //! Blob files without keys: header, checksums of segments, footer.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use strongroom_crypto::{
-    HEADER_MAX_BYTES, Layers, StreamLayout, keyless_checksum, parse_footer, stream_uids,
+    Footer, HEADER_MAX_BYTES, Layers, StreamLayout, WrapMode, keyless_checksum, parse_footer,
+    stream_uids,
 };
-use strongroom_recover::manifest;
+use strongroom_recover::manifest::{self, Checksum};
 
 use crate::blobs::stream_ends;
 use crate::findings::{Findings, Subject, Whereabouts};
@@ -27,6 +28,8 @@ pub(crate) struct Keyless<'a> {
     pub(crate) findings: Arc<Findings>,
     pub(crate) tally: &'a Tally,
     pub(crate) counters: &'a Counters,
+    /// The ids of the store's ring; none if no copy of it is sound.
+    pub(crate) ring_ids: &'a [[u8; 16]],
 }
 
 impl Keyless<'_> {
@@ -41,7 +44,7 @@ impl Keyless<'_> {
             let finding = at.finding(what, why).at(offset);
             self.findings.add(subject.clone(), finding);
         };
-        if let Err(error) = self.look(path, &subject, &at, &tell)
+        if let Err(error) = self.look(path, id, (&subject, &at), &tell)
             && error.kind() != io::ErrorKind::NotFound
         {
             tell("unreadable", &error.to_string(), 0);
@@ -51,14 +54,14 @@ impl Keyless<'_> {
     fn look(
         &self,
         path: &std::path::Path,
-        subject: &Subject,
-        at: &Whereabouts,
+        id: [u8; 16],
+        (subject, at): (&Subject, &Whereabouts),
         tell: &dyn Fn(&str, &str, u64),
     ) -> io::Result<()> {
         let source = Source::File(Arc::new(self.pace.open(path)?));
         let header = source.read(self.pace, 0, HEADER_MAX_BYTES)?;
         if header.starts_with(PART_LIST_MAGIC) {
-            return self.part_list(&source, tell);
+            return self.part_list(&source, id, tell);
         }
         if !header.starts_with(b"SRB1") {
             let why = "it is neither a sealed stream nor a part list";
@@ -109,6 +112,9 @@ impl Keyless<'_> {
             Ok(Some(_)) | Err(_) => {}
             Ok(None) => add(&self.counters.unchecked_headers, 1),
         }
+        if let Ok((footer, _)) = &parsed {
+            self.belongs(footer, id, &|what, why| tell(what, why, end));
+        }
         let mode = match parsed {
             Ok((footer, _)) => mode_of(&footer.wrapped_key),
             Err(_) if layout.layers() == Layers::Two => "aws:kms:dsse",
@@ -139,6 +145,36 @@ impl Keyless<'_> {
         Ok(())
     }
 
+    /// Whether a blob file says of itself that it is this one, of this store.
+    fn belongs(&self, footer: &Footer, id: [u8; 16], tell: &dyn Fn(&str, &str)) {
+        match footer.blob_id {
+            Some(own) if own != id => {
+                let own = hex(&own);
+                let why = format!(
+                    "it is the file of blob {own}: files were exchanged, or copied under another name"
+                );
+                tell("name", &why);
+            }
+            Some(_) => {}
+            None => add(&self.counters.nameless_blobs, 1),
+        }
+        let (ring_id, version) = match footer.wrapped_key.mode() {
+            WrapMode::RootRing { ring_id, version } | WrapMode::TwoLayers { ring_id, version } => {
+                (ring_id, version)
+            }
+            WrapMode::Kms | WrapMode::CustomerKey => return,
+        };
+        let versions = self.counters.root_versions.lock();
+        let mut versions = versions.unwrap_or_else(PoisonError::into_inner);
+        *versions.entry(version).or_default() += 1;
+        if !self.ring_ids.is_empty() && !self.ring_ids.contains(&ring_id) {
+            tell(
+                "footer",
+                "its key is wrapped under the ring of another store",
+            );
+        }
+    }
+
     /// Where a file without footer breaks off or is damaged: whole segments before its end.
     fn segments_before(
         &self,
@@ -164,7 +200,12 @@ impl Keyless<'_> {
         Ok(())
     }
 
-    fn part_list(&self, source: &Source, tell: &dyn Fn(&str, &str, u64)) -> io::Result<()> {
+    fn part_list(
+        &self,
+        source: &Source,
+        id: [u8; 16],
+        tell: &dyn Fn(&str, &str, u64),
+    ) -> io::Result<()> {
         add(&self.counters.part_lists, 1);
         let preamble = source.read(self.pace, 0, 56)?;
         let count = preamble.last_chunk::<4>().map(|it| u32::from_be_bytes(*it));
@@ -175,14 +216,19 @@ impl Keyless<'_> {
             return Ok(());
         };
         let stored = source.read(self.pace, 0, len + manifest::CHECKSUM_LEN_BYTES + 1)?;
-        match manifest::is_sound(&stored, count) {
-            Some(true) => {}
-            Some(false) => tell("part-list", "the part list is damaged", 0),
-            None if stored.len() == len => add(&self.counters.unchecked_part_lists, 1),
-            None => tell(
+        match manifest::checksum(&stored, count, &id) {
+            Checksum::Sound => {}
+            Checksum::Nameless => add(&self.counters.nameless_blobs, 1),
+            Checksum::Absent => add(&self.counters.unchecked_part_lists, 1),
+            Checksum::Wrong if stored.len() < len => tell(
                 "part-list",
                 "the part list is cut short",
                 to_u64(stored.len()),
+            ),
+            Checksum::Wrong => tell(
+                "part-list",
+                "the part list is damaged, or that of another blob",
+                0,
             ),
         }
         Ok(())
@@ -233,11 +279,19 @@ mod tests {
             record,
             encryption: None,
             header_checksum: Some(keyless_checksum(&stream[..layout.header_len_bytes()])),
+            blob_id: Some(ID),
         });
         [stream, footer].concat()
     }
 
+    const ID: [u8; 16] = [0; 16];
+
     fn findings(stored: &[u8]) -> Vec<(Kind, String)> {
+        findings_as(ID, &[], stored)
+    }
+
+    /// The same under a name, in the store of a ring.
+    fn findings_as(id: [u8; 16], ring_ids: &[[u8; 16]], stored: &[u8]) -> Vec<(Kind, String)> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("blob");
         std::fs::write(&path, stored).unwrap();
@@ -251,8 +305,9 @@ mod tests {
             findings: Arc::clone(&findings),
             tally: &tally,
             counters: &counters,
+            ring_ids,
         };
-        keyless.blob([0; 16], &path, "blob".to_owned());
+        keyless.blob(id, &path, "blob".to_owned());
         let found = findings.take().into_iter();
         found
             .map(|(_, finding)| (finding.kind, finding.what))
@@ -272,6 +327,46 @@ mod tests {
                 bad[at] ^= 0x10;
                 assert!(!findings(&bad).is_empty(), "byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn a_blob_under_another_name_or_of_another_store_is_found() {
+        for two_layers in [false, true] {
+            let good = blob(two_layers);
+            let found = findings_as([1; 16], &[], &good);
+            assert_eq!(found, [(Kind::Damage, "name".to_owned())]);
+            let (footer, _) = parse_footer(&good).unwrap();
+            if let WrapMode::RootRing { ring_id, .. } | WrapMode::TwoLayers { ring_id, .. } =
+                footer.wrapped_key.mode()
+            {
+                assert_eq!(findings_as(ID, &[[3; 16], ring_id], &good), []);
+                let found = findings_as(ID, &[[3; 16]], &good);
+                assert_eq!(found, [(Kind::Damage, "footer".to_owned())]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_list_under_another_name_is_found() {
+        let len = manifest::len_max_bytes(3).unwrap();
+        let mut list = [&b"SRM1"[..], &[7; 48], &[0, 0, 0, 3]].concat();
+        list.resize(len, 9);
+        let of = |more: &[u8]| keyless_checksum(&[&list, more].concat()).to_vec();
+        let named = [&list[..], &of(&ID)].concat();
+        assert_eq!(findings(&named), []);
+        let wrong = [(Kind::Damage, "part-list".to_owned())];
+        assert_eq!(findings_as([1; 16], &[], &named), wrong);
+        // From before names were in it, and from before there was a checksum.
+        assert_eq!(findings(&[&list[..], &of(&[])].concat()), []);
+        assert_eq!(findings(&list), []);
+        for at in 0..named.len() {
+            let mut bad = named.clone();
+            bad[at] ^= 1;
+            assert!(!findings(&bad).is_empty(), "byte {at}");
+        }
+        for len in (0..named.len()).filter(|it| *it != list.len()) {
+            assert!(!findings(&named[..len]).is_empty(), "{len}");
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Report {
     pub unavailable_keys: BTreeMap<String, UnavailableKey>,
     /// The audit trail, by lane, if there is one.
     pub audit: BTreeMap<String, AuditCounts>,
+    /// Without keys: blob files by the version of the root key under which their footers are. More
+    /// than one is a rotation that is not finished, or older copies that were put back.
+    #[serde(default)]
+    pub root_key_versions: BTreeMap<u32, u64>,
     /// Files that are not encrypted, and belong there.
     pub plaintext_files: Vec<String>,
     /// What could not be verified without keys, in words.

@@ -62,6 +62,8 @@ pub struct Opened<'a> {
     pub custody: &'a Custody,
     /// The audit trail.
     pub ledger: Ledger,
+    /// The last commit that the running server knows to be durable: the journal must reach it.
+    pub acknowledged: Option<u64>,
 }
 
 /// How far it is.
@@ -183,10 +185,11 @@ impl Run<'_> {
     fn sealed_files(&mut self, ring: Option<&Keyring<Unsealed>>) -> Result<(), VerifyError> {
         let meta = self.plan.root.join("meta");
         let on_line = self.plan.on_line;
+        let acknowledged = self.plan.opened.as_ref().and_then(|it| it.acknowledged);
         // A frame that is being written is another one at the next look.
         let last_torn = RefCell::new(None);
         let look = || {
-            let outcome = sealed_files::check(&meta, ring, self.pace, on_line)?;
+            let outcome = sealed_files::check(&meta, ring, self.pace, on_line, acknowledged)?;
             let torn = outcome.torn.clone();
             let stays = torn.is_some() && *last_torn.borrow() == torn;
             last_torn.replace(torn);
@@ -233,6 +236,8 @@ impl Run<'_> {
             self.report.unchecked.push(unchecked.to_owned());
             let tags = "the tags in the headers of journal files and snapshots, 16 bytes each";
             self.report.unchecked.push(tags.to_owned());
+            let whole = "whether every file is there and none is an older one put back: what is missing, an older copy of a file and the end of the journal are found with keys only";
+            self.report.unchecked.push(whole.to_owned());
         }
         Ok(())
     }
@@ -258,9 +263,10 @@ impl Run<'_> {
         named: Option<&blobs::Ids>,
     ) -> Result<(), VerifyError> {
         let directory = self.plan.root.join("shreds");
+        let ring_ids = ring_copies::ids(&self.plan.root.join("ring"));
         let look = || {
             let ring = ring.map(|ring| ring());
-            shreds::check(&directory, ring.as_deref(), named)
+            shreds::check(&directory, ring.as_deref(), named, &ring_ids)
         };
         let outcome = self.settled(look, |it| it.findings.is_empty())?;
         self.report.files.shred_files = outcome.sound;
@@ -447,6 +453,15 @@ impl Run<'_> {
                 ));
             }
         }
+        let nameless = read(&counters.nameless_blobs);
+        if nameless > 0 {
+            self.report.unchecked.push(format!(
+                "whether {nameless} blobs stand under their own names: they are of before the files said so"
+            ));
+        }
+        let versions = counters.root_versions.lock();
+        let versions = versions.unwrap_or_else(PoisonError::into_inner);
+        self.report.root_key_versions.clone_from(&versions);
     }
 
     /// Off line a finding is one. Beside a server, what it is of is looked at once more.
@@ -508,12 +523,14 @@ impl Run<'_> {
         let pool = Pool::default();
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let (tally, counters) = (Tally::default(), Counters::default());
+        let ring_ids = ring_copies::ids(&self.plan.root.join("ring"));
         let keyless = Keyless {
             pace: self.pace,
             pool: Some((&pool, workers)),
             findings: Arc::clone(&findings),
             tally: &tally,
             counters: &counters,
+            ring_ids: &ring_ids,
         };
         let look = |keyless: &Keyless<'_>, id: [u8; 16]| {
             let path = blobs::path_of(&id);
@@ -554,6 +571,7 @@ impl Run<'_> {
                 findings: Arc::new(Findings::default()),
                 tally: &Tally::default(),
                 counters: &Counters::default(),
+                ring_ids: &ring_ids,
             };
             let subjects: BTreeSet<_> = found.iter().map(|(subject, _)| subject).collect();
             for subject in subjects {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use strongroom_crypto::{Keyring, ShredId, Unsealed, shred_file_root_version};
+use strongroom_crypto::{Keyring, ShredId, Unsealed, shred_file_names};
 
 use crate::blobs::Ids;
 use crate::report::{Finding, Kind};
@@ -23,7 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// Looks at all shred files. `named` are those of key materials, if rows could be read.
+/// Looks at all shred files. `named` are those of key materials, if rows could be read; `ring_ids`
+/// those of the store's ring, if a copy of it could.
 ///
 /// # Errors
 ///
@@ -32,6 +33,7 @@ pub(crate) fn check(
     directory: &Path,
     ring: Option<&Keyring<Unsealed>>,
     named: Option<&Ids>,
+    ring_ids: &[[u8; 16]],
 ) -> io::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut found: BTreeMap<[u8; 16], [bool; 2]> = BTreeMap::new();
@@ -78,8 +80,16 @@ pub(crate) fn check(
                     continue;
                 }
             };
-            if shred_file_root_version(&stored).is_err() {
+            let Ok((ring_id, own)) = shred_file_names(&stored) else {
                 tell("a shred file is damaged");
+                continue;
+            };
+            if own != ShredId::from_bytes(id) {
+                tell("it is the file of another shred key");
+                continue;
+            }
+            if !ring_ids.is_empty() && !ring_ids.contains(&ring_id) {
+                tell("it is a shred file of another store");
                 continue;
             }
             let opens = |ring: &Keyring<Unsealed>| {

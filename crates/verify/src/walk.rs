@@ -40,6 +40,10 @@ pub(crate) struct Counters {
     /// Of before there were checksums of them.
     pub(crate) unchecked_headers: AtomicU64,
     pub(crate) unchecked_part_lists: AtomicU64,
+    /// Of before their names were in their footers and checksums.
+    pub(crate) nameless_blobs: AtomicU64,
+    /// Blob files by the version of the root key in their footers; counted without keys only.
+    pub(crate) root_versions: Mutex<BTreeMap<u32, u64>>,
     pub(crate) orphan_rows: AtomicU64,
     pub(crate) garbage_rows: AtomicU64,
 }

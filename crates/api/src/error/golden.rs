@@ -72,7 +72,7 @@ fn service_errors() -> Vec<S3Error> {
         E::Kms(_) => E::Kms(KeyError::Unavailable),
         E::ReEncryption(_) => E::ReEncryption(ReEncryptionRefusal::NotSigned),
         E::Acl(_) => E::Acl(AclRefusal::NotSupported),
-        E::AccessDenied(_) => E::AccessDenied(Denied { message: "Access Denied".to_owned() }),
+        E::AccessDenied(_) => E::AccessDenied(Denied { message: "Access Denied".to_owned(), is_implicit: false }),
         E::Tag(_) => E::Tag(TagError::InvalidKey),
         E::MalformedPolicy(_) => E::MalformedPolicy("Invalid principal in policy"),
         E::NoSuchTagSet => E::NoSuchTagSet,

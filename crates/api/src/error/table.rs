@@ -310,7 +310,7 @@ fn s3(error: &S3Error, place: &ErrorPlace) -> ErrorAnswer {
                     "The owner for the bucket to be logged and the target bucket must be the same."
                 }
                 TargetRefusal::NotAllowed => {
-                    "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
+                    "The policy of the target bucket must allow logging.s3.amazonaws.com to do s3:PutObject under the target prefix"
                 }
             },
         )

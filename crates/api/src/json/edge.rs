@@ -204,6 +204,7 @@ impl<S: JsonService> JsonEdge<S> {
             service: S::SERVICE,
             operation: operation.map_or(UNKNOWN, |it| it.name),
             error,
+            is_done_in_part: false,
             facts,
             parameters: None,
             is_data: false,

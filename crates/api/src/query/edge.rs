@@ -150,6 +150,7 @@ impl<S: QueryService> QueryEdge<S> {
             service: S::SERVICE,
             operation: operation.map_or(UNKNOWN, |it| it.name),
             error,
+            is_done_in_part: false,
             facts: Facts::default(),
             parameters: None,
             is_data: false,

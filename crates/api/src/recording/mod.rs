@@ -20,8 +20,8 @@ mod s3_call;
 pub(crate) use facts::{Facts, KMS_KEY, Named};
 pub(crate) use json::{hidden_texts, hidden_texts_of_document, json_parameters, lower_camel};
 pub(crate) use query::query_parameters;
-pub(crate) use s3::{DeletedEntry, Learned, S3Asked, S3Outcome};
-pub(crate) use s3_call::{BucketChange, LateRecord, S3Call};
+pub(crate) use s3::{DeleteError, DeletedEntry, Learned, S3Asked, S3Outcome, shown};
+pub(crate) use s3_call::{BucketChange, LatePorts, LateRecord, S3Call};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -63,6 +63,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) operation: &'a str,
     /// Code and text of the error, as they are told.
     pub(crate) error: Option<(&'static str, Cow<'a, str>)>,
+    /// Whether something was changed all the same.
+    pub(crate) is_done_in_part: bool,
     /// What came to light.
     pub(crate) facts: Facts,
     /// `requestParameters`, where the context does not have them.
@@ -109,18 +111,21 @@ impl Recorder {
     ///
     /// [`Unrecorded`]: the answer must be withheld.
     pub(crate) async fn record(&self, ended: Ended<'_>) -> Result<(), Unrecorded> {
-        if let Some((reason, _)) = ended.error
-            && ended.context.principal == Principal::Anonymous
-        {
-            let now = self.log.now();
-            let source = ended.context.source_ip;
-            match self.denials.lock().note(source, reason, now) {
-                Noted::Counted => return Ok(()),
-                Noted::Record => {}
+        let is_counted = match &ended.error {
+            Some((reason, _)) if ended.context.principal == Principal::Anonymous => {
+                let (now, source) = (self.log.now(), ended.context.source_ip);
+                self.denials.lock().note(source, reason, now) == Noted::Counted
             }
+            Some(_) | None => false,
+        };
+        if !is_counted {
+            let events = self.events(ended);
+            return self.keep(&events).await;
         }
-        let events = self.events(ended);
-        self.keep(&events).await
+        if ended.is_done_in_part {
+            return self.record_if_wanted(ended).await;
+        }
+        Ok(())
     }
 
     /// As [`Recorder::record`], of a data event: if anybody wants it.
@@ -152,6 +157,7 @@ impl Recorder {
             service,
             operation,
             error,
+            is_done_in_part,
             facts,
             parameters,
             is_data,
@@ -177,8 +183,10 @@ impl Recorder {
             event = event.response(&response);
         }
         if let Some((code, message)) = &error {
+            event = event.failed(code, message);
+        }
+        if error.is_some() && !is_done_in_part {
             // What failed is the caller's affair alone; of nobody's, the owner's.
-            let event = event.failed(code, message);
             let event = match owner.filter(|_| context.principal.acts_in().is_none()) {
                 Some(owner) => event.recipient(owner, None),
                 None => event,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 use strongroom_audit::Params;
 use strongroom_ports::Transaction;
@@ -28,6 +28,8 @@ pub(crate) struct Learned {
     pub(crate) signer: OnceLock<Arc<RequestContext>>,
     /// The key that a form names.
     pub(crate) key: OnceLock<String>,
+    /// The fields of a form that records show as headers.
+    pub(crate) fields: OnceLock<HeaderMap>,
     /// Whose the bucket is.
     pub(crate) owner: OnceLock<AccountId>,
     /// Whether the record shows the document in the body: that of a bucket operation.
@@ -36,6 +38,8 @@ pub(crate) struct Learned {
     pub(crate) document: OnceLock<Vec<u8>>,
     /// What became of the keys that DeleteObjects names.
     pub(crate) deleted: OnceLock<Vec<DeletedEntry>>,
+    /// The destination of a copy lets nothing in, so that its source is not read.
+    pub(crate) destination_refused: OnceLock<()>,
 }
 
 /// One key of DeleteObjects.
@@ -43,8 +47,19 @@ pub(crate) struct Learned {
 pub(crate) struct DeletedEntry {
     /// The key.
     pub(crate) key: String,
-    /// Code and text of its error.
-    pub(crate) error: Option<(&'static str, String)>,
+    /// The version that it is about, or that of the delete marker that was made.
+    pub(crate) version: Option<String>,
+    /// Why it was not deleted.
+    pub(crate) error: Option<DeleteError>,
+}
+
+/// The error of one key of DeleteObjects.
+#[derive(Debug)]
+pub(crate) struct DeleteError {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// The status that a request of its own would have been answered with.
+    pub(crate) status: u16,
 }
 
 /// Code and text of an error, as they are told.
@@ -81,8 +96,8 @@ impl S3Asked<'_> {
         length("x-amz-decoded-content-length").or_else(|| length("content-length"))
     }
 
-    /// `requestParameters`, as far as the head has them, and the key.
-    fn parameters(&self, key: Option<&str>) -> Params {
+    /// `requestParameters`, as far as the head and those headers have them, and the key.
+    fn parameters(&self, key: Option<&str>, headers: &HeaderMap) -> Params {
         let mut params = Params::new();
         if !self.bucket.is_empty() {
             params = params.text("bucketName", self.bucket);
@@ -96,7 +111,7 @@ impl S3Asked<'_> {
             }
         }
         for name in SHOWN_HEADERS {
-            if let Some(value) = self.parts.headers.get(*name) {
+            if let Some(value) = headers.get(*name) {
                 params = params.text(name, &String::from_utf8_lossy(value.as_bytes()));
             }
         }
@@ -163,16 +178,40 @@ impl S3Outcome<'_> {
         learned.map(String::as_str).or(self.asked.key)
     }
 
+    /// The headers; of a form, the fields that stand for them.
+    fn headers(&self) -> &HeaderMap {
+        let fields = self.learned.and_then(|learned| learned.fields.get());
+        fields.unwrap_or(&self.asked.parts.headers)
+    }
+
+    /// Whether something was changed though there is an error: some of the keys of DeleteObjects.
+    fn is_done_in_part(&self) -> bool {
+        let entries = self.learned.and_then(|learned| learned.deleted.get());
+        self.error.is_none()
+            && entries.is_some_and(|entries| entries.iter().any(|entry| entry.error.is_none()))
+    }
+
     /// Code and text of the error; of DeleteObjects, where the whole has none, of the first key that
     /// was denied.
     fn error(&self) -> Option<ErrorTold<'_>> {
         if let Some((code, message)) = &self.error {
             return Some((code, Cow::Borrowed(message)));
         }
-        let entries = self.learned.and_then(|learned| learned.deleted.get())?;
-        let denied = |it: &DeletedEntry| it.error.clone().filter(|(code, _)| *code == DENIED);
-        let (code, message) = entries.iter().find_map(denied)?;
-        Some((code, message.into()))
+        let mut errors = self.deleted().iter().filter_map(|it| it.error.as_ref());
+        let denied = errors.find(|error| error.code == DENIED)?;
+        Some((denied.code, denied.message.as_str().into()))
+    }
+
+    /// What became of the keys of DeleteObjects.
+    pub(crate) fn deleted(&self) -> &[DeletedEntry] {
+        let entries = self.learned.and_then(|learned| learned.deleted.get());
+        entries.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether the destination of a copy lets nothing in.
+    pub(crate) fn is_destination_refused(&self) -> bool {
+        self.learned
+            .is_some_and(|it| it.destination_refused.get().is_some())
     }
 
     /// Whether the caller was refused for lack of rights, be it at the end of a 200.
@@ -202,7 +241,7 @@ impl S3Outcome<'_> {
 
     /// `requestParameters`.
     fn parameters(&self) -> Params {
-        let params = self.asked.parameters(self.key());
+        let params = self.asked.parameters(self.key(), self.headers());
         match self.learned.and_then(|learned| learned.document.get()) {
             Some(document) => with_document(params, document),
             None => params,
@@ -228,14 +267,14 @@ impl S3Outcome<'_> {
         const ALGORITHM: &str = "x-amz-server-side-encryption";
         if !matches!(
             self.route.name,
-            "PutObject" | "CopyObject" | "CreateMultipartUpload"
+            "PutObject" | "PostObject" | "CopyObject" | "CreateMultipartUpload"
         ) {
             return None;
         }
         if self.answered(CUSTOMER).is_some() {
             return Some("SSE_C");
         }
-        let is_asked = self.asked.parts.headers.contains_key(ALGORITHM);
+        let is_asked = self.headers().contains_key(ALGORITHM);
         Some(match (self.answered(ALGORITHM)?, is_asked) {
             ("AES256", true) => "SSE_S3",
             ("AES256", false) => "Default_SSE_S3",
@@ -272,6 +311,7 @@ impl S3Outcome<'_> {
             service: Service::S3,
             operation: self.route.event_name(),
             error: self.error(),
+            is_done_in_part: self.is_done_in_part(),
             facts: self.facts(),
             parameters: Some(self.parameters()),
             is_data: self.route.is_data(),
@@ -348,8 +388,9 @@ impl Recorder {
             service: Service::S3,
             operation,
             error: Some(error),
+            is_done_in_part: false,
             facts,
-            parameters: Some(asked.parameters(asked.key)),
+            parameters: Some(asked.parameters(asked.key, &asked.parts.headers)),
             is_data: asked.key.is_some(),
         })
         .await
@@ -385,7 +426,7 @@ fn with_deleted(additional: Params, entries: &[DeletedEntry]) -> Params {
             bytes <= DELETED_MAX_BYTES
         })
         .map(|entry| {
-            let code = entry.error.as_ref().map(|(code, _)| *code);
+            let code = entry.error.as_ref().map(|error| error.code);
             Params::new()
                 .text("key", &entry.key)
                 .optional("errorCode", code)
@@ -420,6 +461,17 @@ const SHOWN_HEADERS: &[&str] = &[
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
 ];
+
+/// Those of them that records show.
+pub(crate) fn shown(headers: &HeaderMap) -> HeaderMap {
+    let mut shown = HeaderMap::new();
+    for name in SHOWN_HEADERS {
+        if let Some(value) = headers.get(*name) {
+            shown.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    shown
+}
 
 /// Whether records show a parameter of the query. Those that sign are never shown.
 fn is_shown_parameter(name: &str) -> bool {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use strongroom_ports::{Clock, Transaction};
-use strongroom_s3::ChangeRecord;
+use strongroom_s3::{ChangeRecord, S3};
 use strongroom_types::{AccountId, RequestContext};
 
 use super::s3::ErrorTold;
 use super::{Learned, Recorder, S3Asked, S3Outcome, Unrecorded};
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, Failure};
-use crate::s3::{AuthType, Route};
+use crate::s3::{AuthType, One, Route, owner_of};
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
 
@@ -116,33 +116,38 @@ impl fmt::Debug for BucketChange {
     }
 }
 
+/// What the record of a late end needs.
+pub(crate) struct LatePorts {
+    /// The service, which knows whose buckets are.
+    pub(crate) s3: Arc<S3>,
+    /// The trail.
+    pub(crate) recorder: Arc<Recorder>,
+    /// The access log.
+    pub(crate) access_log: Arc<AccessLog>,
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 /// The record of a call whose answer may begin before its end is known; and its line in the access
 /// log.
 pub(crate) struct LateRecord {
     call: S3Call,
-    recorder: Arc<Recorder>,
-    access_log: Arc<AccessLog>,
-    clock: Arc<dyn Clock>,
+    ports: LatePorts,
     began: Duration,
     is_late: AtomicBool,
+    /// The server waits for it when it stops.
+    _running: One,
 }
 
 impl LateRecord {
     /// The record of `call`, which is being answered since `began`.
-    pub(crate) fn new(
-        call: S3Call,
-        recorder: Arc<Recorder>,
-        access_log: Arc<AccessLog>,
-        clock: Arc<dyn Clock>,
-        began: Duration,
-    ) -> Self {
+    pub(crate) fn new(call: S3Call, ports: LatePorts, began: Duration, running: One) -> Self {
         Self {
             call,
-            recorder,
-            access_log,
-            clock,
+            ports,
             began,
             is_late: AtomicBool::new(false),
+            _running: running,
         }
     }
 
@@ -165,16 +170,30 @@ impl LateRecord {
         &self,
         outcome: Result<&HeaderMap, &Failure>,
     ) -> Result<(), Unrecorded> {
+        let LatePorts {
+            s3,
+            recorder,
+            access_log,
+            clock,
+        } = &self.ports;
         let none = HeaderMap::new();
-        let error = outcome.err().map(|failure| {
+        let (mut error, mut owner) = (None, None);
+        if let Err(failure) = outcome {
             let answer = failure.answer(&self.call.place);
-            (answer.code, answer.message)
-        });
-        let outcome = self.call.outcome(outcome.unwrap_or(&none), error, None);
-        if self.access_log.is_on() {
-            let took = self.clock.monotonic().saturating_sub(self.began);
-            self.access_log.note(&outcome, took);
+            // Who was not let in learned nothing.
+            if answer.status == StatusCode::FORBIDDEN.as_u16() {
+                owner = owner_of(s3, &self.call.place.bucket).await;
+            }
+            error = Some((answer.code, answer.message));
         }
-        self.recorder.record_s3(outcome).await
+        let outcome = S3Outcome {
+            owner,
+            ..self.call.outcome(outcome.unwrap_or(&none), error, None)
+        };
+        if access_log.is_on() {
+            let took = clock.monotonic().saturating_sub(self.began);
+            access_log.note(&outcome, took);
+        }
+        recorder.record_s3(outcome).await
     }
 }

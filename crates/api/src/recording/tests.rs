@@ -20,7 +20,7 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::{Map, Value, json};
 use strongroom_audit::service::{CloudTrail, CloudTrailPorts, DeliveryTarget, TargetProblem};
 use strongroom_audit::trails::{DataEvents, SigningKeys, Trail, Trails};
-use strongroom_audit::{AuditLog, Event, Home, is_hidden};
+use strongroom_audit::{AuditLog, Event, EventId, Home, is_hidden};
 use strongroom_crypto::{Keyring, Unsealed};
 use strongroom_iam::{IamService, IamServicePorts, Identities, PrimaryAccount};
 use strongroom_kms::{KeyService, KeyServiceOptions, KeyServicePorts};
@@ -80,14 +80,16 @@ impl Entropy for Counting {
     }
 }
 
-/// A store that takes no commits any more, disturbs every other one, or answers to no read, when it is
-/// told so.
+/// A store that takes no commits any more, disturbs every other one, holds them up, or answers to no
+/// read, when it is told so.
 struct Breakable {
     inner: Arc<dyn MetaStore>,
     is_broken: AtomicBool,
     is_disturbed: AtomicBool,
     is_held: AtomicBool,
     commits: AtomicU64,
+    holds_commits: AtomicBool,
+    held_commits: AtomicU64,
 }
 
 impl MetaStore for Breakable {
@@ -103,6 +105,12 @@ impl MetaStore for Breakable {
     }
 
     fn commit(&self, transaction: Transaction) -> PendingCommit {
+        if self.holds_commits.load(Ordering::Acquire) {
+            self.held_commits.fetch_add(1, Ordering::AcqRel);
+            while self.holds_commits.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        }
         if self.is_broken.load(Ordering::Relaxed) {
             return PendingCommit::ready(Err(CommitError::NoSpace));
         }
@@ -220,6 +228,8 @@ impl World {
             is_disturbed: AtomicBool::new(false),
             is_held: AtomicBool::new(false),
             commits: AtomicU64::new(0),
+            holds_commits: AtomicBool::new(false),
+            held_commits: AtomicU64::new(0),
         });
         let rows = SealedRows {
             meta: meta.clone(),
@@ -383,7 +393,7 @@ impl World {
     /// The beginning of an answer to a call of S3 whose end waits until then.
     async fn early(
         &self,
-        keys: &Keys,
+        keys: impl Into<Option<&Keys>>,
         (method, target): (&str, &str),
         headers: &[(&str, &str)],
         body: &[u8],
@@ -396,7 +406,7 @@ impl World {
             body,
         };
         self.meta.is_held.store(true, Ordering::Release);
-        let response = self.answer(Some(keys), ask).await;
+        let response = self.answer(keys.into(), ask).await;
         self.meta.is_held.store(false, Ordering::Release);
         assert_eq!(response.status(), 200);
         response
@@ -405,12 +415,49 @@ impl World {
     /// As [`World::early`], with its end.
     async fn late(
         &self,
-        keys: &Keys,
+        keys: impl Into<Option<&Keys>>,
         asked: (&str, &str),
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Told {
         Self::told(self.early(keys, asked, headers, body).await).await
+    }
+
+    /// Asks S3 as root for a change, and goes away while that is being written; gives what is recorded
+    /// then.
+    async fn left(
+        &self,
+        (method, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<Event> {
+        let before: Vec<EventId> = self.events().into_iter().map(|it| it.id).collect();
+        let ask = Ask {
+            method,
+            target,
+            service: "s3",
+            headers,
+            body,
+        };
+        let keys = root();
+        let mut answer = Box::pin(self.answer(Some(&keys), ask));
+        let held = self.meta.held_commits.load(Ordering::Acquire);
+        self.meta.holds_commits.store(true, Ordering::Release);
+        let writes = async {
+            while self.meta.held_commits.load(Ordering::Acquire) == held {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            response = &mut answer => panic!("{method} {target}: {}", response.status()),
+            () = writes => {}
+        }
+        drop(answer);
+        self.meta.holds_commits.store(false, Ordering::Release);
+        self.front.settled().await;
+        let mut events = self.events();
+        events.retain(|it| !before.contains(&it.id));
+        events
     }
 
     async fn answer(&self, keys: Option<&Keys>, ask: Ask<'_>) -> Response<ResponseBody> {
@@ -426,7 +473,11 @@ impl World {
             ("host".to_owned(), "localhost:9000".to_owned()),
             ("x-amz-date".to_owned(), "20130524T000000Z".to_owned()),
         ];
-        if service == "s3" {
+        // Forms are signed by their fields.
+        let is_form = headers
+            .iter()
+            .any(|(_, value)| value.starts_with("multipart/"));
+        if service == "s3" && !is_form {
             all.push(("x-amz-content-sha256".to_owned(), hex_sha256(body)));
         }
         for (name, value) in headers {
@@ -452,7 +503,7 @@ impl World {
             peer,
             local: peer,
             transport: Transport::Tls(TlsVersion::V1_3),
-            cipher_suite: Some("TLS13_AES_128_GCM_SHA256"),
+            cipher_suite: Some("TLS_AES_128_GCM_SHA256"),
         };
         self.front.handle(request, connection).await
     }
@@ -658,7 +709,7 @@ fn check(record: &Value) {
     if record["sourceIPAddress"] == "192.0.2.7" {
         let tls = &record["tlsDetails"];
         assert_eq!(tls["tlsVersion"], "TLSv1.3", "{record:#}");
-        assert_eq!(tls["cipherSuite"], "TLS13_AES_128_GCM_SHA256");
+        assert_eq!(tls["cipherSuite"], "TLS_AES_128_GCM_SHA256");
         assert_eq!(tls["clientProvidedHostHeader"], "localhost:9000");
     }
     assert!(!record.to_string().contains("omitted"));

@@ -305,6 +305,20 @@ pub(crate) async fn blocking<T: Send + 'static>(
     outcome.unwrap_or_else(|| Err(S3Error::Unavailable.into()))
 }
 
+/// Whose a bucket is, if there is one of that name.
+pub(crate) async fn owner_of(s3: &Arc<S3>, bucket: &str) -> Option<AccountId> {
+    let name = BucketName::parse(bucket).ok()?;
+    let known = s3.resident().map(|resident| resident.owner_of(&name));
+    let owner = match known {
+        Some(Err(S3Error::NotInMemory)) | None => {
+            let s3 = Arc::clone(s3);
+            blocking(move || Ok(s3.owner_of(&name)?)).await.ok()
+        }
+        Some(known) => known.ok(),
+    };
+    owner.flatten()
+}
+
 impl Door {
     /// The bucket as it is, for those who may do `A`.
     pub(crate) async fn view<A: Action>(self) -> Result<Arc<BucketView>, Failure> {

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use strongroom_policy::actions::{GetObject, GetObjectTagging, PutObject, PutObjectTagging};
 use strongroom_s3::{
-    CopyObjectInput, CopySource, MetadataDirective, TaggingDirective, UploadPartCopyInput,
+    CopyObjectInput, CopySource, MetadataDirective, S3Error, TaggingDirective, UploadPartCopyInput,
 };
 use strongroom_types::{ByteRange, RangeSpec};
 
@@ -41,7 +41,7 @@ pub(crate) async fn copy_object(call: Call) -> Reply {
                 }
                 input.tags = TaggingDirective::CopyOf(tags);
             }
-            let to = door.enter_object::<PutObject>(&key)?;
+            let to = destination(&door, door.enter_object::<PutObject>(&key))?;
             also.enter(&door, &key)?;
             let input = input?;
             if copies_tags {
@@ -113,6 +113,15 @@ fn source(call: &Call, door: &Door) -> Result<(CopySource, Door), Failure> {
     Ok((source, source_door))
 }
 
+/// Where a copy goes to, as the door let it in. Of what is refused here nothing was read.
+fn destination<T>(door: &Door, entered: Result<T, S3Error>) -> Result<T, S3Error> {
+    if let (Some(learned), Err(_)) = (&door.learned, &entered) {
+        // A copy goes to one place.
+        let _ = learned.destination_refused.set(());
+    }
+    entered
+}
+
 /// UploadPartCopy.
 pub(crate) async fn upload_part_copy(call: Call) -> Reply {
     let (door, key) = call.object_door()?;
@@ -123,7 +132,7 @@ pub(crate) async fn upload_part_copy(call: Call) -> Reply {
         let output = blocking(move || {
             let version = Ok(source.version);
             let from = source_door.enter_version::<GetObject>(&source.key, &version)?;
-            let to = door.enter_upload::<PutObject>(&key, &upload)?;
+            let to = destination(&door, door.enter_upload::<PutObject>(&key, &upload))?;
             let copied = door.s3.upload_part_copy(from, to, source, input?);
             Ok(source_door.unless_missing(copied)?)
         })

@@ -12,7 +12,7 @@ use super::parse_xml::{DeleteEntry, DeleteRequest};
 use super::route::Reply;
 use super::{parse_headers, parse_query, parse_xml, reply};
 use crate::error::{ErrorPlace, Failure, RequestError};
-use crate::recording::{DeletedEntry, Learned};
+use crate::recording::{DeleteError, DeletedEntry, Learned};
 use crate::xml::{S3_NAMESPACE, XmlWriter};
 
 /// DeleteObject.
@@ -139,10 +139,16 @@ fn delete_all(
         };
         let error = outcome.as_ref().err().map(|failure| {
             let answer = failure.answer(place);
-            (answer.code, answer.message.into_owned())
+            DeleteError {
+                code: answer.code,
+                message: answer.message.into_owned(),
+                status: answer.status,
+            }
         });
+        let made = outcome.as_ref().ok().and_then(|it| it.version);
         entries.push(DeletedEntry {
             key: key.clone(),
+            version: made.map(|it| it.to_string()).or_else(|| version.clone()),
             error,
         });
         match outcome {

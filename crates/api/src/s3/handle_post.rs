@@ -25,6 +25,7 @@ use super::{ResponseBody, parse_acl, parse_digests, parse_headers, parse_xml, re
 use crate::error::{Failure, RequestError};
 use crate::form::{FormDecoder, FormError, FormEvent, FormFields};
 use crate::intake;
+use crate::recording::shown;
 use crate::sigv4::{AuthError, Payload};
 use crate::xml::XmlWriter;
 
@@ -58,6 +59,9 @@ pub(crate) async fn post_object(mut call: Call) -> Reply {
     }
     let key = parse_key(key)?;
     let headers = headers(&form);
+    if let Some(learned) = &call.learned {
+        let _ = learned.fields.set(shown(&headers));
+    }
     let input = input(&form, &headers);
     let also = AlsoAsked {
         tags: form.fields.get("tagging").is_some(),

@@ -39,6 +39,7 @@ mod parse_query;
 mod parse_xml;
 mod reply;
 mod route;
+mod running;
 mod unconfigured;
 
 use std::sync::Arc;
@@ -47,12 +48,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use strongroom_policy::Conditions;
 use strongroom_ports::{Clock, Entropy};
 use strongroom_s3::{S3, S3Error};
-use strongroom_types::{AccountId, BucketName, Region, RequestContext, RequestId};
+use strongroom_types::{Region, RequestContext, RequestId};
 
 pub use body::{IncomingBody, ResponseBody};
 pub use by_service::{ByService, Refusal, ServicePut, ServiceS3};
@@ -61,23 +62,26 @@ pub use parse_acl::grant_headers;
 
 pub(crate) use as_sent::AuthType;
 pub(crate) use body::AnyBody;
+pub(crate) use call::owner_of;
 pub(crate) use reply::set as set_header;
 pub(crate) use route::Route;
 #[cfg(test)]
 pub(crate) use route::Selector;
+pub(crate) use running::One;
 
 use address::Address;
 use as_sent::AsSent;
 use call::Call;
 use other_services::Elsewhere;
-use route::{Level, Reply, Seen};
+use route::{Level, ReplyFuture, Seen};
+use running::Running;
 
 use crate::access_log::AccessLog;
 use crate::error::{ErrorPlace, error_response};
 use crate::intake::{self, EdgePorts};
 use crate::recording::{
-    BucketChange, Ended, Facts, LateRecord, Learned, Recorded, Recorder, S3Asked, S3Call,
-    S3Outcome, Unrecorded,
+    BucketChange, Ended, Facts, LatePorts, LateRecord, Learned, Recorded, Recorder, S3Asked,
+    S3Call, S3Outcome, Unrecorded,
 };
 use crate::server::ConnectionInfo;
 use crate::sigv4::uri::Query;
@@ -113,7 +117,8 @@ impl S3ApiOptions {
     }
 }
 
-/// The S3 protocol in front of the S3 service.
+/// The S3 protocol in front of the S3 service. Clones are one.
+#[derive(Clone)]
 pub struct S3Api {
     s3: Arc<S3>,
     verifier: Arc<Verifier>,
@@ -122,6 +127,7 @@ pub struct S3Api {
     entropy: Arc<dyn Entropy>,
     recorder: Arc<Recorder>,
     access_log: Arc<AccessLog>,
+    running: Running,
 }
 
 /// What the log and the metrics say of a request.
@@ -148,7 +154,13 @@ impl S3Api {
             entropy,
             recorder,
             access_log: Arc::default(),
+            running: Running::default(),
         }
+    }
+
+    /// Waits until the calls have ended that go on whether anybody waits for their answers or not.
+    pub async fn settled(&self) {
+        self.running.settled().await;
     }
 
     /// Logs the requests of the buckets that `access_log` names.
@@ -215,7 +227,9 @@ impl S3Api {
             Ok(verified) => verified,
             Err(error) => {
                 let failure = error.into();
-                let refused = self.refuse(&parts, &connection, request_id, &place, &failure);
+                let began = self.clock.monotonic();
+                let connection = (&connection, began);
+                let refused = self.refuse(&parts, connection, request_id, &place, &failure);
                 return Answered {
                     operation: "Unknown",
                     action: "",
@@ -243,7 +257,7 @@ impl S3Api {
                 let unmatched = self.refuse_unmatched(
                     &parts,
                     &verified,
-                    &connection,
+                    (&connection, began),
                     request_id,
                     &place,
                     &failure,
@@ -267,20 +281,63 @@ impl S3Api {
             request_id,
             &mut place,
         );
-        let (context, learned) = (Arc::clone(&call.context), call.learned.clone());
-        let (change, late) = (call.change.clone(), call.late.clone());
-        let (parts, query) = (Arc::clone(&call.parts), Arc::clone(&call.query));
-        let outcome: Reply = (route.handler)(call).await;
-        let (response, failure) = match outcome {
+        let told = Asking {
+            route,
+            auth_type,
+            connection,
+            began,
+            place,
+            context: Arc::clone(&call.context),
+            parts: Arc::clone(&call.parts),
+            query: Arc::clone(&call.query),
+            learned: call.learned.clone(),
+            change: call.change.clone(),
+            late: call.late.clone(),
+        };
+        let handled = (route.handler)(call);
+        let response = if self.is_kept_on(route) {
+            let api = self.clone();
+            self.running
+                .to_its_end(async move { api.answer_told(handled, told).await })
+                .await
+        } else {
+            self.answer_told(handled, told).await
+        };
+        Answered {
+            operation: route.name,
+            action: route.action,
+            response,
+        }
+    }
+
+    /// Whether a call goes on and is recorded whether anybody waits for its answer or not: its change
+    /// of an object may stand then, and somebody wants to know of those. A change of a bucket takes its
+    /// record along.
+    fn is_kept_on(&self, route: &Route) -> bool {
+        route.changes_object() && (self.recorder.wants_data() || self.access_log.is_on())
+    }
+
+    /// The answer of the operation, when the call is recorded.
+    async fn answer_told(&self, handled: ReplyFuture, told: Asking) -> Response<ResponseBody> {
+        let Asking {
+            route,
+            auth_type,
+            connection,
+            began,
+            place,
+            context,
+            parts,
+            query,
+            learned,
+            change,
+            late,
+        } = told;
+        let (response, failure) = match handled.await {
             Ok(response) => (response, None),
             Err(failure) => (error_response(&failure, &place), Some(failure)),
         };
         if late.is_some_and(|late| late.is_late()) {
-            return Answered {
-                operation: route.name,
-                action: route.action,
-                response,
-            };
+            return response;
         }
         let error = failure.map(|failure| {
             let answer = failure.answer(&place);
@@ -288,7 +345,7 @@ impl S3Api {
         });
         // Who was not let in learned nothing.
         let owner = if response.status() == StatusCode::FORBIDDEN {
-            self.owner_of(&place.bucket).await
+            owner_of(&self.s3, &place.bucket).await
         } else {
             None
         };
@@ -321,11 +378,7 @@ impl S3Api {
         } else {
             self.recorder.record_s3(outcome).await
         };
-        Answered {
-            operation: route.name,
-            action: route.action,
-            response: unless_withheld(recorded, response, &place),
-        }
+        unless_withheld(recorded, response, &place)
     }
 
     /// The context of a request that was just read, of which nobody is known to have signed it.
@@ -343,16 +396,17 @@ impl S3Api {
     async fn refuse(
         &self,
         parts: &Parts,
-        connection: &ConnectionInfo,
+        (connection, began): (&ConnectionInfo, Duration),
         request_id: RequestId,
         place: &ErrorPlace,
         failure: &crate::error::Failure,
     ) -> Response<ResponseBody> {
         let mut context = self.context(parts, connection, request_id);
         intake::note_sent(&mut context, parts, connection, None);
-        let (operation, is_data) = match self.asked_for(parts) {
+        let asked_for = self.asked_for(parts);
+        let (operation, is_data) = match &asked_for {
             Some((query, address)) => {
-                let seen = seen(parts, &query, &address);
+                let seen = seen(parts, query, address);
                 match route::select(&seen) {
                     Ok(route) => (route.event_name(), route.is_data()),
                     Err(_) => (absent_name(&seen), seen.level == Level::Object),
@@ -361,11 +415,25 @@ impl S3Api {
             None => (UNKNOWN, false),
         };
         let answer = failure.answer(place);
+        if let Some((query, address)) = &asked_for {
+            let asked = S3Asked {
+                context: &context,
+                connection,
+                parts,
+                query,
+                bucket: address.bucket.as_deref().unwrap_or_default(),
+                key: address.key.as_deref(),
+                auth_type: AuthType::Anonymous,
+                host_id: &place.host_id,
+            };
+            self.note_refused(asked, operation, (answer.status, answer.code), began);
+        }
         let recorded = self.recorder.record(Ended {
             context: &context,
             service: Service::S3,
             operation,
             error: Some((answer.code, answer.message)),
+            is_done_in_part: false,
             facts: Facts::default(),
             parameters: None,
             is_data,
@@ -378,7 +446,7 @@ impl S3Api {
         &self,
         parts: &Parts,
         verified: &Verified,
-        connection: &ConnectionInfo,
+        (connection, began): (&ConnectionInfo, Duration),
         request_id: RequestId,
         place: &ErrorPlace,
         failure: &crate::error::Failure,
@@ -399,9 +467,24 @@ impl S3Api {
             host_id: &place.host_id,
         };
         let operation = absent_name(&seen(parts, &query, &address));
+        self.note_refused(asked, operation, (answer.status, answer.code), began);
         let error = (answer.code, answer.message);
         let recorded = self.recorder.record_unmatched(asked, operation, error);
         unless_withheld(recorded.await, error_response(failure, place), place)
+    }
+
+    /// Logs a request that got no further than its head.
+    fn note_refused(
+        &self,
+        asked: S3Asked<'_>,
+        operation: &str,
+        error: (u16, &'static str),
+        began: Duration,
+    ) {
+        if self.access_log.is_on() {
+            let took = self.clock.monotonic().saturating_sub(began);
+            self.access_log.note_refused(asked, operation, error, took);
+        }
     }
 
     /// The answer to a request for a service that is not here, which nobody has authenticated, and its
@@ -426,25 +509,12 @@ impl S3Api {
             service,
             operation: UNKNOWN,
             error: Some((code, "".into())),
+            is_done_in_part: false,
             facts: Facts::default(),
             parameters: None,
             is_data: false,
         });
         unless_withheld(recorded.await, response, place)
-    }
-
-    /// Whose a bucket is, if there is one of that name.
-    async fn owner_of(&self, bucket: &str) -> Option<AccountId> {
-        let name = BucketName::parse(bucket).ok()?;
-        let known = self.s3.resident().map(|resident| resident.owner_of(&name));
-        let owner = match known {
-            Some(Err(S3Error::NotInMemory)) | None => {
-                let s3 = Arc::clone(&self.s3);
-                call::blocking(move || Ok(s3.owner_of(&name)?)).await.ok()
-            }
-            Some(known) => known.ok(),
-        };
-        owner.flatten()
     }
 
     /// What a head says of what it asks for, as far as it can be read.
@@ -519,6 +589,7 @@ impl S3Api {
         // Of calls on objects the record needs no more than the head, or there is none.
         let learns = !route.is_data()
             || matches!(route.name, "PostObject" | "DeleteObjects")
+            || (is_copy(route) && self.access_log.is_on())
             || self.recorder.wants_data();
         let learned = Learned {
             shows_document: !route.is_data(),
@@ -544,9 +615,13 @@ impl S3Api {
             Recorded::AtEdge => None,
         };
         let late = route.may_end_late().then(|| {
-            let (recorder, access_log) = (self.recorder.clone(), self.access_log.clone());
-            let late = LateRecord::new(told(), recorder, access_log, self.clock.clone(), began);
-            Arc::new(late)
+            let needs = LatePorts {
+                s3: self.s3.clone(),
+                recorder: self.recorder.clone(),
+                access_log: self.access_log.clone(),
+                clock: self.clock.clone(),
+            };
+            Arc::new(LateRecord::new(told(), needs, began, self.running.one()))
         });
         let call = Call {
             learned,
@@ -605,6 +680,21 @@ struct Found {
     call: Call,
 }
 
+/// What is told of a call when it ends.
+struct Asking {
+    route: &'static Route,
+    auth_type: AuthType,
+    connection: ConnectionInfo,
+    began: Duration,
+    place: ErrorPlace,
+    context: Arc<RequestContext>,
+    parts: Arc<Parts>,
+    query: Arc<Query>,
+    learned: Option<Arc<Learned>>,
+    change: Option<Arc<BucketChange>>,
+    late: Option<Arc<LateRecord>>,
+}
+
 /// The name in records of what nobody can tell.
 const UNKNOWN: &str = "Unknown";
 
@@ -620,6 +710,17 @@ fn seen<'a>(parts: &'a Parts, query: &'a Query, address: &Address) -> Seen<'a> {
         query,
         headers: &parts.headers,
     }
+}
+
+fn is_copy(route: &Route) -> bool {
+    matches!(route.name, "CopyObject" | "UploadPartCopy")
+}
+
+/// Bucket, key and version of what a copy reads.
+pub(crate) fn copy_source(headers: &HeaderMap) -> Option<(String, String, Option<String>)> {
+    let source = parse_headers::copy_source(headers).ok()?;
+    let version = source.version.map(|it| it.to_string());
+    Some((source.bucket.to_string(), source.key.to_string(), version))
 }
 
 fn auth_type(verified: &Verified) -> AuthType {

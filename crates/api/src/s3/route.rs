@@ -94,6 +94,11 @@ impl Route {
         }
     }
 
+    /// Whether it changes objects.
+    pub(crate) fn changes_object(&self) -> bool {
+        self.is_data() && self.method != Method::GET && self.method != Method::HEAD
+    }
+
     /// Whether the answer may begin before its end is known.
     pub(crate) fn may_end_late(&self) -> bool {
         matches!(

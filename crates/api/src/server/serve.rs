@@ -26,6 +26,7 @@ use super::io::GuardedIo;
 use super::seats::{Seat, Seats};
 use super::shutdown::Phase;
 use super::streams::{Activity, Answer, StreamExecutor};
+use super::tls::suite_name;
 use super::{
     ManagementRoutes, RequestBody, Shutdown, ShutdownSwitch, TlsError, TlsFiles, TlsReloader,
 };
@@ -48,7 +49,7 @@ pub struct ConnectionInfo {
     pub local: SocketAddr,
     /// Plain, or TLS of which version.
     pub transport: Transport,
-    /// The cipher suite of TLS that ends here, by IANA's name.
+    /// The cipher suite of TLS that ends here, by the name that AWS writes.
     pub cipher_suite: Option<&'static str>,
 }
 
@@ -337,7 +338,7 @@ async fn connect<H: Handler>(
         });
         connection.cipher_suite = session
             .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str());
+            .and_then(|suite| suite_name(suite.suite()));
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         serve(GuardedIo::new(stream), is_http2, connection, &shared).await;
     };

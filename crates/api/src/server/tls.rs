@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CipherSuite, ServerConfig};
 use strongroom_types::Timestamp;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -124,6 +124,46 @@ impl TlsFiles {
     fn stamp(&self) -> Option<[Stamp; 2]> {
         Some([Stamp::of(&self.certificate)?, Stamp::of(&self.key)?])
     }
+}
+
+/// A cipher suite as AWS writes it, into records and access logs: by OpenSSL's names, `TLS_AES_...` of
+/// TLS 1.3 and `ECDHE-RSA-...` of TLS 1.2 (S3 User Guide, "Amazon S3 server access log format").
+pub(super) fn suite_name(suite: CipherSuite) -> Option<&'static str> {
+    use CipherSuite as S;
+    const NAMES: [(CipherSuite, &str); 9] = [
+        (S::TLS13_AES_128_GCM_SHA256, "TLS_AES_128_GCM_SHA256"),
+        (S::TLS13_AES_256_GCM_SHA384, "TLS_AES_256_GCM_SHA384"),
+        (
+            S::TLS13_CHACHA20_POLY1305_SHA256,
+            "TLS_CHACHA20_POLY1305_SHA256",
+        ),
+        (
+            S::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+        (
+            S::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+        ),
+        (
+            S::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ),
+        (
+            S::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            "ECDHE-RSA-AES128-GCM-SHA256",
+        ),
+        (
+            S::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            "ECDHE-RSA-AES256-GCM-SHA384",
+        ),
+        (
+            S::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+            "ECDHE-RSA-CHACHA20-POLY1305",
+        ),
+    ];
+    let known = NAMES.iter().find(|(of, _)| *of == suite);
+    known.map(|(_, name)| *name).or_else(|| suite.as_str())
 }
 
 /// What changes when a file does.
@@ -310,6 +350,25 @@ mod tests {
         let first = config.crypto_provider().kx_groups[0].name();
         assert_eq!(first, rustls::NamedGroup::X25519MLKEM768);
         assert_eq!(config.alpn_protocols[0], b"h2");
+    }
+
+    #[test]
+    fn every_suite_that_is_offered_has_the_name_that_aws_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path());
+        files.ensure_self_signed("", NOW).unwrap();
+        let config = files.load().unwrap();
+        let suites = &config.crypto_provider().cipher_suites;
+        assert!(suites.len() >= 9);
+        for suite in suites {
+            let name = suite_name(suite.suite()).unwrap();
+            let is_new = suite.tls13().is_some();
+            assert!(
+                name.starts_with(if is_new { "TLS_" } else { "ECDHE-" }),
+                "{name}"
+            );
+            assert!(is_new || !name.contains('_'), "{name}");
+        }
     }
 
     #[test]

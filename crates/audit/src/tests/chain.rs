@@ -11,8 +11,8 @@ use crate::fixture::{KEY_ARN, START, World};
 use crate::limits::{BATCH_MAX_EVENTS, RETENTION_MILLIS, SETTLE_MILLIS, STEP_MAX_EVENTS};
 use crate::records::{BatchRow, FirstFormatRow, HeadRow, batch_key, head_key, spool_key};
 use crate::{
-    Anchor, Cursor, Direction, Event, EventBuilder, EventId, Filter, Finding, Lane, Moved, Outcome,
-    Page, Params, Report,
+    Anchor, Cursor, Direction, Event, EventBuilder, EventId, Filter, Finding, Lane, Moved,
+    OWN_SOURCE, Outcome, Page, Params, Report,
 };
 
 const LANE: Lane = Lane::Management;
@@ -606,6 +606,28 @@ fn search_filters() {
         }),
         1
     );
+    for (name, found) in [
+        ("kms:Decrypt", 2),
+        ("decrypt", 2),
+        ("KMS:decrypt", 2),
+        ("s3:Decrypt", 0),
+        ("Decryp", 0),
+    ] {
+        let event_name = text(name);
+        let filter = Filter {
+            event_name,
+            ..Filter::default()
+        };
+        assert_eq!(count(filter), found, "{name}");
+    }
+    for (place, found) in [("photos/cat", 1), ("photos/ca", 0), ("photos/cat/", 0)] {
+        let bucket = text(place);
+        let filter = Filter {
+            bucket,
+            ..Filter::default()
+        };
+        assert_eq!(count(filter), found, "{place}");
+    }
     let late = strongroom_types::Timestamp::from_millis(START.as_millis() + 1);
     assert_eq!(
         count(Filter {
@@ -614,6 +636,61 @@ fn search_filters() {
         }),
         0
     );
+}
+
+#[test]
+fn what_the_operator_did_and_what_was_copied_is_found() {
+    let world = World::new();
+    let context = world.alice();
+    let details = Params::new()
+        .text("bucketName", "photos")
+        .number("operatorUid", 1000);
+    let deed = EventBuilder::by_service(world.account(), OWN_SOURCE, "ReEncryptObjects")
+        .service_details(&details);
+    let copy = EventBuilder::of(&context, "s3.amazonaws.com", "CopyObject")
+        .params(&Params::new().text("x-amz-copy-source", "secrets/a%20b"))
+        .data()
+        .resource("AWS::S3::Object", "arn:aws:s3:::photos/copy", None);
+    let aliased = EventBuilder::of(&context, "kms.amazonaws.com", "DescribeKey")
+        .params(&Params::new().text("keyId", "arn:aws:kms:us-east-1:111122223333:alias/photos"));
+    // Who writes such a name into a request of his own is no operator.
+    let forged = EventBuilder::of(&context, "s3.amazonaws.com", "PutBucketPolicy")
+        .params(&Params::new().number("operatorUid", 1000));
+    let events = [deed, copy, aliased, forged].map(|event| world.log().finish(event));
+    let takes = |filter: &Filter| {
+        let taken = events.iter().filter(|event| filter.takes(event));
+        taken.map(|event| event.name.as_str()).collect::<Vec<_>>()
+    };
+    let of_bucket = |name: &str| {
+        takes(&Filter {
+            bucket: Some(name.to_owned()),
+            ..Filter::default()
+        })
+    };
+    assert_eq!(of_bucket("photos"), ["ReEncryptObjects", "CopyObject"]);
+    assert_eq!(of_bucket("secrets"), ["CopyObject"]);
+    assert_eq!(of_bucket("ecrets"), Vec::<&str>::new());
+    let by = |name: &str| {
+        takes(&Filter {
+            principal: Some(name.to_owned()),
+            ..Filter::default()
+        })
+    };
+    assert_eq!(by("operator:1000"), ["ReEncryptObjects"]);
+    assert_eq!(by("operator:10000"), Vec::<&str>::new());
+    let alias = |name: &str| {
+        takes(&Filter {
+            key: Some(name.to_owned()),
+            ..Filter::default()
+        })
+    };
+    for name in [
+        "alias/photos",
+        "arn:aws:kms:us-east-1:111122223333:alias/photos",
+    ] {
+        assert_eq!(alias(name), ["DescribeKey"], "{name}");
+    }
+    assert_eq!(alias("alias/photo"), Vec::<&str>::new());
 }
 
 #[test]

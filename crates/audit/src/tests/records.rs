@@ -113,6 +113,7 @@ fn a_failed_decrypt_by_s3_for_a_role_is_the_documented_record() {
             account: world.account(),
             role_id: "AROAEXAMPLE".into(),
             role_name: "Reader".into(),
+            role_arn: "arn:aws:iam::111122223333:role/night/shift/Reader".into(),
             session_name: "nightly".into(),
         },
         session: Some(session(SessionKind::Role)),
@@ -140,7 +141,7 @@ fn a_failed_decrypt_by_s3_for_a_role_is_the_documented_record() {
                 "sessionIssuer": {
                     "type": "Role",
                     "principalId": "AROAEXAMPLE",
-                    "arn": "arn:aws:iam::111122223333:role/Reader",
+                    "arn": "arn:aws:iam::111122223333:role/night/shift/Reader",
                     "accountId": ACCOUNT,
                     "userName": "Reader",
                 },
@@ -244,6 +245,7 @@ fn every_kind_of_caller_and_call_gives_a_record_of_the_documented_shape() {
             account,
             role_id: "AROA".into(),
             role_name: "R".into(),
+            role_arn: "arn:aws:iam::111122223333:role/R".into(),
             session_name: "s".into(),
         },
         Principal::Federated {

@@ -1,7 +1,6 @@
 //! Event selectors: which events a trail delivers.
 
 use minicbor::{Decode, Encode};
-use strongroom_types::BucketName;
 
 use crate::event::Event;
 use crate::limits::{ADVANCED_VALUES_MAX, DATA_RESOURCES_MAX, SELECTORS_MAX, SELECTORS_MAX_BYTES};
@@ -419,9 +418,10 @@ impl AdvancedSelector {
 fn is_of_objects(value: &str) -> bool {
     match value.strip_prefix("arn:aws:s3:::") {
         Some("") => true,
+        // A wildcard is no part of a name: it would fit no bucket.
         Some(place) => place
             .split_once('/')
-            .is_some_and(|(bucket, _)| BucketName::parse(bucket).is_ok()),
+            .is_some_and(|(bucket, _)| !bucket.is_empty() && !bucket.contains(['*', '?'])),
         None => value == "arn:aws:s3",
     }
 }

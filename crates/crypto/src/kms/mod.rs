@@ -15,4 +15,4 @@ pub use blob::{BLOB_OVERHEAD_BYTES, CiphertextBlob, seal_blob};
 pub use material::{
     MATERIAL_MAX_BYTES, MaterialIdentity, material_id, wrapped_material_root_version,
 };
-pub use shred::{SHRED_FILE_LEN_BYTES, ShredId, shred_file_root_version};
+pub use shred::{SHRED_FILE_LEN_BYTES, ShredId, shred_file_names, shred_file_root_version};

@@ -76,6 +76,16 @@ pub fn shred_file_root_version(stored: &[u8]) -> Result<u32, FormatError> {
     ShredFile::parse(stored).map(|file| file.root_version)
 }
 
+/// The ring under which a shred file is sealed, and the key that it says it holds. Nothing is proved
+/// by that: it needs no key.
+///
+/// # Errors
+///
+/// As [`shred_file_root_version`].
+pub fn shred_file_names(stored: &[u8]) -> Result<([u8; 16], ShredId), FormatError> {
+    ShredFile::parse(stored).map(|file| (file.ring_id, file.id))
+}
+
 impl Keyring<Unsealed> {
     /// The content of the file of `key`, sealed under the active version of the root key.
     pub fn seal_shred_key(&self, id: ShredId, key: &ShredKey, entropy: &dyn Entropy) -> Vec<u8> {

@@ -192,9 +192,15 @@ fn records(keys: &[Value]) -> Vec<Value> {
         record: b"sealed".to_vec(),
         encryption: None,
         header_checksum: None,
+        blob_id: None,
     };
     let with_checksum = encode_footer(&Footer {
         header_checksum: Some(keyless_checksum(b"header")),
+        ..footer.clone()
+    });
+    let with_name = encode_footer(&Footer {
+        header_checksum: Some(keyless_checksum(b"header")),
+        blob_id: Some([0xB7; 16]),
         ..footer.clone()
     });
     let footer = encode_footer(&footer);
@@ -223,6 +229,18 @@ fn records(keys: &[Value]) -> Vec<Value> {
     out.push(json!({
         "name": "footer with header's checksum", "kind": "footer", "plaintext": hex::encode(contents),
         "stored": hex::encode(&with_checksum),
+    }));
+    let contents = [
+        &wrapped[..],
+        b"sealed",
+        &keyless_checksum(b"header"),
+        &[0xB7; 16],
+        with_name.len().to_string().as_bytes(),
+    ]
+    .concat();
+    out.push(json!({
+        "name": "footer with its blob's name", "kind": "footer", "plaintext": hex::encode(contents),
+        "stored": hex::encode(&with_name),
     }));
     out
 }
@@ -443,7 +461,7 @@ fn negative(streams: &[Value], keys: &[Value], records: &[Value]) -> Negative {
     out.bytes(verifier, "salt changed", |s| s[0] ^= 1);
     out.bytes(verifier, "truncated", |s| s.truncate(63));
 
-    let [row, checksum, of_part, _, footer, frame, _] = records else {
+    let [row, checksum, of_part, _, footer, frame, _, _] = records else {
         panic!()
     };
     out.inputs(row, "another table", json!({"table": 4}));

@@ -77,10 +77,13 @@ pub(crate) fn read(case: &Value) -> Result<Vec<u8>, String> {
                 let wrapped = footer.wrapped_key.as_bytes();
                 let checksum = footer.header_checksum.unwrap_or_default();
                 let checksum = footer.header_checksum.map_or(&[][..], |_| &checksum);
+                let name = footer.blob_id.unwrap_or_default();
+                let name = footer.blob_id.map_or(&[][..], |_| &name);
                 [
                     wrapped,
                     &footer.record,
                     checksum,
+                    name,
                     len.to_string().as_bytes(),
                 ]
                 .concat()

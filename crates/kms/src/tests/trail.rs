@@ -148,7 +148,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
         };
         assert_eq!(event["eventName"], name, "{what}");
         assert_eq!(event["errorCode"], code, "{what}");
-        let who = if code == "AccessDeniedException" {
+        let who = if code == "AccessDenied" {
             "bob"
         } else {
             "alice"
@@ -170,13 +170,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
 
     let (outcome, trail) = world.trail_of(|| service.decrypt_data_key(&refused, &blob, &other));
     assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
-    one(
-        "denied",
-        trail,
-        "Decrypt",
-        "AccessDeniedException",
-        Some(&arn),
-    );
+    one("denied", trail, "Decrypt", "AccessDenied", Some(&arn));
 
     // Memory does not tell it: then bob could have waited for the record.
     let (outcome, trail) =
@@ -192,7 +186,7 @@ fn every_refusal_has_one_record_and_is_told_when_it_is_durable() {
         let ask = |caller| service.authorize(caller, &reference, key_use, &s3_context());
         let (outcome, trail) = world.trail_of(|| ask(&refused));
         assert!(matches!(outcome, Err(KeyError::AccessDenied(_))));
-        one(name, trail, name, "AccessDeniedException", Some(&arn));
+        one(name, trail, name, "AccessDenied", Some(&arn));
         let (outcome, trail) = world.trail_of(|| ask(&alice_may));
         assert!(outcome.is_ok());
         assert_eq!(trail, Vec::<Value>::new());

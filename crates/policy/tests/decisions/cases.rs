@@ -77,6 +77,7 @@ pub(crate) fn session(id: &str, role: &str, name: &str) -> Principal {
         account: account(id),
         role_id: format!("AROA{}", role.to_uppercase()).into(),
         role_name: role.into(),
+        role_arn: format!("arn:aws:iam::{id}:role/{role}").into(),
         session_name: name.into(),
     }
 }
@@ -325,6 +326,7 @@ impl Case {
                 role_id,
                 role_name,
                 session_name,
+                role_arn: _,
             } => json!({
                 "kind": "session", "account": account.as_str(), "id": **role_id,
                 "role": **role_name, "session": **session_name,

@@ -179,6 +179,10 @@ pub(crate) struct VerifyState {
     pub(crate) all_bytes: u64,
     /// Why there is no report.
     pub(crate) failure: Option<String>,
+    /// The file of the signed report among the store's reports, once there is one.
+    pub(crate) signed: Option<String>,
+    /// Why the report is not signed.
+    pub(crate) unsigned: Option<String>,
 }
 
 /// How far a re-encryption is, since it began.

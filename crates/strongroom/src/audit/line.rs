@@ -5,7 +5,7 @@
 //! ```
 
 use serde_json::Value;
-use strongroom_audit::Outcome;
+use strongroom_audit::{Outcome, operator_name, service_name};
 
 /// Names of what an operation is about, in the order in which they are looked for.
 const SUBJECTS: [&str; 9] = [
@@ -19,6 +19,8 @@ const SUBJECTS: [&str; 9] = [
     "keyId",
     "name",
 ];
+/// Where a record says which user of the host had a command done.
+const OPERATOR: &str = "/serviceEventDetails/operatorUid";
 /// Longest part of a line that is about one thing, in characters.
 const PART_MAX_CHARS: usize = 200;
 
@@ -31,7 +33,11 @@ pub(super) fn line(record: &str) -> String {
     let parts = [
         record.text("/eventTime").to_owned(),
         who(record),
-        format!("{}:{}", service(record), record.text("/eventName")),
+        format!(
+            "{}:{}",
+            service_name(record.text("/eventSource")),
+            record.text("/eventName")
+        ),
         subject(record),
         outcome(record),
         origin(record),
@@ -68,6 +74,9 @@ fn who(record: Record<'_>) -> String {
     if record.text("/userIdentity/accountId") == "ANONYMOUS_PRINCIPAL" {
         return "anonymous".to_owned();
     }
+    if let Some(uid) = record.0.pointer(OPERATOR).filter(|it| it.is_u64()) {
+        return operator_name(&uid.to_string());
+    }
     match record.optional("/userIdentity/invokedBy") {
         // A service by itself, in an account.
         Some("AWS Internal") => "(by itself)".to_owned(),
@@ -75,13 +84,6 @@ fn who(record: Record<'_>) -> String {
         None if kind.is_empty() => "-".to_owned(),
         None => kind.to_owned(),
     }
-}
-
-fn service(record: Record<'_>) -> &str {
-    let source = record.text("/eventSource");
-    let domains = [".amazonaws.com", ".local"];
-    let name = domains.iter().find_map(|it| source.strip_suffix(it));
-    name.unwrap_or(source)
 }
 
 fn subject(record: Record<'_>) -> String {
@@ -99,7 +101,7 @@ fn subject(record: Record<'_>) -> String {
     });
     let mut shown: Vec<String> = shown.collect();
     if shown.is_empty() {
-        shown.extend(from_parameters(record));
+        shown.extend(from_parameters(record).or_else(|| from_details(record)));
     }
     let mut text = shown.join(", ");
     if text.is_empty() {
@@ -124,6 +126,18 @@ fn from_parameters(record: Record<'_>) -> Option<String> {
     }
     let named = SUBJECTS.iter().find_map(|name| of(name));
     named.map(str::to_owned)
+}
+
+/// What an event of a service by itself tells: `name=value`, but for who it was.
+fn from_details(record: Record<'_>) -> Option<String> {
+    let details = record.0.pointer("/serviceEventDetails")?.as_object()?;
+    let told = details.iter().filter(|(name, _)| *name != "operatorUid");
+    let told = told.map(|(name, value)| match value.as_str() {
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn s3_place(arn: &str) -> Option<String> {
@@ -221,6 +235,24 @@ mod tests {
         assert_eq!(
             line(record),
             "t  1:root  iam:CreateUser  bob  FAILED EntityAlreadyExists  ::1"
+        );
+    }
+
+    #[test]
+    fn what_the_operator_does_names_him_and_what_he_does_it_to() {
+        let record = r#"{"userIdentity":{"accountId":"1","invokedBy":"AWS Internal"},"eventTime":"t",
+            "eventSource":"strongroom.local","eventName":"RetireRootKey","sourceIPAddress":"AWS Internal",
+            "requestParameters":null,"serviceEventDetails":{"version":1,"operatorUid":1000}}"#;
+        assert_eq!(
+            line(record),
+            "t  operator:1000  strongroom:RetireRootKey  version=1  ok  this server"
+        );
+        let record = r#"{"userIdentity":{"accountId":"1","invokedBy":"AWS Internal"},"eventTime":"t",
+            "eventSource":"strongroom.local","eventName":"ShowRootAccessKey","sourceIPAddress":"AWS Internal",
+            "requestParameters":null,"serviceEventDetails":{"operatorUid":0}}"#;
+        assert_eq!(
+            line(record),
+            "t  operator:0  strongroom:ShowRootAccessKey  -  ok  this server"
         );
     }
 

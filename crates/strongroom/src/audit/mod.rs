@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use strongroom_audit::Anchor;
+use strongroom_audit::{Anchor, Params};
 use strongroom_ports::Clock as _;
 
 pub(crate) use self::protocol::{AuditAnswer, AuditRequest, FilterAsked};
@@ -43,16 +43,31 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let clock = SystemClock::new();
     match &args.action {
-        AuditAction::Tail(args) => with_trail(settings, environment, |trail| tail(trail, args)),
+        AuditAction::Tail(args) => {
+            with_trail(settings, environment, "tail", |trail| tail(trail, args))
+        }
         AuditAction::Search(args) => {
             let mut filter = args.filter.asked();
             filter.since_millis = args.since.map(|it| it.first(clock.now()));
             filter.until_millis = args.until.map(|it| it.last(clock.now()));
-            with_trail(settings, environment, |trail| search(trail, args, &filter))
+            if let (Some(since), Some(until)) = (filter.since_millis, filter.until_millis)
+                && since > until
+            {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "--since is later than --until: nothing lies between them",
+                    "exchange them; 2h is earlier than 1h, since both say how long ago",
+                ));
+            }
+            with_trail(settings, environment, "search", |trail| {
+                search(trail, args, &filter)
+            })
         }
         AuditAction::Verify(args) => {
             let anchors = anchors(&args.anchor)?;
-            with_trail(settings, environment, |trail| verify(trail, args, &anchors))
+            with_trail(settings, environment, "verify", |trail| {
+                verify(trail, args, &anchors)
+            })
         }
     }
 }
@@ -67,6 +82,7 @@ struct Trail<'a> {
 fn with_trail<T>(
     settings: &Settings,
     environment: Environment<'_>,
+    command: &str,
     with: impl FnOnce(&Trail<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let socket = settings.data.admin_socket();
@@ -86,7 +102,8 @@ fn with_trail<T>(
             is_live: true,
         });
     }
-    with_accounts(settings, environment, |accounts, account| {
+    let look = ("ReadAuditTrail", Params::new().text("command", command));
+    with_accounts(settings, environment, Some(look), |accounts, account| {
         let reading = AuditReading::new(accounts.audit_log(account));
         with(&Trail {
             answers: &|request| reading.answer(&request),
@@ -276,6 +293,9 @@ fn search(trail: &Trail<'_>, args: &SearchArgs, filter: &FilterAsked) -> Result<
         }
     }
     bar.end();
+    if found == 0 {
+        bar.remark("no record fits");
+    }
     out.flush().map(|_| ())
 }
 

@@ -24,7 +24,7 @@ use crate::notes::Note;
 use crate::output;
 use crate::progress::Bar;
 use crate::recover::customer_key;
-use crate::reports::write_off_line;
+use crate::reports::{stamp, write_off_line};
 use crate::serve::backups_off_line;
 use crate::unseal::{self, Environment};
 
@@ -98,6 +98,7 @@ pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), 
     };
     let (mut ring, mut note) = (None, None);
     let outcome = drill.whole(&mut ring, &mut note);
+    let is_noted = note.is_some();
     if let Some(note) = note {
         let found = outcome.as_ref().map(|(drilled, _)| {
             let losses = u64::try_from(drilled.losses.len()).unwrap_or(u64::MAX);
@@ -120,7 +121,7 @@ pub(super) fn run(args: &DrillArgs, environment: Environment<'_>) -> Result<(), 
             ))
         }
         Err(failure) => {
-            drill.tell_failed(&failure, ring)?;
+            drill.tell_failed(&failure, ring, is_noted)?;
             Err(failure)
         }
     }
@@ -167,20 +168,22 @@ impl Drill<'_> {
             let own = opened.ring.duplicate();
             *ring = Some(own.map_err(|error| Failure::new(Exit::Ring, error.to_string(), ""))?);
         }
-        let restored = restored?;
+        let details = Params::new().text("from", &place.describe());
+        let restored = match restored {
+            Ok(restored) => restored,
+            Err(failure) => {
+                // The ring was opened all the same.
+                *note = ring.as_ref().map(|ring| self.begin(ring, details));
+                return Err(failure);
+            }
+        };
         let (Some(opened), Some(ring)) = (opened, ring) else {
             return Err(Failure::new(Exit::Ring, "the key ring was not opened", ""));
         };
-        let details = Params::new()
-            .text("from", &place.describe())
+        let details = details
             .number("backup", restored.summary.number)
             .text("marked", &restored.summary.marked);
-        *note = Some(Note::begin(
-            &self.settings.data,
-            ring,
-            "DrillBackup",
-            details,
-        ));
+        *note = Some(self.begin(ring, details));
         // As a server would: what keeps one from starting is found here.
         let store = backups_off_line(&settings, opened)?;
         let read = read_everything(&settings, ring, &self.customer_keys, &self.scratch.0);
@@ -197,6 +200,11 @@ impl Drill<'_> {
         });
         store.close();
         told
+    }
+
+    /// Notes that a drill begins, in the store that has this ring.
+    fn begin(&self, ring: &Keyring<Unsealed>, details: Params) -> Note {
+        Note::begin(&self.settings.data, ring, "DrillBackup", details)
     }
 
     fn report(&self, place: &dyn Place, restored: &Restored, read: Report) -> DrillReport {
@@ -233,12 +241,7 @@ impl Drill<'_> {
     }
 
     fn report_name(&self, what: &str) -> String {
-        let digits = self.began.split(['.', 'Z']).next().unwrap_or_default();
-        let when: String = digits
-            .chars()
-            .filter(|it| !matches!(it, '-' | ':'))
-            .collect();
-        format!("{what}-{when}Z")
+        format!("{what}-{}", stamp(&self.began))
     }
 
     /// Reports what kept everything from coming back.
@@ -246,6 +249,7 @@ impl Drill<'_> {
         &self,
         failure: &Failure,
         ring: Option<Keyring<Unsealed>>,
+        is_noted: bool,
     ) -> Result<(), Failure> {
         let report = FailedReport {
             what: WHAT,
@@ -263,7 +267,8 @@ impl Drill<'_> {
         let Some(directory) = self.reports() else {
             return Ok(());
         };
-        match self.sign_failed(&directory, ring, &report) {
+        let failed = (!is_noted).then_some(failure);
+        match self.sign_failed(&directory, ring, &report, failed) {
             Ok(_) if self.args.json => Ok(()),
             Ok(path) => output::say(&format!("The signed report is {}.", path.display())),
             Err(unsigned) => {
@@ -277,12 +282,14 @@ impl Drill<'_> {
     }
 
     /// By the store that was to come back, as far as it did; else by the one in the data directory.
-    /// Both as they lie there: a server may be running.
+    /// Both as they lie there: a server may be running. A failure that nothing was noted of is, with the
+    /// ring that is opened to sign.
     fn sign_failed(
         &self,
         directory: &Path,
         ring: Option<Keyring<Unsealed>>,
         report: &FailedReport<'_>,
+        unnoted: Option<&Failure>,
     ) -> Result<PathBuf, Failure> {
         let name = self.report_name("backup-drill-failed");
         let sign =
@@ -294,6 +301,11 @@ impl Drill<'_> {
         }
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let own = unseal::unseal_as_it_is(&self.settings, &entropy, self.environment)?;
+        if let Some(failure) = unnoted {
+            let details = Params::new().text("from", &self.args.from.to_string());
+            self.begin(&own.ring, details)
+                .end(Params::new(), Some(failure));
+        }
         sign(&self.settings.data.meta(), own.ring)
     }
 }

@@ -83,16 +83,17 @@ pub(crate) struct VerifyArgs {
 /// Which records. All that is given must hold.
 #[derive(Args, Debug)]
 pub(crate) struct FilterArgs {
-    /// Part of the caller's ARN, user name or access key id
+    /// Part of the caller's ARN, user name or access key id; operator:UID for who ran a command here
     #[arg(long, value_name = "TEXT")]
     principal: Option<String>,
     /// Part of a KMS key's ARN, such as its id; or the alias that was asked for
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// A bucket: calls on it and its objects, and the uses of keys for these
-    #[arg(long, value_name = "BUCKET")]
+    /// A bucket: calls on it and its objects, copies out of it, and the uses of keys for these; or
+    /// one object: s3://BUCKET/KEY
+    #[arg(long, value_name = "BUCKET", value_parser = parse_place)]
     bucket: Option<String>,
-    /// The operation, such as Decrypt or PutBucketPolicy
+    /// The operation, such as Decrypt, kms:Decrypt or PutBucketPolicy
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
     /// How the call ended
@@ -175,6 +176,20 @@ impl When {
     }
 }
 
+/// `BUCKET` or `BUCKET/KEY`, however it is written.
+fn parse_place(text: &str) -> Result<String, String> {
+    let schemes = ["s3://", "arn:aws:s3:::"];
+    let bare = schemes.iter().find_map(|it| text.strip_prefix(it));
+    let place = bare.unwrap_or(text);
+    match place.split_once('/') {
+        None if !place.is_empty() => Ok(place.to_owned()),
+        Some((bucket, "")) if !bucket.is_empty() => Ok(bucket.to_owned()),
+        // A path of this machine is no object.
+        Some((bucket, _)) if bare.is_some() && !bucket.is_empty() => Ok(place.to_owned()),
+        None | Some(_) => Err("it is a bucket's name, or s3://BUCKET/KEY".to_owned()),
+    }
+}
+
 fn parse_when(text: &str) -> Result<When, String> {
     const DAY_MILLIS: u64 = 86_400_000;
     if let Ok(time) = Timestamp::parse_iso8601(text) {
@@ -212,6 +227,7 @@ opens the store itself, and ends behind the newest record. Ctrl-C ends it.";
 const SEARCH_HELP: &str = "\
 Examples:
   strongroom audit search --bucket photos --outcome denied --since 24h
+  strongroom audit search --bucket s3://photos/cat.jpg --principal alice
   strongroom audit search --key 1234abcd-12ab-34cd-56ef-1234567890ab --event Decrypt --json
   strongroom audit search --request-id 5a3b0f2c91d04e77
 
@@ -239,6 +255,23 @@ and verifies with a program of his own: the command then opens the store itself.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_a_bucket_or_an_object() {
+        for (text, place) in [
+            ("photos", "photos"),
+            ("s3://photos", "photos"),
+            ("s3://photos/", "photos"),
+            ("arn:aws:s3:::photos", "photos"),
+            ("s3://photos/2026/a b.jpg", "photos/2026/a b.jpg"),
+            ("s3://photos/folder/", "photos/folder/"),
+        ] {
+            assert_eq!(parse_place(text).as_deref(), Ok(place), "{text}");
+        }
+        for wrong in ["", "s3://", "photos/a.jpg", "/photos", "/", "s3:///a"] {
+            assert!(parse_place(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_moments_days_or_ages() {

@@ -21,6 +21,9 @@ pub(crate) struct VerifyArgs {
     /// A customer key of SSE-C objects, as for recover; off line only; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) sse_c_key: Vec<PathBuf>,
+    /// Where the signed report goes [default: reports/ of the data directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -46,6 +49,12 @@ segment; with --sealed, or while the server is sealed, it verifies the checksums
 whose KMS key is disabled or gone, and SSE-C objects without their key, have their checksums verified; that
 is no damage. Each finding names the object, the file and the offset.
 
+Without keys it finds damage, and files that were exchanged or moved; not what is missing, nor an older
+copy of a file that was put back: the report says so.
+
 What a crash or a deletion leaves for the collector is listed, and is no damage.
+
+The report is kept in reports/ of the data directory as verified-TIME.json, signed by the store
+(report-key.pem, openssl pkeyutl -verify); --json prints the same text. Without keys it is not signed.
 
 Exit codes: 0 nothing found, 12 damage, 13 files that are none of the store's, others as always.";

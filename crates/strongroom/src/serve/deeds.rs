@@ -14,11 +14,14 @@ use crate::failure::{Exit, Failure};
 pub(super) struct Deed {
     name: &'static str,
     details: Params,
+    /// Type and ARN of what it is done to.
+    resources: Vec<(&'static str, String)>,
 }
 
 impl Deed {
     /// What a request does; nothing if it only looks, or if its change has a record of its own.
     pub(super) fn of(request: &Request) -> Option<Self> {
+        let mut resources = Vec::new();
         let (name, details) = match request {
             Request::RotateRootKey => ("RotateRootKey", Params::new()),
             Request::Rewrap => ("RewrapKeys", Params::new()),
@@ -62,6 +65,8 @@ impl Deed {
                 bucket_key,
                 limit: _,
             } => {
+                resources.push(("AWS::S3::Bucket", format!("arn:aws:s3:::{bucket}")));
+                resources.push(("AWS::KMS::Key", key.clone()));
                 let details = Params::new()
                     .text("bucketName", bucket)
                     .text("prefix", prefix)
@@ -84,7 +89,11 @@ impl Deed {
             | Request::DisableAccount { .. }
             | Request::RotateAccountCredentials { .. } => return None,
         };
-        Some(Self { name, details })
+        Some(Self {
+            name,
+            details,
+            resources,
+        })
     }
 
     /// Records it, with what came of it, and gives that on once the record is durable.
@@ -97,7 +106,11 @@ impl Deed {
         audit: &AuditLog,
         outcome: Result<Answer, Failure>,
     ) -> Result<Answer, Failure> {
-        let Self { name, mut details } = self;
+        let Self {
+            name,
+            mut details,
+            resources,
+        } = self;
         if let Ok(Answer::RootKeyRotated { version }) = &outcome {
             details = details.number("version", (*version).into());
         }
@@ -112,7 +125,12 @@ impl Deed {
                 .flag("done", page.done);
         }
         let failed = outcome.as_ref().err().map(|failure| failure.what.as_str());
-        record(audit, name, &by_operator(details), failed)?;
+        let details = by_operator(details);
+        let event = EventBuilder::by_service(audit.home().account, OWN_SOURCE, name);
+        let event = resources
+            .iter()
+            .fold(event, |event, (kind, arn)| event.resource(kind, arn, None));
+        append(audit, name, event.service_details(&details), failed)?;
         outcome
     }
 }
@@ -133,8 +151,16 @@ pub(crate) fn record(
     details: &Params,
     failed: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut event =
-        EventBuilder::by_service(audit.home().account, OWN_SOURCE, name).service_details(details);
+    let event = EventBuilder::by_service(audit.home().account, OWN_SOURCE, name);
+    append(audit, name, event.service_details(details), failed)
+}
+
+fn append(
+    audit: &AuditLog,
+    name: &str,
+    mut event: EventBuilder<'_>,
+    failed: Option<&str>,
+) -> Result<(), Failure> {
     if let Some(why) = failed {
         event = event.failed("Refused", why);
     }

@@ -144,16 +144,31 @@ impl RootKey {
     /// The operating system's, when it gives no thread.
     pub(super) fn start(self: &Arc<Self>, stuck: Stuck) -> io::Result<Background> {
         let own = Arc::clone(self);
-        let thread = Background::start("root-key", stuck, move || match own.round() {
-            Ok(rest) => rest,
-            Err(failure) => {
-                tracing::error!(what = %failure.what, "work on the root key is interrupted");
-                metrics::counter!("strongroom_root_key_failures_total").increment(1);
-                AFTER_FAILURE
+        let mut can_sign = false;
+        let thread = Background::start("root-key", stuck, move || {
+            // A verification without the server signs with the key that is there.
+            if !can_sign {
+                match own.reports().make_key() {
+                    Ok(()) => can_sign = true,
+                    Err(failure) => tracing::warn!(what = %failure.what, "no report can be signed"),
+                }
+            }
+            match own.round() {
+                Ok(rest) => rest,
+                Err(failure) => {
+                    tracing::error!(what = %failure.what, "work on the root key is interrupted");
+                    metrics::counter!("strongroom_root_key_failures_total").increment(1);
+                    AFTER_FAILURE
+                }
             }
         })?;
         let _ = self.waker.set(thread.waker());
         Ok(thread)
+    }
+
+    /// Reports that this store signs.
+    pub(super) fn reports(&self) -> Reports<'_> {
+        Reports::new(&self.settings, &self.rows, &self.entropy)
     }
 
     /// Tells the thread that there is work. One that does not run yet begins by looking.
@@ -390,7 +405,7 @@ impl RootKey {
             wrapped_keys_that_need_it: 0,
             program: concat!("strongroom ", env!("CARGO_PKG_VERSION")),
         };
-        let reports = Reports::new(&self.settings, &self.rows, &self.entropy);
+        let reports = self.reports();
         // Evidence first: a version that is gone without it would be one that was lost.
         reports.write(&format!("root-key-{version}-counted"), &report)?;
         self.change_ring(|ring| {

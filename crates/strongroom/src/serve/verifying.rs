@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use strongroom_audit::Ledger;
-use strongroom_verify::{Custody, Opened, Plan, Progress, verify};
+use strongroom_store::DurableMeta;
+use strongroom_verify::{Custody, Opened, Plan, Progress, Report, verify};
 
 use super::Parts;
+use super::root_key::RootKey;
 use crate::admin::{Answer, VerifyRequest, VerifyState};
 use crate::config::Settings;
 use crate::failure::{Exit, Failure};
+use crate::verified::Began;
 
 /// It ends when nobody has asked for so long: whoever began it is gone.
 const UNASKED_MAX: Duration = Duration::from_secs(60);
@@ -35,13 +38,20 @@ struct Shared {
     all_bytes: AtomicU64,
     cancelled: AtomicBool,
     asked: Mutex<Instant>,
-    /// The report as JSON, or why there is none.
-    outcome: OnceLock<Result<String, String>>,
+    /// The report, or why there is none.
+    outcome: OnceLock<Result<Told, String>>,
+}
+
+/// A report, as JSON.
+struct Told {
+    text: String,
+    /// The file in which it is kept, signed, or why it is not.
+    signed: Result<String, String>,
 }
 
 /// What is needed of an open store.
 struct Store {
-    meta: Arc<dyn strongroom_ports::MetaStore>,
+    meta: Arc<DurableMeta>,
     custody: Custody,
     ledger: Ledger,
 }
@@ -72,8 +82,9 @@ impl Verifying {
                     ));
                 }
                 let store = parts.filter(|_| !sealed).map(Store::of);
+                let signer = parts.map(|parts| Arc::clone(&parts.root_key));
                 let root = settings.data.root().to_owned();
-                let job = Job::start(root, store, bytes_per_second)?;
+                let job = Job::start(root, (store, signer), bytes_per_second)?;
                 let state = job.state();
                 *current = Some(job);
                 Ok(Answer::Verifying(state))
@@ -86,7 +97,7 @@ impl Verifying {
             VerifyRequest::Report { from } => {
                 let job = current.as_ref().ok_or_else(none)?;
                 match job.progress.outcome.get() {
-                    Some(Ok(report)) => Ok(piece(report, from)),
+                    Some(Ok(report)) => Ok(piece(&report.text, from)),
                     Some(Err(_)) | None => Err(none()),
                 }
             }
@@ -111,7 +122,7 @@ impl Store {
         let own = Arc::clone(&parts.root_key);
         let rows = own.rows.custody.clone();
         Self {
-            meta: parts.meta.clone(),
+            meta: Arc::clone(&parts.meta),
             ledger: Ledger::new(parts.audit.rows().clone(), parts.audit.home().clone()),
             custody: Custody {
                 ring: Arc::new(move || rows.ring()),
@@ -120,12 +131,18 @@ impl Store {
             },
         }
     }
+
+    /// The last commit that is durable now; a store that has stopped does not know.
+    fn acknowledged(&self) -> Option<u64> {
+        let hold = self.meta.hold_files();
+        self.meta.mark(&hold).ok().map(|mark| mark.last_sequence)
+    }
 }
 
 impl Job {
     fn start(
         root: PathBuf,
-        store: Option<Store>,
+        (store, signer): (Option<Store>, Option<Arc<RootKey>>),
         bytes_per_second: Option<u64>,
     ) -> Result<Self, Failure> {
         let shared = Arc::new(Shared {
@@ -138,7 +155,7 @@ impl Job {
         let progress = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("verify".to_owned())
-            .spawn(move || shared.run(root, store.as_ref(), bytes_per_second))
+            .spawn(move || shared.run(root, (store.as_ref(), signer.as_deref()), bytes_per_second))
             .map_err(|error| {
                 Failure::new(
                     Exit::Environment,
@@ -158,16 +175,20 @@ impl Job {
 
     fn state(&self) -> VerifyState {
         let running = self.is_running();
-        let failure = match self.progress.outcome.get() {
+        let outcome = self.progress.outcome.get();
+        let failure = match outcome {
             Some(Ok(_)) => None,
             Some(Err(why)) => Some(why.clone()),
             None => (!running).then(|| "it panicked; see the log".to_owned()),
         };
+        let signed = outcome.and_then(|it| it.as_ref().ok()).map(|it| &it.signed);
         VerifyState {
             running,
             done_bytes: self.progress.done_bytes.load(Ordering::Relaxed),
             all_bytes: self.progress.all_bytes.load(Ordering::Relaxed),
             failure,
+            signed: signed.and_then(|it| it.as_ref().ok()).cloned(),
+            unsigned: signed.and_then(|it| it.as_ref().err()).cloned(),
         }
     }
 }
@@ -183,14 +204,21 @@ impl Drop for Job {
 }
 
 impl Shared {
-    fn run(&self, root: PathBuf, store: Option<&Store>, bytes_per_second: Option<u64>) {
+    fn run(
+        &self,
+        root: PathBuf,
+        (store, signer): (Option<&Store>, Option<&RootKey>),
+        bytes_per_second: Option<u64>,
+    ) {
+        let began = Began::now();
         let plan = Plan {
             root,
             opened: store.map(|store| Opened {
-                rows: Arc::clone(&store.meta),
+                rows: Arc::clone(&store.meta) as _,
                 losses: Vec::new(),
                 custody: &store.custody,
                 ledger: store.ledger.clone(),
+                acknowledged: store.acknowledged(),
             }),
             on_line: true,
             bytes_per_second,
@@ -206,19 +234,34 @@ impl Shared {
                 self.cancelled.store(true, Ordering::Release);
             }
         });
-        let outcome = outcome
-            .map_err(|error| error.to_string())
-            .and_then(|report| {
-                if report.damaged > 0 {
-                    tracing::error!(findings = report.damaged, "a verification found damage");
-                } else {
-                    tracing::info!(foreign = report.foreign, "a verification found no damage");
-                }
-                metrics::gauge!("strongroom_verify_damaged").set(gauge(report.damaged));
-                serde_json::to_string(&report).map_err(|error| error.to_string())
-            });
+        let outcome = outcome.map_err(|error| error.to_string()).map(|report| {
+            if report.damaged > 0 {
+                tracing::error!(findings = report.damaged, "a verification found damage");
+            } else {
+                tracing::info!(foreign = report.foreign, "a verification found no damage");
+            }
+            metrics::gauge!("strongroom_verify_damaged").set(gauge(report.damaged));
+            told(&began, &report, signer)
+        });
         let _ = self.outcome.set(outcome);
     }
+}
+
+/// Signs a report, if somebody can.
+fn told(began: &Began, report: &Report, owner: Option<&RootKey>) -> Told {
+    let ring_id = owner.map(|own| own.rows.custody.ring().ring_id());
+    let text = began.text(report, ring_id);
+    let signed = match owner {
+        _ if report.incomplete => Err("it was ended before it was through".to_owned()),
+        None => Err("the server is sealed, and cannot sign".to_owned()),
+        Some(own) => {
+            let kept = began.keep(&own.reports(), &text);
+            let name = |path: PathBuf| path.file_name()?.to_str().map(str::to_owned);
+            kept.map(|path| name(path).unwrap_or_default())
+                .map_err(|failure| failure.what)
+        }
+    };
+    Told { text, signed }
 }
 
 /// A count as metrics take it.

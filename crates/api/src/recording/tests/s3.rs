@@ -371,6 +371,9 @@ async fn a_denial_at_the_end_of_a_200_is_recorded_as_what_it_is() {
         assert_eq!(record["errorMessage"], message);
         assert_eq!(record["responseElements"], Value::Null);
         assert_eq!(record["userIdentity"]["userName"], "nobody");
+        let bucket =
+            json!({ "accountId": ACCOUNT, "type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::abc" });
+        assert_eq!(record["resources"][1], bucket, "{name}");
     }
     // Nobody wants to know of what succeeds, or fails for another reason.
     let told = world.late(&root(), COPY, &OF_K, b"").await;
@@ -385,6 +388,108 @@ async fn a_denial_at_the_end_of_a_200_is_recorded_as_what_it_is() {
         told.body
     );
     assert!(!told.body.contains("AccessDenied"), "{}", told.body);
+}
+
+#[tokio::test]
+async fn a_stranger_s_denial_at_the_end_of_a_200_is_in_the_trail_of_the_bucket_s_owner() {
+    let world = world_of_haste(DataEvents::default()).await;
+    let (other, other_account) = world.other_account().await;
+    let made = world.s3(Some(&other), "PUT", "/theirs", b"").await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    let told = world
+        .late(None::<&Keys>, ("PUT", "/theirs/k"), &OF_K, b"")
+        .await;
+    assert!(told.body.contains("<Code>AccessDenied</Code>"));
+    let records = world.records(&told.request_id, S3);
+    let [record] = records.as_slice() else {
+        panic!("{records:#?}")
+    };
+    assert_eq!(record["recipientAccountId"], other_account.as_str());
+}
+
+#[tokio::test]
+async fn a_change_whose_client_goes_away_has_its_data_event() {
+    let world = world_of_data().await;
+    let keys = root();
+    let keys = Some(&keys);
+    world.s3(keys, "PUT", "/abc", b"").await;
+    world.s3(keys, "PUT", "/abc/k", b"body").await;
+    let made = world.s3(keys, "POST", "/abc/k?uploads", b"").await;
+    let upload = element(&made.body, "UploadId");
+    let part = format!("/abc/k?partNumber=1&uploadId={upload}");
+    let (large, tags) = (
+        vec![7; 100_000],
+        &b"<Tagging><TagSet></TagSet></Tagging>"[..],
+    );
+    let put = world.s3(keys, "PUT", &part, &large).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let whole = format!("/abc/k?uploadId={upload}");
+    let etag = hex::encode(<md5::Md5 as md5::Digest>::digest(&large));
+    let parts = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let delete = b"<Delete><Object><Key>small</Key></Object></Delete>";
+    let md5_of = |body: &[u8]| BASE64.encode(<md5::Md5 as md5::Digest>::digest(body));
+    let (of_tags, of_delete) = (md5_of(tags), md5_of(delete));
+    let (of_tags, of_delete) = (
+        [("content-md5", of_tags.as_str())],
+        [("content-md5", of_delete.as_str())],
+    );
+    for (name, asked, headers, body) in [
+        ("PutObject", ("PUT", "/abc/small"), &[][..], &b"body"[..]),
+        ("PutObject", ("PUT", "/abc/large"), &[], large.as_slice()),
+        ("CopyObject", COPY, &OF_K[..], b""),
+        (
+            "PutObjectTagging",
+            ("PUT", "/abc/k?tagging"),
+            &of_tags[..],
+            tags,
+        ),
+        ("UploadPart", ("PUT", part.as_str()), &[], large.as_slice()),
+        (
+            "CompleteMultipartUpload",
+            ("POST", whole.as_str()),
+            &[],
+            parts.as_bytes(),
+        ),
+        (
+            "CreateMultipartUpload",
+            ("POST", "/abc/k?uploads"),
+            &[],
+            b"",
+        ),
+        (
+            "DeleteObjects",
+            ("POST", "/abc?delete"),
+            &of_delete[..],
+            delete,
+        ),
+        ("DeleteObject", ("DELETE", "/abc/large"), &[], b""),
+    ] {
+        let events = world.left(asked, headers, body).await;
+        let [event] = events.as_slice() else {
+            panic!("{name}: {events:#?}")
+        };
+        assert_eq!(
+            (event.name.as_str(), event.error_code.as_deref()),
+            (name, None)
+        );
+        assert!(event.data && !event.read_only);
+        assert_eq!(event.user_name.as_deref(), Some("root"));
+    }
+    for (target, status) in [("copy", 200), ("small", 404), ("large", 404)] {
+        let target = format!("/abc/{target}");
+        assert_eq!(
+            world.s3(keys, "GET", &target, b"").await.status,
+            status,
+            "{target}"
+        );
+    }
+    assert_eq!(
+        world.s3(keys, "GET", "/abc/k", b"").await.body.len(),
+        large.len()
+    );
 }
 
 #[tokio::test]
@@ -511,6 +616,78 @@ async fn the_owner_of_a_bucket_has_a_record_of_what_others_change_in_it() {
             !record["resources"].to_string().contains("accountId"),
             "{record:#}"
         );
+    }
+}
+
+#[tokio::test]
+async fn the_owner_of_a_bucket_hears_of_deletions_beside_which_others_are_denied() {
+    let world = world().await;
+    let (other, other_account) = world.other_account().await;
+    let keys = root();
+    world.s3(Some(&keys), "PUT", "/abc", b"").await;
+    world.s3(Some(&keys), "PUT", "/abc/free", b"body").await;
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{other_account}"}},"Action":"s3:DeleteObject","Resource":"arn:aws:s3:::abc/free"}}]}}"#
+    );
+    let put = world.s3(Some(&keys), "PUT", "/abc?policy", policy.as_bytes());
+    assert!(put.await.status < 300);
+    let mut recipients = Vec::new();
+    for keys in ["<Object><Key>free</Key></Object>", ""] {
+        let document = format!("<Delete>{keys}<Object><Key>kept</Key></Object></Delete>");
+        let md5 = BASE64.encode(<md5::Md5 as md5::Digest>::digest(&document));
+        let (asked, headers) = (("POST", "/abc?delete"), [("content-md5", md5.as_str())]);
+        let told = world.s3_with(Some(&other), asked, &headers, document.as_bytes());
+        let told = told.await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        let records = world.records(&told.request_id, S3);
+        for record in &records {
+            assert_eq!(record["errorCode"], "AccessDenied");
+        }
+        let mut accounts: Vec<String> = records
+            .iter()
+            .map(|it| it["recipientAccountId"].as_str().unwrap().to_owned())
+            .collect();
+        accounts.sort_unstable();
+        recipients.push(accounts);
+    }
+    let mut both = [ACCOUNT.to_owned(), other_account.clone()];
+    both.sort_unstable();
+    assert_eq!(recipients, [both.to_vec(), vec![other_account]]);
+}
+
+#[tokio::test]
+async fn a_form_is_recorded_with_the_encryption_that_its_fields_ask_for() {
+    let world = world_of_data().await;
+    let keys = root();
+    world.s3(Some(&keys), "PUT", "/abc", b"").await;
+    let block = b"<PublicAccessBlockConfiguration><BlockPublicPolicy>false</BlockPublicPolicy></PublicAccessBlockConfiguration>";
+    let md5 = BASE64.encode(<md5::Md5 as md5::Digest>::digest(block));
+    let asked = ("PUT", "/abc?publicAccessBlock");
+    world
+        .s3_with(Some(&keys), asked, &[("content-md5", &md5)], block)
+        .await;
+    let policy = br#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::abc/*"}]}"#;
+    let put = world.s3(Some(&keys), "PUT", "/abc?policy", policy).await;
+    assert!(put.status < 300, "{}", put.body);
+    for (field, sent, applied) in [
+        ("x-amz-meta-a", None, "Default_SSE_S3"),
+        ("x-amz-server-side-encryption", Some("AES256"), "SSE_S3"),
+    ] {
+        let form = format!(
+            "--x\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nposted\r\n\
+             --x\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\nAES256\r\n\
+             --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n{CANARY}\r\n--x--\r\n"
+        );
+        let headers = [("content-type", "multipart/form-data; boundary=x")];
+        let told = world.s3_with(None, ("POST", "/abc"), &headers, form.as_bytes());
+        let told = told.await;
+        assert_eq!(told.status, 204, "{}", told.body);
+        let record = world.record(&told, S3);
+        let parameters = &record["requestParameters"];
+        assert_eq!(parameters["key"], "posted");
+        assert_eq!(parameters["x-amz-server-side-encryption"].as_str(), sent);
+        assert_eq!(record["additionalEventData"]["SSEApplied"], applied);
+        assert!(!record.to_string().contains(CANARY), "{record:#}");
     }
 }
 

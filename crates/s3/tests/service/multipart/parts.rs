@@ -2,6 +2,7 @@
 
 use crc_fast::{CrcAlgorithm, checksum as crc};
 use md5::{Digest as _, Md5};
+use strongroom_crypto::{keyless_checksum, parse_footer};
 use strongroom_policy::actions::{GetObject, ListMultipartUploadParts, PutObject};
 use strongroom_ports::Table;
 use strongroom_s3::{
@@ -316,7 +317,14 @@ fn a_manifest_in_a_blob_is_read_and_its_damage_is_found() {
         .find(|id| !parts.contains(id))
         .unwrap();
     let bytes = f.blob_bytes(manifest);
-    // Behind the list is a checksum of it, for who has no keys (ADR 0012).
+    // Behind the list is a checksum of it and of the file's name, for who has no keys (ADR 0012).
+    let (sealed, sum) = bytes.split_last_chunk::<8>().unwrap();
+    let named = [sealed, manifest.as_bytes()].concat();
+    assert_eq!(*sum, keyless_checksum(&named));
+    for id in parts {
+        let (footer, _) = parse_footer(&f.blob_bytes(id)).unwrap();
+        assert_eq!(footer.blob_id, Some(*id.as_bytes()));
+    }
     for at in [0, 60, bytes.len() - 9] {
         let mut broken = bytes.clone();
         broken[at] ^= 1;
