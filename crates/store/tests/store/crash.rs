@@ -224,30 +224,44 @@ fn power_may_go_at_every_operation() {
     }
 }
 
-#[test]
-fn any_operation_may_fail_with_eio() {
+/// The store on the disk is whole, and goes on, whichever operation failed in that way.
+fn any_operation_may_fail(kind: FaultKind, sticky: bool) {
     for operation in 0..operations_of_the_script() {
-        for (kind, sticky) in [
-            (FaultKind::Eio, false),
-            (FaultKind::Eio, true),
-            (FaultKind::ShortWrite, false),
-            (FaultKind::EnospcAtSync, false),
-            (FaultKind::EnospcAtSync, true),
-        ] {
-            let disk = SimDisk::new();
-            plan(&disk, operation, kind, sticky);
-            let knows = run(&disk);
-            for crash in [Crash::Killed, Crash::DropUnsynced] {
-                let disk = disk.fork();
-                disk.crash(crash);
-                verify(
-                    &disk,
-                    &knows,
-                    &format!("{kind:?} {sticky} at {operation}, {crash:?}"),
-                );
-            }
+        let disk = SimDisk::new();
+        plan(&disk, operation, kind, sticky);
+        let knows = run(&disk);
+        for crash in [Crash::Killed, Crash::DropUnsynced] {
+            let disk = disk.fork();
+            disk.crash(crash);
+            let what = format!("{kind:?} {sticky} at {operation}, {crash:?}");
+            verify(&disk, &knows, &what);
         }
     }
+}
+
+#[test]
+fn any_operation_may_fail_with_eio() {
+    any_operation_may_fail(FaultKind::Eio, false);
+}
+
+#[test]
+fn all_operations_may_fail_with_eio_from_any_on() {
+    any_operation_may_fail(FaultKind::Eio, true);
+}
+
+#[test]
+fn any_write_may_stop_half_way() {
+    any_operation_may_fail(FaultKind::ShortWrite, false);
+}
+
+#[test]
+fn any_sync_may_find_no_room() {
+    any_operation_may_fail(FaultKind::EnospcAtSync, false);
+}
+
+#[test]
+fn all_syncs_may_find_no_room_from_any_on() {
+    any_operation_may_fail(FaultKind::EnospcAtSync, true);
 }
 
 /// After a failed sync the kernel shows what is not on the disk. Who starts again while it does must
