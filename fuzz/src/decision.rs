@@ -114,6 +114,7 @@ fn contexts() -> [RequestContext; 4] {
         account,
         role_id: "AROAEXAMPLE".into(),
         role_name: "app".into(),
+        role_arn: "arn:aws:iam::111122223333:role/app".into(),
         session_name: "s".into(),
     };
     [
