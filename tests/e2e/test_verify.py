@@ -497,7 +497,15 @@ def test_a_server_under_load_has_no_findings(store):
             thread.join()
     assert errors == []
     store.server.kill()
-    report = store.verify()
+    try:
+        report = store.verify()
+    except AssertionError:
+        # It was killed between the two copies of a shred file: the next start wraps the other one, too.
+        halves = damaged(store.verify(code=DAMAGE))
+        assert {it["why"] for it in halves} == {"the copies of a shred file differ"}
+        store.server.start()
+        store.server.stop()
+        report = store.verify()
     assert not damaged(report), report["findings"]
 
 

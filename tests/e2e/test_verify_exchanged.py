@@ -35,9 +35,11 @@ def rotate(store):
 
 
 def test_every_exchange_of_two_files_is_found_with_keys_and_without(store, customer_key):  # noqa: F811
-    # A second journal file, and one more object in it.
+    # A second journal file, and one more object and key in it.
     store.server.restart()
-    Clients(store.server.access()).boto().put_object(Bucket="plain", Key="behind", Body=os.urandom(300_000))
+    clients = Clients(store.server.access())
+    clients.boto(service="kms").create_key()
+    clients.boto().put_object(Bucket="plain", Key="behind", Body=os.urandom(300_000))
     store.server.stop()
     clean = store.verify("--sealed")
     assert clean["findings"] == [] and set(clean["root_key_versions"]) == {"1"}
